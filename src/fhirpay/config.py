@@ -1,0 +1,257 @@
+"""Everything that can be set, with its default and why. Read once at start by `wiring`, checked, then frozen.
+
+One file `fhirpay.toml` plus `FHIRPAY_*` for what changes by machine (database, ports, secrets). Tenants, facilities,
+interfaces, merchants and EHR connections are data in that file. Secrets may be written as `env:NAME`. To add a
+setting: a field with a default and a description here, a line in the README (a test says which is missing).
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from .errors import ConfigInvalid
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _from_environment(cls, value: Any) -> Any:
+        """`env:NAME` anywhere means: read it from the environment, so that secrets stay out of the file."""
+        if isinstance(value, str) and value.startswith("env:"):
+            found = os.environ.get(value[4:])
+            if found is None:
+                raise ValueError(f"the environment variable {value[4:]} is not set")
+            return found
+        return value
+
+
+class Interface(_Section):
+    """One HL7v2 feed: how this sender writes, and what its words mean. An analyst agrees these with the sender."""
+
+    name: str = Field(description="names the feed in logs, commands and identifiers")
+    facility: str = Field(default="main", description="the facility whose zone and merchant apply")
+    mllp_port: int | None = Field(default=None, description="listen here; none: HTTP and files only")
+    mllp_host: str = Field(default="127.0.0.1", description="address to bind")
+    mapping: str = Field(default="", description="folder of overlays under mappings/, such as 'sample'")
+    processing: Literal["P", "T"] = Field(
+        default="P", description="the MSH-11 that this feed carries; anything else is refused with AR 202"
+    )
+    namespace: str = Field(
+        default="", description="system for identifiers without an assigner; empty: urn:fhirpay:<name>"
+    )
+    account_key: Literal["PID-18", "PV1-19", "PV1-50", "GT1-2"] = Field(
+        description="which field names the account: no default, because the wrong one bills the wrong account"
+    )
+    zone: str = Field(default="", description="zone of timestamps without offset; empty: the facility's")
+    currency: str = Field(default="USD", description="currency where an amount names none")
+    charset_fallback: str = Field(
+        default="windows-1252", description="tried when MSH-18 is empty and the bytes aren't UTF-8"
+    )
+    co_means: Literal["due", "received", "park"] = Field(
+        default="park",
+        description="whether FT1-6 CO is a copay due or one received; the standard leaves it open",
+    )
+    credit_sign: Literal["unsigned", "signed", "park"] = Field(
+        default="park",
+        description="how a CD is written: 'unsigned' positive, 'signed' negative, 'park' a negative CD for a human",
+    )
+    negative_charge: Literal["credit", "park"] = Field(
+        default="park", description="a CG with a negative amount or quantity: a credit, or for a human"
+    )
+    carries_coverage: bool = Field(
+        default=False,
+        description="the feed always sends IN1 where there is insurance; without it a class is no self-pay proof",
+    )
+    self_pay_classes: tuple[str, ...] = Field(
+        default=(), description="PV1-20.1, FT1-18 or plan codes that say: this patient pays for themselves"
+    )
+    required: tuple[str, ...] = Field(
+        default=(), description="fields that must be valued, such as 'PID-3.1'; missing: AE 101"
+    )
+    unique_ids: bool = Field(
+        default=False,
+        description="the sender promises unique MSH-10: the same id with another body is AE 205",
+    )
+    max_bytes: int = Field(default=10_000_000, description="largest message taken")
+    idle_timeout_s: float = Field(default=600, description="close a silent MLLP connection after this long")
+    max_connections: int = Field(default=200, description="connections at once; more are closed")
+
+    @property
+    def system(self) -> str:
+        return self.namespace or f"urn:fhirpay:{self.name}"
+
+
+class Facility(_Section):
+    """A place that charges and is paid: its zone, merchant and collection policy."""
+
+    name: str
+    zone: str = Field(default="America/New_York", description="IANA zone of the till and of bare timestamps")
+    merchant: str = Field(default="main", description="who is paid")
+    organization: str = Field(
+        default="", description="Organization id used as requestor and payee in postings"
+    )
+    policy: Literal["hold", "request", "autopay"] = Field(
+        default="request", description="what happens to what is owed: nothing, ask, or the stored method"
+    )
+    autopay_cap: str = Field(default="200.00", description="most that a stored method is charged at once")
+    autopay_notice_days: int = Field(default=0, description="days between becoming owed and the charge")
+    bill_hold_days: int = Field(
+        default=5, description="days after discharge (or service) before self-pay charges are asked for"
+    )
+    self_pay_discount_percent: int = Field(default=0, ge=0, le=100, description="taken off self-pay charges")
+
+
+class Merchant(_Section):
+    """An account at a payment processor."""
+
+    name: str
+    processor: Literal["simulated"] = Field(description="which adapter")
+    base_url: str = Field(description="the processor's address")
+    secret_key: str = Field(description="the key of our calls; use env:NAME")
+    webhook_secrets: tuple[str, ...] = Field(
+        default=(), description="live signing secrets, newest first; two while rotating"
+    )
+
+
+class Connection(_Section):
+    """An EHR that payments are written back to."""
+
+    name: str
+    base_url: str = Field(description="FHIR base of the EHR")
+    token: str = Field(default="", description="bearer token; use env:NAME")
+    organization: str = Field(default="", description="Organization id at that EHR, as requestor and payee")
+    timeout_s: float = Field(default=10, description="longest wait for an answer")
+
+
+class ApiClient(_Section):
+    """A system that may call our FHIR, HL7-over-HTTP and payments endpoints."""
+
+    name: str
+    token: str = Field(description="bearer token; use env:NAME")
+    scopes: tuple[str, ...] = Field(
+        default=("fhir", "hl7v2", "payments"), description="which endpoints it may call"
+    )
+    interface: str = Field(default="", description="the interface whose rules apply to what it sends")
+
+
+class Tenant(_Section):
+    """One organisation's data. Everything below belongs to it alone."""
+
+    name: str = "main"
+    facilities: tuple[Facility, ...] = ()
+    interfaces: tuple[Interface, ...] = ()
+    merchants: tuple[Merchant, ...] = ()
+    connections: tuple[Connection, ...] = ()
+    clients: tuple[ApiClient, ...] = ()
+
+    def facility(self, name: str) -> Facility:
+        return _named(self.facilities, name, "facility")
+
+    def interface(self, name: str) -> Interface:
+        return _named(self.interfaces, name, "interface")
+
+    def merchant(self, name: str) -> Merchant:
+        return _named(self.merchants, name, "merchant")
+
+    def connection(self, name: str) -> Connection:
+        return _named(self.connections, name, "connection")
+
+    @model_validator(mode="after")
+    def _checked(self) -> Tenant:
+        merchants = {merchant.name for merchant in self.merchants}
+        facilities = {facility.name for facility in self.facilities}
+        for facility in self.facilities:
+            _zone(facility.zone)
+            if facility.merchant not in merchants:
+                raise ValueError(
+                    f"facility '{facility.name}' names merchant '{facility.merchant}', not defined"
+                )
+        for interface in self.interfaces:
+            if interface.zone:
+                _zone(interface.zone)
+            if interface.facility not in facilities:
+                raise ValueError(
+                    f"interface '{interface.name}' names facility '{interface.facility}', not defined"
+                )
+        return self
+
+
+class Settings(_Section):
+    """The whole configuration."""
+
+    database: str = Field(
+        default="sqlite:///var/fhirpay.db",
+        description="sqlite:///PATH, or postgresql://USER:PASSWORD@HOST/NAME",
+    )
+    http_host: str = Field(default="127.0.0.1", description="address to bind")
+    http_port: int = Field(default=8080, description="port of the web role")
+    public_url: str = Field(default="", description="how others reach us; empty: http://http_host:http_port")
+    log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR")
+    hash_key: str = Field(
+        default="", description="key of keyed hashes and blind indexes, 32 characters or more; use env:NAME"
+    )
+    workers: int = Field(default=4, ge=1, le=64, description="units of work in hand at once in this process")
+    lease_s: float = Field(
+        default=60, description="how long a worker holds a lane; over twice the call timeouts"
+    )
+    poll_s: float = Field(
+        default=1.0, description="longest sleep between looks for work when nothing wakes us"
+    )
+    body_max_bytes: int = Field(default=10_000_000, description="largest HTTP body taken")
+    tenants: tuple[Tenant, ...] = ()
+
+    def tenant(self, name: str) -> Tenant:
+        return _named(self.tenants, name, "tenant")
+
+    @property
+    def base_url(self) -> str:
+        return self.public_url or f"http://{self.http_host}:{self.http_port}"
+
+
+def _named(items: tuple[Any, ...], name: str, kind: str) -> Any:
+    for item in items:
+        if item.name == name:
+            return item
+    known = ", ".join(item.name for item in items) or "none"
+    raise ConfigInvalid(f"there is no {kind} '{name}'; defined: {known}")
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ValueError(f"'{name}' is not an IANA zone; write one such as America/Chicago") from None
+
+
+def load(path: Path | None = None, environ: dict[str, str] | None = None) -> Settings:
+    """Settings from a TOML file and `FHIRPAY_<FIELD>` variables (which win). Raises ConfigInvalid saying where."""
+    env = dict(os.environ) if environ is None else environ
+    data: dict[str, Any] = {}
+    if path is None and env.get("FHIRPAY_CONFIG"):
+        path = Path(env["FHIRPAY_CONFIG"])
+    if path is None and Path("fhirpay.toml").exists():
+        path = Path("fhirpay.toml")
+    if path is not None:
+        try:
+            data = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ConfigInvalid(f"there is no configuration file {path}") from None
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigInvalid(f"{path} is not valid TOML: {error}") from None
+    for field in Settings.model_fields:
+        if (value := env.get(f"FHIRPAY_{field.upper()}")) is not None and field != "tenants":
+            data[field] = value
+    try:
+        return Settings.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise ConfigInvalid(f"{where}: {first['msg']}", location=str(path or "environment")) from None

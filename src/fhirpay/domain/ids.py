@@ -1,0 +1,61 @@
+"""Identifiers: short kind prefix + 26 characters, sortable by creation, valid as a FHIR id and alphanumeric.
+
+Alphanumeric because some EHRs take nothing else in an identifier, and FHIR ids allow no underscore.
+Randomness is drawn here alone, so a simulation can hand in its own.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Protocol
+
+from .clock import Clock
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, lower case
+
+
+def _base32(number: int, width: int) -> str:
+    digits: list[str] = []
+    for _ in range(width):
+        number, rest = divmod(number, 32)
+        digits.append(_ALPHABET[rest])
+    return "".join(reversed(digits))
+
+
+class Ids(Protocol):
+    def new(self, kind: str) -> str:
+        """A new identifier such as `pay01j9…`; `kind` is lower-case letters."""
+        ...
+
+    def secret(self) -> str:
+        """An unguessable token, 128 bits or more, URL-safe."""
+        ...
+
+
+class RandomIds:
+    """48 bits of milliseconds and 80 random bits, as in the ULID specification."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def new(self, kind: str) -> str:
+        millis = int(self._clock.now().timestamp() * 1000)
+        return kind + _base32(millis, 10) + _base32(secrets.randbits(80), 16)
+
+    def secret(self) -> str:
+        return secrets.token_urlsafe(24)
+
+
+class CountedIds:
+    """Predictable identifiers for tests: pay…0001, pay…0002."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def new(self, kind: str) -> str:
+        self._count += 1
+        return f"{kind}{self._count:026d}"
+
+    def secret(self) -> str:
+        self._count += 1
+        return f"secret-{self._count:026d}"

@@ -1,0 +1,156 @@
+"""The one exception tree. Raised everywhere; turned into a sender's own language in three places only.
+
+    FhirpayError
+    ├─ MessageInvalid        content is wrong at `location`            400  AE 101/102/103
+    ├─ MessageUnsupported    we don't take this kind                   422  AR 200-203
+    ├─ NotFound              no such thing                             404  parks
+    ├─ Conflict              same key, different body; stale version   409  flagged, or AE 205 by profile
+    ├─ RuleBroken            over-refund, closed period, on hold       422  parks
+    ├─ NotPermitted          no or wrong credentials                   401, 403
+    ├─ UpstreamUnavailable   nothing happened there; retry is safe     503
+    │   ├─ ProcessorUnavailable
+    │   └─ EhrUnavailable
+    ├─ StorageUnavailable    nothing could be stored                   503  no answer, close
+    └─ InvariantBroken       a bug of ours                             500  parks
+
+`hl7/ack.py` (gate), `fhir/outcome.py` and `web/problem.py` each read one column of this table. A message is
+written for the person who can act; it carries ids and addresses, never a payload. To add an error: subclass the
+nearest one, give it a stable `code`, and add the code to the README's table (a test says which one is missing).
+Imports nothing of ours.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class FhirpayError(Exception):
+    """Something that a caller can name. `location` is an address the sender can look at (`FT1[2]-11.1`)."""
+
+    code: ClassVar[str] = "error"
+    retryable: ClassVar[bool] = False
+    http_status: ClassVar[int] = 500
+    issue_code: ClassVar[str] = "exception"
+    ack_code: ClassVar[str | None] = None  # at the gate only: "AE" or "AR"
+    hl7_error: ClassVar[str] = "207"  # HL7 table 0357
+
+    def __init__(self, message: str, *, location: str | None = None, **ids: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.location = location
+        self.ids = ids
+
+    def __str__(self) -> str:
+        return f"{self.location}: {self.message}" if self.location else self.message
+
+
+class MessageInvalid(FhirpayError):
+    code, http_status, issue_code, ack_code, hl7_error = "message-invalid", 400, "structure", "AE", "102"
+
+
+class RequiredMissing(MessageInvalid):
+    code, issue_code, hl7_error = "required-missing", "required", "101"
+
+
+class ValueInvalid(MessageInvalid):
+    """A value of the wrong type (`hl7_error` 102), or outside its table (103, see CodeInvalid)."""
+
+    code, issue_code, hl7_error = "value-invalid", "value", "102"
+
+
+class CodeInvalid(ValueInvalid):
+    code, issue_code, hl7_error = "code-invalid", "code-invalid", "103"
+
+
+class TooLarge(MessageInvalid):
+    code, http_status, issue_code = "too-large", 413, "too-long"
+
+
+class MessageUnsupported(FhirpayError):
+    code, http_status, issue_code, ack_code, hl7_error = (
+        "message-unsupported",
+        422,
+        "not-supported",
+        "AR",
+        "200",
+    )
+
+
+class EventUnsupported(MessageUnsupported):
+    code, hl7_error = "event-unsupported", "201"
+
+
+class ProcessingIdUnsupported(MessageUnsupported):
+    """MSH-11 says test or debug on a live interface, or the other way round (HL7 2.5.1 §2.14.9.11)."""
+
+    code, hl7_error = "processing-id-unsupported", "202"
+
+
+class VersionUnsupported(MessageUnsupported):
+    code, hl7_error = "version-unsupported", "203"
+
+
+class NotFound(FhirpayError):
+    code, http_status, issue_code, hl7_error = "not-found", 404, "not-found", "204"
+
+
+class Conflict(FhirpayError):
+    code, http_status, issue_code, ack_code, hl7_error = "conflict", 409, "conflict", "AE", "205"
+
+
+class PreconditionFailed(Conflict):
+    """If-Match named another version, or a conditional create matched many (FHIR R4 http.html)."""
+
+    code, http_status = "precondition-failed", 412
+
+
+class RuleBroken(FhirpayError):
+    code, http_status, issue_code = "rule-broken", 422, "business-rule"
+
+
+class IllegalMove(RuleBroken):
+    """A state change that the table of legal moves does not list."""
+
+    code = "illegal-move"
+
+
+class NotPermitted(FhirpayError):
+    code, http_status, issue_code = "not-permitted", 403, "forbidden"
+
+
+class NotAuthenticated(NotPermitted):
+    code, http_status, issue_code = "not-authenticated", 401, "login"
+
+
+class UpstreamUnavailable(FhirpayError):
+    """Never sent, or refused unprocessed: a retry is safe. Anything less certain is a state, not an error."""
+
+    code, retryable, http_status, issue_code = "upstream-unavailable", True, 503, "transient"
+
+
+class ProcessorUnavailable(UpstreamUnavailable):
+    code = "processor-unavailable"
+
+
+class EhrUnavailable(UpstreamUnavailable):
+    code = "ehr-unavailable"
+
+
+class StorageUnavailable(FhirpayError):
+    code, retryable, http_status, issue_code = "storage-unavailable", True, 503, "transient"
+
+
+class InvariantBroken(FhirpayError):
+    code = "invariant-broken"
+
+
+class LeaseLost(FhirpayError):
+    """Another worker holds this lane now: our unit must leave nothing behind."""
+
+    code, retryable = "lease-lost", True
+
+
+class ConfigInvalid(FhirpayError):
+    """The configuration can't be used; the message says which line and what to write instead."""
+
+    code = "config-invalid"
