@@ -95,9 +95,7 @@ class Facility(_Section):
     name: str
     zone: str = Field(default="America/New_York", description="IANA zone of the till and of bare timestamps")
     merchant: str = Field(default="main", description="who is paid")
-    organization: str = Field(
-        default="", description="Organization id used as requestor and payee in postings"
-    )
+    organization: str = Field(default="", description="Organization id used as requestor and payee in postings")
     policy: Literal["hold", "request", "autopay"] = Field(
         default="request", description="what happens to what is owed: nothing, ask, or the stored method"
     )
@@ -136,9 +134,7 @@ class ApiClient(_Section):
 
     name: str
     token: str = Field(description="bearer token; use env:NAME")
-    scopes: tuple[str, ...] = Field(
-        default=("fhir", "hl7v2", "payments"), description="which endpoints it may call"
-    )
+    scopes: tuple[str, ...] = Field(default=("fhir", "hl7v2", "payments"), description="which endpoints it may call")
     interface: str = Field(default="", description="the interface whose rules apply to what it sends")
 
 
@@ -171,16 +167,12 @@ class Tenant(_Section):
         for facility in self.facilities:
             _zone(facility.zone)
             if facility.merchant not in merchants:
-                raise ValueError(
-                    f"facility '{facility.name}' names merchant '{facility.merchant}', not defined"
-                )
+                raise ValueError(f"facility '{facility.name}' names merchant '{facility.merchant}', not defined")
         for interface in self.interfaces:
             if interface.zone:
                 _zone(interface.zone)
             if interface.facility not in facilities:
-                raise ValueError(
-                    f"interface '{interface.name}' names facility '{interface.facility}', not defined"
-                )
+                raise ValueError(f"interface '{interface.name}' names facility '{interface.facility}', not defined")
         return self
 
 
@@ -199,12 +191,8 @@ class Settings(_Section):
         default="", description="key of keyed hashes and blind indexes, 32 characters or more; use env:NAME"
     )
     workers: int = Field(default=4, ge=1, le=64, description="units of work in hand at once in this process")
-    lease_s: float = Field(
-        default=60, description="how long a worker holds a lane; over twice the call timeouts"
-    )
-    poll_s: float = Field(
-        default=1.0, description="longest sleep between looks for work when nothing wakes us"
-    )
+    lease_s: float = Field(default=60, description="how long a worker holds a lane; over twice the call timeouts")
+    poll_s: float = Field(default=1.0, description="longest sleep between looks for work when nothing wakes us")
     body_max_bytes: int = Field(default=10_000_000, description="largest HTTP body taken")
     tenants: tuple[Tenant, ...] = ()
 

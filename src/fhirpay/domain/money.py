@@ -23,9 +23,7 @@ _TWO = (
     "SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD UYU UZS VED VES WST XCD YER ZAR ZMW ZWG"
 )
 EXPONENTS: dict[str, int] = (
-    {code: 2 for code in _TWO.split()}
-    | {code: 0 for code in _ZERO.split()}
-    | {code: 3 for code in _THREE.split()}
+    dict.fromkeys(_TWO.split(), 2) | dict.fromkeys(_ZERO.split(), 0) | dict.fromkeys(_THREE.split(), 3)
 )
 _DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)\Z")
 
