@@ -1,0 +1,67 @@
+# make demo   the whole job on one machine, then keeps serving (ONCE=1: ends, last line is JSON)
+# make test   everything that CI runs: check, then the tests on SQLite and on a real PostgreSQL
+# Both set up .venv by themselves from hashed locks; nothing else need be installed but Python 3.11+.
+PYTHON ?= python3
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+SOURCES := src tests
+
+.PHONY: help install dev demo run test check fix golden bench lock clean
+
+help:
+	@sed -n 's/^# //p' Makefile | head -3; echo "also: install run check fix golden bench lock clean"
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "fhirpay needs Python 3.11 or newer; set PYTHON=…")'
+	@$(PYTHON) -m venv .venv
+
+# A stamp per lock, so that a second run installs nothing.
+.venv/runtime.stamp: requirements.lock pyproject.toml | .venv/bin/python
+	@echo "installing fhirpay into .venv …"
+	@$(BIN)/python -m pip install -q --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -q --no-deps -e .
+	@touch $@
+
+.venv/dev.stamp: requirements-dev.lock .venv/runtime.stamp
+	@echo "installing the tools that the tests need …"
+	@$(BIN)/python -m pip install -q --require-hashes -r requirements-dev.lock
+	@touch $@
+
+install: .venv/runtime.stamp
+
+dev: .venv/dev.stamp
+
+demo: install
+	@$(BIN)/fhirpay demo $(if $(ONCE),--once)
+
+run: install
+	@$(BIN)/fhirpay serve
+
+check: dev
+	$(BIN)/ruff format --check -q $(SOURCES)
+	$(BIN)/ruff check -q $(SOURCES)
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+fix: dev
+	$(BIN)/ruff check -q --fix $(SOURCES)
+	$(BIN)/ruff format -q $(SOURCES)
+
+test: check
+	$(BIN)/python -m pytest -n 3 --dist loadfile
+
+golden: dev
+	FHIRPAY_UPDATE_GOLDEN=1 $(BIN)/python -m pytest tests -k golden
+
+bench: dev
+	@mkdir -p build && rm -f build/bench.jsonl
+	@for bench in tests/bench/bench_*.py; do $(BIN)/python $$bench || exit 1; done
+
+# Locks name no index: they are the same wherever they are made.
+lock: .venv/bin/python
+	$(BIN)/python -m pip install -q uv
+	$(BIN)/uv pip compile -q pyproject.toml --universal --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements.lock
+	$(BIN)/uv pip compile -q pyproject.toml --group dev --group bench -c requirements.lock --universal --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements-dev.lock
+
+clean:
+	rm -rf .venv build dist var
