@@ -1,0 +1,142 @@
+"""The separators that a message declares in MSH-1 and MSH-2, and its escape sequences, both ways.
+
+Used by `reader` and `writer`. To read another escape sequence, add it to `_SEQUENCE` and `_replacement`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ..errors import MessageInvalid, RequiredMissing
+
+HEADER_SEGMENTS = frozenset({"MSH", "FHS", "BHS"})  # their field 1 is the separator itself
+
+
+@dataclass(frozen=True, slots=True)
+class Delimiters:
+    """One character each, or '' where MSH-2 is too short to name it: then the message doesn't use it."""
+
+    field: str = "|"
+    component: str = "^"
+    repetition: str = "~"
+    escape: str = "\\"
+    subcomponent: str = "&"
+    truncation: str = ""
+
+    @property
+    def encoding_characters(self) -> str:
+        """MSH-2 as written."""
+        return self.component + self.repetition + self.escape + self.subcomponent + self.truncation
+
+
+DEFAULT = Delimiters()
+
+
+@lru_cache(maxsize=64)
+def read_delimiters(separator: str, encoding_characters: str) -> Delimiters:
+    """The Delimiters of a header segment. Raises MessageInvalid at MSH-1 or MSH-2 when they can't be told apart."""
+    if not _usable(separator):
+        raise MessageInvalid("the field separator must be a printable punctuation character", location="MSH-1")
+    if not encoding_characters:
+        raise RequiredMissing("the encoding characters are missing; write ^~\\&", location="MSH-2")
+    used = separator + encoding_characters
+    if len(encoding_characters) > 5 or len(set(used)) != len(used) or not all(map(_usable, encoding_characters)):
+        raise MessageInvalid(
+            "the encoding characters must be one to five different punctuation characters, such as ^~\\&",
+            location="MSH-2",
+        )
+    if encoding_characters[2:] == "&":
+        # By position this would be the escape character. No sender escapes with &; those that write ^~& left the
+        # escape out, and still separate 100&USD with it.
+        component, repetition = encoding_characters[:2]
+        return Delimiters(separator, component, repetition, "", "&", "")
+    padded = (*encoding_characters, "", "", "", "")
+    return Delimiters(separator, *padded[:5])
+
+
+def _usable(character: str) -> bool:
+    return len(character) == 1 and character.isprintable() and not character.isalnum() and character not in ' "'
+
+
+# \F\ \S\ \T\ \R\ \E\ \P\ delimiters, \H\ \N\ highlighting, \X0D\ bytes, \.br\ and kin (HL7 2.5.1 §2.7). Others,
+# such as \Zxx\ and the character set switches \Cxxyy\ \Mxxyyzz\, stay as received.
+_SEQUENCE = r"([FSTREPHN]|X(?:[0-9A-Fa-f]{2})+|\.(?:br|ce|fi|nf|sp|sk|in|ti)[+-]?[0-9]{0,3})"
+
+
+@lru_cache(maxsize=64)
+def _escapes(escape: str) -> re.Pattern[str]:
+    mark = re.escape(escape)
+    return re.compile(f"{mark}{_SEQUENCE}{mark}")
+
+
+def unescape(text: str, delimiters: Delimiters, encoding: str = "utf-8") -> str:
+    """The text that was meant. What is no escape sequence stays as it is, so a lone backslash does no harm."""
+    if not delimiters.escape or delimiters.escape not in text:
+        return text
+    return _escapes(delimiters.escape).sub(lambda found: _replacement(found[1], delimiters, encoding), text)
+
+
+def _replacement(sequence: str, delimiters: Delimiters, encoding: str) -> str:
+    match sequence[0]:
+        case "F":
+            return delimiters.field
+        case "S":
+            return delimiters.component
+        case "T":
+            return delimiters.subcomponent
+        case "R":
+            return delimiters.repetition
+        case "E":
+            return delimiters.escape
+        case "P":
+            return delimiters.truncation or "#"
+        case "H" | "N":
+            return ""
+        case "X":
+            data = bytes.fromhex(sequence[1:])
+            try:
+                return data.decode(encoding)
+            except UnicodeDecodeError:
+                return data.decode("latin-1")
+        case _:
+            return _layout(sequence[1:3], sequence[3:])
+
+
+def _layout(command: str, argument: str) -> str:
+    """Formatting commands as plain text: new lines and skipped spaces are kept, indents and fill modes are not."""
+    times = min(int(argument), 100) if argument.isdigit() else 1
+    match command:
+        case "br" | "ce":
+            return "\n"
+        case "sp":
+            return "\n" * times
+        case "sk":
+            return " " * times
+        case _:
+            return ""
+
+
+_CONTROLS = {code: f"X{code:02X}" for code in (*range(0x20), 0x7F)} | {0x0A: ".br"}
+
+
+@lru_cache(maxsize=64)
+def _escape_table(delimiters: Delimiters) -> dict[int, str]:
+    named = {
+        delimiters.field: "F",
+        delimiters.component: "S",
+        delimiters.subcomponent: "T",
+        delimiters.repetition: "R",
+        delimiters.escape: "E",
+        delimiters.truncation: "P",
+    }
+    sequences = _CONTROLS | {ord(character): name for character, name in named.items() if character}
+    if not delimiters.escape:
+        return dict.fromkeys(sequences, " ")  # a message without an escape character can't carry them at all
+    return {code: f"{delimiters.escape}{name}{delimiters.escape}" for code, name in sequences.items()}
+
+
+def escape(text: str, delimiters: Delimiters = DEFAULT) -> str:
+    """`text` as it may stand inside a subcomponent: separators and control characters become escape sequences."""
+    return text.translate(_escape_table(delimiters))
