@@ -1,0 +1,37 @@
+"""What happened to money, in the past tense: the kinds of ledger entry that can be posted so far.
+
+Used as the row names of `ledger/rules.py` and kept as the kind of each entry, so a value never changes once it has
+been released. To add one: a member here, a row there, an account in `ledger/chart.py` if it needs a new one.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Event(StrEnum):
+    # what is owed
+    SELF_PAY_CHARGE_POSTED = "self_pay_charge_posted"
+    CHARGE_POSTED = "charge_posted"
+    SELF_PAY_CHARGE_CREDITED = "self_pay_charge_credited"
+    CHARGE_CREDITED = "charge_credited"
+    SHARE_KNOWN = "share_known"
+    SHARE_WITHDRAWN = "share_withdrawn"
+    UNSEEN_CHARGES_INVOICED = "unseen_charges_invoiced"
+    UNSEEN_CHARGES_INVOICE_CANCELLED = "unseen_charges_invoice_cancelled"
+    SELF_PAY_DISCOUNTED = "self_pay_discounted"
+    SELF_PAY_DISCOUNT_WITHDRAWN = "self_pay_discount_withdrawn"
+    # money in
+    PAYMENT_CAPTURED = "payment_captured"
+    PAYMENT_ALLOCATED = "payment_allocated"
+    PAYMENT_DEALLOCATED = "payment_deallocated"
+    CAPTURE_VOIDED = "capture_voided"
+    PAYMENT_RETURNED = "payment_returned"
+    RETURN_REVERSED = "return_reversed"
+    RETURN_RECOVERABLE = "return_recoverable"
+    FEE_TAKEN = "fee_taken"
+    # money back
+    REFUND_APPROVED = "refund_approved"
+    REFUND_TAKEN = "refund_taken"
+    REFUND_FAILED_LATE = "refund_failed_late"
+    REFUND_DROPPED = "refund_dropped"

@@ -1,0 +1,222 @@
+"""Event → entry. `RULES` is the table an accountant reads; below it, one function an event says which ids it needs.
+
+Called by billing/, payments/ and usecases/, which hand the entry to `store.post`. What the table holds to:
+
+- every receipt goes to `unapplied_credit`, every allocation is an entry of its own;
+- a correction is the opposite entry, never an edit;
+- `ar_*` never goes below zero for an obligation: `deallocate` what was paid before crediting what was owed;
+- an authorisation, its void or expiry, an ACH payment submitted and a copay due before any charge post nothing.
+
+To add an event: a member of `domain.events.Event`, a row here, a function, and one test of the balances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import NotRequired, TypedDict, Unpack
+
+from ..domain.events import Event
+from ..domain.money import Money
+from ..errors import RuleBroken
+from .chart import CHART, Side
+from .entry import Entry, Posting
+
+RULES: Mapping[Event, tuple[str, str]] = {
+    #                                        debit                 credit
+    Event.SELF_PAY_CHARGE_POSTED:           ("ar_patient",         "charges_control"),
+    Event.CHARGE_POSTED:                    ("ar_pending",         "charges_control"),
+    Event.SELF_PAY_CHARGE_CREDITED:         ("charges_control",    "ar_patient"),
+    Event.CHARGE_CREDITED:                  ("charges_control",    "ar_pending"),
+    Event.SHARE_KNOWN:                      ("ar_patient",         "ar_pending"),
+    Event.SHARE_WITHDRAWN:                  ("ar_pending",         "ar_patient"),
+    Event.UNSEEN_CHARGES_INVOICED:          ("ar_patient",         "charges_control"),
+    Event.UNSEEN_CHARGES_INVOICE_CANCELLED: ("charges_control",    "ar_patient"),
+    Event.SELF_PAY_DISCOUNTED:              ("self_pay_discount",  "ar_patient"),
+    Event.SELF_PAY_DISCOUNT_WITHDRAWN:      ("ar_patient",         "self_pay_discount"),
+    Event.PAYMENT_CAPTURED:                 ("processor_clearing", "unapplied_credit"),
+    Event.PAYMENT_ALLOCATED:                ("unapplied_credit",   "ar_patient"),
+    Event.PAYMENT_DEALLOCATED:              ("ar_patient",         "unapplied_credit"),
+    Event.CAPTURE_VOIDED:                   ("unapplied_credit",   "processor_clearing"),
+    Event.PAYMENT_RETURNED:                 ("unapplied_credit",   "processor_clearing"),
+    Event.RETURN_REVERSED:                  ("processor_clearing", "unapplied_credit"),
+    Event.RETURN_RECOVERABLE:               ("ar_patient",         "processor_clearing"),
+    Event.FEE_TAKEN:                        ("fees",               "processor_clearing"),
+    Event.REFUND_APPROVED:                  ("unapplied_credit",   "refunds_payable"),
+    Event.REFUND_TAKEN:                     ("refunds_payable",    "processor_clearing"),
+    Event.REFUND_FAILED_LATE:               ("processor_clearing", "refunds_payable"),
+    Event.REFUND_DROPPED:                   ("refunds_payable",    "unapplied_credit"),
+}  # fmt: skip
+
+
+class When(TypedDict):
+    """Every function below takes these by name. `refs` name what the entry came from: ids only, no health data."""
+
+    occurred_at: datetime
+    business_date: date
+    refs: NotRequired[Mapping[str, str]]
+
+
+def _entry(event: Event, amount: Money, when: When, *, credit: Mapping[str, str] | None = None, **ids: str) -> Entry:
+    """The event's row as an entry of one amount; `credit` replaces ids on that leg. Raises RuleBroken at zero."""
+    if amount.minor <= 0:
+        raise RuleBroken(f"'{event}' of {amount}: an entry needs an amount above zero")
+    debit_account, credit_account = RULES[event]
+    postings = (
+        Posting(debit_account, Side.DEBIT, amount, _dims(debit_account, ids)),
+        Posting(credit_account, Side.CREDIT, amount, _dims(credit_account, {**ids, **(credit or {})})),
+    )
+    return Entry(event, when["occurred_at"], when["business_date"], postings, when.get("refs", {}))
+
+
+def _dims(account: str, ids: Mapping[str, str]) -> dict[str, str]:
+    # Unapplied credit is kept by payment and never by account: one payment may go to several accounts.
+    kept_by = CHART[account].kept_by
+    kept = {*kept_by, "payment", "refund"} if kept_by else ids.keys()
+    return {name: value for name, value in ids.items() if name in kept}
+
+
+# ── what is owed ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def charge_self_pay(obligation: str, account_ref: str, amount: Money, **when: Unpack[When]) -> Entry:
+    """A charge on an account that is confirmed self-pay."""
+    return _entry(Event.SELF_PAY_CHARGE_POSTED, amount, when, obligation=obligation, account_ref=account_ref)
+
+
+def charge_pending(obligation: str, account_ref: str, amount: Money, **when: Unpack[When]) -> Entry:
+    """A charge that insurance covers, or may cover: the absence of coverage is never self-pay."""
+    return _entry(Event.CHARGE_POSTED, amount, when, obligation=obligation, account_ref=account_ref)
+
+
+def charge_credited(obligation: str, account_ref: str, amount: Money, *, stands_in: str, **when: Unpack[When]) -> Entry:
+    """A charge credited, voided or entered in error, taken from where it now stands: `ar_pending` or `ar_patient`.
+
+    What was paid of it has to be de-allocated first: the excess is then unapplied credit.
+    """
+    events = {"ar_pending": Event.CHARGE_CREDITED, "ar_patient": Event.SELF_PAY_CHARGE_CREDITED}
+    if stands_in not in events:
+        raise RuleBroken(f"a charge stands in ar_pending or ar_patient, not in {stands_in}")
+    return _entry(events[stands_in], amount, when, obligation=obligation, account_ref=account_ref)
+
+
+def share_known(
+    obligation: str,
+    account_ref: str,
+    amount: Money,
+    *,
+    from_obligation: str | None = None,
+    **when: Unpack[When],
+) -> Entry:
+    """The patient's share: copay, Invoice on known charges, remittance, staff; of a stated balance the difference.
+
+    `from_obligation` is whose pending amount it comes out of, when a copay is carved from a charge's.
+    """
+    credit = {"obligation": from_obligation or obligation}
+    return _entry(Event.SHARE_KNOWN, amount, when, credit=credit, obligation=obligation, account_ref=account_ref)
+
+
+def share_withdrawn(
+    obligation: str, account_ref: str, amount: Money, *, to_obligation: str | None = None, **when: Unpack[When]
+) -> Entry:
+    """Insurance found after all, or a share corrected: back to pending. De-allocate first what was paid of it."""
+    return _entry(
+        Event.SHARE_WITHDRAWN,
+        amount,
+        when,
+        credit={"obligation": obligation},
+        obligation=to_obligation or obligation,
+        account_ref=account_ref,
+    )
+
+
+def invoice_unseen(obligation: str, account_ref: str, amount: Money, **when: Unpack[When]) -> Entry:
+    """An Invoice whose charges we never saw. Its lines claim them: a later ChargeItem posts nothing."""
+    return _entry(Event.UNSEEN_CHARGES_INVOICED, amount, when, obligation=obligation, account_ref=account_ref)
+
+
+def invoice_unseen_cancelled(obligation: str, account_ref: str, amount: Money, **when: Unpack[When]) -> Entry:
+    """The reversal of `invoice_unseen`. De-allocate first what was paid of it."""
+    event = Event.UNSEEN_CHARGES_INVOICE_CANCELLED
+    return _entry(event, amount, when, obligation=obligation, account_ref=account_ref)
+
+
+def self_pay_discount(obligation: str, account_ref: str, amount: Money, **when: Unpack[When]) -> Entry:
+    return _entry(Event.SELF_PAY_DISCOUNTED, amount, when, obligation=obligation, account_ref=account_ref)
+
+
+def self_pay_discount_withdrawn(obligation: str, account_ref: str, amount: Money, **when: Unpack[When]) -> Entry:
+    event = Event.SELF_PAY_DISCOUNT_WITHDRAWN
+    return _entry(event, amount, when, obligation=obligation, account_ref=account_ref)
+
+
+# ── money in ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def capture(payment: str, merchant: str, amount: Money, **when: Unpack[When]) -> Entry:
+    """A capture, or an ACH payment cleared: gross, and nobody's charge yet."""
+    return _entry(Event.PAYMENT_CAPTURED, amount, when, payment=payment, merchant=merchant)
+
+
+def allocate(payment: str, obligation: str, amount: Money, *, account_ref: str, **when: Unpack[When]) -> Entry:
+    """Money of this payment put against an obligation; a credit or a deposit is applied in the same way."""
+    ids = {"payment": payment, "obligation": obligation, "account_ref": account_ref}
+    return _entry(Event.PAYMENT_ALLOCATED, amount, when, **ids)
+
+
+def deallocate(payment: str, obligation: str, amount: Money, *, account_ref: str, **when: Unpack[When]) -> Entry:
+    """The reversal of `allocate`: before a void, a return, a refund of a valid charge, a credit of a paid one."""
+    ids = {"payment": payment, "obligation": obligation, "account_ref": account_ref}
+    return _entry(Event.PAYMENT_DEALLOCATED, amount, when, **ids)
+
+
+def void_capture(payment: str, merchant: str, amount: Money, **when: Unpack[When]) -> Entry:
+    """A void after capture, before settlement: the reversal of `capture`, after that of each allocation."""
+    return _entry(Event.CAPTURE_VOIDED, amount, when, payment=payment, merchant=merchant)
+
+
+def payment_returned(payment: str, merchant: str, amount: Money, **when: Unpack[When]) -> Entry:
+    """An ACH payment returned after it had cleared, or a capture that failed late. De-allocate first."""
+    return _entry(Event.PAYMENT_RETURNED, amount, when, payment=payment, merchant=merchant)
+
+
+def return_reversed(payment: str, merchant: str, amount: Money, **when: Unpack[When]) -> Entry:
+    """The money of a return came back after all."""
+    return _entry(Event.RETURN_REVERSED, amount, when, payment=payment, merchant=merchant)
+
+
+def return_recoverable(
+    payment: str, merchant: str, obligation: str, amount: Money, *, account_ref: str, **when: Unpack[When]
+) -> Entry:
+    """A return of what had been refunded already: the patient has had it twice. An obligation of kind `recovery`."""
+    ids = {"payment": payment, "merchant": merchant, "obligation": obligation, "account_ref": account_ref}
+    return _entry(Event.RETURN_RECOVERABLE, amount, when, **ids)
+
+
+def fee(merchant: str, amount: Money, *, payment: str | None = None, **when: Unpack[When]) -> Entry:
+    """A processor's fee: of one payment, or (without `payment`) a monthly one."""
+    ids = {"merchant": merchant} | ({"payment": payment} if payment else {})
+    return _entry(Event.FEE_TAKEN, amount, when, **ids)
+
+
+# ── money back ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def refund_approved(payment: str, refund: str, amount: Money, **when: Unpack[When]) -> Entry:
+    """Money of this payment is to go back. Where its charge is still valid, de-allocate first."""
+    return _entry(Event.REFUND_APPROVED, amount, when, payment=payment, refund=refund)
+
+
+def refund_taken(payment: str, refund: str, merchant: str, amount: Money, **when: Unpack[When]) -> Entry:
+    """The refund was taken from the balance that the processor holds for us."""
+    return _entry(Event.REFUND_TAKEN, amount, when, payment=payment, refund=refund, merchant=merchant)
+
+
+def refund_failed_late(payment: str, refund: str, merchant: str, amount: Money, **when: Unpack[When]) -> Entry:
+    """A refund that had been taken came back: still payable, by check or another tender, or dropped."""
+    return _entry(Event.REFUND_FAILED_LATE, amount, when, payment=payment, refund=refund, merchant=merchant)
+
+
+def refund_dropped(payment: str, refund: str, amount: Money, **when: Unpack[When]) -> Entry:
+    """An approved refund that will not go out (refused, canceled): the money is unapplied credit again."""
+    return _entry(Event.REFUND_DROPPED, amount, when, payment=payment, refund=refund)
