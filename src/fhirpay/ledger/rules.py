@@ -57,7 +57,9 @@ class When(TypedDict):
     refs: NotRequired[Mapping[str, str]]
 
 
-def _entry(event: Event, amount: Money, when: When, *, credit: Mapping[str, str] | None = None, **ids: str) -> Entry:
+def _entry(
+    event: Event, amount: Money, when: When, ids: Mapping[str, str], credit: Mapping[str, str] | None = None
+) -> Entry:
     """The event's row as an entry of one amount; `credit` replaces ids on that leg. Raises RuleBroken at zero."""
     if amount.minor <= 0:
         raise RuleBroken(f"'{event}' of {amount}: an entry needs an amount above zero")
@@ -76,17 +78,21 @@ def _dims(account: str, ids: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in ids.items() if name in kept}
 
 
+def _owed(obligation: str, account_ref: str) -> dict[str, str]:
+    return {"obligation": obligation, "account_ref": account_ref}
+
+
 # ── what is owed ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def charge_self_pay(obligation: str, account_ref: str, amount: Money, **when: Unpack[When]) -> Entry:
     """A charge on an account that is confirmed self-pay."""
-    return _entry(Event.SELF_PAY_CHARGE_POSTED, amount, when, obligation=obligation, account_ref=account_ref)
+    return _entry(Event.SELF_PAY_CHARGE_POSTED, amount, when, _owed(obligation, account_ref))
 
 
 def charge_pending(obligation: str, account_ref: str, amount: Money, **when: Unpack[When]) -> Entry:
     """A charge that insurance covers, or may cover: the absence of coverage is never self-pay."""
-    return _entry(Event.CHARGE_POSTED, amount, when, obligation=obligation, account_ref=account_ref)
+    return _entry(Event.CHARGE_POSTED, amount, when, _owed(obligation, account_ref))
 
 
 def charge_credited(obligation: str, account_ref: str, amount: Money, *, stands_in: str, **when: Unpack[When]) -> Entry:
@@ -97,7 +103,7 @@ def charge_credited(obligation: str, account_ref: str, amount: Money, *, stands_
     events = {"ar_pending": Event.CHARGE_CREDITED, "ar_patient": Event.SELF_PAY_CHARGE_CREDITED}
     if stands_in not in events:
         raise RuleBroken(f"a charge stands in ar_pending or ar_patient, not in {stands_in}")
-    return _entry(events[stands_in], amount, when, obligation=obligation, account_ref=account_ref)
+    return _entry(events[stands_in], amount, when, _owed(obligation, account_ref))
 
 
 def share_known(
@@ -113,41 +119,35 @@ def share_known(
     `from_obligation` is whose pending amount it comes out of, when a copay is carved from a charge's.
     """
     credit = {"obligation": from_obligation or obligation}
-    return _entry(Event.SHARE_KNOWN, amount, when, credit=credit, obligation=obligation, account_ref=account_ref)
+    return _entry(Event.SHARE_KNOWN, amount, when, _owed(obligation, account_ref), credit)
 
 
 def share_withdrawn(
     obligation: str, account_ref: str, amount: Money, *, to_obligation: str | None = None, **when: Unpack[When]
 ) -> Entry:
     """Insurance found after all, or a share corrected: back to pending. De-allocate first what was paid of it."""
-    return _entry(
-        Event.SHARE_WITHDRAWN,
-        amount,
-        when,
-        credit={"obligation": obligation},
-        obligation=to_obligation or obligation,
-        account_ref=account_ref,
-    )
+    ids = _owed(to_obligation or obligation, account_ref)
+    return _entry(Event.SHARE_WITHDRAWN, amount, when, ids, {"obligation": obligation})
 
 
 def invoice_unseen(obligation: str, account_ref: str, amount: Money, **when: Unpack[When]) -> Entry:
     """An Invoice whose charges we never saw. Its lines claim them: a later ChargeItem posts nothing."""
-    return _entry(Event.UNSEEN_CHARGES_INVOICED, amount, when, obligation=obligation, account_ref=account_ref)
+    return _entry(Event.UNSEEN_CHARGES_INVOICED, amount, when, _owed(obligation, account_ref))
 
 
 def invoice_unseen_cancelled(obligation: str, account_ref: str, amount: Money, **when: Unpack[When]) -> Entry:
     """The reversal of `invoice_unseen`. De-allocate first what was paid of it."""
     event = Event.UNSEEN_CHARGES_INVOICE_CANCELLED
-    return _entry(event, amount, when, obligation=obligation, account_ref=account_ref)
+    return _entry(event, amount, when, _owed(obligation, account_ref))
 
 
 def self_pay_discount(obligation: str, account_ref: str, amount: Money, **when: Unpack[When]) -> Entry:
-    return _entry(Event.SELF_PAY_DISCOUNTED, amount, when, obligation=obligation, account_ref=account_ref)
+    return _entry(Event.SELF_PAY_DISCOUNTED, amount, when, _owed(obligation, account_ref))
 
 
 def self_pay_discount_withdrawn(obligation: str, account_ref: str, amount: Money, **when: Unpack[When]) -> Entry:
     event = Event.SELF_PAY_DISCOUNT_WITHDRAWN
-    return _entry(event, amount, when, obligation=obligation, account_ref=account_ref)
+    return _entry(event, amount, when, _owed(obligation, account_ref))
 
 
 # ── money in ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -155,34 +155,34 @@ def self_pay_discount_withdrawn(obligation: str, account_ref: str, amount: Money
 
 def capture(payment: str, merchant: str, amount: Money, **when: Unpack[When]) -> Entry:
     """A capture, or an ACH payment cleared: gross, and nobody's charge yet."""
-    return _entry(Event.PAYMENT_CAPTURED, amount, when, payment=payment, merchant=merchant)
+    return _entry(Event.PAYMENT_CAPTURED, amount, when, {"payment": payment, "merchant": merchant})
 
 
 def allocate(payment: str, obligation: str, amount: Money, *, account_ref: str, **when: Unpack[When]) -> Entry:
     """Money of this payment put against an obligation; a credit or a deposit is applied in the same way."""
     ids = {"payment": payment, "obligation": obligation, "account_ref": account_ref}
-    return _entry(Event.PAYMENT_ALLOCATED, amount, when, **ids)
+    return _entry(Event.PAYMENT_ALLOCATED, amount, when, ids)
 
 
 def deallocate(payment: str, obligation: str, amount: Money, *, account_ref: str, **when: Unpack[When]) -> Entry:
     """The reversal of `allocate`: before a void, a return, a refund of a valid charge, a credit of a paid one."""
     ids = {"payment": payment, "obligation": obligation, "account_ref": account_ref}
-    return _entry(Event.PAYMENT_DEALLOCATED, amount, when, **ids)
+    return _entry(Event.PAYMENT_DEALLOCATED, amount, when, ids)
 
 
 def void_capture(payment: str, merchant: str, amount: Money, **when: Unpack[When]) -> Entry:
     """A void after capture, before settlement: the reversal of `capture`, after that of each allocation."""
-    return _entry(Event.CAPTURE_VOIDED, amount, when, payment=payment, merchant=merchant)
+    return _entry(Event.CAPTURE_VOIDED, amount, when, {"payment": payment, "merchant": merchant})
 
 
 def payment_returned(payment: str, merchant: str, amount: Money, **when: Unpack[When]) -> Entry:
     """An ACH payment returned after it had cleared, or a capture that failed late. De-allocate first."""
-    return _entry(Event.PAYMENT_RETURNED, amount, when, payment=payment, merchant=merchant)
+    return _entry(Event.PAYMENT_RETURNED, amount, when, {"payment": payment, "merchant": merchant})
 
 
 def return_reversed(payment: str, merchant: str, amount: Money, **when: Unpack[When]) -> Entry:
     """The money of a return came back after all."""
-    return _entry(Event.RETURN_REVERSED, amount, when, payment=payment, merchant=merchant)
+    return _entry(Event.RETURN_REVERSED, amount, when, {"payment": payment, "merchant": merchant})
 
 
 def return_recoverable(
@@ -190,13 +190,13 @@ def return_recoverable(
 ) -> Entry:
     """A return of what had been refunded already: the patient has had it twice. An obligation of kind `recovery`."""
     ids = {"payment": payment, "merchant": merchant, "obligation": obligation, "account_ref": account_ref}
-    return _entry(Event.RETURN_RECOVERABLE, amount, when, **ids)
+    return _entry(Event.RETURN_RECOVERABLE, amount, when, ids)
 
 
 def fee(merchant: str, amount: Money, *, payment: str | None = None, **when: Unpack[When]) -> Entry:
     """A processor's fee: of one payment, or (without `payment`) a monthly one."""
     ids = {"merchant": merchant} | ({"payment": payment} if payment else {})
-    return _entry(Event.FEE_TAKEN, amount, when, **ids)
+    return _entry(Event.FEE_TAKEN, amount, when, ids)
 
 
 # ── money back ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -204,19 +204,19 @@ def fee(merchant: str, amount: Money, *, payment: str | None = None, **when: Unp
 
 def refund_approved(payment: str, refund: str, amount: Money, **when: Unpack[When]) -> Entry:
     """Money of this payment is to go back. Where its charge is still valid, de-allocate first."""
-    return _entry(Event.REFUND_APPROVED, amount, when, payment=payment, refund=refund)
+    return _entry(Event.REFUND_APPROVED, amount, when, {"payment": payment, "refund": refund})
 
 
 def refund_taken(payment: str, refund: str, merchant: str, amount: Money, **when: Unpack[When]) -> Entry:
     """The refund was taken from the balance that the processor holds for us."""
-    return _entry(Event.REFUND_TAKEN, amount, when, payment=payment, refund=refund, merchant=merchant)
+    return _entry(Event.REFUND_TAKEN, amount, when, {"payment": payment, "refund": refund, "merchant": merchant})
 
 
 def refund_failed_late(payment: str, refund: str, merchant: str, amount: Money, **when: Unpack[When]) -> Entry:
     """A refund that had been taken came back: still payable, by check or another tender, or dropped."""
-    return _entry(Event.REFUND_FAILED_LATE, amount, when, payment=payment, refund=refund, merchant=merchant)
+    return _entry(Event.REFUND_FAILED_LATE, amount, when, {"payment": payment, "refund": refund, "merchant": merchant})
 
 
 def refund_dropped(payment: str, refund: str, amount: Money, **when: Unpack[When]) -> Entry:
     """An approved refund that will not go out (refused, canceled): the money is unapplied credit again."""
-    return _entry(Event.REFUND_DROPPED, amount, when, payment=payment, refund=refund)
+    return _entry(Event.REFUND_DROPPED, amount, when, {"payment": payment, "refund": refund})
