@@ -1,0 +1,159 @@
+"""HTTP out: one client with a small pool per destination. The only importer of the HTTP library.
+
+Called by processor adapters and by fhir/client.py. An answer of any status is a `Response`; no answer is `NeverSent`
+(exactly the library's ConnectError, ConnectTimeout and PoolTimeout) or `Uncertain` (everything else). Nothing is
+retried here, no redirect followed, no proxy or credential taken from the environment: a payment that went out by a
+route nobody wrote down is a payment nobody can explain. `tests/unit/net` proves the line with a raw socket peer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import httpx2
+
+from .errors import NeverSent, Uncertain
+from .guard import check_host, check_url
+
+__all__ = ["HttpClient", "NeverSent", "Response", "Transport", "Uncertain", "client"]
+
+Transport = httpx2.AsyncBaseTransport
+_NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+_CONNECT_S = 5.0
+_RESOLVED_FOR_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A complete answer. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    body: bytes = b""
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status < 300
+
+
+class HttpClient:
+    """Calls to one destination. Made by `client`; closed by who made it."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        timeout_s: float = 10,
+        headers: Mapping[str, str] | None = None,
+        max_connections: int = 5,
+        allow_private: bool = False,
+        max_body_bytes: int = 10_000_000,
+        transport: Transport | None = None,
+    ) -> None:
+        self.host, self._port = check_url(base_url, allow_private=allow_private)
+        self.base_url = base_url.rstrip("/")
+        self.timeout_s = timeout_s
+        self._allow_private = allow_private
+        self._max_body_bytes = max_body_bytes
+        self._resolves = transport is None
+        self._resolved_until = 0.0
+        # Our own copy of the headers: the library must not add cookies or credentials that a peer handed us.
+        self._client = httpx2.AsyncClient(
+            headers={"user-agent": "fhirpay", **(headers or {})},
+            timeout=_timeout(timeout_s),
+            transport=transport
+            or httpx2.AsyncHTTPTransport(
+                trust_env=False,
+                retries=0,
+                limits=httpx2.Limits(max_connections=max_connections, max_keepalive_connections=max_connections),
+            ),
+            trust_env=False,
+            follow_redirects=False,
+        )
+
+    async def send(
+        self,
+        method: str,
+        path: str = "",
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
+        timeout_s: float | None = None,
+    ) -> Response:
+        """The answer, of whatever status. Raises NeverSent or Uncertain; `timeout_s` bounds the whole call."""
+        limit = self.timeout_s if timeout_s is None else timeout_s
+        await self._check_addresses()
+        started = time.monotonic()
+        try:
+            async with (
+                asyncio.timeout(limit),
+                self._client.stream(
+                    method,
+                    self.base_url + path,
+                    content=body,
+                    headers=dict(headers or {}),
+                    params=httpx2.QueryParams(dict(params) if isinstance(params, Mapping) else tuple(params or ()))
+                    or None,
+                    timeout=_timeout(limit),
+                ) as answer,
+            ):
+                self._client.cookies.clear()
+                return Response(
+                    status=answer.status_code,
+                    headers={name.lower(): value for name, value in answer.headers.items()},
+                    body=await self._read(answer),
+                )
+        except _NEVER_SENT as error:
+            raise NeverSent(f"{self.host} could not be reached ({type(error).__name__})", host=self.host) from None
+        except (httpx2.HTTPError, httpx2.StreamError, TimeoutError) as error:
+            waited = round(time.monotonic() - started, 1)
+            kind = type(error).__name__
+            raise Uncertain(f"no complete answer from {self.host} after {waited} s ({kind})", host=self.host) from None
+
+    async def _read(self, answer: httpx2.Response) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        async for part in answer.aiter_bytes():
+            size += len(part)
+            if size > self._max_body_bytes:
+                raise Uncertain(f"the answer of {self.host} is larger than {self._max_body_bytes} bytes")
+            parts.append(part)
+        return b"".join(parts)
+
+    async def _check_addresses(self) -> None:
+        if self._resolves and time.monotonic() >= self._resolved_until:
+            await check_host(self.host, self._port, allow_private=self._allow_private)
+            self._resolved_until = time.monotonic() + _RESOLVED_FOR_S
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+
+def client(
+    base_url: str,
+    *,
+    timeout_s: float = 10,
+    headers: Mapping[str, str] | None = None,
+    max_connections: int = 5,
+    allow_private: bool = False,
+    transport: Transport | None = None,
+) -> HttpClient:
+    """A client for one destination. Raises ConfigInvalid for an address that we must not call (see guard.py)."""
+    return HttpClient(
+        base_url,
+        timeout_s=timeout_s,
+        headers=headers,
+        max_connections=max_connections,
+        allow_private=allow_private,
+        transport=transport,
+    )
+
+
+def _timeout(limit: float) -> httpx2.Timeout:
+    # Connecting and waiting for the pool end well before the whole, so that they are told apart from a lost answer.
+    short = min(_CONNECT_S, limit / 2)
+    return httpx2.Timeout(connect=short, pool=short, read=limit, write=limit)
