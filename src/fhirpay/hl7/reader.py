@@ -261,6 +261,10 @@ class Message:
     def first(self, name: str) -> Segment | None:
         return Segment(self, name, 1) if name in self._lines else None
 
+    def line_of(self, segment: Segment) -> str:
+        """The segment as received."""
+        return self._lines[segment.name][segment.index - 1]
+
     @property
     def type(self) -> str:
         """MSH-9.1: `DFT`."""

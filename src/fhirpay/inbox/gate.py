@@ -1,0 +1,253 @@
+"""The gate before the commit: the few checks that may answer AE or AR, and the keys by which a message is ordered.
+
+Called by the intake with the bytes of one message; pure, so that it costs the ACK path microseconds. What passes
+here is stored and accepted; whatever turns out wrong later parks. A new check belongs here only if the sender can
+mend it and storing the message would be worse than refusing it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..config import Interface
+from ..domain.money import exponent, parse_decimal
+from ..errors import (
+    CodeInvalid,
+    EventUnsupported,
+    FhirpayError,
+    MessageUnsupported,
+    ProcessingIdUnsupported,
+    RequiredMissing,
+    TooLarge,
+    ValueInvalid,
+    VersionUnsupported,
+)
+from ..hl7.ack import Remark
+from ..hl7.assigner import assigner_system
+from ..hl7.reader import Message, Segment, compile_path
+from ..security.blind_index import keyed_hash
+from ..security.pan import screen_hl7, screen_text
+
+VERSIONS = frozenset("2.1 2.2 2.3 2.3.1 2.3.2 2.4 2.5 2.5.1 2.6 2.7 2.7.1 2.8 2.8.1 2.8.2".split())
+TAKEN: dict[str, frozenset[str]] = {"DFT": frozenset({"P03"}), "ADT": frozenset({"A01", "A04", "A08"})}
+DELETE = '""'  # HL7 for "remove the value": present, but no value
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A message that may be stored, and how. `message` and `screened` hold no card number any more."""
+
+    message: Message
+    screened: bytes
+    redactions: tuple[str, ...]
+    body_hash: str  # keyed; of the original without MSH-7, 8, 10, which engines renew on a resend
+    key: tuple[str, ...]  # MSH-3, 4, 5, 6, 10 as sent
+    label: str  # 'DFT^P03'
+    lanes: tuple[str, ...]  # kept in order within each
+    needs: tuple[str, ...]  # topics that hold this message while a parked one blocks them
+    blocks: tuple[str, ...]  # topics that this message blocks if it parks
+    suspends: tuple[str, ...]  # accounts on which nothing is collected while it is parked
+    account_keys: tuple[str, ...]  # 'system|value'
+    warnings: tuple[Remark, ...]  # for the acknowledgement
+
+
+def admit(data: bytes, interface: Interface, *, hash_key: bytes) -> Admitted:
+    """Check one message. Raises FhirpayError with `ack_code`, `hl7_error` and `location` for the acknowledgement."""
+    try:
+        message = _read(data, interface)
+        _check_header(message, interface)
+        _check_required(message, interface)
+        if message.type == "DFT":
+            _check_charges(message, interface)
+    except FhirpayError as error:
+        # The text goes back to the sender and perhaps into a log, and it may quote a value.
+        error.message = screen_text(error.message)[0]
+        raise
+    body_hash = _body_hash(message, hash_key)
+    screened, redactions = screen_hl7(message, data)
+    if redactions:
+        message = Message.parse(screened, charset_fallback=interface.charset_fallback)
+    accounts = _accounts(message, interface)
+    patients = _patients(message, interface)
+    guarantors = _guarantors(message, interface)
+    topics = tuple(f"account:{account}" for account in accounts) + patients
+    own = _charge_topics(message, accounts)
+    return Admitted(
+        message=message,
+        screened=screened,
+        redactions=tuple(redactions),
+        body_hash=body_hash,
+        key=tuple(map(_msh(message).raw, (3, 4, 5, 6, 10))),
+        label=message.label,
+        lanes=_unique(*topics, *guarantors) or (f"interface:{interface.name}",),
+        needs=_unique(*own, *topics),
+        # A parked charge holds back what is about the same charge; a parked ADT all that is about its accounts.
+        blocks=_unique(*own) if message.type == "DFT" else _unique(*topics),
+        suspends=tuple(f"account:{account}" for account in accounts),
+        account_keys=accounts,
+        warnings=tuple(
+            Remark("a card number was removed; please don't send card numbers", place) for place in redactions
+        ),
+    )
+
+
+# ------------------------------------------------------------------ checks
+
+
+def _read(data: bytes, interface: Interface) -> Message:
+    if len(data) > interface.max_bytes:
+        raise TooLarge(f"the message is larger than {interface.max_bytes} bytes", location="MSH")
+    if not data.strip():
+        raise RequiredMissing("the message is empty", location="MSH")
+    return Message.parse(data, charset_fallback=interface.charset_fallback)
+
+
+def _check_header(message: Message, interface: Interface) -> None:
+    if not message.type:
+        raise MessageUnsupported("MSH-9 names no message type", location="MSH-9")
+    sent = message.processing_id
+    if sent != interface.processing:
+        said = f"'{sent[:20]}'" if sent else "nothing"
+        raise ProcessingIdUnsupported(
+            f"this interface takes processing id {interface.processing}; MSH-11 says {said}", location="MSH-11"
+        )
+    if message.version not in VERSIONS:
+        said = f"version '{message.version[:20]}'" if message.version else "a message without version"
+        raise VersionUnsupported(f"{said} isn't taken; taken: 2.1 to 2.8.2", location="MSH-12")
+    events = TAKEN.get(message.type)
+    if events is None:
+        raise MessageUnsupported(f"messages of type '{message.type[:20]}' aren't taken here", location="MSH-9.1")
+    if message.event not in events:
+        raise EventUnsupported(
+            f"{message.type} event '{message.event[:20]}' isn't taken; taken: {', '.join(sorted(events))}",
+            location="MSH-9.2",
+        )
+    if not message.control_id:
+        raise RequiredMissing("the message has no control id", location="MSH-10")
+
+
+def _check_required(message: Message, interface: Interface) -> None:
+    for path in interface.required:
+        key, _, field, repetition, component, subcomponent = compile_path(path)
+        # Without an index the field is required in each segment of that name.
+        segments = message.segments(key) if len(key) == 3 and "[" not in path.split("-")[0] else None
+        if segments is None:
+            if not message.get(path):
+                raise RequiredMissing(f"{path} is required on this interface", location=path)
+            continue
+        if not segments:
+            raise RequiredMissing(f"{path} is required on this interface", location=path)
+        for segment in segments:
+            if not segment.get(field, component + 1, subcomponent + 1, repetition + 1):
+                place = segment.address(field, component + 1 if "." in path else 0, 0, repetition + 1)
+                raise RequiredMissing(f"{path} is required on this interface", location=place)
+
+
+def _check_charges(message: Message, interface: Interface) -> None:
+    if not _account_segment_value(message, interface):
+        raise RequiredMissing(
+            f"{interface.account_key} names the account on this interface and is empty",
+            location=_account_place(message, interface),
+        )
+    charges = message.segments("FT1")
+    if not charges:
+        raise RequiredMissing("a DFT needs at least one FT1", location="FT1")
+    for charge in charges:
+        for field, meaning in ((4, "transaction date"), (6, "transaction type")):
+            if charge.get(field) in ("", DELETE):
+                raise RequiredMissing(f"the {meaning} is missing", location=charge.address(field))
+        _check_value(charge, 10, 0, parse_decimal)
+        for amount in (11, 12):
+            _check_value(charge, amount, 1, parse_decimal)
+            _check_value(charge, amount, 2, exponent)
+
+
+def _check_value(charge: Segment, field: int, subcomponent: int, check: Callable[[str], object]) -> None:
+    """FT1-10 (subcomponent 0), or the quantity (1) or currency (2) of an amount's first component."""
+    value = charge.get(field, 1, subcomponent or 1)
+    if value in ("", DELETE):
+        return
+    try:
+        check(value)
+    except CodeInvalid as error:
+        raise CodeInvalid(error.message, location=charge.address(field, 1, subcomponent)) from None
+    except ValueInvalid as error:
+        raise ValueInvalid(error.message, location=charge.address(field, 1 if subcomponent else 0)) from None
+
+
+# ------------------------------------------------------------------ keys
+
+
+def _msh(message: Message) -> Segment:
+    return Segment(message, "MSH", 1)
+
+
+def _body_hash(message: Message, key: bytes) -> str:
+    fields = list(message.fields_of("MSH"))
+    for renewed in (7, 8, 10):
+        if renewed < len(fields):
+            fields[renewed] = ""
+    body = "\r".join((message.delimiters.field.join(fields), *message.lines[1:]))
+    return keyed_hash(key, body.encode())
+
+
+def _account_segment_value(message: Message, interface: Interface) -> str:
+    name, field = interface.account_key.split("-")
+    segment = message.first(name)
+    value = segment.get(int(field)) if segment else ""
+    return "" if value == DELETE else value
+
+
+def _account_place(message: Message, interface: Interface) -> str:
+    name, field = interface.account_key.split("-")
+    return (message.first(name) or Segment(message, name, 1)).address(int(field))
+
+
+def _accounts(message: Message, interface: Interface) -> tuple[str, ...]:
+    """The account that the profile's field names; never a fallback to another field."""
+    value = _account_segment_value(message, interface)
+    if not value:
+        return ()
+    name, field = interface.account_key.split("-")
+    return (f"{assigner_system(Segment(message, name, 1), int(field), 1, interface.system)}|{value}",)
+
+
+def _identifiers(segment: Segment, field: int, interface: Interface) -> list[tuple[str, str]]:
+    """(`system|value`, type) of each repetition of a CX field."""
+    found: list[tuple[str, str]] = []
+    for repetition in range(1, segment.repetitions(field) + 1):
+        value = segment.get(field, 1, 1, repetition)
+        if value not in ("", DELETE):
+            system = assigner_system(segment, field, repetition, interface.system)
+            found.append((f"{system}|{value}", segment.get(field, 5, 1, repetition)))
+    return found
+
+
+def _patients(message: Message, interface: Interface) -> tuple[str, ...]:
+    segment = message.first("PID")
+    found = _identifiers(segment, 3, interface) if segment else []
+    # A social security number is no medical record number, and a lane key is readable: only when it is all there is.
+    kept = [key for key, kind in found if kind != "SS"] or [key for key, _ in found]
+    return tuple(f"patient:{key}" for key in kept)
+
+
+def _guarantors(message: Message, interface: Interface) -> tuple[str, ...]:
+    return tuple(
+        f"guarantor:{key}" for segment in message.segments("GT1") for key, _ in _identifiers(segment, 2, interface)
+    )
+
+
+def _charge_topics(message: Message, accounts: tuple[str, ...]) -> tuple[str, ...]:
+    """One topic for each FT1-2: a credit commonly repeats its charge's, and must not overtake it."""
+    sender = f"{message.get('MSH-3')}|{message.get('MSH-4')}"
+    return tuple(
+        f"charge:{sender}|{account}|{number}"
+        for account in accounts
+        for charge in message.segments("FT1")
+        if (number := charge.get(2)) not in ("", DELETE)
+    )
+
+
+def _unique(*keys: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(keys))

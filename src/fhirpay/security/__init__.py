@@ -1,0 +1,1 @@
+"""What keeps secrets secret: keyed hashes and blind indexes, and the screen that keeps card numbers out."""

@@ -1,0 +1,193 @@
+"""The screen for card numbers in what comes in. A hit is stored with all but its last four digits gone.
+
+Many NPIs, MRNs and claim numbers pass the check digit, so three things are asked together: an issuer's range, that
+issuer's length, and Luhn; and fields that hold identifiers are exempt by position. A held charge would be lost
+revenue, so nothing is refused: the intake accepts and tells the sender. To exempt a field, add it to `_IDENTIFIERS`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ..hl7.charsets import encode
+from ..hl7.delimiters import escape
+from ..hl7.reader import Message, Segment
+
+# Digits with blanks or dashes between, wide and cheap (it sees every message): `_spans` has the real rules.
+_CANDIDATE = re.compile(r"[2-6][0-9 \u00a0\-\u2010-\u2013]{12,}+")
+_GROUP = re.compile(r"[0-9]+")
+_RANGES: tuple[tuple[re.Pattern[str], frozenset[int]], ...] = (
+    (re.compile(r"4"), frozenset({13, 16, 19})),  # Visa
+    (re.compile(r"5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720"), frozenset({16})),  # Mastercard
+    (re.compile(r"3[47]"), frozenset({15})),  # American Express
+    (re.compile(r"6011|65|64[4-9]"), frozenset({16, 17, 18, 19})),  # Discover
+    (re.compile(r"36|38|30[0-5]"), frozenset({14})),  # Diners Club
+    (re.compile(r"35(2[89]|[3-8])"), frozenset({16})),  # JCB
+)
+
+
+def _is_card_number(digits: str) -> bool:
+    if not any(len(digits) in lengths and prefix.match(digits) for prefix, lengths in _RANGES):
+        return False
+    total = 0
+    for place, digit in enumerate(reversed(digits)):
+        value = ord(digit) - 48
+        doubled = value * 2
+        total += value if place % 2 == 0 else doubled - 9 if doubled > 9 else doubled
+    return total % 10 == 0
+
+
+def screen_text(text: str) -> tuple[str, int]:
+    """`text` with each card number masked but for its last four digits, and how many there were."""
+    spans = [span for run in _CANDIDATE.finditer(text) for span in _spans(run)]
+    for start, end in spans:
+        text = text[:start] + _mask(text[start:end]) + text[end:]
+    return text, len(spans)
+
+
+def _spans(run: re.Match[str]) -> list[tuple[int, int]]:
+    """Where in the text card numbers are. A group of digits is whole or not in it at all."""
+    text, start = run.string, run.start()
+    groups = [found.span() for found in _GROUP.finditer(text, start, run.end())]
+    # What follows a digit is the tail of a longer number.
+    first = 1 if start and text[start - 1] in "0123456789" else 0
+    spans: list[tuple[int, int]] = []
+    while first < len(groups):
+        best = -1
+        digits = ""
+        for last in range(first, len(groups)):
+            # Dates and phone numbers have short groups and no wide gaps; card numbers end with one at most (4-4-4-1).
+            if last > first and (
+                groups[last - 1][1] - groups[last - 1][0] < 4 or groups[last][0] - groups[last - 1][1] > 3
+            ):
+                break
+            digits += text[slice(*groups[last])]
+            if len(digits) > 19:
+                break
+            if len(digits) > 12 and _is_card_number(digits):
+                best = last
+        if best >= 0:
+            spans.append((groups[first][0], groups[best][1]))
+            first = best
+        first += 1
+    return spans
+
+
+def _mask(span: str) -> str:
+    keep = len(span)
+    seen = 0
+    while seen < 4:
+        keep -= 1
+        seen += span[keep].isdigit()
+    return re.sub(r"[0-9]", "X", span[:keep]) + span[keep:]
+
+
+# ------------------------------------------------------------------ HL7 v2
+
+_WHOLE_SEGMENTS = frozenset({"MSH", "EVN", "MRG", "MSA"})
+# Fields whose first component is an identifier or a code. Names and texts beside it are still read.
+_IDENTIFIERS: dict[str, frozenset[int]] = {
+    "PID": frozenset({2, 3, 4, 18, 19, 20, 21}),
+    "PD1": frozenset({3, 4, 12}),
+    "NK1": frozenset({12, 33, 37}),
+    "PV1": frozenset({5, 7, 8, 9, 17, 19, 50, 52}),
+    "ORC": frozenset({2, 3, 4, 10, 11, 12}),
+    "OBR": frozenset({2, 3, 4, 10, 16, 28}),
+    "OBX": frozenset({3, 16, 21}),
+    "DG1": frozenset({3, 16, 20}),
+    "PR1": frozenset({3, 8, 11, 12}),
+    "FT1": frozenset({2, 3, 7, 14, 20, 21, 23, 24, 25, 29, 30, 43}),
+    "GT1": frozenset({2, 12, 19}),
+    "IN1": frozenset({2, 3, 8, 10, 36, 46, 49}),
+    "IN2": frozenset({1, 2, 6, 8, 10, 25, 26, 61}),
+    "PRT": frozenset({1, 5, 10}),
+    "ROL": frozenset({1, 4}),
+}
+_ORGANISATION_IDS = frozenset({("PD1", 3), ("IN1", 4), ("NK1", 13), ("GT1", 21), ("FT1", 32), ("FT1", 33)})  # XON-10
+
+
+def _exempt(name: str, field: int, component: int) -> bool:
+    if component == 1:
+        return field in _IDENTIFIERS.get(name, ())
+    return component in (3, 10) and (name, field) in _ORGANISATION_IDS
+
+
+def screen_hl7(message: Message, original: bytes | None = None) -> tuple[bytes, list[str]]:
+    """The message's bytes without card numbers, and where they were. Without a hit, `original` comes back as it is."""
+    hits: list[str] = []
+    lines = message.lines
+    # One look at the whole text settles nearly every message.
+    if screen_text(message.text)[1] or _hides_digits(message):
+        lines = [_screened_line(message, segment, hits) for segment in message.all_segments()]
+    if not hits:
+        return original if original is not None else encode(message.text, message.encoding), []
+    return encode("\r".join(lines) + "\r", message.encoding), hits
+
+
+def _hides_digits(message: Message) -> bool:
+    mark = message.delimiters.escape
+    return bool(mark) and f"{mark}X3" in message.text
+
+
+def _screened_line(message: Message, segment: Segment, hits: list[str]) -> str:
+    marks = message.delimiters
+    line = message.line_of(segment)
+    if segment.name in _WHOLE_SEGMENTS or not (screen_text(line)[1] or (marks.escape and f"{marks.escape}X3" in line)):
+        return line
+    fields = line.split(marks.field)
+    for field in range(1, len(fields)):
+        fields[field] = _screened_field(message, segment, field, fields[field], hits)
+    return marks.field.join(fields)
+
+
+def _screened_field(message: Message, segment: Segment, field: int, raw: str, hits: list[str]) -> str:
+    marks = message.delimiters
+    repetitions = raw.split(marks.repetition) if marks.repetition else [raw]
+    for number, repetition in enumerate(repetitions):
+        components = repetition.split(marks.component) if marks.component else [repetition]
+        for position, component in enumerate(components):
+            if _exempt(segment.name, field, position + 1):
+                continue
+            parts = component.split(marks.subcomponent) if marks.subcomponent else [component]
+            for place, part in enumerate(parts):
+                clean, count = screen_text(message.decoded(part))
+                if count:
+                    parts[place] = escape(clean, marks)
+                    hits.append(segment.address(field, position + 1 if len(components) > 1 else 0, 0, number + 1))
+            components[position] = (marks.subcomponent or "").join(parts)
+        repetitions[number] = (marks.component or "").join(components)
+    return (marks.repetition or "").join(repetitions)
+
+
+# ------------------------------------------------------------------ FHIR
+
+_NOT_TEXT = frozenset({"id", "reference", "system", "url", "fullUrl", "versionId", "subscriberId", "resourceType"})
+_IDENTIFIER_ELEMENTS = frozenset(
+    {"identifier", "paymentIdentifier", "predecessor", "masterIdentifier", "groupIdentifier", "valueIdentifier"}
+)
+
+
+def screen_json(resource: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """A FHIR resource without card numbers in its texts, and where they were; unchanged objects are shared."""
+    hits: list[str] = []
+    clean = _screened(resource, str(resource.get("resourceType", "")), "", hits)
+    return (clean if hits else resource), hits
+
+
+def _screened(value: Any, path: str, element: str, hits: list[str]) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: inner
+            if key in _NOT_TEXT or (key == "value" and element in _IDENTIFIER_ELEMENTS)
+            else _screened(inner, f"{path}.{key}", key, hits)
+            for key, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [_screened(inner, f"{path}[{index}]", element, hits) for index, inner in enumerate(value)]
+    if isinstance(value, str):
+        clean, count = screen_text(value)
+        if count:
+            hits.append(path)
+        return clean
+    return value
