@@ -1,0 +1,81 @@
+"""Tables of the work queues. Written by `lane.py`, `lease.py` and `topics.py` alone.
+
+A work item belongs to a set of lanes and has one `work_lane` row in each, numbered under the lock of the `lane` row:
+the order of sequences isn't the order of commits. `work.waits` counts the lanes in which something stands before it,
+so an item is at the head of all its lanes exactly when `waits` is 0, and `claim_at` is null until then.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, Index, UniqueConstraint
+from sqlmodel import Field
+
+from ..db.metadata import Row
+from ..db.types import UtcDateTime
+
+
+class LaneRow(Row, table=True):
+    """A lane that has items. Gone when the last one leaves."""
+
+    __tablename__ = "lane"
+
+    tenant_id: str = Field(primary_key=True)
+    queue: str = Field(primary_key=True)
+    lane_key: str = Field(primary_key=True)
+    tail: int = Field(sa_type=BigInteger)  # number of the item that came last
+    length: int = Field(sa_type=BigInteger)  # items in it
+
+
+class WorkLaneRow(Row, table=True):
+    """A place in a lane."""
+
+    __tablename__ = "work_lane"
+
+    tenant_id: str = Field(primary_key=True)
+    queue: str = Field(primary_key=True)
+    lane_key: str = Field(primary_key=True)
+    place: int = Field(sa_type=BigInteger, primary_key=True)
+    work_id: str
+
+
+class WorkRow(Row, table=True):
+    """Something to be done once, by a handler named `kind`, about `ref`."""
+
+    __tablename__ = "work"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "queue", "kind", "once_key"),
+        Index(None, "tenant_id", "queue", "claim_at"),
+    )
+
+    tenant_id: str = Field(primary_key=True)
+    work_id: str = Field(primary_key=True)
+    queue: str
+    kind: str
+    ref: str
+    once_key: str | None = None  # the business fact that may be asked for once; null: no limit
+    state: str  # ready, parked, done
+    due: datetime = Field(sa_type=UtcDateTime)
+    claim_at: datetime | None = Field(sa_type=UtcDateTime, default=None)  # null: not at the head of all its lanes
+    waits: int = Field(sa_type=BigInteger)
+    attempt: int = Field(sa_type=BigInteger)
+    fence: int = Field(sa_type=BigInteger)
+    owner: str | None = None  # who holds the lease, for people
+    error: str | None = None  # why the last attempt failed, or why it is parked
+    places: str  # JSON: [[lane key, place], …], sorted by key
+    topics: str | None = None  # JSON: {"needs": […], "blocks": […], "suspends": […]}
+    held: bool = False  # has rows in work_topic
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    changed_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class WorkTopicRow(Row, table=True):
+    """What a parked item holds up: role `blocks` or `suspends` with a topic, or `waits` with the item waited for."""
+
+    __tablename__ = "work_topic"
+
+    tenant_id: str = Field(primary_key=True)
+    role: str = Field(primary_key=True)
+    topic: str = Field(primary_key=True)
+    work_id: str = Field(primary_key=True)
