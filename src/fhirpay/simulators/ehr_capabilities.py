@@ -1,0 +1,64 @@
+"""What the simulated EHR says of itself at `/fhir/metadata`: true of its switches, since it is made from them.
+
+Used by `ehr.py`. A switch that is off makes the server behave so, not only say so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .ehr_rules import TYPES
+
+
+@dataclass
+class Switches:
+    """What this EHR can do. Vendors differ in exactly these."""
+
+    update_create: bool = True  # PUT to an id of the client's choice
+    conditional_create: bool = True  # If-None-Exist
+    conditional_update: bool = True  # PUT [type]?identifier=…
+    search: bool = True
+    references_checked: bool = True  # a literal reference must lead to something here
+
+
+def capability_statement(switches: Switches) -> dict[str, Any]:
+    """CapabilityStatement (R4), of kind `instance`."""
+    return {
+        "resourceType": "CapabilityStatement",
+        "status": "active",
+        "date": "2026-01-01",
+        "kind": "instance",
+        "software": {"name": "Simulated EHR"},
+        "implementation": {"description": "An EHR to try payments against"},
+        "fhirVersion": "4.0.1",
+        "format": ["json", "application/fhir+json"],
+        "rest": [
+            {
+                "mode": "server",
+                "security": {"cors": False, "description": "Bearer token"},
+                "resource": [_resource(kind, patient, switches) for kind, patient in TYPES.items()],
+            }
+        ],
+    }
+
+
+def _resource(kind: str, patient: str, switches: Switches) -> dict[str, Any]:
+    interactions = ["read", "vread", "history-instance", "create", "update"]
+    parameters = [("_id", "token"), ("_lastUpdated", "date"), ("identifier", "token"), ("status", "token")]
+    parameters += [("patient", "reference")] if patient else []
+    parameters += [("account", "reference")] if kind in ("ChargeItem", "Invoice") else []
+    shown: dict[str, Any] = {
+        "type": kind,
+        "interaction": [{"code": code} for code in interactions + ["search-type"] * switches.search],
+        "versioning": "versioned-update",
+        "readHistory": True,
+        "updateCreate": switches.update_create,
+        "conditionalCreate": switches.conditional_create,
+        "conditionalUpdate": switches.conditional_update,
+        "conditionalDelete": "not-supported",
+        "referencePolicy": ["literal", "logical", *(["enforced"] if switches.references_checked else [])],
+    }
+    if switches.search:
+        shown["searchParam"] = [{"name": name, "type": sort} for name, sort in parameters]
+    return shown

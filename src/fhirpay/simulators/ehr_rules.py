@@ -1,0 +1,153 @@
+"""What the simulated EHR takes: the structure by fhir.resources (R4B), codes and sums by the tables below.
+
+Called by `ehr.py` before anything is stored. Written from the R4 definitions (required bindings, "Money" and the
+resource pages). To take another resource type: a row in `TYPES`, and its required bindings in `CODES`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from fhir.resources.R4B import get_fhir_model_class
+from pydantic import ValidationError
+
+# type → the element that its `patient` search parameter follows
+TYPES: dict[str, str] = {
+    "Patient": "",
+    "RelatedPerson": "patient",
+    "Organization": "",
+    "Encounter": "subject",
+    "Account": "subject",
+    "Coverage": "beneficiary",
+    "ChargeItem": "subject",
+    "Invoice": "subject",
+    "PaymentReconciliation": "",
+    "PaymentNotice": "",
+}
+_GENDER = "male female other unknown"
+_FM_STATUS = "active cancelled draft entered-in-error"
+_ENCOUNTER = "planned arrived triaged in-progress onleave finished cancelled entered-in-error unknown"
+_COMPONENT = "base surcharge deduction discount tax informational"
+
+# element path → the codes of its required binding
+CODES: dict[str, str] = {
+    "Patient.gender": _GENDER,
+    "Patient.contact.gender": _GENDER,
+    "Patient.link.type": "replaced-by replaces refer seealso",
+    "RelatedPerson.gender": _GENDER,
+    "Encounter.status": _ENCOUNTER,
+    "Encounter.statusHistory.status": _ENCOUNTER,
+    "Encounter.location.status": "planned active reserved completed",
+    "Account.status": "active inactive entered-in-error on-hold unknown",
+    "Coverage.status": _FM_STATUS,
+    "ChargeItem.status": "planned billable not-billable aborted billed entered-in-error unknown",
+    "Invoice.status": "draft issued balanced cancelled entered-in-error",
+    "Invoice.lineItem.priceComponent.type": _COMPONENT,
+    "Invoice.totalPriceComponent.type": _COMPONENT,
+    "PaymentReconciliation.status": _FM_STATUS,
+    "PaymentReconciliation.outcome": "queued complete error partial",
+    "PaymentReconciliation.processNote.type": "display print printoper",
+    "PaymentNotice.status": _FM_STATUS,
+}
+# the same for data types, wherever they stand: last two names of the path
+_TYPE_CODES = {
+    "identifier.use": "usual official temp secondary old",
+    "name.use": "usual official temp nickname anonymous old maiden",
+    "telecom.system": "phone fax email pager url sms other",
+    "telecom.use": "home work temp old mobile",
+    "address.use": "home work temp old billing",
+    "address.type": "postal physical both",
+    "text.status": "generated extensions additional empty",
+}
+_CURRENCIES = frozenset(
+    "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF "
+    "CLP CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG "
+    "HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA "
+    "MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD "
+    "RUB RWF SAR SBD SCR SDG SEK SGD SHP SLL SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX "
+    "USD UYU UZS VED VES VND VUV WST XAF XCD XOF XPF YER ZAR ZMW ZWL".split()
+)
+_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}\Z")
+
+
+@dataclass(frozen=True)
+class Issue:
+    """One line of an OperationOutcome."""
+
+    code: str
+    says: str
+    expression: str
+
+
+def valid_id(text: str) -> bool:
+    return bool(_ID.match(text))
+
+
+def check(resource: dict[str, Any]) -> list[Issue]:
+    """Everything that is wrong with a resource of a known type; empty when it may be stored."""
+    kind = str(resource["resourceType"])
+    issues = _structure(kind, resource)
+    if not issues:
+        issues = list(_codes(kind, resource))
+    if not issues and kind == "PaymentReconciliation":
+        issues = list(_sums(resource))
+    return issues
+
+
+def _structure(kind: str, resource: dict[str, Any]) -> list[Issue]:
+    try:
+        get_fhir_model_class(kind).model_validate(resource)
+    except ValidationError as error:
+        return [_issue(kind, item["loc"], item["type"], item["msg"]) for item in error.errors()]
+    return []
+
+
+def _issue(kind: str, loc: tuple[int | str, ...], sort: str, says: str) -> Issue:
+    expression = kind + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
+    code = "required" if "missing" in sort else "structure" if "extra" in sort else "value"
+    return Issue(code, says.removeprefix("Value error, "), expression)
+
+
+def _leaves(value: Any, path: str, address: str) -> Iterator[tuple[str, str, Any]]:
+    """Every element: its path without indexes, its address with them, its value."""
+    if isinstance(value, dict):
+        yield path, address, value
+        for key, item in value.items():
+            yield from _leaves(item, f"{path}.{key}", f"{address}.{key}")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _leaves(item, path, f"{address}[{index}]")
+    else:
+        yield path, address, value
+
+
+def _codes(kind: str, resource: dict[str, Any]) -> Iterator[Issue]:
+    for path, address, value in _leaves(resource, kind, kind):
+        if isinstance(value, dict):
+            continue
+        allowed = CODES.get(path) or _TYPE_CODES.get(".".join(path.split(".")[-2:]))
+        if allowed and value not in allowed.split():
+            yield Issue("code-invalid", f"'{value}' is not one of: {allowed}", address)
+        if path.endswith(".currency") and value not in _CURRENCIES:
+            yield Issue("code-invalid", f"'{value}' is not an ISO 4217 currency", address)
+
+
+def _sums(resource: dict[str, Any]) -> Iterator[Issue]:
+    """This EHR posts line by line, so lines that don't add up would leave it out of balance."""
+    total = resource["paymentAmount"]
+    lines = [line["amount"] for line in resource.get("detail", ()) if "amount" in line]
+    if any(line.get("currency") != total.get("currency") for line in lines):
+        yield Issue("business-rule", "a line is in another currency", "PaymentReconciliation.detail")
+    elif lines and sum(Decimal(line["value"]) for line in lines) != Decimal(total["value"]):
+        yield Issue("business-rule", "the lines don't add up to paymentAmount", "PaymentReconciliation.detail")
+
+
+def references(resource: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Literal relative references (`ChargeItem/c1`) with the address where they stand."""
+    for path, address, value in _leaves(resource, "", str(resource["resourceType"])):
+        if path.endswith(".reference") and isinstance(value, str) and re.match(r"[A-Z][A-Za-z]+/[^/]+\Z", value):
+            yield value, address

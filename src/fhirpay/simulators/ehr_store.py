@@ -1,0 +1,229 @@
+"""The simulated EHR's own book: every version of every resource, in one SQLite file that survives a kill.
+
+Used by `ehr.py` from its thread pool; one connection, one lock, each method one transaction. To make another search
+parameter work, add it to `_index`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from .ehr_json import read, write
+from .ehr_rules import TYPES
+
+_SCHEMA = """
+create table if not exists version (
+  type text, id text, version integer, updated text, method text, body text, primary key (type, id, version));
+create table if not exists latest (type text, id text, version integer, updated text, primary key (type, id));
+create table if not exists entry (type text, id text, param text, system text, value text);
+create index if not exists entry_by_value on entry (type, param, value);
+create index if not exists entry_by_resource on entry (type, id);
+create table if not exists message (number integer primary key, received text, body blob);
+"""
+
+
+@dataclass(frozen=True)
+class Version:
+    """One stored version, as the EHR gives it back."""
+
+    type: str
+    id: str
+    version: int
+    updated: str
+    method: str
+    body: str
+
+    @property
+    def resource(self) -> dict[str, Any]:
+        return read(self.body)
+
+
+class Stale(Exception):
+    """If-Match named another version."""
+
+
+class Many(Exception):
+    """A condition matched more than one resource."""
+
+
+class Store:
+    """One file, one connection, one lock."""
+
+    def __init__(self, path: Path | str) -> None:
+        if str(path) != ":memory:":
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._db.execute("pragma journal_mode = wal")
+        self._db.execute("pragma synchronous = full")
+        self._db.executescript(_SCHEMA)
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    @contextmanager
+    def _write(self) -> Iterator[None]:
+        with self._lock:
+            self._db.execute("begin immediate")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("rollback")
+                raise
+            self._db.execute("commit")
+
+    def create(
+        self, resource: dict[str, Any], *, unless: Sequence[tuple[str, str]] | None = None, id: str = ""
+    ) -> tuple[Version, bool]:
+        """The new resource and True; with `unless`, the one that matches it and False. Raises Many."""
+        kind = resource["resourceType"]
+        with self._write():
+            if unless is not None and (found := self._one(kind, unless)):
+                return found, False
+            return self._put(resource, id or str(uuid.uuid4()), "POST"), True
+
+    def update(self, resource: dict[str, Any], id: str, *, if_match: int | None = None) -> tuple[Version, bool]:
+        """The new version, and whether that created the resource. Raises Stale."""
+        with self._write():
+            current = self._latest(resource["resourceType"], id)
+            if if_match is not None and (current is None or current.version != if_match):
+                raise Stale
+            return self._put(resource, id, "PUT"), current is None
+
+    def matching(self, kind: str, criteria: Sequence[tuple[str, str]]) -> Version | None:
+        """The one that a conditional update means. Raises Many."""
+        with self._lock:
+            return self._one(kind, criteria)
+
+    def read(self, kind: str, id: str, version: int | None = None) -> Version | None:
+        with self._lock:
+            if version is None:
+                return self._latest(kind, id)
+            return next(iter(self._select("type = ? and id = ? and version = ?", (kind, id, version))), None)
+
+    def history(self, kind: str, id: str) -> list[Version]:
+        """Newest first."""
+        with self._lock:
+            return self._select("type = ? and id = ? order by version desc", (kind, id))
+
+    def everything(self, kind: str = "") -> list[Version]:
+        """All versions of all resources (of one type), in the order of writing."""
+        with self._lock:
+            return self._select("? in ('', type) order by rowid", (kind,))
+
+    def search(self, kind: str, criteria: Sequence[tuple[str, str]], *, lag_s: float = 0) -> list[Version]:
+        """What an index that is `lag_s` behind shows, oldest first; conditional writes and reads by id never lag.
+
+        Raises ValueError for a parameter that this EHR doesn't know.
+        """
+        before = datetime.now(UTC) - timedelta(seconds=lag_s)
+        with self._lock:
+            return self._search(kind, criteria, before.isoformat(timespec="milliseconds"))
+
+    def keep_message(self, body: bytes) -> None:
+        with self._write():
+            self._db.execute("insert into message (received, body) values (?, ?)", (_now(), body))
+
+    def messages(self) -> list[bytes]:
+        with self._lock:
+            return [row[0] for row in self._db.execute("select body from message order by number")]
+
+    # Below: inside the lock.
+
+    def _select(self, where: str, values: Sequence[Any]) -> list[Version]:
+        sql = "select type, id, version, updated, method, body from version where " + where  # noqa: S608 (ours)
+        return [Version(*row) for row in self._db.execute(sql, values)]
+
+    def _latest(self, kind: str, id: str) -> Version | None:
+        found = self._select("type = ? and id = ? order by version desc limit 1", (kind, id))
+        return found[0] if found else None
+
+    def _one(self, kind: str, criteria: Sequence[tuple[str, str]]) -> Version | None:
+        found = self._search(kind, criteria, _now())
+        if len(found) > 1:
+            raise Many
+        return found[0] if found else None
+
+    def _put(self, resource: dict[str, Any], id: str, method: str) -> Version:
+        kind = resource["resourceType"]
+        current = self._latest(kind, id)
+        number = current.version + 1 if current else 1
+        updated = _now()
+        meta = dict(resource.get("meta") or {}) | {"versionId": str(number), "lastUpdated": updated}
+        rest = {key: value for key, value in resource.items() if key not in ("resourceType", "id", "meta")}
+        stored = {"resourceType": kind, "id": id, "meta": meta, **rest}
+        version = Version(kind, id, number, updated, method, write(stored))
+        self._db.execute(
+            "insert into version values (?, ?, ?, ?, ?, ?)", (kind, id, number, updated, method, version.body)
+        )
+        self._db.execute("insert or replace into latest values (?, ?, ?, ?)", (kind, id, number, updated))
+        self._db.execute("delete from entry where type = ? and id = ?", (kind, id))
+        self._db.executemany(
+            "insert into entry values (?, ?, ?, ?, ?)", [(kind, id, *entry) for entry in _index(stored)]
+        )
+        return version
+
+    def _search(self, kind: str, criteria: Sequence[tuple[str, str]], before: str) -> list[Version]:
+        where, values = ["l.type = ?", "l.updated <= ?"], [kind, before]
+        for name, text in criteria:
+            clause, more = _clause(kind, name, text)
+            where.append(clause)
+            values += more
+        sql = "select l.id from latest l where " + " and ".join(where) + " order by l.updated, l.id"  # noqa: S608 (ours)
+        ids = [row[0] for row in self._db.execute(sql, values)]
+        return [found for id in ids if (found := self._latest(kind, id))]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _index(resource: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """(parameter, system, value) of what can be searched by."""
+    kind = str(resource["resourceType"])
+    for identifier in resource.get("identifier", ()):
+        yield "identifier", identifier.get("system", ""), identifier.get("value", "")
+    if status := resource.get("status"):
+        yield "status", "", str(status)
+    for param, element in (("patient", TYPES[kind]), ("account", "account")):
+        targets = resource.get(element) or []
+        for target in targets if isinstance(targets, list) else [targets]:
+            yield param, "", target.get("reference", "")
+
+
+def _clause(kind: str, name: str, text: str) -> tuple[str, list[str]]:
+    """SQL for one search parameter; commas mean "or" (R4 search.html)."""
+    choices = text.split(",")
+    marks = ", ".join("?" for _ in choices)
+    inside = "exists (select 1 from entry e where e.type = l.type and e.id = l.id and e.param = ? and "
+    if name == "_id":
+        return f"l.id in ({marks})", choices
+    if name == "identifier":
+        parts, values = [], ["identifier"]
+        for choice in choices:
+            system, bar, value = choice.rpartition("|")
+            parts.append("(e.system = ? and e.value = ?)" if bar else "e.value = ?")
+            values += [system, value] if bar else [value]
+        return inside + "(" + " or ".join(parts) + "))", values
+    if name in ("patient", "subject", "account") and (name == "account" or TYPES[kind]):
+        target = "Account" if name == "account" else "Patient"
+        full = [choice if "/" in choice else f"{target}/{choice}" for choice in choices]
+        return inside + f"e.value in ({marks}))", [name.replace("subject", "patient"), *full]
+    if name == "status":
+        return inside + f"e.value in ({marks}))", ["status", *choices]
+    if name == "_lastUpdated":
+        operators = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "eq": "="}
+        operator = operators.get(text[:2])
+        at = datetime.fromisoformat((text[2:] if operator else text).replace("Z", "+00:00").replace(" ", "+"))
+        at = at if at.tzinfo else at.replace(tzinfo=UTC)
+        return f"l.updated {operator or '='} ?", [at.astimezone(UTC).isoformat(timespec="milliseconds")]
+    raise ValueError(f"{kind} has no search parameter '{name}' here")
