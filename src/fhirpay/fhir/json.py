@@ -103,7 +103,7 @@ def _too_deep(root: dict[str, Any]) -> bool:
 
 
 def _refuse(root: dict[str, Any]) -> None:
-    """Raises for what a parser lets through and we don't, with its address. Not recursive: depth is what it measures."""
+    """Raises for what a parser lets through and we don't, with its address. Not recursive: it measures depth."""
     waiting: list[tuple[str, Any, int]] = [(str(root.get("resourceType", "")), root, 1)]
     while waiting:
         at, value, depth = waiting.pop()

@@ -1,0 +1,64 @@
+"""Required bindings: the only codes that FHIR R4 allows in an element. Read by models.py; a code is not guessed.
+
+Keyed by element path, data types by their own name (`HumanName.use` holds wherever a name is). The library that
+knows the elements doesn't check codes, and its lists have faults (Encounter.status ends in '+'), so they stand here.
+To accept another code there is nothing to do: a required binding can't be extended.
+"""
+
+from __future__ import annotations
+
+
+def _codes(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_GENDER = _codes("male female other unknown")
+_ENCOUNTER = _codes("planned arrived triaged in-progress onleave finished cancelled entered-in-error unknown")
+_COMPARATOR = _codes("< <= >= >")
+_UNIT_OF_TIME = _codes("s min h d wk mo a")
+
+REQUIRED: dict[str, frozenset[str]] = {
+    # the resources we take and send
+    "Account.status": _codes("active inactive entered-in-error on-hold unknown"),
+    "ChargeItem.status": _codes("planned billable not-billable aborted billed entered-in-error unknown"),
+    "Coverage.status": _codes("active cancelled draft entered-in-error"),
+    "Encounter.status": _ENCOUNTER,
+    "Encounter.statusHistory.status": _ENCOUNTER,
+    "Encounter.location.status": _codes("planned active reserved completed"),
+    "Invoice.status": _codes("draft issued balanced cancelled entered-in-error"),
+    "Invoice.lineItem.priceComponent.type": _codes("base surcharge deduction discount tax informational"),
+    "Patient.gender": _GENDER,
+    "Patient.contact.gender": _GENDER,
+    "Patient.link.type": _codes("replaced-by replaces refer seealso"),
+    "PaymentReconciliation.status": _codes("active cancelled draft entered-in-error"),
+    "PaymentReconciliation.outcome": _codes("queued complete error partial"),
+    "PaymentReconciliation.processNote.type": _codes("display print printoper"),
+    "RelatedPerson.gender": _GENDER,
+    # what wraps them
+    "Bundle.type": _codes(
+        "document message transaction transaction-response batch batch-response history searchset collection"
+    ),
+    "Bundle.entry.request.method": _codes("GET HEAD POST PUT DELETE PATCH"),
+    "Bundle.entry.search.mode": _codes("match include outcome"),
+    # the data types in them
+    "Address.type": _codes("postal physical both"),
+    "Address.use": _codes("home work temp old billing"),
+    "ContactPoint.system": _codes("phone fax email pager url sms other"),
+    "ContactPoint.use": _codes("home work temp old mobile"),
+    "Contributor.type": _codes("author editor reviewer endorser"),
+    "DataRequirement.sort.direction": _codes("ascending descending"),
+    "HumanName.use": _codes("usual official temp nickname anonymous old maiden"),
+    "Identifier.use": _codes("usual official temp secondary old"),
+    "Narrative.status": _codes("generated extensions additional empty"),
+    "ParameterDefinition.use": _codes("in out"),
+    "RelatedArtifact.type": _codes(
+        "documentation justification citation predecessor successor derived-from depends-on composed-of"
+    ),
+    "Timing.repeat.dayOfWeek": _codes("mon tue wed thu fri sat sun"),
+    "Timing.repeat.durationUnit": _UNIT_OF_TIME,
+    "Timing.repeat.periodUnit": _UNIT_OF_TIME,
+    "TriggerDefinition.type": _codes(
+        "named-event periodic data-changed data-added data-modified data-removed data-accessed data-access-ended"
+    ),
+    **{f"{kind}.comparator": _COMPARATOR for kind in ("Age", "Count", "Distance", "Duration", "Quantity")},
+}
