@@ -235,7 +235,8 @@ def _merge(facts: Iterable[PaymentFact], currency: str) -> tuple[list[PaymentFac
     """One fact for each kind, reference and thing undone, in order of rank."""
     groups: dict[tuple[FactKind, str, str], list[PaymentFact]] = {}
     for fact in facts:
-        groups.setdefault((fact.kind, fact.reference, fact.undoes), []).append(fact)
+        undoes = fact.undoes if fact.kind in UNDOES else ""
+        groups.setdefault((fact.kind, fact.reference, undoes), []).append(fact)
     merged: list[PaymentFact] = []
     anomalies: list[Anomaly] = []
     for (kind, reference, undoes), told in sorted(groups.items(), key=lambda g: (_RANK[g[0][0]], *g[0][1:])):

@@ -1,0 +1,305 @@
+"""One story a rule: what is posted, and the balances that an accountant expects afterwards.
+
+Amounts are whole dollars; a balance is positive on its account's normal side (assets and costs: debit; liabilities
+and `charges_control`: credit). An account that isn't listed stands at zero.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import pytest
+
+from fhirpay.domain.events import Event
+from fhirpay.domain.money import Money
+from fhirpay.errors import InvariantBroken, RuleBroken
+from fhirpay.ledger import rules
+from fhirpay.ledger.chart import CHART, Side
+from fhirpay.ledger.entry import Entry, Posting
+from fhirpay.ledger.rules import RULES, When
+
+WHEN = When(occurred_at=datetime(2026, 3, 2, 12, tzinfo=UTC), business_date=date(2026, 3, 2))
+OWED = ("obl1", "Account/a1")
+USD = "USD"
+
+
+def usd(dollars: int) -> Money:
+    return Money(dollars * 100, USD)
+
+
+def charged(dollars: int) -> Entry:
+    return rules.charge_self_pay(*OWED, usd(dollars), **WHEN)
+
+
+def pending(dollars: int) -> Entry:
+    return rules.charge_pending(*OWED, usd(dollars), **WHEN)
+
+
+def credited(dollars: int, stands_in: str) -> Entry:
+    return rules.charge_credited(*OWED, usd(dollars), stands_in=stands_in, **WHEN)
+
+
+def captured(dollars: int) -> Entry:
+    return rules.capture("pay1", "main", usd(dollars), **WHEN)
+
+
+def allocated(dollars: int) -> Entry:
+    return rules.allocate("pay1", "obl1", usd(dollars), account_ref="Account/a1", **WHEN)
+
+
+def deallocated(dollars: int) -> Entry:
+    return rules.deallocate("pay1", "obl1", usd(dollars), account_ref="Account/a1", **WHEN)
+
+
+def approved(dollars: int) -> Entry:
+    return rules.refund_approved("pay1", "ref1", usd(dollars), **WHEN)
+
+
+def taken(dollars: int) -> Entry:
+    return rules.refund_taken("pay1", "ref1", "main", usd(dollars), **WHEN)
+
+
+PAID = (charged(80), captured(80), allocated(80))
+
+STORIES: dict[str, tuple[Event, tuple[Entry, ...], dict[str, int]]] = {
+    "a charge of a confirmed self-pay patient is owed at once": (
+        Event.SELF_PAY_CHARGE_POSTED,
+        (charged(80),),
+        {"ar_patient": 80, "charges_control": 80},
+    ),
+    "a charge that is covered, or may be, is pending": (
+        Event.CHARGE_POSTED,
+        (pending(80),),
+        {"ar_pending": 80, "charges_control": 80},
+    ),
+    "a pending charge credited": (
+        Event.CHARGE_CREDITED,
+        (pending(80), credited(30, "ar_pending")),
+        {"ar_pending": 50, "charges_control": 50},
+    ),
+    "a patient's charge voided": (
+        Event.SELF_PAY_CHARGE_CREDITED,
+        (charged(80), credited(80, "ar_patient")),
+        {},
+    ),
+    "a paid charge voided: the excess is unapplied credit": (
+        Event.SELF_PAY_CHARGE_CREDITED,
+        (*PAID, deallocated(80), credited(80, "ar_patient")),
+        {"processor_clearing": 80, "unapplied_credit": 80},
+    ),
+    "the patient's share becomes known": (
+        Event.SHARE_KNOWN,
+        (pending(80), rules.share_known(*OWED, usd(25), **WHEN)),
+        {"ar_pending": 55, "ar_patient": 25, "charges_control": 80},
+    ),
+    "insurance found: the share goes back": (
+        Event.SHARE_WITHDRAWN,
+        (pending(80), rules.share_known(*OWED, usd(25), **WHEN), rules.share_withdrawn(*OWED, usd(25), **WHEN)),
+        {"ar_pending": 80, "charges_control": 80},
+    ),
+    "an Invoice whose charges we never saw": (
+        Event.UNSEEN_CHARGES_INVOICED,
+        (rules.invoice_unseen(*OWED, usd(120), **WHEN),),
+        {"ar_patient": 120, "charges_control": 120},
+    ),
+    "that Invoice cancelled": (
+        Event.UNSEEN_CHARGES_INVOICE_CANCELLED,
+        (rules.invoice_unseen(*OWED, usd(120), **WHEN), rules.invoice_unseen_cancelled(*OWED, usd(120), **WHEN)),
+        {},
+    ),
+    "a self-pay discount": (
+        Event.SELF_PAY_DISCOUNTED,
+        (charged(80), rules.self_pay_discount(*OWED, usd(20), **WHEN)),
+        {"ar_patient": 60, "self_pay_discount": 20, "charges_control": 80},
+    ),
+    "a self-pay discount withdrawn": (
+        Event.SELF_PAY_DISCOUNT_WITHDRAWN,
+        (
+            charged(80),
+            rules.self_pay_discount(*OWED, usd(20), **WHEN),
+            rules.self_pay_discount_withdrawn(*OWED, usd(20), **WHEN),
+        ),
+        {"ar_patient": 80, "charges_control": 80},
+    ),
+    "a copay received before any charge": (
+        Event.PAYMENT_CAPTURED,
+        (captured(25),),
+        {"processor_clearing": 25, "unapplied_credit": 25},
+    ),
+    "a payment allocated to its charge": (
+        Event.PAYMENT_ALLOCATED,
+        PAID,
+        {"processor_clearing": 80, "charges_control": 80},
+    ),
+    "a payment de-allocated": (
+        Event.PAYMENT_DEALLOCATED,
+        (*PAID, deallocated(80)),
+        {"processor_clearing": 80, "charges_control": 80, "ar_patient": 80, "unapplied_credit": 80},
+    ),
+    "a void after capture leaves what was owed": (
+        Event.CAPTURE_VOIDED,
+        (*PAID, deallocated(80), rules.void_capture("pay1", "main", usd(80), **WHEN)),
+        {"ar_patient": 80, "charges_control": 80},
+    ),
+    "an ACH payment returned after it had cleared, with its fee": (
+        Event.PAYMENT_RETURNED,
+        (
+            *PAID,
+            deallocated(80),
+            rules.payment_returned("pay1", "main", usd(80), **WHEN),
+            rules.fee("main", usd(4), payment="pay1", **WHEN),
+        ),
+        {"ar_patient": 80, "charges_control": 80, "fees": 4, "processor_clearing": -4},
+    ),
+    "a return that was reversed is unapplied credit again": (
+        Event.RETURN_REVERSED,
+        (
+            captured(80),
+            rules.payment_returned("pay1", "main", usd(80), **WHEN),
+            rules.return_reversed("pay1", "main", usd(80), **WHEN),
+        ),
+        {"processor_clearing": 80, "unapplied_credit": 80},
+    ),
+    "returned after it had been refunded: to be recovered": (
+        Event.RETURN_RECOVERABLE,
+        (
+            captured(80),
+            approved(80),
+            taken(80),
+            rules.return_recoverable("pay1", "main", "obl2", usd(80), account_ref="Account/a1", **WHEN),
+        ),
+        {"ar_patient": 80, "processor_clearing": -80},
+    ),
+    "a fee line": (
+        Event.FEE_TAKEN,
+        (captured(80), rules.fee("main", usd(3), **WHEN)),
+        {"processor_clearing": 77, "fees": 3, "unapplied_credit": 80},
+    ),
+    "a refund approved, of a charge that stays valid": (
+        Event.REFUND_APPROVED,
+        (*PAID, deallocated(30), approved(30)),
+        {"processor_clearing": 80, "charges_control": 80, "ar_patient": 30, "refunds_payable": 30},
+    ),
+    "a refund taken from the processor's balance": (
+        Event.REFUND_TAKEN,
+        (*PAID, deallocated(30), approved(30), taken(30)),
+        {"processor_clearing": 50, "charges_control": 80, "ar_patient": 30},
+    ),
+    "a refund that failed late is payable again": (
+        Event.REFUND_FAILED_LATE,
+        (captured(80), approved(30), taken(30), rules.refund_failed_late("pay1", "ref1", "main", usd(30), **WHEN)),
+        {"processor_clearing": 80, "unapplied_credit": 50, "refunds_payable": 30},
+    ),
+    "a refund dropped is unapplied credit again": (
+        Event.REFUND_DROPPED,
+        (captured(80), approved(30), rules.refund_dropped("pay1", "ref1", usd(30), **WHEN)),
+        {"processor_clearing": 80, "unapplied_credit": 80},
+    ),
+}
+
+
+def balances(entries: tuple[Entry, ...]) -> dict[str, int]:
+    """The T-accounts, added up: whole dollars on the normal side."""
+    sums: dict[str, int] = {}
+    for entry in entries:
+        for posting in entry.postings:
+            sign = 1 if posting.side is CHART[posting.account].normal else -1
+            sums[posting.account] = sums.get(posting.account, 0) + sign * posting.amount.minor
+    return {account: minor // 100 for account, minor in sums.items() if minor}
+
+
+@pytest.mark.parametrize(("event", "entries", "expected"), STORIES.values(), ids=STORIES.keys())
+def test_balances_are_those_an_accountant_expects(
+    event: Event, entries: tuple[Entry, ...], expected: dict[str, int]
+) -> None:
+    assert event in {entry.kind for entry in entries}
+    assert balances(entries) == expected
+
+
+def test_every_event_has_its_row_and_its_story() -> None:
+    assert set(RULES) == set(Event)
+    assert {event for event, _, _ in STORIES.values()} == set(Event)
+
+
+def test_every_row_names_accounts_of_the_chart() -> None:
+    assert {account for row in RULES.values() for account in row} <= CHART.keys()
+
+
+def test_a_copays_share_comes_out_of_another_obligations_pending_amount() -> None:
+    entry = rules.share_known("obl2", "Account/a1", usd(25), from_obligation="obl1", **WHEN)
+    assert [posting.dims["obligation"] for posting in entry.postings] == ["obl2", "obl1"]
+    back = rules.share_withdrawn("obl2", "Account/a1", usd(25), to_obligation="obl1", **WHEN)
+    assert [(p.account, p.dims["obligation"]) for p in back.postings] == [
+        ("ar_pending", "obl1"),
+        ("ar_patient", "obl2"),
+    ]
+
+
+def test_unapplied_credit_is_kept_by_payment_not_by_account() -> None:
+    debit, credit = allocated(5).postings
+    assert debit.dims == {"payment": "pay1"}
+    assert credit.dims == {"payment": "pay1", "obligation": "obl1", "account_ref": "Account/a1"}
+
+
+@pytest.mark.parametrize("minor", [0, -1])
+def test_an_entry_needs_an_amount(minor: int) -> None:
+    with pytest.raises(RuleBroken, match="above zero"):
+        rules.capture("pay1", "main", Money(minor, USD), **WHEN)
+
+
+def test_a_charge_is_credited_where_it_stands() -> None:
+    with pytest.raises(RuleBroken, match="ar_pending or ar_patient"):
+        credited(5, "bank")
+
+
+class TestEntry:
+    debit = Posting("bank", Side.DEBIT, usd(5))
+
+    def test_that_does_not_balance_can_not_be_made(self) -> None:
+        with pytest.raises(InvariantBroken, match=r"does not balance.*1\.00 USD"):
+            self.make(self.debit, Posting("fees", Side.CREDIT, usd(4)))
+
+    def test_balances_in_each_currency_by_itself(self) -> None:
+        with pytest.raises(InvariantBroken, match=r"-5\.00 EUR, 5\.00 USD"):
+            self.make(self.debit, Posting("fees", Side.CREDIT, Money(5_00, "EUR")))
+
+    def test_has_two_postings(self) -> None:
+        with pytest.raises(InvariantBroken, match="two postings"):
+            self.make()
+
+    def test_says_when_in_which_zone(self) -> None:
+        with pytest.raises(InvariantBroken, match="time zone"):
+            Entry(Event.FEE_TAKEN, datetime(2026, 3, 2), date(2026, 3, 2), (self.debit,))  # noqa: DTZ001
+
+    @pytest.mark.parametrize("ref", ["Ann Lee", "urn:oid:1.2|MRN7", "", "1970-01-01 12:00", "x" * 201])
+    def test_refers_by_identifiers_only(self, ref: str) -> None:
+        with pytest.raises(InvariantBroken, match="identifier"):
+            Entry(
+                Event.FEE_TAKEN,
+                WHEN["occurred_at"],
+                WHEN["business_date"],
+                (self.debit, Posting("fees", Side.CREDIT, usd(5))),
+                {"charge": ref},
+            )
+
+    def make(self, *postings: Posting) -> Entry:
+        return Entry(Event.FEE_TAKEN, WHEN["occurred_at"], WHEN["business_date"], postings)
+
+
+class TestPosting:
+    @pytest.mark.parametrize("minor", [-1, 2**63])
+    def test_has_an_amount_that_can_be_kept(self, minor: int) -> None:
+        with pytest.raises(InvariantBroken, match="0 or more"):
+            Posting("bank", Side.DEBIT, Money(minor, USD))
+
+    def test_is_to_an_account_of_the_chart(self) -> None:
+        with pytest.raises(InvariantBroken, match="petty_cash"):
+            Posting("petty_cash", Side.DEBIT, usd(1))
+
+    def test_says_along_what_it_is_kept(self) -> None:
+        with pytest.raises(InvariantBroken, match="obligation and account_ref"):
+            Posting("ar_patient", Side.DEBIT, usd(1), {"payment": "pay1"})
+
+    def test_is_kept_along_known_dimensions(self) -> None:
+        with pytest.raises(InvariantBroken, match="patient_name"):
+            Posting("bank", Side.DEBIT, usd(1), {"patient_name": "x"})
