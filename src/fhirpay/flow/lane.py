@@ -1,0 +1,368 @@
+"""Work in lanes: who comes after whom, and what happens to an item at its end.
+
+An item belongs to a set of lanes (a patient, two accounts of a merge) and is claimed when it is at the head of all of
+them. So one account's messages keep their order, a merge is a barrier on both of its accounts, and everything else
+runs side by side. Lease and fence stand on the item, not on each of its lanes: only the item at the head of its lanes
+can hold them, so one row says it all. Lane rows are locked when an item comes and when it leaves.
+
+    enqueue ─▶ ready ──claim──▶ (leased) ──complete─▶ done ──release─▶ ready
+                 ▲                 │ ├──retry──▶ ready, later, still at the head
+                 └────release──────┼─parked ◀──park
+
+Called by inbox and outbox (enqueue), by handlers and the worker (the ends), by replay (release).
+All functions take the caller's `tx`: an end stands in the same unit as the effect it follows from.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import bindparam, case, delete, null, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from ..db.metadata import table
+from ..db.types import micros
+from ..db.unit import Prepared, Tx
+from ..errors import LeaseLost, NotFound
+from . import topics as topic_store
+from .backoff import Backoff
+from .overview import Parked, next_due, parked, pending_count, suspended
+from .tables import LaneRow, WorkLaneRow, WorkRow
+from .topics import NO_TOPICS, Topics
+from .wake import work_topic
+
+__all__ = [
+    "Parked",
+    "Work",
+    "complete",
+    "discard",
+    "enqueue",
+    "next_due",
+    "park",
+    "parked",
+    "pending_count",
+    "release",
+    "retry",
+    "suspended",
+]
+
+_lane = table(LaneRow)
+_place = table(WorkLaneRow)
+_work = table(WorkRow)
+
+BACKOFF = Backoff()
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """An item in the hands of a worker. `fence` proves that the hands are still ours."""
+
+    work_id: str
+    tenant: str
+    queue: str
+    kind: str
+    ref: str
+    attempt: int  # this one; the first is 1
+    fence: int
+    places: tuple[tuple[str, int], ...]  # lane key and number in it, by key
+    topics: Topics = NO_TOPICS
+    held: bool = False  # has been parked before
+    error: str | None = None  # of the attempt before
+
+    @property
+    def lanes(self) -> tuple[str, ...]:
+        return tuple(key for key, _ in self.places)
+
+
+# ── in ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_ENTER = Prepared(
+    insert(_lane)
+    .on_conflict_do_update(
+        index_elements=["tenant_id", "queue", "lane_key"],
+        set_={"tail": _lane.c.tail + 1, "length": _lane.c.length + 1},
+    )
+    .returning(_lane.c.tail, _lane.c.length)
+)
+_STAND = Prepared(insert(_place))
+_ADD = Prepared(insert(_work))
+
+
+def enqueue(
+    tx: Tx,
+    *,
+    queue: str,
+    kind: str,
+    ref: str,
+    lanes: Sequence[str],
+    due: datetime | None = None,
+    needs: Sequence[str] = (),
+    blocks: Sequence[str] = (),
+    suspends: Sequence[str] = (),
+    once_key: str | None = None,
+) -> str:
+    """Add an item at the end of its lanes, claimable from `due` on; its work_id.
+
+    `needs`, `blocks`, `suspends`: see topics.py. With `once_key`, a second item of that kind and key isn't added:
+    the first one's work_id is returned, whatever has become of it.
+    """
+    work_id = tx.ids.new("wrk")
+    now = micros(tx.now)
+    due_at = now if due is None else micros(due)
+    row: dict[str, Any] = {
+        "tenant_id": tx.tenant,
+        "work_id": work_id,
+        "queue": queue,
+        "kind": kind,
+        "ref": ref,
+        "once_key": once_key,
+        "state": "ready",
+        "due": due_at,
+        "claim_at": None,
+        "waits": 0,
+        "attempt": 0,
+        "fence": 0,
+        "owner": None,
+        "error": None,
+        "places": "[]",
+        "topics": Topics(tuple(needs), tuple(blocks), tuple(suspends)).dumps() if needs or blocks or suspends else None,
+        "held": False,
+        "created_at": now,
+        "changed_at": now,
+    }
+    if once_key is not None:
+        if not tx.run(_ADD_ONCE, row):
+            return tx.run(_SAME, {"tenant": tx.tenant, "q": queue, "k": kind, "once": once_key})[0][0]
+        places, waits = _enter(tx, queue, lanes, work_id)
+        _settle(tx, work_id, queue, places, waits, due_at, now)
+        return work_id
+    places, waits = _enter(tx, queue, lanes, work_id)
+    row["places"] = json.dumps(places)
+    row["waits"] = waits
+    if waits == 0:
+        row["claim_at"] = due_at
+        if due_at <= now:
+            tx.wake(work_topic(queue))
+    tx.run(_ADD, row)
+    return work_id
+
+
+_ADD_ONCE = Prepared(
+    insert(_work)
+    .on_conflict_do_nothing(index_elements=["tenant_id", "queue", "kind", "once_key"])
+    .returning(_work.c.work_id)
+)
+_SAME = Prepared(
+    select(_work.c.work_id).where(
+        _work.c.tenant_id == bindparam("tenant"),
+        _work.c.queue == bindparam("q"),
+        _work.c.kind == bindparam("k"),
+        _work.c.once_key == bindparam("once"),
+    )
+)
+
+
+def _enter(tx: Tx, queue: str, lanes: Sequence[str], work_id: str) -> tuple[list[tuple[str, int]], int]:
+    """Take a place in each lane, in sorted order (two units that want the same lanes then can't deadlock).
+
+    Returns the places, and in how many lanes something stands before us.
+    """
+    places: list[tuple[str, int]] = []
+    waits = 0
+    for key in sorted(set(lanes)):
+        where = {"tenant_id": tx.tenant, "queue": queue, "lane_key": key}
+        ((place, length),) = tx.run(_ENTER, {**where, "tail": 1, "length": 1})
+        tx.run(_STAND, {**where, "place": place, "work_id": work_id})
+        places.append((key, place))
+        waits += length > 1
+    return places, waits
+
+
+def _settle(tx: Tx, work_id: str, queue: str, places: list[tuple[str, int]], waits: int, due: int, now: int) -> None:
+    """Write down where an existing row stands now."""
+    tx.run(
+        _SETTLE,
+        {
+            "tenant": tx.tenant,
+            "work": work_id,
+            "p": json.dumps(places),
+            "w": waits,
+            "d": due,
+            "c": due if waits == 0 else None,
+            "now": now,
+        },
+    )
+    if waits == 0 and due <= now:
+        tx.wake(work_topic(queue))
+
+
+_SETTLE = Prepared(
+    update(_work)
+    .where(_work.c.tenant_id == bindparam("tenant"), _work.c.work_id == bindparam("work"))
+    .values(
+        state="ready",
+        places=bindparam("p"),
+        waits=bindparam("w"),
+        due=bindparam("d"),
+        claim_at=bindparam("c"),
+        attempt=0,
+        error=null(),
+        changed_at=bindparam("now"),
+    )
+)
+
+
+def release(tx: Tx, work_id: str) -> bool:
+    """Replay: a parked (or done) item is ready again, at the end of its lanes. False when it is ready already.
+
+    What it holds up stays held until it completes; then those who wait for it are released too. Raises NotFound.
+    """
+    row = tx.one(
+        select(_work.c.state, _work.c.queue, _work.c.places)
+        .where(_work.c.tenant_id == tx.tenant, _work.c.work_id == work_id)
+        .with_for_update()
+    )
+    if row is None:
+        raise NotFound(f"there is no work item {work_id}", work_id=work_id)
+    if row["state"] == "ready":
+        return False
+    topic_store.forget(tx, work_id, "waits")
+    now = micros(tx.now)
+    places, waits = _enter(tx, row["queue"], [key for key, _ in json.loads(row["places"])], work_id)
+    _settle(tx, work_id, row["queue"], places, waits, now, now)
+    return True
+
+
+# ── out ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def complete(tx: Tx, work: Work) -> None:
+    """Done, in the unit that has the effect. Raises LeaseLost, and then that unit must leave nothing behind."""
+    _leave(tx, work, state="done", error=None, held=False)
+    if work.held:
+        _let_go(tx, work.work_id)
+
+
+def park(tx: Tx, work: Work, *, reason: str) -> None:
+    """Out of the lanes until a human releases it; what needs its topics will wait. Raises LeaseLost."""
+    _leave(tx, work, state="parked", error=reason, held=True)
+    topic_store.hold(tx, work.work_id, work.topics)
+
+
+def park_behind(tx: Tx, work: Work, holder: str) -> None:
+    """Out of the lanes until `holder` completes. Called by `lease.claim`."""
+    _leave(tx, work, state="parked", error=f"waits for {holder}", held=True)
+    topic_store.wait_for(tx, work.work_id, work.topics, holder)
+
+
+def retry(tx: Tx, work: Work, *, after: timedelta | None, error: str) -> None:
+    """Again later (`after`, or by backoff), keeping its place at the head of its lanes. Raises LeaseLost."""
+    wait = BACKOFF.delay(work.attempt, work.work_id) if after is None else after
+    _fenced(
+        tx,
+        work,
+        update(_work).values(
+            claim_at=tx.now + wait, fence=_work.c.fence + 1, owner=None, error=error[:500], changed_at=tx.now
+        ),
+    )
+
+
+def discard(tx: Tx, work_id: str, *, reason: str) -> None:
+    """A human decides that a parked item isn't to be done: it holds nothing up any more. Raises NotFound."""
+    gone = tx.one(
+        update(_work)
+        .where(_work.c.tenant_id == tx.tenant, _work.c.work_id == work_id, _work.c.state == "parked")
+        .values(state="done", error=reason[:500], held=False, changed_at=tx.now)
+        .returning(_work.c.work_id)
+    )
+    if gone is None:
+        raise NotFound(f"there is no parked item {work_id}", work_id=work_id)
+    _let_go(tx, work_id)
+
+
+def _let_go(tx: Tx, work_id: str) -> None:
+    waiters = topic_store.waiters_of(tx, work_id)
+    topic_store.forget(tx, work_id)
+    for waiter in waiters:
+        release(tx, waiter)
+
+
+def _fenced(tx: Tx, work: Work, statement: Any) -> None:
+    """Run an update of our item, if it is still ours."""
+    ours = statement.where(
+        _work.c.tenant_id == tx.tenant,
+        _work.c.work_id == work.work_id,
+        _work.c.fence == work.fence,
+        _work.c.state == "ready",
+    ).returning(_work.c.work_id)
+    if tx.one(ours) is None:
+        raise LeaseLost(f"another worker has taken {work.work_id} over", work_id=work.work_id)
+
+
+_END = Prepared(
+    update(_work)
+    .where(
+        _work.c.tenant_id == bindparam("tenant"),
+        _work.c.work_id == bindparam("work"),
+        _work.c.fence == bindparam("f"),
+        _work.c.state == "ready",
+    )
+    .values(
+        state=bindparam("s"),
+        claim_at=null(),
+        fence=_work.c.fence + 1,
+        owner=null(),
+        error=bindparam("e"),
+        held=bindparam("h"),
+        changed_at=bindparam("now"),
+    )
+    .returning(_work.c.work_id)
+)
+
+
+def _of_lane(target: Any) -> tuple[Any, ...]:
+    return (
+        target.c.tenant_id == bindparam("tenant"),
+        target.c.queue == bindparam("q"),
+        target.c.lane_key == bindparam("l"),
+    )
+
+
+_EMPTY = Prepared(delete(_lane).where(*_of_lane(_lane), _lane.c.length == 1).returning(_lane.c.lane_key))
+_SHORTEN = Prepared(update(_lane).where(*_of_lane(_lane)).values(length=_lane.c.length - 1))
+_STEP_OUT = Prepared(delete(_place).where(*_of_lane(_place), _place.c.place == bindparam("p")))
+_FIRST = Prepared(select(_place.c.work_id).where(*_of_lane(_place)).order_by(_place.c.place).limit(1))
+_ADVANCE = Prepared(
+    update(_work)
+    .where(_work.c.tenant_id == bindparam("tenant"), _work.c.work_id == bindparam("work"))
+    .values(
+        waits=_work.c.waits - bindparam("n", type_=_work.c.waits.type),
+        claim_at=case((_work.c.waits == bindparam("n", type_=_work.c.waits.type), _work.c.due), else_=null()),
+    )
+    .returning(_work.c.claim_at)
+)
+
+
+def _leave(tx: Tx, work: Work, *, state: str, error: str | None, held: bool) -> None:
+    """Take the item out of its lanes; whoever then stands first in all of theirs becomes claimable."""
+    now = micros(tx.now)
+    end = {"tenant": tx.tenant, "work": work.work_id, "f": work.fence, "s": state, "h": held, "now": now}
+    if not tx.run(_END, {**end, "e": None if error is None else error[:500]}):
+        raise LeaseLost(f"another worker has taken {work.work_id} over", work_id=work.work_id)
+    behind: list[str] = []
+    for key, place in work.places:
+        where = {"tenant": tx.tenant, "q": work.queue, "l": key}
+        if not tx.run(_EMPTY, where):
+            tx.run(_SHORTEN, where)
+            behind.append(key)
+        tx.run(_STEP_OUT, {**where, "p": place})
+    followers = Counter(tx.run(_FIRST, {"tenant": tx.tenant, "q": work.queue, "l": key})[0][0] for key in behind)
+    for follower, lanes in sorted(followers.items()):
+        ((claim_at,),) = tx.run(_ADVANCE, {"tenant": tx.tenant, "work": follower, "n": lanes})
+        if claim_at is not None and claim_at <= now:
+            tx.wake(work_topic(work.queue))

@@ -1,0 +1,160 @@
+"""The worker loop: claims due items, runs their handlers side by side, and deals with what a handler raises.
+
+A handler calls `complete`, `retry` or `park` in its last unit, together with the effect. What it raises instead
+becomes a retry with backoff (trouble that passes: a retryable FhirpayError), a parked item (an answer that won't
+change: any other FhirpayError), or, for a bug, a retry at first and parked after a few. Started by `wiring`, one per
+tenant and queue. To add work of a new kind: a handler in `handlers`, not a change here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+
+from ..db.unit import Database, Tx, Units
+from ..errors import FhirpayError, LeaseLost, StorageUnavailable
+from ..log import Log
+from .lane import Work, park, retry
+from .lease import claim, give_back
+from .wake import pause_s, work_topic
+
+log = Log("flow")
+
+Handler = Callable[[Work], Awaitable[None]]
+OnParked = Callable[[Tx, Work, str], None]
+
+_BUG_ATTEMPTS = 5  # a bug may be the neighbour's (a table being migrated); five times the same is ours
+
+
+class Worker:
+    """Works on one queue of one tenant."""
+
+    def __init__(
+        self,
+        database: Database,
+        units: Units,
+        *,
+        queue: str,
+        handlers: Mapping[str, Handler],
+        lease_s: float = 60,
+        poll_s: float = 1,
+        concurrency: int = 4,
+        owner: str = "worker",
+        grace_s: float = 30,
+        on_parked: OnParked | None = None,
+    ) -> None:
+        """`on_parked(tx, work, reason)` runs in the unit that parks an item, to note it where people look."""
+        self._wakeups = database.wakeups
+        self._units = units
+        self._queue = queue
+        self._topic = work_topic(queue)
+        self._handlers = dict(handlers)
+        self._lease = timedelta(seconds=lease_s)
+        self._poll_s = poll_s
+        self._concurrency = concurrency
+        self._owner = owner
+        self._grace_s = grace_s
+        self._on_parked = on_parked
+        self._in_hand: set[asyncio.Task[None]] = set()
+        self._freed = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop`; then claim no more, wait for what is in hand, give back what doesn't end in time."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._wake_at(stop))
+            turn = 0
+            while not stop.is_set():
+                turn += 1
+                seen = self._wakeups.count(self._topic)
+                self._freed.clear()
+                free = self._concurrency - len(self._in_hand)
+                if free == 0:
+                    await self._freed.wait()
+                    continue
+                claimed = await self._claim(free)
+                for work in claimed:
+                    task = group.create_task(self._handle(work))
+                    self._in_hand.add(task)
+                    task.add_done_callback(self._ended)
+                if not claimed:
+                    await self._wakeups.wait(self._topic, pause_s(self._poll_s, f"{self._owner}:{turn}"), since=seen)
+            if self._in_hand:
+                await asyncio.wait(self._in_hand, timeout=self._grace_s)
+            for task in self._in_hand:
+                task.cancel()
+
+    async def drain(self) -> int:
+        """Work, one item at a time, until nothing is due; how many items that were. For tests and commands."""
+        count = 0
+        while claimed := await self._units.write(self._claim_unit, 1):
+            for work in claimed:
+                await self._handle(work)
+                count += 1
+        return count
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._in_hand.discard(task)
+        self._freed.set()
+
+    async def _wake_at(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._freed.set()
+        self._wakeups.set(self._topic)
+
+    def _claim_unit(self, tx: Tx, limit: int) -> list[Work]:
+        return claim(
+            tx,
+            queue=self._queue,
+            kinds=self._handlers,
+            owner=self._owner,
+            lease=self._lease,
+            limit=limit,
+            on_parked=self._on_parked,
+        )
+
+    async def _claim(self, limit: int) -> list[Work]:
+        try:
+            return await self._units.write(self._claim_unit, limit)
+        except StorageUnavailable as error:
+            log.warning("work.claim_failed", queue=self._queue, code=error.code)
+            return []
+
+    async def _handle(self, work: Work) -> None:
+        try:
+            await self._handlers[work.kind](work)
+        except asyncio.CancelledError:
+            await asyncio.shield(self._give_back(work))
+            raise
+        except LeaseLost:
+            log.info("work.lease_lost", work_id=work.work_id, kind=work.kind)
+        except FhirpayError as error:
+            await self._failed(work, f"{error.code}: {error}", again=error.retryable)
+        except Exception as error:
+            log.error("work.bug", exc=True, work_id=work.work_id, kind=work.kind, attempt=work.attempt)
+            # The type alone: what a bug says may quote what it was working on.
+            await self._failed(work, f"bug: {type(error).__name__}", again=work.attempt < _BUG_ATTEMPTS)
+
+    async def _failed(self, work: Work, reason: str, *, again: bool) -> None:
+        try:
+            await self._units.write(self._failed_unit, work, reason, again)
+        except LeaseLost:
+            log.info("work.lease_lost", work_id=work.work_id, kind=work.kind)
+        except StorageUnavailable:  # the lease runs out by itself
+            log.warning("work.end_not_stored", work_id=work.work_id, kind=work.kind)
+        else:
+            log.warning("work.retry" if again else "work.parked", work_id=work.work_id, kind=work.kind, reason=reason)
+
+    def _failed_unit(self, tx: Tx, work: Work, reason: str, again: bool) -> None:
+        if again:
+            retry(tx, work, after=None, error=reason)
+            return
+        park(tx, work, reason=reason)
+        if self._on_parked is not None:
+            self._on_parked(tx, work, reason)
+
+    async def _give_back(self, work: Work) -> None:
+        try:
+            await self._units.write(give_back, work)
+        except StorageUnavailable:
+            log.warning("work.end_not_stored", work_id=work.work_id, kind=work.kind)
