@@ -7,10 +7,10 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import any_currency, money
 
 from fhirpay.domain.money import EXPONENTS, Money, allocate, exponent, parse_decimal
 from fhirpay.errors import CodeInvalid, ValueInvalid
+from strategies import any_currency, money
 
 
 @pytest.mark.parametrize(
