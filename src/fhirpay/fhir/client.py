@@ -1,0 +1,197 @@
+"""Calls to a FHIR R4 server of somebody else. Called by usecases that write back; one client a connection.
+
+Bodies keep their digits (json.py). What an answer means: 2xx is done; 429, and 503 with Retry-After, were refused
+unprocessed (`EhrUnavailable`, retry is safe), and so is 401 while our token is mended; other 4xx are `EhrRefused`
+with the words of the OperationOutcome; everything else, and no answer, is `Uncertain`: it may have happened.
+Only GETs are tried again here; what to do about the rest is the caller's decision.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+
+from ..errors import EhrUnavailable, MessageInvalid, RuleBroken
+from ..net.errors import NeverSent, Uncertain
+from ..net.http import HttpClient, Response
+from .json import loads
+
+_JSON = "application/fhir+json"
+_LOCATION = re.compile(r"/([A-Za-z0-9.-]{1,64})(?:/_history/([A-Za-z0-9.-]{1,64}))?/?\Z")
+_WORDS_MAX = 500
+
+
+class EhrRefused(RuleBroken):
+    """The EHR understood and said no; nothing was stored. The message holds its words."""
+
+    code = "ehr-refused"
+
+    def __init__(self, message: str, *, status: int, **ids: str) -> None:
+        super().__init__(message, **ids)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """What the server says it can do with one resource type."""
+
+    create: bool = False
+    update_create: bool = False
+    conditional_create: bool = False
+    search: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A resource as the server has it. `resource` is empty when the answer had no body."""
+
+    type: str
+    id: str
+    version: str
+    resource: Mapping[str, Any]
+
+
+class FhirClient:
+    """A FHIR server. Raises EhrUnavailable, EhrRefused or Uncertain (see above) from every method."""
+
+    def __init__(self, name: str, http: HttpClient, *, token: str = "", retry_wait_s: float = 0.2) -> None:
+        self.name = name
+        self._http = http
+        self._headers = {"accept": _JSON} | ({"authorization": f"Bearer {token}"} if token else {})
+        self._retry_wait_s = retry_wait_s
+        self._statement: dict[str, Any] | None = None
+
+    async def capability(self, resource_type: str) -> Capability:
+        """From the CapabilityStatement, which is read once; `forget` makes the next call read it again."""
+        if self._statement is None:
+            answer = await self._get("/metadata")
+            self._statement = self._body(answer)
+        for rest in self._statement.get("rest", ()):
+            for resource in rest.get("resource", ()):
+                if rest.get("mode") == "server" and resource.get("type") == resource_type:
+                    codes = {item.get("code") for item in resource.get("interaction", ())}
+                    return Capability(
+                        create="create" in codes,
+                        update_create=resource.get("updateCreate") is True and "update" in codes,
+                        conditional_create=resource.get("conditionalCreate") is True and "create" in codes,
+                        search="search-type" in codes,
+                    )
+        return Capability()
+
+    def forget(self) -> None:
+        self._statement = None
+
+    async def read(self, resource_type: str, id: str) -> Remote | None:
+        """The current version, or None when there is none (or it was deleted)."""
+        answer = await self._get(f"/{resource_type}/{id}", absent=(404, 410))
+        return None if answer is None else self._remote(resource_type, answer, id)
+
+    async def search(self, resource_type: str, params: Mapping[str, str]) -> list[Remote]:
+        """The first page of matches."""
+        bundle = self._body(await self._get(f"/{resource_type}", params=params))
+        found = [
+            entry["resource"]
+            for entry in bundle.get("entry", ())
+            if entry.get("resource", {}).get("resourceType") == resource_type
+        ]
+        return [Remote(resource_type, one.get("id", ""), _version_in(one), one) for one in found]
+
+    async def create(self, resource_type: str, body: str, *, if_none_exist: str = "") -> Remote:
+        """The new resource; with `if_none_exist`, the one that matches it, when there is one."""
+        headers = {"if-none-exist": if_none_exist} if if_none_exist else {}
+        answer = await self._send("POST", f"/{resource_type}", body=body, headers=headers)
+        return self._remote(resource_type, answer, "")
+
+    async def update(self, resource_type: str, id: str, body: str, *, if_match: str = "") -> Remote:
+        """The resource at `id`, made where it wasn't there. `if_match` is the version that may be replaced."""
+        headers = {"if-match": f'W/"{if_match}"'} if if_match else {}
+        answer = await self._send("PUT", f"/{resource_type}/{id}", body=body, headers=headers)
+        return self._remote(resource_type, answer, id)
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def _get(self, path: str, *, absent: tuple[int, ...] = (), **more: Any) -> Any:
+        """A GET, at most three times: it has no effect, so trying again is safe. None for a status in `absent`."""
+        attempts = AsyncRetrying(
+            stop=stop_after_attempt(3),
+            wait=wait_exponential(multiplier=self._retry_wait_s, max=2),
+            retry=retry_if_exception_type((EhrUnavailable, Uncertain)),
+            reraise=True,
+        )
+        return await attempts(self._send, "GET", path, absent=absent, **more)
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+        absent: tuple[int, ...] = (),
+    ) -> Response | None:
+        sent = self._headers | dict(headers or {}) | ({"content-type": _JSON} if body is not None else {})
+        content = None if body is None else body.encode()
+        try:
+            answer = await self._http.send(method, path, body=content, headers=sent, params=params)
+        except NeverSent as error:
+            raise EhrUnavailable(error.message, connection=self.name) from None
+        if answer.ok:
+            return answer
+        if answer.status in absent:
+            return None
+        raise self._error(answer)
+
+    def _error(self, answer: Response) -> EhrUnavailable | EhrRefused | Uncertain:
+        status = answer.status
+        said = f"the EHR '{self.name}' answered {status}"
+        if status == 401:
+            return EhrUnavailable(f"{said}: it doesn't accept the connection's token", connection=self.name)
+        if status == 429 or (status == 503 and "retry-after" in answer.headers):
+            return EhrUnavailable(f"{said}: not now", connection=self.name)
+        if 400 <= status < 500 and status != 408:
+            return EhrRefused(f"{said}: {_words(answer.body)}", status=status, connection=self.name)
+        return Uncertain(said, connection=self.name)
+
+    def _body(self, answer: Response) -> dict[str, Any]:
+        try:
+            return loads(answer.body)
+        except MessageInvalid as error:
+            raise Uncertain(f"the EHR '{self.name}' sent what is not FHIR: {error}", connection=self.name) from None
+
+    def _remote(self, resource_type: str, answer: Response | None, id: str) -> Remote:
+        """Who it is now: by the body, else by Location and ETag (a server may answer without a body)."""
+        assert answer is not None
+        resource = self._body(answer) if answer.body.strip() else {}
+        if resource.get("resourceType") != resource_type:
+            resource = {}
+        located = _LOCATION.search(answer.headers.get("location", ""))
+        found = resource.get("id") or (located.group(1) if located else "") or id
+        if not found:
+            raise Uncertain(f"the EHR '{self.name}' took it and doesn't say under which id", connection=self.name)
+        tag = re.search(r'"(.+)"', answer.headers.get("etag", ""))
+        version = _version_in(resource) or (located.group(2) or "" if located else "") or (tag.group(1) if tag else "")
+        return Remote(resource_type, found, version, resource)
+
+
+def _version_in(resource: Mapping[str, Any]) -> str:
+    return str((resource.get("meta") or {}).get("versionId") or "")
+
+
+def _words(body: bytes) -> str:
+    """What an OperationOutcome says, for the person who reads why it was refused."""
+    try:
+        outcome = loads(body)
+    except MessageInvalid:
+        return "no OperationOutcome"
+    said: list[str] = []
+    for issue in outcome.get("issue", ()):
+        text = (issue.get("details") or {}).get("text") or issue.get("diagnostics") or issue.get("code", "")
+        where = ", ".join(issue.get("expression") or issue.get("location") or ())
+        said.append(f"{where}: {text}" if where else str(text))
+    return "; ".join(said)[:_WORDS_MAX] or "no OperationOutcome"

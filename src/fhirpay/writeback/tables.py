@@ -1,0 +1,42 @@
+"""The table of postings: one row for each payment or refund and each EHR it is written back to.
+
+Written by store.py alone. The unique key is the business fact: an EHR gets a payment once, whoever asks how often.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, CheckConstraint, Index, Text, UniqueConstraint
+from sqlmodel import Field
+
+from ..db.metadata import Row
+from ..db.types import UtcDateTime
+
+
+class PostingRow(Row, table=True):
+    """`body` is rendered once and sent again byte for byte; `sent` means that the EHR may have it."""
+
+    __tablename__ = "posting"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "connection", "subject"),
+        CheckConstraint("state IN ('pending', 'sent', 'posted', 'unknown', 'parked')", name="state"),
+        Index(None, "tenant_id", "payment_id"),
+        Index(None, "tenant_id", "remote_id"),
+    )
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    posting_id: str = Field(primary_key=True, sa_type=Text)
+    connection: str = Field(sa_type=Text)
+    subject: str = Field(sa_type=Text)  # the payment's id, or the refund's
+    payment_id: str = Field(sa_type=Text)  # the payment, or the one that the refund takes back
+    state: str = Field(sa_type=Text)
+    resource_type: str = Field(sa_type=Text)
+    remote_id: str | None = Field(default=None, sa_type=Text)
+    remote_version: str | None = Field(default=None, sa_type=Text)
+    body: str | None = Field(default=None, sa_type=Text)
+    attempts: int = Field(sa_type=BigInteger)
+    reason: str | None = Field(default=None, sa_type=Text)  # why it is parked or unknown, for a person
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    sent_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # the last time that it may have arrived
+    posted_at: datetime | None = Field(default=None, sa_type=UtcDateTime)

@@ -1,0 +1,151 @@
+"""Our FHIR client against a server that was written without it, and against answers that no server should give."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from typing import Any
+
+import httpx2
+import pytest
+
+from ehr_running import TOKEN, Running, running_ehr
+from fhirpay.errors import EhrUnavailable
+from fhirpay.fhir.client import Capability, EhrRefused, FhirClient
+from fhirpay.net.http import Uncertain, client
+from fhirpay.simulators.ehr_faults import Fault
+
+POSTING = (
+    '{"resourceType":"PaymentReconciliation","status":"active","created":"2026-11-20T14:05:09-05:00",'
+    '"identifier":[{"system":"urn:pay","value":"pay1"}],"paymentDate":"2026-11-20",'
+    '"paymentAmount":{"value":25.00,"currency":"USD"}}'
+)
+WITH_ID = POSTING.replace("{", '{"id":"pay1",', 1)
+KIND = "PaymentReconciliation"
+
+
+def connect(base_url: str, token: str = TOKEN, **more: Any) -> FhirClient:
+    return FhirClient("ehr", client(base_url, allow_private=True, timeout_s=2, **more), token=token, retry_wait_s=0)
+
+
+@pytest.fixture
+async def ehr() -> AsyncIterator[Running]:
+    async with running_ehr() as running:
+        yield running
+
+
+@pytest.fixture
+async def fhir(ehr: Running) -> AsyncIterator[FhirClient]:
+    connected = connect(ehr.base_url)
+    yield connected
+    await connected.aclose()
+
+
+async def test_capability_is_read_once_until_forgotten(ehr: Running, fhir: FhirClient) -> None:
+    everything = Capability(create=True, update_create=True, conditional_create=True, search=True)
+    assert await fhir.capability(KIND) == everything
+    ehr.ehr.switches.update_create = False
+    assert await fhir.capability(KIND) == everything
+    fhir.forget()
+    assert not (await fhir.capability(KIND)).update_create
+    assert await fhir.capability("Observation") == Capability()
+
+
+async def test_what_is_sent_is_stored_to_the_digit(ehr: Running, fhir: FhirClient) -> None:
+    made = await fhir.update(KIND, "pay1", WITH_ID)
+    assert (made.id, made.version) == ("pay1", "1")
+    assert (await fhir.update(KIND, "pay1", WITH_ID, if_match="1")).version == "2"
+    read = await fhir.read(KIND, "pay1")
+    assert read is not None
+    assert str(read.resource["paymentAmount"]["value"]) == "25.00"
+    assert isinstance(read.resource["paymentAmount"]["value"], Decimal)
+    assert await fhir.read(KIND, "pay2") is None
+
+
+async def test_conditional_create_and_search(fhir: FhirClient) -> None:
+    first = await fhir.create(KIND, POSTING, if_none_exist="identifier=urn:pay|pay1")
+    again = await fhir.create(KIND, POSTING, if_none_exist="identifier=urn:pay|pay1")
+    assert first.id == again.id
+    (found,) = await fhir.search(KIND, {"identifier": "urn:pay|pay1"})
+    assert (found.id, found.version) == (first.id, "1")
+
+
+async def test_a_refusal_holds_the_words_of_the_ehr(fhir: FhirClient) -> None:
+    with pytest.raises(EhrRefused, match=r"PaymentReconciliation.status: 'done' is not one of") as caught:
+        await fhir.create(KIND, POSTING.replace("active", "done"))
+    assert caught.value.status == 400
+
+
+async def test_a_wrong_token_is_not_the_messages_fault(ehr: Running) -> None:
+    stranger = connect(ehr.base_url, token="other")
+    with pytest.raises(EhrUnavailable, match="token"):
+        await stranger.create(KIND, POSTING)
+    await stranger.aclose()
+
+
+async def test_refused_unprocessed_is_told_from_uncertain(ehr: Running, fhir: FhirClient) -> None:
+    for mode, error, stored in (
+        ("down", EhrUnavailable, 0),
+        ("error", Uncertain, 0),
+        ("cut", Uncertain, 0),
+        ("lost_answer", Uncertain, 1),
+        ("error_after", Uncertain, 2),
+    ):
+        ehr.ehr.faults.set.append(Fault(mode, times=1))
+        with pytest.raises(error):
+            await fhir.create(KIND, POSTING)
+        assert len(ehr.stored(KIND)) == stored
+
+
+async def test_reads_are_tried_again_and_writes_are_not(ehr: Running, fhir: FhirClient) -> None:
+    ehr.ehr.faults.set.append(Fault("error", times=2, methods=["GET"]))
+    assert await fhir.read(KIND, "pay1") is None
+    ehr.ehr.faults.set.append(Fault("error", times=2, methods=["POST"]))
+    with pytest.raises(Uncertain):
+        await fhir.create(KIND, POSTING)
+    assert ehr.ehr.faults.set[0].times == 1
+
+
+async def test_a_server_that_is_not_there_was_never_reached() -> None:
+    nobody = connect("http://127.0.0.1:9")
+    with pytest.raises(EhrUnavailable, match="could not be reached"):
+        await nobody.create(KIND, POSTING)
+    await nobody.aclose()
+
+
+@pytest.mark.parametrize(
+    ("answer", "id", "version"),
+    [
+        (httpx2.Response(201, headers={"location": "http://ehr/fhir/PaymentReconciliation/77/_history/3"}), "77", "3"),
+        (httpx2.Response(201, headers={"location": "PaymentReconciliation/77", "etag": 'W/"4"'}), "77", "4"),
+        (httpx2.Response(200, json={"resourceType": "OperationOutcome"}, headers={"location": "/X/5"}), "5", ""),
+    ],
+    ids=["location", "location and etag", "outcome as body"],
+)
+async def test_an_answer_without_the_resource_still_says_who_it_is(
+    answer: httpx2.Response, id: str, version: str
+) -> None:
+    fhir = connect("http://ehr.example/fhir", transport=httpx2.MockTransport(lambda _: answer))
+    made = await fhir.create(KIND, POSTING)
+    assert (made.id, made.version) == (id, version)
+    await fhir.aclose()
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (httpx2.Response(201), Uncertain),
+        (httpx2.Response(200, text="<html>"), Uncertain),
+        (httpx2.Response(302, headers={"location": "http://elsewhere"}), Uncertain),
+        (httpx2.Response(408), Uncertain),
+        (httpx2.Response(503), Uncertain),
+        (httpx2.Response(429), EhrUnavailable),
+        (httpx2.Response(422, text="no"), EhrRefused),
+    ],
+    ids=["no body", "not FHIR", "redirect", "408", "503 without Retry-After", "429", "refused"],
+)
+async def test_every_other_answer_has_its_class(answer: httpx2.Response, error: type[Exception]) -> None:
+    fhir = connect("http://ehr.example/fhir", transport=httpx2.MockTransport(lambda _: answer))
+    with pytest.raises(error):
+        await fhir.create(KIND, POSTING)
+    await fhir.aclose()
