@@ -105,13 +105,15 @@ def enqueue(
     blocks: Sequence[str] = (),
     suspends: Sequence[str] = (),
     once_key: str | None = None,
+    work_id: str | None = None,
 ) -> str:
-    """Add an item at the end of its lanes, claimable from `due` on; its work_id.
+    """Add an item at the end of its lanes, claimable from `due` on; its work_id (a new one where none is given).
 
     `needs`, `blocks`, `suspends`: see topics.py. With `once_key`, a second item of that kind and key isn't added:
     the first one's work_id is returned, whatever has become of it.
     """
-    work_id = tx.ids.new("wrk")
+    if work_id is None:
+        work_id = tx.ids.new("wrk")
     now = micros(tx.now)
     due_at = now if due is None else micros(due)
     row: dict[str, Any] = {

@@ -1,0 +1,225 @@
+"""The inbox: what came in is stored here, in one unit, before anybody is told that we have it.
+
+Called by the sources (MLLP, HTTP, FHIR, webhooks, files) with `record`, as an urgent unit; by use cases with
+`note_outcome`; by `explain` and replay with the readers. What a message may hold up is decided by who makes the
+`Incoming`: see `gate.py` for HL7.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import RowMapping, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from ..db.metadata import table
+from ..db.types import micros
+from ..db.unit import Prepared, Tx
+from ..errors import Conflict, NotFound
+from ..flow.lane import enqueue
+from .tables import InboxRow
+
+_inbox = table(InboxRow)
+
+QUEUE = "inbox"
+State = Literal["received", "applied", "parked", "ignored"]
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A message that passed its gate. `body` holds no card number any more; `body_hash` is keyed."""
+
+    source: Literal["mllp", "http", "fhir", "webhook", "file"]
+    interface: str
+    kind: Literal["hl7", "fhir", "webhook"]
+    key: tuple[str, ...]  # names it in the sender's own words; the last part is its id (MSH-10, an event id)
+    body: bytes
+    body_hash: str
+    label: str = ""
+    meta: dict[str, str] = field(default_factory=dict)
+    lanes: Sequence[str] = ()
+    needs: Sequence[str] = ()
+    blocks: Sequence[str] = ()
+    suspends: Sequence[str] = ()  # topics `account:…`: nothing is collected on them while this message is parked
+    account_keys: tuple[str, ...] = ()  # the accounts it is about, `system|value`, for people and `explain`
+    unique_ids: bool = False  # the sender promises them: the same key with another body is refused
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What became of it. `answer` is what the sender is to be told: the first answer again, for a duplicate."""
+
+    message_id: str
+    duplicate_of: str | None = None
+    answer: bytes | None = None
+    occurrence: int = 1
+    changed: bool = False  # the key was known, with another body
+
+
+@dataclass(frozen=True, slots=True)
+class InboxMessage:
+    """A stored message. `body` is None once its health information has expired."""
+
+    message_id: str
+    interface: str
+    key: tuple[str, ...]
+    occurrence: int
+    body_hash: str
+    control_id: str
+    source: str
+    kind: str
+    label: str
+    meta: dict[str, str]
+    account_keys: tuple[str, ...]
+    body: bytes | None
+    answer: bytes | None
+    work_id: str
+    state: State
+    detail: str
+    resources: tuple[str, ...]
+    received_at: datetime
+
+
+_STORE = Prepared(
+    insert(_inbox)
+    .on_conflict_do_nothing(index_elements=["tenant_id", "interface", "message_key", "occurrence"])
+    .returning(_inbox.c.message_id)
+)
+
+
+def record(tx: Tx, incoming: Incoming, *, answer: Callable[[str], bytes] | None = None) -> Recorded:
+    """Store the message and queue its work, unless it is one that we have.
+
+    The same key with the same body is a duplicate: nothing is stored, and `answer` of the result is the first answer.
+    The same key with another body is the next occurrence, stored and `changed`; where the sender promises unique ids
+    it raises Conflict. `answer(message_id)` makes what the sender will be told; it is stored in the same unit.
+    """
+    message_id = tx.ids.new("msg")
+    told = None if answer is None else answer(message_id)
+    now = micros(tx.now)
+    row: dict[str, Any] = {
+        "tenant_id": tx.tenant,
+        "message_id": message_id,
+        "interface": incoming.interface,
+        "message_key": json.dumps(incoming.key, ensure_ascii=False),
+        "occurrence": 1,
+        "body_hash": incoming.body_hash,
+        "control_id": incoming.key[-1],
+        "source": incoming.source,
+        "kind": incoming.kind,
+        "label": incoming.label,
+        "meta": json.dumps(incoming.meta, ensure_ascii=False) if incoming.meta else "{}",
+        "account_keys": json.dumps(incoming.account_keys, ensure_ascii=False) if incoming.account_keys else "[]",
+        "body": incoming.body,
+        "answer": told,
+        "work_id": tx.ids.new("wrk"),
+        "state": "received",
+        "detail": "",
+        "resources": "[]",
+        "received_at": now,
+        "changed_at": now,
+    }
+    # Hardly ever known: so the insert comes first, and who meets the unique key looks.
+    while not tx.run(_STORE, row):
+        known = _occurrences(tx, incoming.interface, row["message_key"])
+        for other in known:
+            if other["body_hash"] == incoming.body_hash:
+                return Recorded(other["message_id"], other["message_id"], other["answer"], other["occurrence"])
+        if incoming.unique_ids:
+            raise Conflict(
+                f"{incoming.key[-1]} was sent before with another body, and this sender promises unique ids",
+                message_id=known[0]["message_id"],
+            )
+        row["occurrence"] = known[-1]["occurrence"] + 1
+    enqueue(
+        tx,
+        queue=QUEUE,
+        kind=incoming.kind,
+        ref=message_id,
+        lanes=incoming.lanes,
+        needs=incoming.needs,
+        blocks=incoming.blocks,
+        suspends=incoming.suspends,
+        work_id=row["work_id"],
+    )
+    return Recorded(message_id, None, told, row["occurrence"], row["occurrence"] > 1)
+
+
+def _occurrences(tx: Tx, interface: str, message_key: str) -> list[RowMapping]:
+    return tx.all(
+        select(_inbox.c.message_id, _inbox.c.occurrence, _inbox.c.body_hash, _inbox.c.answer)
+        .where(
+            _inbox.c.tenant_id == tx.tenant,
+            _inbox.c.interface == interface,
+            _inbox.c.message_key == message_key,
+        )
+        .order_by(_inbox.c.occurrence)
+    )
+
+
+def note_outcome(tx: Tx, message_id: str, state: State, detail: str = "", resources: Sequence[str] = ()) -> None:
+    """What became of the message, in the unit that did it. Raises NotFound."""
+    found = tx.one(
+        update(_inbox)
+        .where(_inbox.c.tenant_id == tx.tenant, _inbox.c.message_id == message_id)
+        .values(state=state, detail=detail, resources=json.dumps(list(resources)), changed_at=tx.now)
+        .returning(_inbox.c.message_id)
+    )
+    if found is None:
+        raise NotFound(f"there is no message {message_id}", message_id=message_id)
+
+
+def get(tx: Tx, message_id: str) -> InboxMessage:
+    """The message. Raises NotFound."""
+    row = tx.one(select(_inbox).where(_inbox.c.tenant_id == tx.tenant, _inbox.c.message_id == message_id))
+    if row is None:
+        raise NotFound(f"there is no message {message_id}", message_id=message_id)
+    return _message(row)
+
+
+def find_by_control_id(tx: Tx, control_id: str) -> list[InboxMessage]:
+    """The messages with this MSH-10 (or event id), oldest first: ids are unique within a sender at best."""
+    return [
+        _message(row)
+        for row in tx.all(
+            select(_inbox)
+            .where(_inbox.c.tenant_id == tx.tenant, _inbox.c.control_id == control_id)
+            .order_by(_inbox.c.received_at, _inbox.c.message_id)
+        )
+    ]
+
+
+def in_state(tx: Tx, state: State, *, interface: str | None = None, limit: int = 1000) -> list[InboxMessage]:
+    """The messages in a state, oldest first."""
+    statement = select(_inbox).where(_inbox.c.tenant_id == tx.tenant, _inbox.c.state == state)
+    if interface is not None:
+        statement = statement.where(_inbox.c.interface == interface)
+    ordered = statement.order_by(_inbox.c.received_at, _inbox.c.message_id).limit(limit)
+    return [_message(row) for row in tx.all(ordered)]
+
+
+def _message(row: RowMapping) -> InboxMessage:
+    return InboxMessage(
+        message_id=row["message_id"],
+        interface=row["interface"],
+        key=tuple(json.loads(row["message_key"])),
+        occurrence=row["occurrence"],
+        body_hash=row["body_hash"],
+        control_id=row["control_id"],
+        source=row["source"],
+        kind=row["kind"],
+        label=row["label"],
+        meta=json.loads(row["meta"]),
+        account_keys=tuple(json.loads(row["account_keys"])),
+        body=row["body"],
+        answer=row["answer"],
+        work_id=row["work_id"],
+        state=row["state"],
+        detail=row["detail"],
+        resources=tuple(json.loads(row["resources"])),
+        received_at=row["received_at"],
+    )

@@ -1,0 +1,47 @@
+"""The table of everything that came in. Written by `store.py` alone.
+
+The unique key names the message by the sender's own id and an occurrence, since many senders restart their counters.
+The keyed hash of the body is a compared column, not part of the key: else a conflict could never be seen.
+Keys, hashes and outcomes are kept for ever; `body` holds health information and becomes null when it expires.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, Index, LargeBinary, UniqueConstraint
+from sqlmodel import Field
+
+from ..db.metadata import Row
+from ..db.types import UtcDateTime
+
+
+class InboxRow(Row, table=True):
+    """One message: an HL7 message, a FHIR request, a webhook, a line of a file."""
+
+    __tablename__ = "inbox_message"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "interface", "message_key", "occurrence"),
+        Index(None, "tenant_id", "control_id"),
+    )
+
+    tenant_id: str = Field(primary_key=True)
+    message_id: str = Field(primary_key=True)
+    interface: str
+    message_key: str  # JSON list: MSH-3..6 and 10; client, method and URL; processor, merchant and event
+    occurrence: int = Field(sa_type=BigInteger)  # 1, and one more for each other body under the same key
+    body_hash: str  # keyed, without the fields that differ between resends
+    control_id: str  # the key's last part, to be found by
+    source: str
+    kind: str
+    label: str  # what it says it is, such as DFT^P03
+    meta: str  # JSON object
+    account_keys: str  # JSON list
+    body: bytes | None = Field(sa_type=LargeBinary, default=None)
+    answer: bytes | None = Field(sa_type=LargeBinary, default=None)  # what the sender was told, and is told again
+    work_id: str
+    state: str  # received, applied, parked, ignored
+    detail: str = ""
+    resources: str = "[]"  # JSON list of references that it made or changed
+    received_at: datetime = Field(sa_type=UtcDateTime)
+    changed_at: datetime = Field(sa_type=UtcDateTime)

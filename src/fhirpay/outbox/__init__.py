@@ -1,0 +1,49 @@
+"""The outbox: everything that goes outside is a row, written in the same unit as the fact it follows from.
+
+Called by use cases inside their own units. A crash between the fact and the call is so impossible: either both are
+stored or neither. Lanes, leases, backoff and wake-ups are `flow`'s. A new destination: a kind here, and a handler for
+it in `wiring`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from ..db.unit import Tx
+from ..flow.lane import enqueue
+
+__all__ = ["KINDS", "QUEUE", "add"]
+
+QUEUE = "outbox"
+
+# kind → what its handler does
+KINDS = {
+    "payment.submit": "sends an operation of a payment to its processor",
+    "payment.lookup": "asks the processor what became of an operation",
+    "refund.submit": "sends a refund to its processor",
+    "refund.lookup": "asks the processor what became of a refund",
+    "autopay": "starts a payment by stored method once its notice has run",
+    "writeback": "posts a payment or a refund to the EHR",
+    "ack": "sends a deferred application acknowledgement",
+}
+
+
+def add(
+    tx: Tx,
+    kind: str,
+    ref: str,
+    lanes: Sequence[str],
+    due: datetime | None = None,
+    *,
+    once_key: str | None = None,
+    needs: Sequence[str] = (),
+    blocks: Sequence[str] = (),
+) -> str:
+    """Queue a call to the outside, from `due` on, in order within its lanes; its work_id.
+
+    With `once_key` (the business fact), a second one of the kind isn't added, and the first one's id is returned.
+    """
+    return enqueue(
+        tx, queue=QUEUE, kind=kind, ref=ref, lanes=lanes, due=due, needs=needs, blocks=blocks, once_key=once_key
+    )
