@@ -25,7 +25,7 @@ _TWO = (
 EXPONENTS: dict[str, int] = {
     code: digits for digits, codes in ((2, _TWO), (0, _ZERO), (3, _THREE)) for code in codes.split()
 }
-_DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)\Z")
+_DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)\Z", re.ASCII)
 
 
 def exponent(currency: str) -> int:
@@ -55,12 +55,18 @@ class Money:
 
     @classmethod
     def of(cls, value: Decimal | str, currency: str) -> Money:
-        """From a decimal amount. Raises ValueInvalid when it has more digits than the currency: no rounding."""
+        """From a decimal amount. Raises ValueInvalid when it has more decimals than the currency: no rounding."""
         amount = parse_decimal(value) if isinstance(value, str) else value
-        shifted = amount.scaleb(exponent(currency))
-        if shifted != shifted.to_integral_value():
+        sign, digits, power = amount.as_tuple()
+        # Below a BIGINT's range, and not so long that reading it is work.
+        if not isinstance(power, int) or power < -100 or amount.adjusted() >= 18 - exponent(currency):
+            raise ValueInvalid("this is no amount of money that can be kept: too large, too long, or no number")
+        # By its digits: Decimal's own operations round to 28 of them, silently.
+        number, places = int("".join(map(str, digits))), power + exponent(currency)
+        minor, rest = (number * 10**places, 0) if places >= 0 else divmod(number, 10**-places)
+        if rest:
             raise ValueInvalid(f"{amount} has more decimals than {currency} allows")
-        return cls(int(shifted), currency)
+        return cls(-minor if sign else minor, currency)
 
     @classmethod
     def zero(cls, currency: str) -> Money:

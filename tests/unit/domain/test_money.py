@@ -27,7 +27,8 @@ from strategies import any_currency, money
         ("125.0", "JPY", 125),
         ("1.234", "KWD", 1_234),
         ("0", "USD", 0),
-        ("92233720368547758.07", "USD", 2**63 - 1),
+        ("9999999999999999.99", "USD", 10**18 - 1),
+        ("1." + "0" * 60, "USD", 1_00),
     ],
 )
 def test_amounts_are_read_exactly(text: str, currency: str, minor: int) -> None:
@@ -35,7 +36,9 @@ def test_amounts_are_read_exactly(text: str, currency: str, minor: int) -> None:
     assert Money.of(Decimal(text), currency) == Money(minor, currency)
 
 
-@pytest.mark.parametrize("text", ["", "12..5", "1e3", "1,50", "$5", "five", " 5", "5 ", "--5", ".", "NaN", "0x10"])
+@pytest.mark.parametrize(
+    "text", ["", "12..5", "1e3", "1,50", "$5", "five", " 5", "5 ", "--5", ".", "NaN", "0x10", "١٢"]
+)
 def test_what_is_no_number_is_refused(text: str) -> None:
     with pytest.raises(ValueInvalid, match="not a number"):
         parse_decimal(text)
@@ -43,10 +46,29 @@ def test_what_is_no_number_is_refused(text: str) -> None:
         Money.of(text, "USD")
 
 
-@pytest.mark.parametrize(("text", "currency"), [("12.505", "USD"), ("0.1", "JPY"), ("1.2345", "KWD")])
+@pytest.mark.parametrize(
+    ("text", "currency"), [("12.505", "USD"), ("0.1", "JPY"), ("1.2345", "KWD"), ("1." + "0" * 40 + "1", "USD")]
+)
 def test_more_decimals_than_the_currency_has_are_refused_not_rounded(text: str, currency: str) -> None:
     with pytest.raises(ValueInvalid, match="more decimals"):
         Money.of(text, currency)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "1" * 40,
+        "10000000000000000",
+        "1." + "0" * 5000,
+        Decimal("1E+999999"),
+        Decimal("1E-999999"),
+        Decimal("NaN"),
+        Decimal("-Infinity"),
+    ],
+)
+def test_what_could_not_be_kept_is_refused_at_the_edge(value: Decimal | str) -> None:
+    with pytest.raises(ValueInvalid, match="can be kept"):
+        Money.of(value, "USD")
 
 
 @pytest.mark.parametrize("currency", ["XXX", "usd", "", "US", "BTC", "XAU"])
