@@ -1,0 +1,237 @@
+"""The simulated processor's JSON ⇄ our port's words. Pure: tested without a server. Used by simulated.py alone.
+
+`STATUS` is the whole of what we believe: a status that isn't in it becomes `Unknown`, never `Approved`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from ...domain.money import Money
+from ...errors import MessageInvalid, NotAuthenticated
+from ..port import (
+    ActionNeeded,
+    Approved,
+    Canceled,
+    Declined,
+    Details,
+    EventAbout,
+    InReview,
+    Method,
+    OperationKind,
+    Outcome,
+    PaymentRequest,
+    Pending,
+    Prepared,
+    ProcessorEvent,
+    Reference,
+    Unknown,
+)
+
+Doc = dict[str, Any]
+SIGNATURE_TOLERANCE_S = 300
+
+# The processor's decline codes → ours, and the sentence that the desk may read out.
+DECLINES = {
+    "card_declined": ("declined", "The card was declined by the bank."),
+    "insufficient_funds": ("insufficient_funds", "The card has insufficient funds."),
+    "authentication_failed": ("not_confirmed", "The payer did not confirm the payment."),
+    "expired_method": ("method_expired", "The stored method can't be used any more."),
+    "method_unknown": ("method_unknown", "The stored method does not exist any more."),
+    "currency_unsupported": ("currency_unsupported", "This currency is not taken here."),
+}
+# Refusals of a request as such: nothing was done, and asking again would not help.
+REFUSED = frozenset({"method_unknown", "currency_unsupported", "amount_too_large", "amount_invalid"})
+
+
+def to_payment(request: PaymentRequest) -> Doc:
+    """The allow-list: these fields and no others leave the house."""
+    return {
+        "amount": request.amount.minor,
+        "currency": request.amount.currency,
+        "reference": request.reference,
+        "method": request.method,
+        "descriptor": request.descriptor,
+        "initiated_by": request.initiated_by,
+    }
+
+
+def to_page(request: PaymentRequest, return_url: str) -> Doc:
+    return {
+        "mode": "payment",
+        "amount": request.amount.minor,
+        "currency": request.amount.currency,
+        "reference": request.reference,
+        "descriptor": request.descriptor,
+        "return_url": return_url,
+    }
+
+
+def moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def prepared(doc: Doc) -> Prepared:
+    expires = doc.get("expires_at")
+    return Prepared(Reference(doc["id"]), doc.get("url", ""), moment(expires) if expires else None)
+
+
+def declined(code: str, reference: Reference | None = None) -> Declined:
+    ours, says = DECLINES.get(code, ("declined", "The payment was declined."))
+    return Declined(says, ours, reference)
+
+
+# ── a payment's state → outcome of the operation that was asked about ─────────────────────────────────────────────
+
+
+def _captured(doc: Doc) -> Outcome:
+    took = doc["capture"]
+    return Approved(
+        reference=Reference(took["id"]),
+        amount=Money(took["amount"], doc["currency"]),
+        details=_details(doc),
+        at=moment(took["at"]),
+        payment=Reference(doc["id"]),
+    )
+
+
+def _authorized(doc: Doc) -> Outcome:
+    held = doc["authorization"]
+    return Approved(
+        reference=Reference(held["id"]),
+        amount=Money(held["amount"], doc["currency"]),
+        captured=False,
+        details=_details(doc),
+        payment=Reference(doc["id"]),
+    )
+
+
+def _ended(doc: Doc) -> Outcome:
+    gone = doc["voided"]
+    undoes = gone["undoes"] and Reference(gone["undoes"])
+    amount = Money(doc["amount_captured"], doc["currency"]) if undoes else None
+    return Canceled(Reference(gone["id"]), undoes=undoes, amount=amount, at=moment(gone["at"]))
+
+
+STATUS: dict[str, Callable[[Doc], Outcome]] = {
+    "created": lambda doc: Unknown("created and not confirmed"),
+    "requires_action": lambda doc: ActionNeeded(doc["next_action"]["url"], Reference(doc["id"])),
+    "processing": lambda doc: Pending(Reference(doc["id"])),
+    "in_review": lambda doc: InReview(Reference(doc["id"])),
+    "authorized": _authorized,
+    "captured": _captured,
+    "declined": lambda doc: declined(doc["decline"]["code"], Reference(doc["id"])),
+    "failed": lambda doc: Declined("The payment failed.", "failed", Reference(doc["id"])),
+    "canceled": _ended,
+    "voided": _ended,
+}
+REFUND_STATUS: dict[str, Callable[[Doc], Outcome]] = {
+    "pending": lambda doc: Pending(Reference(doc["id"])),
+    "succeeded": lambda doc: Approved(
+        Reference(doc["id"]), Money(doc["amount"], doc["currency"]), captured=False, payment=Reference(doc["payment"])
+    ),
+    "failed": lambda doc: Declined("The refund failed.", "failed", Reference(doc["id"])),
+}
+
+
+def _details(doc: Doc) -> Details:
+    return Details(doc["method"]["brand"], doc["method"]["last4"], doc["authorization"]["code"])
+
+
+def outcome(doc: Doc) -> Outcome:
+    """What a payment, refund or page says. Anything that we don't recognise is `Unknown`."""
+    try:
+        if doc["object"] == "checkout":
+            return _page(doc)
+        table = REFUND_STATUS if doc["object"] == "refund" else STATUS
+        read = table.get(doc["status"])
+        return read(doc) if read else Unknown(f"a status that we don't know: {str(doc['status'])[:40]}")
+    except (KeyError, TypeError, AttributeError) as error:
+        return Unknown(f"an answer that we can't read ({type(error).__name__})")
+
+
+def _page(doc: Doc) -> Outcome:
+    paid = doc["payment"]
+    if isinstance(paid, dict) and paid["status"] != "declined":
+        return outcome(paid)
+    if doc["status"] == "open":
+        return ActionNeeded(doc["url"], Reference(doc["id"]))
+    if doc["status"] == "expired":
+        return Canceled(Reference(doc["id"]), expired=True)
+    return Unknown(f"a page that is {str(doc['status'])[:40]}")
+
+
+def voided(doc: Doc) -> Outcome:
+    """The outcome of a void: approved when it ended the payment."""
+    found = outcome(doc)
+    if isinstance(found, Canceled) and found.reference:
+        amount = found.amount or Money.zero(doc["currency"])
+        return Approved(found.reference, amount, captured=False, at=found.at, payment=Reference(doc["id"]))
+    return Unknown(f"not voided, but {str(doc.get('status'))[:40]}")
+
+
+def of_many(docs: Sequence[Doc], kind: OperationKind) -> Outcome | None:
+    """Of several objects with our reference: the one that has money in it, else the newest. None: there is none."""
+    outcomes = [(voided(doc) if kind is OperationKind.VOID else outcome(doc)) for doc in docs]
+    approved = [found for found in outcomes if isinstance(found, Approved)]
+    return approved[0] if approved else outcomes[-1] if outcomes else None
+
+
+# ── events ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_ABOUT = {"payment": EventAbout.PAYMENT, "refund": EventAbout.REFUND, "checkout": EventAbout.PAGE}
+
+
+def check_signature(header: str, body: bytes, secrets: Sequence[str], now: datetime) -> None:
+    """Raises NotAuthenticated unless one of the live secrets signed these bytes within the last five minutes."""
+    parts = [part.partition("=") for part in header.split(",")]
+    stamps = [value for name, _, value in parts if name.strip() == "t"]
+    given = [value.strip() for name, _, value in parts if name.strip() == "v1"]
+    if len(stamps) != 1 or not re.fullmatch(r"[0-9]{1,12}", stamps[0]) or not given:
+        raise NotAuthenticated("the signature header is missing or malformed")
+    signed = stamps[0].encode() + b"." + body
+    matches = False
+    for secret in secrets:  # all of them, so that the time taken says nothing
+        ours = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
+        for theirs in given:
+            matches |= hmac.compare_digest(ours.encode(), theirs.encode())
+    if not matches:
+        raise NotAuthenticated("the signature is not one of ours")
+    if abs(int(now.timestamp()) - int(stamps[0])) > SIGNATURE_TOLERANCE_S:
+        raise NotAuthenticated("the signature is too old, or from the future")
+
+
+def read_event(body: bytes) -> ProcessorEvent:
+    """A verified body as an event. Raises MessageInvalid when it has not the form of one."""
+    try:
+        event = json.loads(body)
+        about = event["data"]["object"]
+        return ProcessorEvent(
+            id=str(event["id"]),
+            type=str(event["type"]),
+            about=_ABOUT.get(about["object"], EventAbout.OTHER),
+            our_reference=str(about.get("reference", "")),
+            processor_reference=Reference(str(about["id"])),
+            occurred_at=moment(event["created"]),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        raise MessageInvalid("not an event of this processor") from None
+
+
+def method(doc: Doc) -> Method:
+    return Method(token=doc["token"], brand=doc["brand"], last4=doc["last4"], expires=doc.get("expires", ""))
+
+
+_SECRETS = re.compile(
+    r"(sk_|whsec_|tok_|sm_)[A-Za-z0-9_]+|(?<=v1=)[0-9a-f]{64}|(?i:bearer )\S+|(?<![\d.])\d{13,19}(?!\d)"
+)
+
+
+def scrub(transcript: str) -> str:
+    return _SECRETS.sub("[removed]", transcript)

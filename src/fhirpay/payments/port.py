@@ -1,0 +1,271 @@
+"""What fhirpay needs from a payment processor, small enough to memorise. Adapters implement it, use cases call it.
+
+Three shapes of "no": a decline is a value, trouble (`ProcessorUnavailable`: nothing happened, retry is safe) is an
+exception, and not knowing (`Unknown`) is a state. `tests/contract/processor_contract.py` is the real documentation:
+a new processor is one file in `adapters/` and a three-line subclass of that suite.
+
+What goes out is a `PaymentRequest`, built field by field from what is allowed: an opaque reference, an amount, a
+method token, a neutral descriptor. There is no free-text field to put health information into.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Literal, NewType, Protocol, runtime_checkable
+
+from ..domain.money import Money
+from ..errors import RuleBroken, ValueInvalid
+
+Reference = NewType("Reference", str)
+"""The processor's own id of something."""
+
+_OPAQUE = re.compile(r"[a-z]{2,8}[0-9a-z]{16,40}\Z")
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{4,80}\Z")
+_DESCRIPTOR = re.compile(r"[A-Za-z0-9 .*&'-]{1,22}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a processor can do, as data: use cases ask here, never for its name."""
+
+    currencies: frozenset[str]
+    idempotency_ttl: timedelta | None  # how long a key is honoured; None: it honours none
+    lookup_settles_after: timedelta  # "not found" proves nothing before
+    partial_capture: bool = False
+    partial_approval: bool = False
+    refund_before_settlement: bool = True
+    hosted: bool = False
+    vault: bool = False
+
+    def absence(self, operation: OperationRef) -> Unknown | ProvenAbsent:
+        """What it means that a lookup found nothing: proof only after the horizon of this rail."""
+        if operation.age < self.lookup_settles_after:
+            return Unknown("not found, but too early for that to prove anything")
+        return ProvenAbsent()
+
+
+class OperationKind(StrEnum):
+    SALE = "sale"
+    AUTHORIZE = "authorize"
+    CAPTURE = "capture"
+    VOID = "void"
+    REFUND = "refund"
+    HOSTED = "hosted"  # the payer pays on the processor's own page
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRequest:
+    """All that a processor is told of a payment. The patterns keep names, numbers and codes of the chart out."""
+
+    reference: str  # ours, opaque, one per payment
+    amount: Money
+    method: str = ""  # token of a stored method; empty on a hosted page
+    initiated_by: Literal["customer", "merchant"] = "customer"  # card networks want to know (stored credential)
+    descriptor: str = ""  # what the payer's statement shows: the practice's neutral name
+
+    def __post_init__(self) -> None:
+        if not _OPAQUE.match(self.reference):
+            raise ValueInvalid("a payment's reference is an identifier that we made, nothing else")
+        if self.method and not _TOKEN.match(self.method):
+            raise ValueInvalid("a method is a processor's token, nothing else")
+        if self.descriptor and not _DESCRIPTOR.match(self.descriptor):
+            raise ValueInvalid("a descriptor has at most 22 characters: letters, digits, space, . * & ' -")
+        if self.amount.minor <= 0:
+            raise RuleBroken(f"a payment of {self.amount} can't be asked for")
+
+
+@dataclass(frozen=True, slots=True)
+class OperationRef:
+    """An earlier operation, by everything a lookup may use."""
+
+    kind: OperationKind
+    our_reference: str  # what we sent as reference: of the payment, or of the refund
+    processor_reference: Reference | None
+    amount: Money
+    age: timedelta  # since it was (first) sent
+    payment_reference: Reference | None = None  # of a refund or void: the processor's id of the payment
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What may be shown of the method that paid."""
+
+    brand: str = ""
+    last4: str = ""
+    authorization: str = ""
+
+
+# ── outcomes ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The processor knows of it and has moved no money. `url` where the payer has to go there."""
+
+    reference: Reference
+    url: str = ""
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """Done. `amount` may be less than asked; `reference` is that of this capture, authorization, void or refund.
+
+    `payment` is the processor's id of the whole payment, where one came to be (a hosted page that was paid).
+    """
+
+    reference: Reference
+    amount: Money
+    captured: bool = True
+    details: Details = field(default_factory=Details)
+    at: datetime | None = None
+    payment: Reference | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """Nothing was taken. `code` is our word, `reason` a sentence that the desk may read out."""
+
+    reason: str
+    code: str = "declined"
+    reference: Reference | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ActionNeeded:
+    """The payer has to do something first. Neither a decline nor worth a retry."""
+
+    url: str = ""
+    reference: Reference | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Accepted; the result comes later."""
+
+    reference: Reference | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InReview:
+    """Held by the processor for a look. Neither approved nor declined."""
+
+    reference: Reference | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Canceled:
+    """It ended without money: canceled, or its page expired. After a capture: voided, taking back `undoes`."""
+
+    reference: Reference | None = None
+    expired: bool = False
+    undoes: Reference | None = None
+    amount: Money | None = None
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """It may have happened. Only a lookup, an event or a person leads out of here."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenAbsent:
+    """Looked up after the rail's horizon: the processor never did it, and won't."""
+
+
+Outcome = Approved | Declined | ActionNeeded | Pending | InReview | Canceled | Unknown | ProvenAbsent
+
+
+# ── events and stored methods ─────────────────────────────────────────────────────────────────────────────────────
+
+
+class EventAbout(StrEnum):
+    PAYMENT = "payment"
+    REFUND = "refund"
+    PAGE = "page"
+    OTHER = "other"  # kept and ignored
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorEvent:
+    """A verified event. It says what to look at again; what it says of money is never believed by itself."""
+
+    id: str
+    type: str
+    about: EventAbout
+    our_reference: str
+    processor_reference: Reference | None
+    occurred_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A payment method kept by the processor. No number of it has ever been here."""
+
+    token: str
+    brand: str
+    last4: str
+    expires: str = ""  # YYYY-MM
+
+
+# ── the port ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Processor(Protocol):
+    """Stateless: the caller persists. Each method may raise ProcessorUnavailable (nothing happened, retry is safe)."""
+
+    name: str
+    capabilities: Capabilities
+
+    async def prepare(self, request: PaymentRequest, *, idempotency_key: str) -> Prepared | Declined:
+        """An id to look up by; no money moves, so doubt about this call is `ProcessorUnavailable` too."""
+        ...
+
+    async def submit(self, prepared: Reference, amount: Money, *, capture: bool, idempotency_key: str) -> Outcome: ...
+
+    async def capture(self, authorization: Reference, amount: Money, *, idempotency_key: str) -> Outcome: ...
+
+    async def void(self, payment: Reference, *, idempotency_key: str) -> Outcome: ...
+
+    async def refund(
+        self, payment: Reference, amount: Money, *, our_reference: str, idempotency_key: str
+    ) -> Outcome: ...
+
+    async def lookup(self, operation: OperationRef) -> Outcome:
+        """`Unknown` until proof, whichever way. Never has an effect."""
+        ...
+
+    def read_event(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> ProcessorEvent:
+        """Raises NotAuthenticated unless the signature is one of ours and fresh. Parses nothing before that."""
+        ...
+
+    def scrub(self, transcript: str) -> str:
+        """The transcript without keys, tokens and signatures: what a test or a support case may keep."""
+        ...
+
+
+@runtime_checkable
+class Hosted(Protocol):
+    """Optional: the payer pays on a page of the processor. Announced by `capabilities.hosted`."""
+
+    async def open_page(
+        self, request: PaymentRequest, *, return_url: str, idempotency_key: str
+    ) -> Prepared | Declined: ...
+
+
+@runtime_checkable
+class Vault(Protocol):
+    """Optional: methods kept by the processor. Announced by `capabilities.vault`."""
+
+    async def open_setup_page(self, our_reference: str, *, return_url: str, idempotency_key: str) -> Prepared: ...
+
+    async def read_method(self, token: str) -> Method | None:
+        """None when there is no such method, or not any more."""
+        ...

@@ -1,0 +1,300 @@
+"""The simulated processor: a real HTTP server with books of its own, for the demo, the docs and the tests.
+
+Start it in a process of its own (`python -m fhirpay.simulators.processor --db FILE --port N`) or inside another one
+(`create_app`, served by uvicorn). It speaks an API in the manner of large processors: payments are created without
+moving money and then confirmed, keys make repeats harmless while they live, events are signed and delivered until
+taken. `processor_cards.py` lists what each test card does, `processor_faults.py` what can go wrong on request, and
+`/control/…` sets clock, faults and webhooks, and shows the books.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hmac
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+
+from . import processor_rules as rules
+from .processor_books import Books, Doc, Refused
+from .processor_control import control
+from .processor_faults import BrokenAnswer, Fault, Faults
+from .processor_pages import pages
+from .processor_webhooks import Messenger
+
+KEYS_LIVE_S = 24 * 3600
+_BODY_MAX = 100_000
+Action = Callable[[Doc], tuple[int, Doc]]
+
+
+class Simulator:
+    """One processor with one merchant: books, faults, messenger, and how a request is answered."""
+
+    def __init__(
+        self,
+        path: str | Path = ":memory:",
+        *,
+        secret_key: str = "sk_simulated",
+        webhook_url: str = "",
+        webhook_secrets: Sequence[str] = ("whsec_simulated",),
+    ) -> None:
+        self.books = Books(path)
+        self.faults = Faults()
+        self.messenger = Messenger(self.books, url=webhook_url, secrets=webhook_secrets)
+        self.secret_key = secret_key
+        self.later: set[asyncio.Task[None]] = set()
+
+    def permitted(self, request: Request) -> None:
+        if not hmac.compare_digest(request.headers.get("authorization", ""), f"Bearer {self.secret_key}"):
+            raise Refused(401, "key_invalid", "no or wrong key")
+
+    async def read(self, operation: str, request: Request, action: Callable[[], Doc]) -> Response:
+        """Answer a GET: it never has an effect."""
+        self.permitted(request)
+        fault = self.faults.take(operation)
+        if fault and (early := await self._early(fault)):
+            return early
+        body = action()
+        return _broken(fault) or JSONResponse(_weird(body, fault))
+
+    async def act(self, operation: str, request: Request, action: Action) -> Response:
+        """Answer a POST: once for each Idempotency-Key, with the fault that has been asked for."""
+        self.permitted(request)
+        raw = await request.body()
+        if len(raw) > _BODY_MAX:
+            raise Refused(413, "too_large", "the body is too large")
+        try:
+            body = json.loads(raw or b"{}")
+        except ValueError:
+            raise Refused(400, "json_invalid", "the body is not JSON") from None
+        self.messenger.base_url = str(request.base_url)
+        key = request.headers.get("idempotency-key", "")
+        fault = self.faults.take(operation)
+        if fault and (early := await self._early(fault)):
+            if fault.fault == "error500" and key:
+                with self.books.transaction():
+                    self.books.remember(key, _bytes(request, raw), 500, {"error": {"code": "internal"}})
+            return early
+
+        def perform() -> tuple[int, Doc]:
+            with self.books.transaction():
+                return self._once(key, _bytes(request, raw), body, action)
+
+        if fault and fault.fault == "late":
+            task = asyncio.create_task(_later(perform, fault.seconds, self.messenger.wake))
+            self.later.add(task)
+            task.add_done_callback(self.later.discard)
+            return BrokenAnswer()
+        status, answer = perform()
+        self.messenger.wake()
+        if fault and fault.fault == "hang":
+            await asyncio.sleep(fault.seconds)
+        if fault and fault.fault == "after":
+            return JSONResponse({"error": {"code": "internal", "message": "something broke"}}, 500)
+        if operation == "confirm" and status == 200 and self._gives_no_answer(answer):
+            return BrokenAnswer()
+        return _broken(fault) or JSONResponse(_weird(answer, fault), status)
+
+    def _once(self, key: str, request: bytes, body: Doc, action: Action) -> tuple[int, Doc]:
+        ttl = self.books.setting("keys_live_s", KEYS_LIVE_S)
+        if key and (first := self.books.replay(key, request, ttl_s=ttl)):
+            return first
+        status, answer = action(body)
+        if key:
+            self.books.remember(key, request, status, answer)
+        return status, answer
+
+    def _gives_no_answer(self, answer: Doc) -> bool:
+        return answer.get("method", {}).get("acts_as") == "tok_timeout"
+
+    async def _early(self, fault: Fault) -> Response | None:
+        if fault.fault == "rate_limited":
+            return JSONResponse({"error": {"code": "rate_limited"}}, 429, {"retry-after": "1"})
+        if fault.fault in ("before", "error500"):
+            return JSONResponse({"error": {"code": "internal", "message": "something broke"}}, 500)
+        return BrokenAnswer() if fault.fault == "lost_request" else None
+
+
+def _bytes(request: Request, raw: bytes) -> bytes:
+    return f"{request.method} {request.url.path}\n".encode() + raw
+
+
+def _broken(fault: Fault | None) -> Response | None:
+    return BrokenAnswer() if fault and fault.fault == "lost_answer" else None
+
+
+def _weird(body: Doc, fault: Fault | None) -> Doc:
+    return {**body, "status": "quantum_superposition"} if fault and fault.fault == "weird" else body
+
+
+async def _later(perform: Callable[[], object], seconds: float, wake: Callable[[], None]) -> None:
+    await asyncio.sleep(seconds)
+    with suppress(Refused):
+        perform()
+    wake()
+
+
+def create_app(
+    path: str | Path = ":memory:",
+    *,
+    secret_key: str = "sk_simulated",
+    webhook_url: str = "",
+    webhook_secrets: Sequence[str] = ("whsec_simulated",),
+) -> FastAPI:
+    """The processor as an ASGI app. `app.state.simulator` is for tests in the same process."""
+    simulator = Simulator(path, secret_key=secret_key, webhook_url=webhook_url, webhook_secrets=webhook_secrets)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        messenger = asyncio.create_task(simulator.messenger.run())
+        yield
+        messenger.cancel()
+        for task in [messenger, *simulator.later]:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        simulator.books.close()
+
+    app = FastAPI(title="Simulated processor", lifespan=lifespan)
+    app.state.simulator = simulator
+    app.add_exception_handler(Refused, _refused)
+    _payments(app, simulator)
+    _pages_and_methods(app, simulator)
+    app.include_router(pages(simulator))
+    app.include_router(control(simulator))
+    return app
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    return JSONResponse(error.body, error.status)
+
+
+def _payments(app: FastAPI, simulator: Simulator) -> None:
+    books = simulator.books
+
+    @app.post("/v1/payments")
+    async def create(request: Request) -> Response:
+        return await simulator.act("create", request, lambda body: (201, rules.create(books, body)))
+
+    @app.post("/v1/payments/{payment_id}/confirm")
+    async def confirm(payment_id: str, request: Request) -> Response:
+        base_url = str(request.base_url)
+
+        def action(body: Doc) -> tuple[int, Doc]:
+            wants = bool(body.get("capture", True))
+            payment = books.get("payment", payment_id)
+            return 200, rules.confirm(books, payment, capture=wants, base_url=base_url)
+
+        return await simulator.act("confirm", request, action)
+
+    @app.post("/v1/payments/{payment_id}/capture")
+    async def capture(payment_id: str, request: Request) -> Response:
+        def action(body: Doc) -> tuple[int, Doc]:
+            return 200, rules.capture(books, books.get("payment", payment_id), body.get("amount"))
+
+        return await simulator.act("capture", request, action)
+
+    @app.post("/v1/payments/{payment_id}/void")
+    async def void(payment_id: str, request: Request) -> Response:
+        return await simulator.act(
+            "void", request, lambda _: (200, rules.void(books, books.get("payment", payment_id)))
+        )
+
+    @app.get("/v1/payments/{payment_id}")
+    async def payment(payment_id: str, request: Request) -> Response:
+        return await simulator.read("get", request, lambda: books.get("payment", payment_id))
+
+    @app.get("/v1/payments")
+    async def by_reference(reference: str, request: Request) -> Response:
+        lag = books.setting("list_lag_s", 0)
+        return await simulator.read(
+            "list",
+            request,
+            lambda: {"data": books.by_reference("payment", reference, older_than=books.now() - lag if lag else None)},
+        )
+
+    @app.post("/v1/refunds")
+    async def refund(request: Request) -> Response:
+        return await simulator.act("refund", request, lambda body: (201, rules.refund(books, body)))
+
+    @app.get("/v1/refunds/{refund_id}")
+    async def one_refund(refund_id: str, request: Request) -> Response:
+        return await simulator.read("get", request, lambda: books.get("refund", refund_id))
+
+    @app.get("/v1/refunds")
+    async def refunds(reference: str, request: Request) -> Response:
+        lag = books.setting("list_lag_s", 0)
+        return await simulator.read(
+            "list",
+            request,
+            lambda: {"data": books.by_reference("refund", reference, older_than=books.now() - lag if lag else None)},
+        )
+
+
+def _pages_and_methods(app: FastAPI, simulator: Simulator) -> None:
+    books = simulator.books
+
+    @app.post("/v1/checkouts")
+    async def checkout(request: Request) -> Response:
+        base_url = str(request.base_url)
+        return await simulator.act(
+            "checkout", request, lambda body: (201, rules.open_page(books, body, base_url=base_url))
+        )
+
+    @app.get("/v1/checkouts/{page_id}")
+    async def one_checkout(page_id: str, request: Request) -> Response:
+        def found() -> Doc:
+            page = books.get("checkout", page_id)
+            return {**page, "payment": books.get("payment", page["payment"]) if page["payment"] else None}
+
+        return await simulator.read("get", request, found)
+
+    @app.post("/v1/checkouts/{page_id}/expire")
+    async def expire(page_id: str, request: Request) -> Response:
+        return await simulator.act(
+            "expire", request, lambda _: (200, rules.expire(books, books.get("checkout", page_id)))
+        )
+
+    @app.get("/v1/methods/{token}")
+    async def method(token: str, request: Request) -> Response:
+        return await simulator.read("method", request, lambda: rules.method(books, token))
+
+    @app.post("/v1/methods/{token}/detach")
+    async def detach(token: str, request: Request) -> Response:
+        def action(_: Doc) -> tuple[int, Doc]:
+            stored = {**books.get("method", token), "detached": True}
+            books.save(stored)
+            return 200, stored
+
+        return await simulator.act("method", request, action)
+
+
+def main() -> None:
+    """Serve it by itself."""
+    import uvicorn
+
+    parser = argparse.ArgumentParser(prog="fhirpay.simulators.processor", description="The simulated processor")
+    parser.add_argument("--db", default=":memory:", help="SQLite file of its books")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8090)
+    parser.add_argument("--secret-key", default="sk_simulated")
+    parser.add_argument("--webhook-url", default="")
+    parser.add_argument("--webhook-secret", action="append", default=[])
+    args = parser.parse_args()
+    app = create_app(
+        args.db,
+        secret_key=args.secret_key,
+        webhook_url=args.webhook_url,
+        webhook_secrets=args.webhook_secret or ["whsec_simulated"],
+    )
+    uvicorn.run(app, host=args.host, port=args.port, log_level="critical", access_log=False)
+
+
+if __name__ == "__main__":
+    main()

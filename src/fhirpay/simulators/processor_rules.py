@@ -1,0 +1,298 @@
+"""What the simulated processor does with a payment: create, confirm, capture, void, refund, and what comes later.
+
+Called by `processor.py` (API and control) and `processor_pages.py` (the payer), inside their transaction. A function
+changes the documents, emits its events and returns the document to answer with, or raises `Refused`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from .processor_books import Books, Doc, Refused
+from .processor_cards import CARDS, DECLINES, behaviour, card_of
+
+CURRENCIES = ("USD", "EUR", "GBP", "CAD", "JPY", "KWD")
+LATER_S = 2 * 24 * 3600  # what takes time takes two days
+PAGE_LIVES_S = 24 * 3600
+
+
+def _id(prefix: str) -> str:
+    return f"{prefix}_{secrets.token_hex(10)}"
+
+
+def _amount(body: Doc) -> tuple[int, str]:
+    amount, currency = body.get("amount"), body.get("currency")
+    if type(amount) is not int or amount <= 0:
+        raise Refused(422, "amount_invalid", "amount is a whole number of minor units above 0")
+    if currency not in CURRENCIES:
+        raise Refused(422, "currency_unsupported", f"currency is one of {', '.join(CURRENCIES)}")
+    return amount, currency
+
+
+def method(books: Books, token: str) -> Doc:
+    """What is known of a method: of a test token, or of one that a payer stored on the setup page."""
+    if card := card_of(token):
+        return {"token": token, "brand": card.brand, "last4": card.last4, "acts_as": card.token, "expires": "2031-12"}
+    try:
+        stored = books.get("method", token)
+    except Refused:
+        raise Refused(422, "method_unknown", "there is no such payment method") from None
+    if stored["detached"]:
+        raise Refused(422, "method_unknown", "this payment method was removed")
+    return {name: stored[name] for name in ("brand", "last4", "acts_as", "expires")} | {"token": token}
+
+
+def create(books: Books, body: Doc) -> Doc:
+    """A payment that has moved no money yet."""
+    amount, currency = _amount(body)
+    reference = body.get("reference")
+    if not isinstance(reference, str) or not 1 <= len(reference) <= 64:
+        raise Refused(422, "reference_invalid", "reference has 1 to 64 characters")
+    if extra := body.keys() - {"amount", "currency", "reference", "method", "descriptor", "initiated_by"}:
+        raise Refused(422, "unknown_parameter", f"unknown: {', '.join(sorted(extra))}")
+    return books.new(
+        "sp",
+        "payment",
+        reference,
+        status="created",
+        amount=amount,
+        currency=currency,
+        descriptor=body.get("descriptor", ""),
+        initiated_by=body.get("initiated_by", "customer"),
+        method=method(books, str(body.get("method", ""))),
+        amount_authorized=0,
+        amount_captured=0,
+        amount_refunded=0,
+        authorization=None,
+        capture=None,
+        voided=None,
+        decline=None,
+        next_action=None,
+        settles_at=None,
+        checkout=None,
+    )
+
+
+def confirm(books: Books, payment: Doc, *, capture: bool, base_url: str) -> Doc:
+    """Move the money, or say why not."""
+    if payment["status"] != "created":
+        raise Refused(409, "wrong_state", f"the payment is {payment['status']}")
+    acts = behaviour(payment["method"]["acts_as"], payment["amount"])
+    payment["wants_capture"] = capture
+    if acts.result == "declined":
+        return _decline(books, payment, acts.decline_code)
+    if acts.result == "requires_action":
+        payment["status"] = "requires_action"
+        payment["next_action"] = {"url": f"{base_url}challenge/{payment['id']}"}
+    elif acts.result == "processing":
+        payment["status"], payment["settles_at"] = "processing", books.now() + LATER_S
+    elif acts.result == "in_review":
+        payment["status"] = "in_review"
+    else:
+        share = (payment["amount"] + 1) // 2 if acts.result == "partial" else payment["amount"]
+        _approve(books, payment, share)
+        if acts.result == "weird":
+            payment["status"] = "quantum_superposition"
+        books.save(payment)
+        return payment
+    books.save(payment)
+    books.emit(f"payment.{payment['status']}", payment)
+    return payment
+
+
+def _approve(books: Books, payment: Doc, amount: int) -> None:
+    payment["authorization"] = {"id": _id("au"), "code": secrets.token_hex(3).upper(), "amount": amount}
+    payment["amount_authorized"], payment["next_action"] = amount, None
+    if payment.get("wants_capture", True):
+        _take(books, payment, amount)
+    else:
+        payment["status"] = "authorized"
+        books.emit("payment.authorized", payment)
+
+
+def _take(books: Books, payment: Doc, amount: int) -> None:
+    payment["capture"] = {"id": _id("ch"), "amount": amount, "at": books.now()}
+    payment["amount_captured"], payment["status"], payment["settles_at"] = amount, "captured", None
+    books.emit("payment.captured", payment)
+
+
+def _decline(books: Books, payment: Doc, code: str) -> Doc:
+    payment["status"], payment["next_action"] = "declined", None
+    payment["decline"] = {"code": code, "message": DECLINES[code]}
+    books.save(payment)
+    books.emit("payment.declined", payment)
+    return payment
+
+
+def capture(books: Books, payment: Doc, amount: int | None) -> Doc:
+    """Take an authorized payment, or a part of it: the rest is released."""
+    if payment["status"] != "authorized":
+        raise Refused(409, "wrong_state", f"the payment is {payment['status']}")
+    wanted = payment["amount_authorized"] if amount is None else amount
+    if not 0 < wanted <= payment["amount_authorized"]:
+        raise Refused(422, "amount_too_large", f"{payment['amount_authorized']} is authorized")
+    _take(books, payment, wanted)
+    books.save(payment)
+    return payment
+
+
+def void(books: Books, payment: Doc) -> Doc:
+    """Undo the whole payment. A captured one only until its first refund."""
+    if payment["status"] not in ("created", "authorized", "captured", "requires_action"):
+        raise Refused(409, "wrong_state", f"the payment is {payment['status']}")
+    if payment["amount_refunded"]:
+        raise Refused(409, "wrong_state", "the payment has been refunded in part")
+    undoes = payment["capture"]["id"] if payment["capture"] else None
+    payment["voided"] = {"id": _id("vo"), "undoes": undoes, "at": books.now()}
+    payment["status"], payment["next_action"] = "voided" if undoes else "canceled", None
+    books.save(payment)
+    books.emit(f"payment.{payment['status']}", payment)
+    return payment
+
+
+def refund(books: Books, body: Doc) -> Doc:
+    """Give back the whole or a part; never more than was captured, whatever is still pending counted in."""
+    payment = books.get("payment", str(body.get("payment")))
+    amount = body.get("amount", payment["amount_captured"] - payment["amount_refunded"])
+    if payment["status"] != "captured" and not (payment["capture"] and payment["status"] == "quantum_superposition"):
+        raise Refused(409, "wrong_state", f"the payment is {payment['status']}")
+    if type(amount) is not int or not 0 < amount <= payment["amount_captured"] - payment["amount_refunded"]:
+        raise Refused(422, "amount_too_large", "more than is left to refund")
+    acts = behaviour(payment["method"]["acts_as"], payment["amount"]).refund
+    made = books.new(
+        "re",
+        "refund",
+        str(body.get("reference", "")),
+        payment=payment["id"],
+        payment_reference=payment["reference"],
+        amount=amount,
+        currency=payment["currency"],
+        status="succeeded" if acts == "succeeded" else "pending",
+        settles_at=None if acts == "succeeded" else books.now() + LATER_S,
+        comes_to="failed" if acts == "fails" else "succeeded",
+    )
+    payment["amount_refunded"] += amount
+    books.save(payment)
+    books.emit(f"refund.{made['status']}", made)
+    return made
+
+
+def decide(books: Books, id_: str, result: str, *, base_url: str) -> Doc:
+    """End what is processing, in review, waiting for its payer or pending; also fail a refund late."""
+    if id_.startswith("re_"):
+        made = books.get("refund", id_)
+        if result == "failed" and made["status"] in ("pending", "succeeded"):
+            payment = books.get("payment", made["payment"])
+            payment["amount_refunded"] -= made["amount"]
+            books.save(payment)
+        made["status"], made["settles_at"] = result, None
+        books.save(made)
+        books.emit(f"refund.{result}", made)
+        return made
+    payment = books.get("payment", id_)
+    if payment["status"] not in ("processing", "in_review", "requires_action"):
+        raise Refused(409, "wrong_state", f"the payment is {payment['status']}")
+    if result == "captured":
+        _approve(books, payment, payment["amount"])
+        books.save(payment)
+    elif result == "declined":
+        _decline(books, payment, "authentication_failed" if payment["next_action"] else "card_declined")
+    else:
+        payment["status"], payment["settles_at"], payment["next_action"] = "failed", None, None
+        books.save(payment)
+        books.emit("payment.failed", payment)
+    if payment["checkout"]:
+        page = books.get("checkout", payment["checkout"])
+        if payment["status"] == "captured":
+            _complete(books, page, payment["id"])
+        elif page["status"] == "open":
+            books.save({**page, "payment": None})  # the payer may try again
+    return payment
+
+
+def tick(books: Books, *, base_url: str) -> None:
+    """What time alone brings about: processing ends, pending refunds end, pages expire."""
+    now = books.now()
+    for doc in books.all("payment") + books.all("refund"):
+        if doc["settles_at"] is not None and doc["settles_at"] <= now:
+            if doc["object"] == "refund":
+                result = doc["comes_to"]
+            else:
+                result = behaviour(doc["method"]["acts_as"], doc["amount"]).later
+            decide(books, doc["id"], result, base_url=base_url)
+    for page in books.all("checkout"):
+        if page["status"] == "open" and page["expires_at"] <= now:
+            expire(books, page)
+
+
+# ── the processor's own pages ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def open_page(books: Books, body: Doc, *, base_url: str) -> Doc:
+    """A page on which a payer pays (`mode` payment) or stores a method (`mode` setup)."""
+    mode = body.get("mode", "payment")
+    if mode not in ("payment", "setup"):
+        raise Refused(422, "mode_invalid", "mode is payment or setup")
+    amount, currency = _amount(body) if mode == "payment" else (0, "")
+    page = books.new(
+        "cs",
+        "checkout",
+        str(body.get("reference", "")),
+        mode=mode,
+        status="open",
+        amount=amount,
+        currency=currency,
+        descriptor=body.get("descriptor", ""),
+        return_url=str(body.get("return_url", "")),
+        payment=None,
+        method=None,
+        tries=0,
+        expires_at=books.now() + PAGE_LIVES_S,
+    )
+    page["url"] = f"{base_url}checkout/{page['id']}"
+    books.save(page)
+    return page
+
+
+def pay_on_page(books: Books, page: Doc, number: str, *, base_url: str, late: bool = False) -> Doc:
+    """What a payer does on the page. A decline is one try: the page stays open. Returns the page."""
+    if page["status"] != "open" and not late:
+        raise Refused(409, "wrong_state", f"this page is {page['status']}")
+    card = CARDS.get("".join(filter(str.isdigit, number)))
+    if card is None:
+        raise Refused(422, "card_unknown", "Only the test cards work here.")
+    page["tries"] += 1
+    if page["mode"] == "setup":
+        fields: dict[str, Any] = {"brand": card.brand, "last4": card.last4, "acts_as": card.token}
+        page["method"] = books.new("sm", "method", page["reference"], expires="2031-12", detached=False, **fields)["id"]
+        _complete(books, page, None)
+        return page
+    order = {"amount": page["amount"], "currency": page["currency"], "reference": page["reference"]}
+    payment = create(books, {**order, "method": card.token, "descriptor": page["descriptor"]})
+    payment["checkout"] = page["id"]
+    confirm(books, payment, capture=True, base_url=base_url)
+    if payment["status"] == "declined":
+        books.save(page)
+    else:
+        page["payment"] = payment["id"]
+        if payment["status"] == "requires_action":
+            books.save(page)
+        else:
+            _complete(books, page, payment["id"])
+    return page
+
+
+def _complete(books: Books, page: Doc, payment: str | None) -> None:
+    page["status"], page["payment"] = "complete", payment
+    books.save(page)
+    books.emit("checkout.complete", page)
+
+
+def expire(books: Books, page: Doc) -> Doc:
+    if page["status"] != "open":
+        raise Refused(409, "wrong_state", f"this page is {page['status']}")
+    page["status"] = "expired"
+    books.save(page)
+    books.emit("checkout.expired", page)
+    return page

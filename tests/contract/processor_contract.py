@@ -1,0 +1,459 @@
+"""What every processor adapter has to do: the real documentation of `payments/port.py`.
+
+An adapter's test is a subclass that says which world to run in (`tests/contract/test_processor_simulated.py`):
+
+    class TestAcme(ProcessorContract):
+        world = staticmethod(acme_world)
+
+A world is the adapter under test and a processor to run against (a server, or recorded answers), with handles to make
+calls go wrong and to look into the processor's own books. What matters is always checked there: how much money moved.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime, timedelta
+from typing import ClassVar, Protocol
+
+import pytest
+
+from fhirpay.domain.clock import SystemClock
+from fhirpay.domain.ids import RandomIds
+from fhirpay.domain.money import Money
+from fhirpay.errors import MessageInvalid, NotAuthenticated, ProcessorUnavailable, RuleBroken
+from fhirpay.payments.port import (
+    ActionNeeded,
+    Approved,
+    Canceled,
+    Declined,
+    EventAbout,
+    Hosted,
+    OperationKind,
+    OperationRef,
+    PaymentRequest,
+    Pending,
+    Prepared,
+    Processor,
+    ProvenAbsent,
+    Reference,
+    Unknown,
+    Vault,
+)
+
+_ids = RandomIds(SystemClock())
+HOUR = timedelta(hours=1)
+
+
+class World(Protocol):
+    processor: Processor
+    methods: Mapping[str, str]  # approve, decline, partial, action → token
+    cards: Mapping[str, str]  # approve, decline → what a payer types on the page
+
+    async def taken(self, our_reference: str) -> int:
+        """Minor units that the processor holds for this payment, by its own books."""
+        ...
+
+    async def lose_answer(self, operation: str) -> None:
+        """The next call of this kind is done, and its answer lost."""
+        ...
+
+    async def lose_request(self, operation: str) -> None:
+        """The next call of this kind gets no answer and has no effect."""
+        ...
+
+    async def fail(self, operation: str, status: int) -> None:
+        """The next call of this kind is answered with this status and has no effect."""
+        ...
+
+    async def answer_strangely(self, operation: str) -> None:
+        """The next call is done and answered with a status that nobody has heard of."""
+        ...
+
+    async def down(self) -> None:
+        """Nobody listens any more."""
+        ...
+
+    async def pay(self, url: str, card: str) -> None:
+        """A payer pays on the page."""
+        ...
+
+    async def event(self, our_reference: str) -> bytes:
+        """The newest event about this payment, as sent."""
+        ...
+
+    def sign(self, body: bytes, at: datetime, secret: str = "") -> dict[str, str]:
+        """Headers that sign the body; by default with the newest live secret."""
+        ...
+
+    other_live_secret: str
+
+
+class ProcessorContract:
+    world: ClassVar[Callable[[], AbstractAsyncContextManager[World]]]
+    currency: ClassVar[str] = "USD"
+
+    @pytest.fixture
+    async def w(self) -> AsyncIterator[World]:
+        async with self.world() as world:
+            yield world
+
+    def money(self, minor: int) -> Money:
+        return Money(minor, self.currency)
+
+    def request(self, w: World, does: str = "approve", minor: int = 125_00) -> PaymentRequest:
+        method = w.methods[does] if does else ""
+        return PaymentRequest(_ids.new("pay"), self.money(minor), method, descriptor="Main Street Practice")
+
+    async def prepared(self, w: World, request: PaymentRequest) -> Reference:
+        made = await w.processor.prepare(request, idempotency_key=f"{request.reference}-p")
+        assert isinstance(made, Prepared)
+        return made.reference
+
+    async def sale(self, w: World, does: str = "approve", minor: int = 125_00) -> tuple[PaymentRequest, Reference]:
+        request = self.request(w, does, minor)
+        return request, await self.prepared(w, request)
+
+    async def paid(self, w: World, minor: int = 125_00) -> tuple[PaymentRequest, Reference, Approved]:
+        request, prepared = await self.sale(w, minor=minor)
+        outcome = await w.processor.submit(
+            prepared, request.amount, capture=True, idempotency_key=f"{request.reference}-s"
+        )
+        assert isinstance(outcome, Approved)
+        return request, prepared, outcome
+
+    def ref(self, request: PaymentRequest, prepared: Reference | None, **more: object) -> OperationRef:
+        fields: dict[str, object] = {
+            "kind": OperationKind.SALE,
+            "our_reference": request.reference,
+            "processor_reference": prepared,
+            "amount": request.amount,
+            "age": HOUR,
+        }
+        return OperationRef(**{**fields, **more})  # type: ignore[arg-type]
+
+    # ── taking ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def test_preparing_moves_no_money(self, w: World) -> None:
+        request, prepared = await self.sale(w)
+        assert prepared
+        assert await w.taken(request.reference) == 0
+
+    async def test_sale(self, w: World) -> None:
+        request, _, outcome = await self.paid(w)
+        assert outcome.amount == request.amount
+        assert outcome.captured
+        assert outcome.reference
+        assert (outcome.details.brand, len(outcome.details.last4)) != ("", 0)
+        assert await w.taken(request.reference) == 125_00
+
+    async def test_a_decline_is_a_value_with_a_reason(self, w: World) -> None:
+        request, prepared = await self.sale(w, "decline")
+        outcome = await w.processor.submit(prepared, request.amount, capture=True, idempotency_key=request.reference)
+        assert isinstance(outcome, Declined)
+        assert outcome.reason
+        assert isinstance(await w.processor.lookup(self.ref(request, prepared)), Declined)
+        assert await w.taken(request.reference) == 0
+
+    async def test_partial_approval_says_how_much(self, w: World) -> None:
+        if not w.processor.capabilities.partial_approval:
+            pytest.skip("not offered by this processor")
+        request, prepared = await self.sale(w, "partial")
+        outcome = await w.processor.submit(prepared, request.amount, capture=True, idempotency_key=request.reference)
+        assert isinstance(outcome, Approved)
+        assert self.money(0) < outcome.amount < request.amount
+        assert await w.taken(request.reference) == outcome.amount.minor
+
+    async def test_a_payer_who_has_to_act_is_neither_approved_nor_declined(self, w: World) -> None:
+        request, prepared = await self.sale(w, "action")
+        outcome = await w.processor.submit(prepared, request.amount, capture=True, idempotency_key=request.reference)
+        assert isinstance(outcome, ActionNeeded)
+        assert await w.taken(request.reference) == 0
+
+    async def test_a_currency_that_is_not_taken_is_refused_before_any_call(self, w: World) -> None:
+        other = next(code for code in ("XOF", "ISK", "TND") if code not in w.processor.capabilities.currencies)
+        request = PaymentRequest(_ids.new("pay"), Money(500, other), w.methods["approve"])
+        with pytest.raises(RuleBroken):
+            await w.processor.prepare(request, idempotency_key="k")
+
+    async def test_a_method_that_does_not_exist_is_a_decline(self, w: World) -> None:
+        request = PaymentRequest(_ids.new("pay"), self.money(500), "tok_nowhere")
+        made = await w.processor.prepare(request, idempotency_key="k")
+        if isinstance(made, Prepared):
+            outcome = await w.processor.submit(made.reference, request.amount, capture=True, idempotency_key="k2")
+            assert isinstance(outcome, Declined)
+        else:
+            assert isinstance(made, Declined)
+
+    # ── authorize, capture, void ──────────────────────────────────────────────────────────────────────────────────
+
+    async def test_authorize_then_capture_a_part(self, w: World) -> None:
+        request, prepared = await self.sale(w)
+        held = await w.processor.submit(prepared, request.amount, capture=False, idempotency_key="a")
+        assert isinstance(held, Approved)
+        assert not held.captured
+        assert await w.taken(request.reference) == 0
+        amount = self.money(100_00) if w.processor.capabilities.partial_capture else request.amount
+        took = await w.processor.capture(prepared, amount, idempotency_key="c")
+        assert isinstance(took, Approved)
+        assert (took.captured, took.amount) == (True, amount)
+        assert took.reference != held.reference
+        assert await w.taken(request.reference) == amount.minor
+
+    async def test_void_of_an_authorization(self, w: World) -> None:
+        request, prepared = await self.sale(w)
+        await w.processor.submit(prepared, request.amount, capture=False, idempotency_key="a")
+        assert isinstance(await w.processor.void(prepared, idempotency_key="v"), Approved)
+        assert isinstance(await w.processor.lookup(self.ref(request, prepared)), Canceled)
+        took = await w.processor.capture(prepared, request.amount, idempotency_key="c")
+        assert isinstance(took, Unknown | Declined)
+        assert await w.taken(request.reference) == 0
+
+    async def test_void_of_a_capture_names_what_it_takes_back(self, w: World) -> None:
+        request, prepared, taken = await self.paid(w)
+        gone = await w.processor.void(prepared, idempotency_key="v")
+        assert isinstance(gone, Approved)
+        found = await w.processor.lookup(self.ref(request, prepared))
+        assert isinstance(found, Canceled)
+        assert (found.undoes, found.reference) == (taken.reference, gone.reference)
+        assert await w.taken(request.reference) == 0
+
+    # ── refunds ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def test_refund_in_two_parts_and_never_more(self, w: World) -> None:
+        request, prepared, _ = await self.paid(w)
+        parts = (25_00, 100_00)
+        references: set[str] = set()
+        for minor in parts:
+            ours = _ids.new("ref")
+            back = await w.processor.refund(prepared, self.money(minor), our_reference=ours, idempotency_key=ours)
+            assert isinstance(back, Approved | Pending)
+            assert back.reference
+            references.add(back.reference)
+        assert len(references) == 2
+        assert await w.taken(request.reference) == 0
+        more = await w.processor.refund(prepared, self.money(1), our_reference=_ids.new("ref"), idempotency_key="m")
+        assert isinstance(more, Declined)
+        assert await w.taken(request.reference) == 0
+
+    async def test_over_refund_is_refused(self, w: World) -> None:
+        request, prepared, _ = await self.paid(w)
+        more = self.money(125_01)
+        outcome = await w.processor.refund(prepared, more, our_reference=_ids.new("ref"), idempotency_key="r")
+        assert isinstance(outcome, Declined)
+        assert await w.taken(request.reference) == 125_00
+
+    async def test_a_refund_whose_answer_was_lost_is_found(self, w: World) -> None:
+        request, prepared, _ = await self.paid(w)
+        ours = _ids.new("ref")
+        await w.lose_answer("refund")
+        lost = await w.processor.refund(prepared, self.money(25_00), our_reference=ours, idempotency_key=ours)
+        assert isinstance(lost, Unknown)
+        ref = OperationRef(OperationKind.REFUND, ours, None, self.money(25_00), HOUR, payment_reference=prepared)
+        found = await w.processor.lookup(ref)
+        assert isinstance(found, Approved | Pending)
+        assert await w.taken(request.reference) == 100_00
+
+    # ── not knowing ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def test_a_lost_answer_is_unknown_until_it_is_looked_up(self, w: World) -> None:
+        request, prepared = await self.sale(w)
+        await w.lose_answer("submit")
+        outcome = await w.processor.submit(prepared, request.amount, capture=True, idempotency_key="s")
+        assert isinstance(outcome, Unknown)
+        found = await w.processor.lookup(self.ref(request, prepared, age=timedelta(0)))
+        assert isinstance(found, Approved)
+        assert found.amount == request.amount
+        assert await w.taken(request.reference) == 125_00
+
+    async def test_lookup_and_outcome_name_the_same_capture(self, w: World) -> None:
+        request, prepared, outcome = await self.paid(w)
+        found = await w.processor.lookup(self.ref(request, prepared))
+        assert isinstance(found, Approved)
+        assert (found.reference, found.amount, found.payment) == (outcome.reference, outcome.amount, outcome.payment)
+
+    async def test_not_found_proves_nothing_before_the_horizon(self, w: World) -> None:
+        request, prepared = await self.sale(w)
+        await w.lose_request("submit")
+        outcome = await w.processor.submit(prepared, request.amount, capture=True, idempotency_key="s")
+        assert isinstance(outcome, Unknown)
+        horizon = w.processor.capabilities.lookup_settles_after
+        early = await w.processor.lookup(self.ref(request, prepared, age=horizon - timedelta(seconds=1)))
+        assert isinstance(early, Unknown)
+        late = await w.processor.lookup(self.ref(request, prepared, age=horizon))
+        assert isinstance(late, ProvenAbsent)
+        assert await w.taken(request.reference) == 0
+
+    async def test_the_same_key_again_has_one_effect_and_the_same_answer(self, w: World) -> None:
+        if w.processor.capabilities.idempotency_ttl is None:
+            pytest.skip("this processor honours no keys")
+        request = self.request(w)
+        first = await self.prepared(w, request)
+        assert await self.prepared(w, request) == first
+        outcomes = [
+            await w.processor.submit(first, request.amount, capture=True, idempotency_key="s") for _ in range(3)
+        ]
+        assert isinstance(outcomes[0], Approved)
+        assert outcomes == [outcomes[0]] * 3
+        for _ in range(2):
+            await w.processor.refund(
+                first, self.money(25_00), our_reference=_ids.new("ref")[:3] + "x" * 26, idempotency_key="r"
+            )
+        assert await w.taken(request.reference) == 100_00
+
+    async def test_the_same_key_for_something_else_has_no_effect(self, w: World) -> None:
+        if w.processor.capabilities.idempotency_ttl is None:
+            pytest.skip("this processor honours no keys")
+        request, prepared, _ = await self.paid(w)
+        ours = _ids.new("ref")
+        await w.processor.refund(prepared, self.money(25_00), our_reference=ours, idempotency_key=ours)
+        other = await w.processor.refund(prepared, self.money(30_00), our_reference=ours, idempotency_key=ours)
+        assert isinstance(other, Unknown | Declined)
+        assert await w.taken(request.reference) == 100_00
+
+    async def test_an_unheard_of_status_is_unknown(self, w: World) -> None:
+        request, prepared = await self.sale(w)
+        await w.answer_strangely("submit")
+        outcome = await w.processor.submit(prepared, request.amount, capture=True, idempotency_key="s")
+        assert isinstance(outcome, Unknown)
+        assert isinstance(await w.processor.lookup(self.ref(request, prepared)), Approved)
+
+    @pytest.mark.parametrize("status", [500, 502, 503])
+    async def test_a_server_error_is_unknown_where_money_may_move(self, w: World, status: int) -> None:
+        request, prepared = await self.sale(w)
+        await w.fail("submit", status)
+        outcome = await w.processor.submit(prepared, request.amount, capture=True, idempotency_key="s")
+        assert isinstance(outcome, Unknown)
+
+    async def test_a_server_error_while_preparing_is_safe_to_repeat(self, w: World) -> None:
+        request = self.request(w)
+        await w.fail("prepare", 503)
+        with pytest.raises(ProcessorUnavailable):
+            await w.processor.prepare(request, idempotency_key="p")
+        await w.lose_answer("prepare")
+        with pytest.raises(ProcessorUnavailable):
+            await w.processor.prepare(request, idempotency_key="p")
+        assert isinstance(await w.processor.prepare(request, idempotency_key="p"), Prepared)
+
+    async def test_refused_unprocessed_is_unavailable_and_nothing_happened(self, w: World) -> None:
+        request, prepared = await self.sale(w)
+        await w.fail("submit", 429)
+        with pytest.raises(ProcessorUnavailable):
+            await w.processor.submit(prepared, request.amount, capture=True, idempotency_key="s")
+        assert await w.taken(request.reference) == 0
+
+    async def test_never_sent_is_unavailable_everywhere(self, w: World) -> None:
+        request, prepared, _ = await self.paid(w)
+        await w.down()
+        amount = request.amount
+        with pytest.raises(ProcessorUnavailable):
+            await w.processor.prepare(request, idempotency_key="1")
+        with pytest.raises(ProcessorUnavailable):
+            await w.processor.submit(prepared, amount, capture=True, idempotency_key="2")
+        with pytest.raises(ProcessorUnavailable):
+            await w.processor.capture(prepared, amount, idempotency_key="3")
+        with pytest.raises(ProcessorUnavailable):
+            await w.processor.void(prepared, idempotency_key="4")
+        with pytest.raises(ProcessorUnavailable):
+            await w.processor.refund(prepared, amount, our_reference=_ids.new("ref"), idempotency_key="5")
+        assert isinstance(await w.processor.lookup(self.ref(request, prepared)), Unknown)
+
+    # ── hosted page ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def page(self, w: World) -> tuple[PaymentRequest, Prepared]:
+        if not isinstance(w.processor, Hosted) or not w.processor.capabilities.hosted:
+            pytest.skip("not offered by this processor")
+        request = self.request(w, "")
+        made = await w.processor.open_page(request, return_url="https://pay.example.com/r/1", idempotency_key="h")
+        assert isinstance(made, Prepared)
+        assert made.url
+        return request, made
+
+    async def test_a_hosted_page_that_is_paid(self, w: World) -> None:
+        request, page = await self.page(w)
+        ref = self.ref(request, page.reference, kind=OperationKind.HOSTED)
+        assert isinstance(await w.processor.lookup(ref), ActionNeeded)
+        await w.pay(page.url, w.cards["approve"])
+        found = await w.processor.lookup(ref)
+        assert isinstance(found, Approved)
+        assert found.amount == request.amount
+        assert found.payment
+        back = await w.processor.refund(
+            found.payment, self.money(1_00), our_reference=_ids.new("ref"), idempotency_key="r"
+        )
+        assert isinstance(back, Approved | Pending)
+
+    async def test_a_decline_on_the_page_is_one_try_and_not_the_end(self, w: World) -> None:
+        request, page = await self.page(w)
+        ref = self.ref(request, page.reference, kind=OperationKind.HOSTED)
+        await w.pay(page.url, w.cards["decline"])
+        assert isinstance(await w.processor.lookup(ref), ActionNeeded)
+        await w.pay(page.url, w.cards["approve"])
+        assert isinstance(await w.processor.lookup(ref), Approved)
+        await w.pay(page.url, w.cards["approve"])
+        assert await w.taken(request.reference) == 125_00
+
+    async def test_a_stored_method_pays(self, w: World) -> None:
+        if not isinstance(w.processor, Vault) or not w.processor.capabilities.vault:
+            pytest.skip("not offered by this processor")
+        page = await w.processor.open_setup_page(_ids.new("set"), return_url="https://x.example", idempotency_key="v")
+        assert await w.processor.read_method(page.reference) is None
+        await w.pay(page.url, w.cards["approve"])
+        method = await w.processor.read_method(page.reference)
+        assert method is not None
+        assert method.brand
+        assert len(method.last4) == 4
+        assert await w.processor.read_method(method.token) == method
+        request = PaymentRequest(_ids.new("pay"), self.money(50_00), method.token, initiated_by="merchant")
+        prepared = await self.prepared(w, request)
+        outcome = await w.processor.submit(prepared, request.amount, capture=True, idempotency_key="s")
+        assert isinstance(outcome, Approved)
+
+    # ── events ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def test_a_good_event_says_what_to_look_at(self, w: World) -> None:
+        request, prepared, _ = await self.paid(w)
+        body = await w.event(request.reference)
+        at = datetime.now(UTC)
+        event = w.processor.read_event(w.sign(body, at), body, now=at)
+        assert event.about is EventAbout.PAYMENT
+        assert (event.our_reference, event.processor_reference) == (request.reference, prepared)
+        assert event.id
+        rotated = w.processor.read_event(w.sign(body, at, w.other_live_secret), body, now=at)
+        assert rotated == event
+
+    async def test_a_forged_stale_or_changed_event_is_refused(self, w: World) -> None:
+        request, _, _ = await self.paid(w)
+        body = await w.event(request.reference)
+        at = datetime.now(UTC)
+        good = w.sign(body, at)
+        cases: list[tuple[Mapping[str, str], bytes, datetime]] = [
+            (w.sign(body, at, "whsec_somebody_else"), body, at),
+            (good, body.replace(b"1", b"2", 1), at),
+            (good, body + b" ", at),
+            (good, body, at + timedelta(seconds=301)),
+            (good, body, at - timedelta(seconds=301)),
+            ({}, body, at),
+            (dict.fromkeys(good, ""), body, at),
+            ({name: value[:-1] for name, value in good.items()}, body, at),
+            (dict.fromkeys(good, "t=,v1=,,=="), body, at),
+            ({name: value.replace("v1=", "v0=") for name, value in good.items()}, body, at),
+        ]
+        for headers, changed, moment in cases:
+            with pytest.raises(NotAuthenticated):
+                w.processor.read_event(headers, changed, now=moment)
+
+    @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"id": 1}', b"null", json.dumps({"data": 3}).encode()])
+    async def test_a_signed_body_that_is_no_event_is_invalid(self, w: World, body: bytes) -> None:
+        at = datetime.now(UTC)
+        with pytest.raises(MessageInvalid):
+            w.processor.read_event(w.sign(body, at), body, now=at)
+
+    async def test_scrub_leaves_no_secret(self, w: World) -> None:
+        at = datetime.now(UTC)
+        headers = w.sign(b"{}", at)
+        text = w.processor.scrub(f"Authorization: Bearer sk_test\n{headers}\nmethod={w.methods['approve']}\n")
+        for secret in (*[part for value in headers.values() for part in value.split("v1=")[1:]], w.methods["approve"]):
+            assert secret not in text
+        assert "sk_test" not in text
