@@ -117,6 +117,9 @@ class Merchant(_Section):
     webhook_secrets: tuple[str, ...] = Field(
         default=(), description="live signing secrets, newest first; two while rotating"
     )
+    descriptor: str = Field(default="", description="what a payer's statement shows: a neutral name, 22 characters")
+    timeout_s: float = Field(default=20, description="longest wait for an answer")
+    private_network: bool = Field(default=False, description="the address may be a private or loopback one")
 
 
 class Connection(_Section):
@@ -127,6 +130,9 @@ class Connection(_Section):
     token: str = Field(default="", description="bearer token; use env:NAME")
     organization: str = Field(default="", description="Organization id at that EHR, as requestor and payee")
     timeout_s: float = Field(default=10, description="longest wait for an answer")
+    private_network: bool = Field(
+        default=False, description="the address may be a private or loopback one, as inside a hospital"
+    )
 
 
 class ApiClient(_Section):

@@ -1,0 +1,134 @@
+"""The running program: starts the roles that `wiring` built, and stops them in the order that loses nothing.
+
+Stop: not ready → listeners finish the frame in hand and close → web finishes its requests → workers claim no more and
+wait for their calls → leases given back → writer flushed, database closed. A second signal is a crash, which is safe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+
+from .errors import ConfigInvalid
+from .log import Log
+from .wiring import System
+
+log = Log("app")
+
+ROLES = ("web", "mllp", "worker")
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: stopping is ours to order. `up` is set once it answers."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.up.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket. Raises ConfigInvalid when the port is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise ConfigInvalid(f"can't listen at {host}:{port}: {error.strerror}; is another program there?") from None
+    return bound
+
+
+@contextlib.asynccontextmanager
+async def served(app: FastAPI, bound: socket.socket) -> AsyncIterator[None]:
+    """Serve `app` on a bound socket; on the way out, requests in hand are finished."""
+    config = uvicorn.Config(app, lifespan="on", log_config=None, access_log=False, timeout_graceful_shutdown=20)
+    server = _Server(config)
+    task = asyncio.create_task(server.serve(sockets=[bound]))
+    try:
+        up = asyncio.create_task(server.up.wait())
+        await asyncio.wait({up, task}, return_when=asyncio.FIRST_COMPLETED)
+        up.cancel()
+        yield
+    finally:
+        server.should_exit = True
+        await task
+        bound.close()
+
+
+@contextlib.asynccontextmanager
+async def serving(system: System, roles: frozenset[str] = frozenset(ROLES)) -> AsyncIterator[None]:
+    """Everything up for the length of the block."""
+    await system.database.start()
+    try:
+        async with contextlib.AsyncExitStack() as stack:
+            stopping = asyncio.Event()
+            if "worker" in roles:
+                await stack.enter_async_context(_working(system, stopping))
+            if "web" in roles:
+                web = listen(system.settings.http_host, system.settings.http_port)
+                await stack.enter_async_context(served(system.web, web))
+                if (path := system.admin_socket) is not None:
+                    await stack.enter_async_context(served(system.admin, _unix(path)))
+            if "mllp" in roles:
+                for listener in system.listeners():
+                    await listener.start()
+                    stack.push_async_callback(listener.stop)
+            log.info("app.ready", role=",".join(sorted(roles)), port=system.settings.http_port)
+            system.ready.set()
+            try:
+                yield
+            finally:
+                system.ready.clear()
+                log.info("app.stopping")
+    finally:
+        await system.close()
+        await system.database.stop()
+
+
+@contextlib.asynccontextmanager
+async def _working(system: System, stopping: asyncio.Event) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(worker.run(stopping)) for worker in system.workers()]
+    try:
+        yield
+    finally:
+        stopping.set()
+        await asyncio.gather(*tasks)
+
+
+def _unix(path: str) -> socket.socket:
+    Path(path).unlink(missing_ok=True)
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    bound.bind(path)
+    return bound
+
+
+async def serve_until_stopped(system: System, roles: frozenset[str]) -> None:
+    """Serve until SIGTERM or SIGINT; a second one ends the process at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def told(number: signal.Signals) -> None:
+        log.info("app.signal", signal=number.name)
+        stop.set()
+        loop.remove_signal_handler(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told, number)
+    async with serving(system, roles):
+        await stop.wait()

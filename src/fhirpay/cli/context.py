@@ -1,0 +1,84 @@
+"""What every command shares: settings, a database opened for the command, errors as one sentence and a status."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from .. import log
+from ..config import Settings, load
+from ..db.unit import Database, Units, open_database
+from ..domain.clock import SystemClock
+from ..domain.ids import RandomIds
+from ..errors import ConfigInvalid, FhirpayError
+
+T = TypeVar("T")
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="Configuration file; else FHIRPAY_CONFIG, else ./fhirpay.toml.")
+]
+TenantOption = Annotated[str, typer.Option("--tenant", help="Whose data; may be left out where there is one.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")]
+
+
+@contextlib.contextmanager
+def friendly() -> Iterator[None]:
+    """An error of ours becomes its sentence on standard error and status 1 (2 for the configuration)."""
+    try:
+        yield
+    except FhirpayError as error:
+        typer.echo(f"fhirpay: {error} [{error.code}]", err=True)
+        raise typer.Exit(2 if isinstance(error, ConfigInvalid) else 1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def settings(config: Path | None) -> Settings:
+    loaded = load(config)
+    log.setup(loaded.log_level)
+    return loaded
+
+
+def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    with friendly():
+        return asyncio.run(main())
+
+
+def tenant_name(loaded: Settings, tenant: str) -> str:
+    """The tenant meant: the one named, or the only one."""
+    if tenant:
+        return loaded.tenant(tenant).name
+    if len(loaded.tenants) == 1:
+        return loaded.tenants[0].name
+    raise ConfigInvalid("name the tenant with --tenant: " + ", ".join(t.name for t in loaded.tenants))
+
+
+@contextlib.asynccontextmanager
+async def opened(loaded: Settings, *, read_only: bool = False) -> AsyncIterator[Database]:
+    """The database, started, for the length of a command."""
+    clock = SystemClock()
+    database = open_database(loaded.database, clock=clock, ids=RandomIds(clock), read_only=read_only)
+    await database.start()
+    try:
+        yield database
+    finally:
+        await database.stop()
+
+
+@contextlib.asynccontextmanager
+async def reading(config: Path | None, tenant: str) -> AsyncIterator[Units]:
+    """A tenant's data, to look at: works beside a running server."""
+    loaded = settings(config)
+    async with opened(loaded, read_only=True) as database:
+        yield database.units(tenant_name(loaded, tenant))
+
+
+def out(line: str = "") -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()

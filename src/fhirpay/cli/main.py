@@ -1,0 +1,28 @@
+"""`fhirpay`: every command, each in the file of its group. A new one: a function there, a line here and in README."""
+
+from __future__ import annotations
+
+import typer
+
+from .books import ledger
+from .database import migrate
+from .demo import demo
+from .explain import explain
+from .messages import ingest, map_file, replay
+from .serve import serve
+
+app = typer.Typer(
+    name="fhirpay",
+    help="FHIR-native payment middleware: charges in, payments posted back, books that balance.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(demo)
+app.command()(serve)
+app.command()(migrate)
+app.command()(ingest)
+app.command("map")(map_file)
+app.command()(replay)
+app.command()(explain)
+app.add_typer(ledger, name="ledger")

@@ -1,0 +1,72 @@
+"""`POST /hl7v2`: the same intake as MLLP, over HTTP. One message, or a batch: the reply is one ACK, or a batch of ACKs.
+
+The interface is the one the client's configuration names. Built by `wiring`; what a message goes through is
+usecases/receive_hl7.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from fastapi import APIRouter, Request, Response
+
+from ..config import ApiClient
+from ..errors import MessageInvalid, MessageUnsupported, NotPermitted, TooLarge
+from ..hl7.batch import read_batch
+from ..hl7.reader import Message
+from ..usecases.receive_hl7 import Hl7Intake
+
+MEDIA_TYPES = ("application/hl7-v2", "application/hl7-v2+er7", "x-application/hl7-v2+er7", "text/plain")
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """What the route needs: who calls, and the intake of each interface."""
+
+    require: Callable[[str | None, str], ApiClient]
+    intakes: Mapping[str, Hl7Intake]
+    body_max_bytes: int
+
+
+def hl7v2_router(deps: Deps) -> APIRouter:
+    router = APIRouter()
+
+    @router.post("/hl7v2", summary="Take in HL7v2 messages", tags=["hl7v2"])
+    async def receive(request: Request) -> Response:
+        """Answers with the acknowledgement: 200 for AA or CA, 400 for anything refused, 204 where none is wanted."""
+        client = deps.require(request.headers.get("authorization"), "hl7v2")
+        intake = deps.intakes.get(client.interface)
+        if intake is None:
+            raise NotPermitted(f"client '{client.name}' has no interface: set it in [[tenants.clients]]")
+        media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media not in MEDIA_TYPES:
+            raise MessageUnsupported(f"send one of {', '.join(MEDIA_TYPES)} as Content-Type, not '{media[:60]}'")
+        body = await bounded_body(request, deps.body_max_bytes)
+        messages = read_batch(body).messages
+        if not messages:
+            raise MessageInvalid("there is no message in the body", location="MSH")
+        answers = [answer for message in messages async for answer in intake.answers(message, source="http")]
+        if not answers:
+            return Response(status_code=204)
+        good = all(Message.parse(answer).get("MSA-1") in ("AA", "CA") for answer in answers)
+        content = answers[0] if len(messages) == 1 else b"BHS|^~\\&\r" + b"".join(answers) + b"BTS|%d\r" % len(answers)
+        return Response(content, 200 if good else 400, media_type="application/hl7-v2")
+
+    return router
+
+
+async def bounded_body(request: Request, max_bytes: int) -> bytes:
+    """The body, read no further than `max_bytes`. Raises TooLarge."""
+    says = request.headers.get("content-length", "")
+    size = 0
+    chunks: list[bytes] = []
+    if not (says.isdigit() and int(says) > max_bytes):
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > max_bytes:
+                break
+            chunks.append(chunk)
+        else:
+            return b"".join(chunks)
+    raise TooLarge(f"the body is larger than {max_bytes} bytes")
