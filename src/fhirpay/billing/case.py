@@ -1,0 +1,106 @@
+"""The account on the table while it is judged: its facts, what its charges still hold, and what was found so far.
+
+Used by responsibility.py, which runs bills.py and copays.py over it, the strongest source first. What one source has
+drawn from a charge is no longer there for a weaker one: that is why sources never add up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from ..config import Facility
+from ..domain.money import Money
+from ..domain.obligation import ObligationState
+from .assessment import Basis, Desired, Note, Says
+from .charges import Worth, Worths
+from .facts import AccountFacts, Bill, Hold
+from .holds import NOT_THE_PATIENTS, first_guarantor
+
+
+@dataclass(slots=True)
+class Case:
+    facts: AccountFacts
+    policy: Facility
+    at: datetime
+    today: date
+    holds: tuple[Hold, ...]
+    worths: Worths
+    claimed: dict[str, Bill] = field(default_factory=dict[str, Bill])  # charge → the Invoice that stands for it
+    found: list[Desired] = field(default_factory=list[Desired])
+    notes: list[Note] = field(default_factory=list[Note])
+
+    @property
+    def not_the_patients(self) -> Hold | None:
+        """The hold that says that somebody else pays the charges first."""
+        return next((hold for hold in self.holds if hold.name in NOT_THE_PATIENTS), None)
+
+    @property
+    def debtor(self) -> str:
+        """Guarantor before patient, when the account names one."""
+        guarantor = first_guarantor(self.facts, self.today)
+        return guarantor.ref if guarantor else self.facts.patient_ref
+
+    def note(self, kind: str, subject: str, says: str) -> None:
+        self.notes.append(Note(kind, subject, says))
+
+    def morning(self, day: date, *, days_later: int = 0) -> datetime:
+        """When that day begins at the facility."""
+        return datetime.combine(day + timedelta(days=days_later), time(), ZoneInfo(self.policy.zone))
+
+    def draw(self, minor: int, worths: Iterable[Worth], currency: str) -> dict[str, int]:
+        """Take up to `minor` from what these charges still hold, in their order: charge → minor units."""
+        drawn: dict[str, int] = {}
+        for worth in worths:
+            taken = min(minor, worth.left) if worth.currency == currency else 0
+            if taken > 0:
+                worth.left -= taken
+                minor -= taken
+                drawn[worth.charge.ref] = taken
+        return drawn
+
+    def add(
+        self,
+        kind: Basis,
+        key: str,
+        amount: Money,
+        state: ObligationState,
+        says: Iterable[Says],
+        *,
+        targets: tuple[str, ...],
+        due: datetime | None = None,
+        debtor: str | None = None,
+        pending: int = 0,
+        draws: dict[str, int] | None = None,
+        discount: int = 0,
+        superseded_by: str = "",
+        holds: tuple[Hold, ...] = (),
+    ) -> None:
+        """One obligation. What could be collected is on hold where the account is, and says so."""
+        statement = tuple(says)
+        stops = (*self.holds, *holds)
+        if stops and state in {ObligationState.COLLECTABLE, ObligationState.PENDING, ObligationState.ON_HOLD}:
+            statement += tuple(Says("hold", hold.says, hold.source) for hold in stops)
+            if state is ObligationState.COLLECTABLE:
+                state = ObligationState.ON_HOLD
+        currency = amount.currency
+        self.found.append(
+            Desired(
+                basis_kind=kind,
+                basis_key=key,
+                currency=currency,
+                debtor=self.debtor if debtor is None else debtor,
+                pending=Money(pending, currency),
+                patient=amount,
+                state=state,
+                statement=statement,
+                targets=targets,
+                collectable_from=due,
+                superseded_by=superseded_by,
+                hold=stops[0].name if stops and state is ObligationState.ON_HOLD else "",
+                discount=Money(discount, currency),
+                draws=draws or {},
+            )
+        )

@@ -1,0 +1,141 @@
+"""What each charge is still worth once credits are taken off. Pure; the first step of responsibility.py.
+
+A credit stays its own ChargeItem in the store: it only lowers what its original is worth here. One that names no
+original lowers the account where it hurts the patient least to be wrong: what could be asked for goes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from .assessment import Note, Says
+from .facts import Charge
+
+COUNTS = frozenset({"billable", "billed"})
+WITHDRAWN = frozenset({"not-billable", "aborted", "entered-in-error"})
+
+
+@dataclass(slots=True)
+class Worth:
+    """A charge in minor units of `currency`: `gross` as stated, `net` after credits, `left` after what drew on it."""
+
+    charge: Charge
+    currency: str
+    gross: int
+    net: int
+    left: int
+    whole: str = ""  # the charge whose price holds this one's already
+    says: list[Says] = field(default_factory=list[Says])
+
+    @property
+    def credited(self) -> int:
+        return self.gross - self.net
+
+    def take(self, minor: int) -> int:
+        taken = min(minor, self.net)
+        self.net -= taken
+        self.left = self.net
+        return taken
+
+
+@dataclass(slots=True)
+class Worths:
+    """All charges of an account. `over`: credits that found no charge to lower, by currency."""
+
+    charges: dict[str, Worth]
+    waiting: dict[str, int] = field(default_factory=dict[str, int])  # credit for a charge not seen, by its reference
+    over: dict[str, int] = field(default_factory=dict[str, int])
+    notes: list[Note] = field(default_factory=list[Note])
+
+    def oldest_first(self) -> list[Worth]:
+        return sorted(self.charges.values(), key=_age)
+
+
+def _age(worth: Worth) -> tuple[str, str]:
+    day = worth.charge.day
+    return (day.isoformat() if day else "", worth.charge.ref)
+
+
+def worths_of(charges: Iterable[Charge], exposed: Callable[[Charge], int]) -> Worths:
+    """Net worth of each charge. `exposed` ranks charges: a credit that names none lowers rank 0 first, newest first."""
+    ordered = sorted(charges, key=lambda charge: charge.ref)
+    positive = [charge for charge in ordered if not _is_credit(charge)]
+    found = Worths({charge.ref: _worth(charge) for charge in positive if charge.amount is not None})
+    _inside_a_whole(found)
+    unlinked: list[tuple[Charge, int]] = []
+    for credit in ordered:
+        if _is_credit(credit) and credit.status in COUNTS:
+            _apply(found, credit, unlinked)
+    for credit, minor in unlinked:
+        _spread(found, credit, minor, exposed)
+    return found
+
+
+def _is_credit(charge: Charge) -> bool:
+    return charge.credit or (charge.amount is not None and charge.amount.minor < 0)
+
+
+def _worth(charge: Charge) -> Worth:
+    assert charge.amount is not None
+    minor = charge.amount.minor if charge.status in COUNTS else 0
+    return Worth(charge, charge.amount.currency, minor, minor, minor)
+
+
+def _inside_a_whole(found: Worths) -> None:
+    """ChargeItem.partOf groups charges under one that "covers the whole set": the parts are not added to it."""
+    for worth in found.charges.values():
+        for other in found.charges.values():
+            if worth.charge.names(other.charge) and other.gross and not other.charge.part_of and worth.gross:
+                worth.whole = other.charge.ref
+    for worth in found.charges.values():
+        if worth.whole:
+            worth.take(worth.net)
+
+
+def _apply(found: Worths, credit: Charge, unlinked: list[tuple[Charge, int]]) -> None:
+    if credit.amount is None:
+        found.notes.append(Note("amount_unknown", credit.ref, f"the credit {credit.ref} states no amount"))
+        return
+    left, currency = abs(credit.amount.minor), credit.amount.currency
+    originals = [worth for worth in found.charges.values() if credit.names(worth.charge)]
+    if credit.part_of and not originals:
+        for name in credit.part_of:
+            found.waiting[name] = found.waiting.get(name, 0) + left
+        says = f"the credit {credit.ref} is for a charge that has not come in"
+        found.notes.append(Note("credit_waits", credit.ref, says))
+        return
+    for original in sorted(originals, key=_age):
+        if original.currency == currency:
+            left -= _lower(original, credit, left)
+    if left and not originals:
+        says = f"the credit {credit.ref} names no charge: it lowers what the account owes until it is linked"
+        found.notes.append(Note("credit_unlinked", credit.ref, says))
+    elif left:
+        says = f"the credit {credit.ref} is more than the charge it names"
+        found.notes.append(Note("credit_over", credit.ref, says))
+    if left:
+        unlinked.append((credit, left))
+
+
+def _lower(worth: Worth, credit: Charge, minor: int) -> int:
+    """How much of the credit this charge takes up. One that was withdrawn takes up its price without any effect."""
+    assert credit.amount is not None
+    assert worth.charge.amount is not None
+    if worth.charge.status not in COUNTS:
+        return min(minor, worth.charge.amount.minor)
+    taken = worth.take(minor)
+    if taken:
+        worth.says.append(Says("credit", f"credited by {credit.ref}", credit.ref))
+    return taken
+
+
+def _spread(found: Worths, credit: Charge, minor: int, exposed: Callable[[Charge], int]) -> None:
+    assert credit.amount is not None
+    currency = credit.amount.currency
+    newest = sorted(found.charges.values(), key=_age, reverse=True)
+    for worth in sorted(newest, key=lambda one: exposed(one.charge)):
+        if minor and worth.currency == currency and worth.charge.status in COUNTS:
+            minor -= _lower(worth, credit, minor)
+    if minor:
+        found.over[currency] = found.over.get(currency, 0) + minor

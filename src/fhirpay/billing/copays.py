@@ -1,0 +1,151 @@
+"""Copays: due at the visit, before insurance has answered. Called by responsibility.py after the stronger sources.
+
+One visit has one copay, whoever states it: the sender's line (FT1-6 `CO`), else the first Coverage. It comes out of
+the visit's charges, so it is posted when they land; until then it may be asked for and is in no book.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from ..domain.money import Money
+from ..domain.obligation import ObligationState
+from .assessment import AT_ONCE, Basis, Says
+from .bills import is_whole, standing
+from .case import Case
+from .charges import Worth
+from .facts import Visit
+from .holds import LIVE
+
+
+@dataclass(frozen=True, slots=True)
+class _Copay:
+    amount: Money
+    says: Says
+    key: str  # the visit, or the account where no visit is known
+    visit: Visit | None
+    day: date | None
+    stated: bool  # by the sender, as due
+
+
+def add_copays(case: Case, *, staff: str) -> None:
+    """`staff` is the staff entry that states the account's share already, if any."""
+    for copay in _copays(case):
+        _add(case, copay, staff)
+
+
+def _copays(case: Case) -> Iterator[_Copay]:
+    facts = case.facts
+    visits = sorted(facts.visits, key=lambda visit: visit.ref)
+    stated: dict[str, list[_Copay]] = {}
+    for line in facts.copays:
+        visit = _visit_of(visits, line.visit)
+        says = Says("copay", f"copay of {line.amount} stated as due at the visit", line.source or facts.ref)
+        key = visit.ref if visit else line.visit or facts.ref
+        stated.setdefault(key, []).append(_Copay(line.amount, says, key, visit, line.day, True))
+    for key, lines in sorted(stated.items()):
+        if len({line.amount for line in lines}) > 1:
+            case.note("copay_stated_twice", key, f"more than one copay is stated for {key}; the highest is asked for")
+        yield max(lines, key=lambda line: (line.amount.minor, line.amount.currency, line.says.source))
+    if facts.ref in stated:
+        return  # a line without a visit may be for any of them: nothing is added to it
+    if visits:
+        for visit in visits:
+            if visit.ref not in stated and (copay := _insured(case, visit.ref, visit)):
+                yield copay
+    elif facts.charges and not stated and (copay := _insured(case, facts.ref, None)):
+        yield copay
+
+
+def _visit_of(visits: list[Visit], named: str) -> Visit | None:
+    if named:
+        return next((visit for visit in visits if visit.ref == named), None)
+    going = [visit for visit in visits if not visit.cancelled]
+    return going[0] if len(going) == 1 else None
+
+
+def _insured(case: Case, key: str, visit: Visit | None) -> _Copay | None:
+    """The copay of the first Coverage in force on the day of the visit."""
+    day = (visit.start if visit else None) or _first_day(case, key) or case.today
+    covers = [one for one in case.facts.coverages if one.status in LIVE and one.kind != "self_pay" and one.spans(day)]
+    first = min(covers, key=lambda one: (one.rank, one.ref), default=None)
+    if first is None or not first.copays:
+        return None
+    if len(set(first.copays)) > 1:
+        case.note("copay_ambiguous", first.ref, f"{first.ref} states more than one copay: none is asked for")
+        return None
+    says = Says("copay", f"copay of {first.copays[0]} by the coverage, due at the visit", first.ref)
+    return _Copay(first.copays[0], says, key, visit, None, False)
+
+
+def _charges(case: Case, key: str) -> list[Worth]:
+    """The visit's charges, then those that name no visit; of the account, all of them."""
+    worths = [worth for worth in case.worths.oldest_first() if not worth.whole]
+    if key == case.facts.ref:
+        return worths
+    return [one for one in worths if one.charge.visit == key] + [one for one in worths if not one.charge.visit]
+
+
+def _first_day(case: Case, key: str) -> date | None:
+    days = [worth.charge.day for worth in _charges(case, key) if worth.charge.day]
+    return min(days, default=None) or case.facts.start
+
+
+def _due(case: Case, copay: _Copay) -> datetime | None:
+    day = (copay.visit.start if copay.visit else None) or copay.day or _first_day(case, copay.key)
+    if day is not None:
+        return case.morning(day)
+    begun = copay.visit is not None and copay.visit.status in {"arrived", "triaged", "in-progress", "finished"}
+    return AT_ONCE if copay.stated or begun else None
+
+
+def _superseded(case: Case, key: str, staff: str) -> str:
+    """The stronger source that states this visit's share already."""
+    mine = {worth.charge.ref for worth in _charges(case, key)}
+    for bill in standing(case.facts):
+        if is_whole(bill) or any(line.charge in mine for line in bill.lines):
+            return bill.ref
+    return staff
+
+
+def _capped(case: Case, copay: _Copay, says: list[Says]) -> int:
+    """Never more than the visit's charges, once it is over; nothing when all its charges were taken back."""
+    owed, currency = copay.amount.minor, copay.amount.currency
+    worths = [worth for worth in _charges(case, copay.key) if worth.currency == currency]
+    net = sum(worth.net for worth in worths)
+    over = copay.visit is not None and (copay.visit.status == "finished" or copay.visit.end is not None)
+    unpriced = any(charge.amount is None for charge in case.facts.charges)
+    if worths and not unpriced and net < owed and (net == 0 or over):
+        says.append(Says("copay", f"the visit's charges come to {Money(net, currency)}", copay.key))
+        owed = net
+    taken = min(owed, case.worths.over.get(currency, 0))
+    if taken:
+        case.worths.over[currency] -= taken
+        says.append(Says("credit", f"less {Money(taken, currency)}, credited to the account", case.facts.ref))
+    return owed - taken
+
+
+def _add(case: Case, copay: _Copay, staff: str) -> None:
+    says, currency, zero = [copay.says], copay.amount.currency, Money.zero(copay.amount.currency)
+    targets = (copay.key,)
+    if copay.visit is not None and copay.visit.cancelled:
+        says.append(Says("copay", f"the visit was {copay.visit.status.replace('-', ' ')}", copay.key))
+        case.add(Basis.COPAY, copay.key, zero, ObligationState.VOID, says, targets=targets)
+        return
+    if stronger := _superseded(case, copay.key, staff):
+        says.append(Says("superseded", f"{stronger} states what is owed", stronger))
+        state = ObligationState.SUPERSEDED
+        case.add(Basis.COPAY, copay.key, zero, state, says, targets=targets, superseded_by=stronger)
+        return
+    owed, due = _capped(case, copay, says), _due(case, copay)
+    state = ObligationState.COLLECTABLE if due is not None else ObligationState.PENDING
+    if not owed:
+        state = ObligationState.VOID
+    elif due is None:
+        says.append(Says("copay", "the day of the visit is not known", copay.key))
+    amount = Money(owed if state is ObligationState.COLLECTABLE else 0, currency)
+    worths = [worth for worth in _charges(case, copay.key) if worth.charge.ref not in case.claimed]
+    draws = case.draw(amount.minor, worths, currency)
+    case.add(Basis.COPAY, copay.key, amount, state, says, targets=targets, due=due, draws=draws)

@@ -1,0 +1,163 @@
+"""What is known about one account, in billing's own words. Made by intake.py from FHIR, judged by responsibility.py.
+
+Pure data. Days are days at the facility; an amount that is None was not stated, or can't be read as money.
+To let a new fact count, add its field here, fill it in intake.py and say in responsibility.py or holds.py what it does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Literal
+
+from ..domain.money import Money
+
+CoverageKind = Literal["insurance", "self_pay", "medicaid", "workers_comp", "liability"]
+PartyKind = Literal["Patient", "RelatedPerson", "Organization"]
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """The patient of the account."""
+
+    ref: str
+    birth_date: date | None = None
+    deceased: bool = False
+    active: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Guarantor:
+    """Who answers for the account; the order in the account is the order in which they are asked."""
+
+    ref: str
+    kind: PartyKind
+    on_hold: bool = False
+    start: date | None = None
+    end: date | None = None  # the last day
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """A ChargeItem: its total price, or (negative) a credit that takes back a price."""
+
+    ref: str
+    status: str
+    amount: Money | None
+    day: date | None = None  # of the service; the last one of a period
+    visit: str = ""  # Encounter/…
+    credit: bool = False
+    part_of: frozenset[str] = frozenset()  # references, and `system|value` of what it names by identifier
+    identifiers: frozenset[str] = frozenset()  # `system|value`
+
+    def names(self, other: Charge) -> bool:
+        """Whether this one says that it is part of `other`."""
+        return self.ref != other.ref and not self.part_of.isdisjoint({other.ref, *other.identifiers})
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """An Encounter."""
+
+    ref: str
+    status: str
+    inpatient: bool = False
+    start: date | None = None
+    end: date | None = None
+
+    @property
+    def cancelled(self) -> bool:
+        return self.status in {"cancelled", "entered-in-error"}
+
+
+@dataclass(frozen=True, slots=True)
+class Insurance:
+    """A Coverage. `rank` is its priority on the account; `copays` what it states as due at a visit."""
+
+    ref: str
+    status: str
+    kind: CoverageKind = "insurance"
+    start: date | None = None
+    end: date | None = None  # the last day
+    rank: int = 1
+    copays: tuple[Money, ...] = ()
+
+    def spans(self, day: date) -> bool:
+        """Whether its period holds that day; without a period it holds every day."""
+        return (self.start is None or self.start <= day) and (self.end is None or day <= self.end)
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceLine:
+    charge: str = ""  # ChargeItem/…; empty where the line names a code
+    amount: Money | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """An Invoice."""
+
+    ref: str
+    status: str
+    total: Money | None
+    day: date | None = None
+    subject: str = ""
+    recipient: str = ""
+    lines: tuple[InvoiceLine, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CopayDue:
+    """A copay that the sender states as due (FT1-6 `CO` where the profile says so)."""
+
+    amount: Money
+    visit: str = ""
+    day: date | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StaffAmount:
+    """The patient's share of the account, entered by staff with a reason. The latest one counts."""
+
+    entry_id: str
+    amount: Money
+    reason: str
+    entered_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What stops desk, link, reminder and autopay alike."""
+
+    name: str
+    says: str
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFacts:
+    """Everything known on one account. The order of the tuples means nothing, but for `guarantors`."""
+
+    ref: str
+    status: str = ""  # empty: the account itself has not come in
+    patient: Person | None = None
+    patient_ref: str = ""
+    guarantors: tuple[Guarantor, ...] = ()
+    charges: tuple[Charge, ...] = ()
+    visits: tuple[Visit, ...] = ()
+    coverages: tuple[Insurance, ...] = ()
+    invoices: tuple[Bill, ...] = ()
+    copays: tuple[CopayDue, ...] = ()
+    self_pay: str = ""  # the source of the positive statement; empty: nobody said so
+    self_pay_confirmed: bool = False  # by staff, knowing of coverages that were withdrawn
+    start: date | None = None
+    end: date | None = None  # discharge
+    bad_debt: bool = False
+    accident: bool = False
+    job_related: bool = False
+    staff: tuple[StaffAmount, ...] = ()
+    holds: tuple[Hold, ...] = ()  # opened by staff
+    suspended_by: tuple[str, ...] = ()  # parked messages of this account
+    received: Mapping[str, Money] = field(default_factory=dict[str, Money])  # by basis: paid here, or on its way
