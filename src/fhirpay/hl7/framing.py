@@ -17,10 +17,11 @@ def framed(message: bytes) -> bytes:
 class Framer:
     """Collects frames. `junk` counts bytes outside of frames, `cut` the frames that a new one interrupted.
 
-    Once a frame outgrows `max_bytes`, `oversized` holds its beginning and nothing more is read.
+    Once a frame outgrows `max_bytes`, `oversized` holds its beginning, nothing more is collected, and `over` turns true
+    when its end has gone by.
     """
 
-    __slots__ = ("_buffer", "_inside", "_max", "_scanned", "cut", "junk", "oversized")
+    __slots__ = ("_buffer", "_inside", "_max", "_scanned", "cut", "junk", "over", "oversized")
     HEAD = 4096  # enough of an oversized message to answer it: its MSH
 
     def __init__(self, max_bytes: int) -> None:
@@ -31,6 +32,7 @@ class Framer:
         self.junk = 0
         self.cut = 0
         self.oversized: bytes | None = None
+        self.over = False
 
     @property
     def pending(self) -> int:
@@ -40,6 +42,7 @@ class Framer:
     def feed(self, data: bytes) -> list[bytes]:
         """The messages that `data` completes, in order."""
         if self.oversized is not None:
+            self.over = self.over or FS in data
             return []
         if not self._inside and data[:1] == b"\x0b" and 0 < data.find(FS) == len(data) - 2 and data[-1] == CR:
             # One whole frame, as nearly always.
@@ -63,17 +66,20 @@ class Framer:
                 return None
             del buffer[: start + 1]
             self._inside, self._scanned = True, 0
-        end = buffer.find(FS, self._scanned)
-        # A VT inside: the sender gave up on a frame and began the next one.
-        again = buffer.rfind(VT, self._scanned, end if end >= 0 else len(buffer))
-        if again >= 0:
+        while True:
+            end = buffer.find(FS, self._scanned)
+            # A VT inside: the sender gave up on a frame and began the next one.
+            again = buffer.find(VT, self._scanned, end if end >= 0 else len(buffer))
+            stop = again if again >= 0 else end if end >= 0 else len(buffer)
+            if stop > self._max:
+                self.oversized, self.over = bytes(buffer[: min(stop, self.HEAD)]), end >= 0
+                buffer.clear()
+                return None
+            if again < 0:
+                break
             self.cut += 1
             del buffer[: again + 1]
-            end -= again + 1 if end >= 0 else 0
-        if (end if end >= 0 else len(buffer)) > self._max:
-            self.oversized = bytes(buffer[: self.HEAD])
-            buffer.clear()
-            return None
+            self._scanned = 0
         if end < 0:
             self._scanned = len(buffer)
             return None

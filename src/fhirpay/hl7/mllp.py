@@ -119,11 +119,13 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._last_heard = self._loop.time()
-        if self._lingering and 0x1C in data:
-            self._close()  # the oversized message ends here
-        if self._closing or self._lingering:
+        if self._closing:
             return
         self._queue.extend(self._framer.feed(data))
+        if self._lingering:
+            if self._framer.over:
+                self._close()
+            return
         if self._framer.junk != self._noted_junk or self._framer.cut != self._noted_cut:
             self._note_dirt()
         if self._task is None and (self._queue or self._framer.oversized is not None):
@@ -199,6 +201,9 @@ class _Connection(asyncio.Protocol):
         self._transport.write(framed(reply))
         # Closing with bytes unread would reset the connection, and the answer would be lost with it.
         self._lingering = True
+        if self._framer.over:
+            self._closing = True
+            return
         self._loop.call_later(_LINGER_S, self._close)
 
     # ------------------------------------------------------------ ends

@@ -328,8 +328,8 @@ def _index(lines: list[str], separator: str) -> dict[str, list[str]]:
             index = sum(earlier[:3] == before for earlier in lines[:position])
             place = before if before in _SINGLE and index == 1 else f"{before}[{index}]"
             raise MessageInvalid(f"what follows {place} is not a segment: was the message cut off?", location=place)
-        if name == "MSH" and position:
-            raise MessageInvalid("a second MSH: this is a batch, or two messages in one frame", location="MSH[2]")
         by_head[head] = by_name.setdefault(name, [])
         by_name[name].append(line)
+    if len(by_name["MSH"]) > 1:
+        raise MessageInvalid("a second MSH: this is a batch, or two messages in one frame", location="MSH[2]")
     return by_name
