@@ -1,0 +1,70 @@
+"""The URLs that name things in FHIR: our extensions, and the systems and extensions of others that we use.
+
+Our extensions live under `EXTENSION`; what each one holds is written beside it. Used by the mapping that states
+them, the billing that reads them, and the write-back. To add one: a constant here, and its StructureDefinition.
+"""
+
+from __future__ import annotations
+
+EXTENSION = "https://fhirpay.dev/fhir/StructureDefinition/"
+
+# on Account
+COPAY_DUE = EXTENSION + "copay-due"  # one per copay; nested below
+COPAY_AMOUNT = "amount"  # valueMoney
+COPAY_IDENTIFIER = "identifier"  # valueIdentifier: sender, account, FT1-2: a second one replaces the first
+COPAY_ENCOUNTER = "encounter"  # valueReference: the visit it is due at
+COPAY_DATE = "date"  # valueDateTime
+FINANCIAL_CLASS = EXTENSION + "financial-class"  # valueCodeableConcept, as the sender codes it (PV1-20)
+SELF_PAY = EXTENSION + "self-pay"  # valueBoolean: true only where the site's words say so; absence says nothing
+BAD_DEBT = EXTENSION + "bad-debt"  # valueBoolean: placed with an agency or written off (PV1-29..31)
+ACCIDENT = EXTENSION + "accident"  # nested: date, code, location, state (ACC-1..4)
+JOB_RELATED = EXTENSION + "job-related"  # valueBoolean (ACC-5)
+BALANCE = EXTENSION + "balance"  # valueMoney, stated by the EHR as the patient's portion
+
+# on ChargeItem
+DIRECTION = EXTENSION + "direction"  # valueCode `credit`; a charge has none
+BATCH = EXTENSION + "batch"  # valueString (FT1-3)
+INSURANCE_PLAN = EXTENSION + "insurance-plan"  # valueCodeableConcept (FT1-14), to show only
+INSURANCE_AMOUNT = EXTENSION + "insurance-amount"  # valueMoney (FT1-15), to show only: never the rest of the price
+FEE_SCHEDULE = EXTENSION + "fee-schedule"  # valueCodeableConcept (FT1-17)
+MODIFIER = EXTENSION + "modifier"  # valueCodeableConcept (FT1-26)
+ABN = EXTENSION + "abn"  # valueCodeableConcept (FT1-27)
+DUPLICATE_REASON = EXTENSION + "duplicate-reason"  # valueCodeableConcept (FT1-28)
+
+# on Account.guarantor
+GUARANTOR_TYPE = EXTENSION + "guarantor-type"  # valueCodeableConcept (GT1-10)
+
+OURS = frozenset(
+    {
+        COPAY_DUE,
+        FINANCIAL_CLASS,
+        SELF_PAY,
+        BAD_DEBT,
+        ACCIDENT,
+        JOB_RELATED,
+        BALANCE,
+        DIRECTION,
+        BATCH,
+        INSURANCE_PLAN,
+        INSURANCE_AMOUNT,
+        FEE_SCHEDULE,
+        MODIFIER,
+        ABN,
+        DUPLICATE_REASON,
+        GUARANTOR_TYPE,
+    }
+)
+
+# of the standards
+TERMINOLOGY = "http://terminology.hl7.org/CodeSystem/"
+IDENTIFIER_TYPE = TERMINOLOGY + "v2-0203"
+COVERAGE_SELF_PAY = TERMINOLOGY + "coverage-selfpay"
+COVERAGE_COPAY_TYPE = TERMINOLOGY + "coverage-copay-type"
+NPI = "http://hl7.org/fhir/sid/us-npi"
+NPI_OID = "urn:oid:2.16.840.1.113883.4.6"
+CHECK_DIGIT = "http://hl7.org/fhir/StructureDefinition/identifier-checkDigit"
+CHECK_DIGIT_SCHEME = "http://hl7.org/fhir/StructureDefinition/namingsystem-checkDigit"
+BIRTH_TIME = "http://hl7.org/fhir/StructureDefinition/patient-birthTime"
+HUMAN_NAME = "http://hl7.org/fhir/StructureDefinition/humanname-"
+CONTACT_POINT = "http://hl7.org/fhir/StructureDefinition/contactpoint-"
+SUBSCRIBER_ID = "http://hl7.org/fhir/5.0/StructureDefinition/extension-subscriberId"

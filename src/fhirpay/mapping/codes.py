@@ -1,0 +1,56 @@
+"""Code tables: what a v2 code is in FHIR, as CSV that an analyst edits (`mappings/base/codes/*.csv`).
+
+Columns `v2,code,display,system` (the last two may be empty) and, if wanted, `why`. A site's file of the same name is
+laid over the base row by row: the same `v2` replaces it. Codes are compared without regard to case.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ConfigInvalid
+
+_COLUMNS = ("v2", "code", "display", "system")
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    code: str
+    display: str = ""
+    system: str = ""
+
+    def coding(self) -> dict[str, str]:
+        found = {"system": self.system, "code": self.code, "display": self.display}
+        return {name: value for name, value in found.items() if value}
+
+
+Table = Mapping[str, Code]  # by v2 code in upper case
+
+
+def find(table: Table, v2: str) -> Code | None:
+    return table.get(v2.upper())
+
+
+def read(path: Path) -> dict[str, Code]:
+    """One file. Raises ConfigInvalid with file and line."""
+    with path.open(encoding="utf-8", newline="") as lines:
+        rows = csv.DictReader(lines)
+        if not set(_COLUMNS) <= set(rows.fieldnames or ()):
+            raise ConfigInvalid(f"the first line must name the columns {','.join(_COLUMNS)}", location=f"{path}:1")
+        table: dict[str, Code] = {}
+        for row in rows:
+            v2 = (row["v2"] or "").strip().upper()
+            if not v2 or not (row["code"] or "").strip():
+                raise ConfigInvalid("'v2' and 'code' must both be filled", location=f"{path}:{rows.line_num}")
+            if v2 in table:
+                raise ConfigInvalid(f"'{row['v2']}' is there twice: keep one row", location=f"{path}:{rows.line_num}")
+            table[v2] = Code(*((row[column] or "").strip() for column in _COLUMNS[1:]))
+        return table
+
+
+def read_folder(folder: Path) -> dict[str, dict[str, Code]]:
+    """Every table of a folder by file name; none when there is no such folder."""
+    return {path.stem: read(path) for path in sorted(folder.glob("*.csv"))}

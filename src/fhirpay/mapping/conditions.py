@@ -1,0 +1,119 @@
+"""`when:` → a closure. All keys of a condition must hold. The words are `spec.CONDITION_WORDS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..config import Interface
+from ..errors import ConfigInvalid
+from ..hl7.reader import Message
+from .context import Context
+from .functions import is_self
+from .paths import Path, parse_path
+from .spec import CONDITION_WORDS
+
+Test = Callable[[Context], bool]
+
+
+def always(ctx: Context) -> bool:
+    return True
+
+
+def compile_condition(raw: dict[str, Any] | None, at: str) -> Test:
+    """Raises ConfigInvalid at `at` (file and line), saying what to write."""
+    if raw is None:
+        return always
+    if not raw:
+        raise ConfigInvalid("an empty condition: write a field and its value, or leave `when` out", location=at)
+    tests = [_one(word, value, at) for word, value in raw.items()]
+    if len(tests) == 1:
+        return tests[0]
+    return lambda ctx: all(test(ctx) for test in tests)
+
+
+def _one(word: str, value: Any, at: str) -> Test:
+    if path := parse_path(word):
+        wanted = frozenset(str(one) for one in _list(value))
+        return lambda ctx: ctx.text(path) in wanted
+    match word:
+        case "valued":
+            paths = _paths(value, at)
+            return lambda ctx: all(ctx.valued([path]) is not None for path in paths)
+        case "empty":
+            paths = _paths(value, at)
+            return lambda ctx: ctx.valued(paths) is None
+        case "deleted":
+            paths = _paths(value, at)
+            return lambda ctx: all((slot := ctx.slot(path)) is not None and slot.deleted for path in paths)
+        case "any":
+            tests = [compile_condition(one, at) for one in _conditions(value, at)]
+            return lambda ctx: any(test(ctx) for test in tests)
+        case "not":
+            (test,) = (compile_condition(one, at) for one in _conditions([value], at))
+            return lambda ctx: not test(ctx)
+        case "interface":
+            return _interface(value, at)
+        case "version_from" | "version_below":
+            return _version(word, str(value))
+        case "differs":
+            left, right = _paths(value, at, count=2)
+            return lambda ctx: _differ(ctx, left, right)
+        case "self":
+            (path,) = _paths(value, at, count=1)
+            return lambda ctx: is_self(ctx, path)
+        case _:
+            known = ", ".join(CONDITION_WORDS)
+            raise ConfigInvalid(f"'{word}' is neither a field such as PV1-20 nor one of: {known}", location=at)
+
+
+def _list(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _paths(value: Any, at: str, *, count: int = 0) -> list[Path]:
+    paths = [parse_path(str(one)) for one in _list(value)]
+    found = [path for path in paths if path is not None]
+    if len(found) != len(paths):
+        wrong = next(one for one, path in zip(_list(value), paths, strict=True) if path is None)
+        raise ConfigInvalid(f"'{wrong}' is no HL7 field; write one such as PV1-20 or IN1-3.1", location=at)
+    if count and len(found) != count:
+        raise ConfigInvalid(f"this condition takes {count} field(s), not {len(found)}", location=at)
+    return found
+
+
+def _conditions(value: Any, at: str) -> Sequence[dict[str, Any]]:
+    if not isinstance(value, list | tuple) or not all(isinstance(one, dict) for one in value):
+        raise ConfigInvalid("write conditions here, each as {field: value}", location=at)
+    return value
+
+
+def _interface(value: Any, at: str) -> Test:
+    if not isinstance(value, dict) or not value:
+        raise ConfigInvalid("write a setting and its value, such as {co_means: due}", location=at)
+    for name in value:
+        if name not in Interface.model_fields:
+            raise ConfigInvalid(f"an interface has no setting '{name}'", location=at)
+    return lambda ctx: all(getattr(ctx.interface, name) == wanted for name, wanted in value.items())
+
+
+def version_of(message: Message) -> tuple[int, ...]:
+    """MSH-12 as numbers; what can't be read counts as the oldest."""
+    parts = message.version.split(".")
+    return tuple(int(part) for part in parts) if all(part.isdecimal() and part.isascii() for part in parts) else (0,)
+
+
+def _version(word: str, text: str) -> Test:
+    wanted = tuple(int(part) for part in text.split("."))
+    if word == "version_from":
+        return lambda ctx: version_of(ctx.message) >= wanted
+    return lambda ctx: version_of(ctx.message) < wanted
+
+
+def _differ(ctx: Context, left: Path, right: Path) -> bool:
+    """Two names (family and given) or values, without regard to case; one that is missing doesn't differ."""
+    slots = ctx.slot(left), ctx.slot(right)
+    if any(slot is None or not slot.valued for slot in slots):
+        return False
+    one, other = ((slot.part(1).casefold(), slot.part(2).casefold()) for slot in slots if slot is not None)
+    return one != other

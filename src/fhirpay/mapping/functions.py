@@ -1,0 +1,266 @@
+"""The closed list of named functions that a mapping file may call, and of words that an identifier key may use.
+
+`{function: charge_total, of: [FT1-11, FT1-12, FT1-10]}` calls `FUNCTIONS["charge_total"]` with the places that the
+addresses lead to. What would need arithmetic or a loop in YAML is written and tested here instead. To add one: the
+function, a line in `FUNCTIONS` with the number of its arguments, a test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..domain import fhir_urls as urls
+from ..errors import RequiredMissing
+from ..hl7.reader import Segment
+from . import money
+from .codes import find
+from .context import Context
+from .datatypes import TYPES, Options
+from .identity import key_value
+from .paths import Path, Slot
+
+Paths = Sequence[Path]
+
+
+def _slots(ctx: Context, paths: Paths) -> list[Slot]:
+    """A place for each path; where the segment is absent, one that reads empty."""
+    return [ctx.slot(path) or Slot(Segment(ctx.message, path.segment, 10**6), path.field) for path in paths]
+
+
+# ------------------------------------------------------------------ the account
+
+
+def account_identifier(ctx: Context, paths: Paths) -> dict[str, Any]:
+    """The field that the interface's `account_key` names, and no other: the wrong one bills the wrong account."""
+    name, _, field = ctx.interface.account_key.partition("-")
+    segment = ctx.segment(name)
+    slot = Slot(segment, int(field)) if segment is not None else None
+    found = TYPES["Identifier"](slot, ctx, Options()) if slot is not None else None
+    if found is None:
+        raise RequiredMissing(
+            f"{ctx.interface.account_key} names the account on interface '{ctx.interface.name}' and is empty",
+            location=slot.address if slot is not None else ctx.interface.account_key,
+        )
+    return found
+
+
+def self_pay_stated(ctx: Context, paths: Paths) -> bool | None:
+    """Whether this message says that the patient pays: by PV1-20, FT1-18 or the plan, in the site's own words.
+
+    Nothing (not even false) from a feed that doesn't carry coverage, or when nothing is valued: absence of data is
+    no statement. A class or plan that is *not* self-pay beside one that is means no: insurance was named.
+    """
+    financial, patient_type, plan = paths
+    if not ctx.interface.carries_coverage:
+        return None
+    ours = {word.upper() for word in ctx.interface.self_pay_classes}
+    classes = [slot.part(1).upper() for slot in ctx.repetitions(financial) if slot.part(1)]
+    plans = _column(ctx, plan)
+    types = _column(ctx, patient_type)
+    said = [*classes, *plans]
+    if not said and (slot := ctx.slot(financial)) is not None and slot.deleted:
+        return False  # the class that said so was taken away
+    if not (said or any(word in ours for word in types)):
+        return None
+    if any(word in ours for word in (*said, *types)):
+        if others := [word for word in said if word not in ours]:
+            where = financial.text if others[0] in classes else plan.text
+            ctx.warn(f"{where}: a class or plan that isn't self-pay stands beside one that is; not taken as self-pay")
+            return False
+        return True
+    return False
+
+
+def _column(ctx: Context, path: Path) -> list[str]:
+    """The field's value in every segment of its kind, in upper case."""
+    slots = (
+        Slot(segment, path.field, 1, path.component, path.subcomponent)
+        for segment in ctx.message.segments(path.segment)
+    )
+    return [text.upper() for slot in slots if (text := slot.text)]
+
+
+def coverage_type(ctx: Context, paths: Paths) -> dict[str, Any] | None:
+    """IN1-15 or IN1-47 through the site's table; `pay` for a plan that the interface maps to self-pay."""
+    *types, plan = paths
+    ours = {word.upper() for word in ctx.interface.self_pay_classes}
+    if ctx.text(plan).upper() in ours:
+        return {"coding": [{"system": urls.COVERAGE_SELF_PAY, "code": "pay", "display": "Pay"}]}
+    slot = ctx.valued(types)
+    return TYPES["CodeableConcept"](slot, ctx, Options(map="coverage-type", table="0086")) if slot else None
+
+
+# ------------------------------------------------------------------ FT1
+
+
+def charge_total(ctx: Context, paths: Paths) -> dict[str, Any]:
+    """FT1-11, else FT1-12 × FT1-10, signed by what the interface says of negative charges."""
+    total, currency, _ = money.charge(ctx, *_slots(ctx, paths))
+    return money.fhir_money(total, currency)
+
+
+def credit_total(ctx: Context, paths: Paths) -> dict[str, Any]:
+    return money.fhir_money(*money.credit(ctx, *_slots(ctx, paths)))
+
+
+def copay_total(ctx: Context, paths: Paths) -> dict[str, Any]:
+    return money.fhir_money(*money.copay(ctx, *_slots(ctx, paths)))
+
+
+def charge_direction(ctx: Context, paths: Paths) -> str | None:
+    """`credit` for a negative charge that the interface reads as one; a charge has no direction to state."""
+    return "credit" if money.charge(ctx, *_slots(ctx, paths))[2] else None
+
+
+def magnitude(ctx: Context, paths: Paths) -> Any:
+    """A quantity without its sign: the direction is said elsewhere."""
+    (slot,) = _slots(ctx, paths)
+    return money.number(slot).copy_abs() if slot.text else None
+
+
+def charge_code(ctx: Context, paths: Paths) -> dict[str, Any]:
+    """FT1-7 with FT1-25 and FT1-41 as further codings; text from FT1-8 or FT1-9 where it has none.
+
+    A charge without any code is still money: it keeps a text that says so, with a warning.
+    """
+    code, procedure, revenue, *descriptions = paths
+    found: dict[str, Any] = {}
+    for path, options in ((code, Options()), (procedure, Options()), (revenue, Options(table="0456"))):
+        slot = ctx.valued([path])
+        concept = TYPES["CodeableConcept"](slot, ctx, options) if slot else None
+        for coding in (concept or {}).get("coding", ()):
+            codings = found.setdefault("coding", [])
+            if all((coding.get("system"), coding["code"]) != (had.get("system"), had["code"]) for had in codings):
+                codings.append(coding)
+        if concept and "text" in concept:
+            found.setdefault("text", concept["text"])
+    if text := next((text for path in descriptions if (text := ctx.text(path))), ""):
+        found.setdefault("text", text)
+    if not found:
+        slot = ctx.slot(code)
+        ctx.warn(f"{slot.address if slot else code.text}: the charge has no code")
+        return {"text": "charge without a code"}
+    return found
+
+
+def credited_charge(ctx: Context, paths: Paths) -> dict[str, Any] | None:
+    """The charge that a credit takes back: by FT1-31 (a Set ID in this message), by the same FT1-2 in this message,
+    else a logical reference to the charge that had this FT1-2."""
+    reference, transaction = paths
+    lines = ctx.message.segments("FT1")
+    standing = ctx.segment("FT1")
+    wanted, own = ctx.text(reference), ctx.text(transaction)
+    for line in lines:
+        by_set_id = wanted and Slot(line, 1).text == wanted
+        by_number = not wanted and own and Slot(line, 2).text == own
+        if (by_set_id or by_number) and standing is not None and line.index != standing.index:
+            with ctx.at(line):
+                entry = ctx.entry("charge", "FT1")
+            if entry is not None:
+                return {"reference": entry.full_url}
+    slot = ctx.slot(reference)
+    if wanted and slot is not None:
+        ctx.warn(f"{slot.address}: no charge in this message has that Set ID; the credit stands by itself")
+    if not own:
+        return None
+    value = key_of(ctx, [KEY_WORDS["sender"], KEY_WORDS["account"], lambda _: own, lambda _: "CG"])
+    return {"type": "ChargeItem", "identifier": {"system": f"{ctx.interface.system}:charge", "value": value}}
+
+
+def following_notes(ctx: Context, paths: Paths) -> list[dict[str, str]] | None:
+    """NTE-3 of the notes right after the segment we stand on, up to the next one of its kind."""
+    standing = ctx.segment("FT1")
+    notes: list[dict[str, str]] = []
+    inside = False
+    for segment in ctx.message.all_segments():
+        if segment.name == "FT1":
+            inside = standing is not None and segment.index == standing.index
+        elif segment.name == "NTE" and inside:
+            lines = [Slot(segment, 3, number + 1).text for number in range(segment.repetitions(3))]
+            if text := "\n".join(line for line in lines if line):
+                notes.append({"text": text})
+        elif segment.name != "NTE":
+            inside = False
+    return notes or None
+
+
+# ------------------------------------------------------------------ conditions
+
+
+def is_self(ctx: Context, path: Path) -> bool:
+    """The guarantor or the insured is the patient (`codes/self-relationship.csv`)."""
+    return find(ctx.table("self-relationship"), ctx.text(path)) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    call: Callable[[Context, Paths], Any]
+    arguments: int
+    strict: bool = False  # what it raises parks the line, or the message: never "left out with a warning"
+
+
+FUNCTIONS: dict[str, Function] = {
+    "account_identifier": Function(account_identifier, 0, strict=True),
+    "self_pay_stated": Function(self_pay_stated, 3),
+    "coverage_type": Function(coverage_type, 3),
+    "charge_total": Function(charge_total, 3, strict=True),
+    "credit_total": Function(credit_total, 3, strict=True),
+    "copay_total": Function(copay_total, 3, strict=True),
+    "charge_direction": Function(charge_direction, 3, strict=True),
+    "magnitude": Function(magnitude, 1, strict=True),
+    "charge_code": Function(charge_code, 5),
+    "credited_charge": Function(credited_charge, 2),
+    "following_notes": Function(following_notes, 0),
+}
+
+
+# ------------------------------------------------------------------ identifier keys
+
+KeyPart = Callable[[Context], str]
+
+
+def _sender(ctx: Context) -> str:
+    return f"{ctx.message.get('MSH-3').strip()}/{ctx.message.get('MSH-4').strip()}"
+
+
+def _transaction(ctx: Context) -> str:
+    """FT1-2; where it is empty the message's id and the line's Set ID, which a resend under a new id would double."""
+    segment = ctx.segment("FT1")
+    assert segment is not None  # only rules on FT1 use the word: compile checks
+    if own := Slot(segment, 2).text:
+        return own
+    ctx.warn(
+        f"{segment.address(2)}: empty; this line is known by its message's id and Set ID alone, so the same line under "
+        "another message id would look like a second one"
+    )
+    return f"{ctx.message.control_id}.{Slot(segment, 1).text or segment.index}"
+
+
+def _direction(ctx: Context) -> str:
+    paths = [Path(f"FT1-{field}", "FT1", field) for field in (11, 12, 10)]
+    return "CD" if money.charge(ctx, *_slots(ctx, paths))[2] else "CG"
+
+
+def _made(rule: str) -> KeyPart:
+    def value(ctx: Context) -> str:
+        entry = ctx.entry(rule, None)
+        return entry.value if entry is not None else ""
+
+    return value
+
+
+KEY_WORDS: dict[str, KeyPart] = {
+    "sender": _sender,  # MSH-3/MSH-4
+    "account": _made("account"),
+    "patient": _made("patient"),
+    "transaction": _transaction,
+    "direction": _direction,  # CG or CD
+}
+
+
+def key_of(ctx: Context, parts: Sequence[KeyPart]) -> str:
+    """The parts as one value; '' when one of them is empty, since half a key is another thing's key."""
+    values = [part(ctx) for part in parts]
+    return key_value(values) if all(values) else ""

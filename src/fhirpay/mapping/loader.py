@@ -1,0 +1,221 @@
+"""Mapping files → compiled maps: base, a site's overlay laid over it, code tables. Read once per site, then kept.
+
+`load("")` is the base alone, `load("sample")` the base under `mappings/sample/`. `interface("sample")` is a profile
+that ships with the maps, so that a file can be tried without a configuration. Errors name file, line and rule.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ..config import Interface
+from ..data import data_root
+from ..errors import ConfigInvalid, EventUnsupported, MessageUnsupported
+from . import codes
+from .compile import Rule, RuleSource, compile_rule
+from .spec import FileSpec, RuleSpec
+from .yaml_source import Place, Source
+
+PROFILE = "interface.yaml"
+_SITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Maps:
+    """What a feed's messages become: rules by message, and the code tables they use."""
+
+    rules: Mapping[str, tuple[Rule, ...]]  # by DFT^P03
+    tables: Mapping[str, codes.Table]
+
+    def of(self, kind: str, event: str) -> tuple[Rule, ...]:
+        """The rules for a message. Raises MessageUnsupported or EventUnsupported, saying what is taken."""
+        if (found := self.rules.get(f"{kind}^{event}")) is not None:
+            return found
+        events = sorted(label.split("^")[1] for label in self.rules if label.startswith(f"{kind}^"))
+        if not events:
+            kinds = ", ".join(sorted({label.split("^")[0] for label in self.rules}))
+            raise MessageUnsupported(f"there is no map for {kind[:20]} messages; mapped: {kinds}", location="MSH-9.1")
+        raise EventUnsupported(
+            f"there is no map for {kind}^{event[:20]}; mapped: {', '.join(events)}", location="MSH-9.2"
+        )
+
+
+@lru_cache(maxsize=64)
+def load(site: str = "", root: Path | None = None) -> Maps:
+    """The maps of a site (`Interface.mapping`). Raises ConfigInvalid for anything wrong in the files."""
+    return _Loader(root or data_root("mappings"), site).maps()
+
+
+def interface(name: str, root: Path | None = None) -> Interface:
+    """The interface profile `mappings/<name>/interface.yaml`. Raises ConfigInvalid when it is missing or wrong."""
+    folder = _folder(root or data_root("mappings"), name)
+    path = folder / PROFILE
+    if not path.is_file():
+        raise ConfigInvalid(f"mappings/{name} holds no {PROFILE}: name an interface of your configuration instead")
+    source = Source.read(path, f"{name}/{PROFILE}")
+    if not isinstance(source.content, dict):
+        raise ConfigInvalid("write settings of an interface, such as account_key: PID-18", location=source.at(()))
+    try:
+        return Interface.model_validate({"name": name, "mapping": name, **source.content})
+    except ValidationError as error:
+        raise _wrong(error, source, ()) from None
+
+
+def _folder(root: Path, site: str) -> Path:
+    folder = root / site
+    if not _SITE.fullmatch(site) or not folder.is_dir():
+        known = ", ".join(sorted(path.name for path in root.iterdir() if path.is_dir() and path.name != "base"))
+        raise ConfigInvalid(f"there is no folder mappings/{site}; there are: {known or 'none'}")
+    return folder
+
+
+def _wrong(error: ValidationError, source: Source, place: Place) -> ConfigInvalid:
+    first = error.errors()[0]
+    inner = tuple(part for part in first["loc"] if isinstance(part, str | int))
+    text = ".".join(str(part) for part in inner)
+    return ConfigInvalid(f"{text}: {first['msg'].lower()}", location=source.at((*place, *inner)))
+
+
+class _Loader:
+    def __init__(self, root: Path, site: str) -> None:
+        self._root = root
+        self._base = root / "base"
+        self._site = _folder(root, site) if site else None
+
+    def maps(self) -> Maps:
+        tables = codes.read_folder(self._base / "codes")
+        messages = dict(self._messages(self._base))
+        overlays: list[RuleSource] = []
+        if self._site is not None:
+            for name, rows in codes.read_folder(self._site / "codes").items():
+                tables[name] = {**tables.get(name, {}), **rows}
+            messages.update(self._messages(self._site))
+            overlays = self._overlays(self._site)
+        known = {found.spec.rule for rules in messages.values() for found in rules}
+        for found in overlays:
+            self._check_overlay(found, known)
+        return Maps({label: _compiled(_laid_over(label, rules, overlays)) for label, rules in messages.items()}, tables)
+
+    def _messages(self, folder: Path) -> Iterator[tuple[str, list[RuleSource]]]:
+        for path in sorted(folder.glob("*.yaml")):
+            if path.name == PROFILE:
+                continue
+            spec, source = self._read(path)
+            if spec.message is not None:
+                yield spec.message, self._rules(spec, source, ())
+
+    def _overlays(self, folder: Path) -> list[RuleSource]:
+        found: list[RuleSource] = []
+        for path in sorted(folder.glob("*.yaml")):
+            if path.name == PROFILE:
+                continue
+            spec, source = self._read(path)
+            if spec.message is None:
+                found += self._own(spec, source)
+        return found
+
+    def _rules(self, spec: FileSpec, source: Source, above: tuple[Path, ...]) -> list[RuleSource]:
+        found: list[RuleSource] = []
+        for number, name in enumerate(spec.include):
+            path = self._included(name, source.at(("include", number)))
+            if path in above:
+                raise ConfigInvalid(f"'{name}' includes itself", location=source.at(("include", number)))
+            piece, piece_source = self._read(path)
+            if piece.message is not None:
+                raise ConfigInvalid(f"'{name}' is a message of its own", location=source.at(("include", number)))
+            found += self._rules(piece, piece_source, (*above, path))
+        return found + self._own(spec, source)
+
+    def _included(self, name: str, at: str) -> Path:
+        for folder in filter(None, (self._site, self._base)):
+            path = folder / f"{name}.yaml"
+            if path.is_file() and path.resolve().is_relative_to(self._root.resolve()):
+                return path
+        raise ConfigInvalid(f"there is no file {name}.yaml to include", location=at)
+
+    def _own(self, spec: FileSpec, source: Source) -> list[RuleSource]:
+        found: list[RuleSource] = []
+        for number, rule in enumerate(spec.rules):
+            place: Place = ("rules", number)
+            elements = {name: (raw, source, (*place, name)) for name, raw in rule.elements.items()}
+            found.append(RuleSource(rule, source, place, elements))
+        return found
+
+    def _read(self, path: Path) -> tuple[FileSpec, Source]:
+        source = Source.read(path, path.relative_to(self._root).as_posix())
+        if not isinstance(source.content, dict):
+            raise ConfigInvalid("a mapping file has message and include, or rules", location=source.at(()))
+        try:
+            return FileSpec.model_validate(source.content), source
+        except ValidationError as error:
+            raise _wrong(error, source, ()) from None
+
+    @staticmethod
+    def _check_overlay(found: RuleSource, known: set[str]) -> None:
+        new = found.spec.rule not in known
+        if new and (found.spec.message is None or found.spec.drop):
+            raise ConfigInvalid(
+                f"there is no rule '{found.spec.rule}' to lay this over; a new rule says message: and perhaps after:",
+                location=found.at(),
+            )
+
+
+def _laid_over(label: str, rules: list[RuleSource], overlays: list[RuleSource]) -> list[RuleSource]:
+    result = list(rules)
+    for over in overlays:
+        wanted = over.spec.message
+        if wanted is not None and label not in ((wanted,) if isinstance(wanted, str) else wanted):
+            continue
+        names = [found.spec.rule for found in result]
+        if over.spec.rule in names:
+            at = names.index(over.spec.rule)
+            result[at : at + 1] = [] if over.spec.drop else [_merged(result[at], over)]
+        elif wanted is not None:
+            if over.spec.after is not None and over.spec.after not in names:
+                raise ConfigInvalid(f"'after: {over.spec.after}': no such rule in {label}", location=over.at("after"))
+            result.insert(names.index(over.spec.after) + 1 if over.spec.after else len(result), over)
+    return result
+
+
+def _merged(under: RuleSource, over: RuleSource) -> RuleSource:
+    """`over` on `under`: what it says replaces, `null` takes away, the rest stays."""
+    said = {name: getattr(over.spec, name) for name in over.spec.model_fields_set if name in RuleSpec.model_fields}
+    elements = {**under.elements, **over.elements}
+    spec = under.spec.model_copy(update=said)
+    return RuleSource(
+        spec, over.source, over.place, {name: one for name, one in elements.items() if one[0] is not None}
+    )
+
+
+def _compiled(rules: list[RuleSource]) -> tuple[Rule, ...]:
+    by_name: dict[str, RuleSource] = {}
+    made: dict[str, str | None] = {}
+    compiled: list[Rule] = []
+    for found in rules:
+        name = found.spec.rule
+        if name in by_name:
+            raise ConfigInvalid(f"the rule '{name}' is there twice", location=found.at())
+        if found.spec.like is not None:
+            model = by_name.get(found.spec.like)
+            if model is None:
+                raise ConfigInvalid(
+                    f"'like: {found.spec.like}': no rule of that name stands before this one", location=found.at("like")
+                )
+            elements = {**model.elements, **found.elements}
+            said = (
+                found.spec if found.spec.resource else found.spec.model_copy(update={"resource": model.spec.resource})
+            )
+            found = replace(
+                found, spec=said, elements={name: one for name, one in elements.items() if one[0] is not None}
+            )
+        by_name[name] = found
+        compiled.append(compile_rule(found, made))
+        if found.spec.resource is not None:
+            made[name] = found.spec.each
+    return tuple(compiled)

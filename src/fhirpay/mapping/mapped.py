@@ -1,0 +1,48 @@
+"""What a mapped message is: a transaction Bundle, and what could not or need not go into it.
+
+Made by `engine`; read by the use case that applies it, by `fhirpay map` and by the tests. Bundle entries state what
+*this message* says. HL7's rules for what it doesn't say are kept for whoever applies it (`merge.merged` does it):
+
+* an element that isn't stated keeps its stored value: a group that is absent means "no change";
+* `deletes` names what `""` takes away;
+* a repeating field or segment that is present replaces its whole set (identifiers and copays are added to);
+* `assumed` names what stands there only because FHIR requires it: it never overwrites a stored value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A line that waits for a human, while the rest of its message applies."""
+
+    location: str  # FT1[2]-11.1
+    reason: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class ElementRef:
+    """An element of one entry: `Patient.telecom` of `full_url`; an extension is `extension:<url>`."""
+
+    full_url: str
+    element: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    bundle: dict[str, Any]
+    parked: tuple[Parked, ...] = ()
+    warnings: tuple[str, ...] = ()
+    account_key: str | None = None  # account:<system>|<value>
+    patient_key: str | None = None  # patient:<system>|<value>
+    deletes: tuple[ElementRef, ...] = ()
+    assumed: tuple[ElementRef, ...] = ()
+
+    def resources(self, kind: str = "") -> list[dict[str, Any]]:
+        """The resources of the Bundle, all or those of one type, in order."""
+        entries: list[dict[str, Any]] = self.bundle.get("entry", [])
+        return [entry["resource"] for entry in entries if not kind or entry["resource"]["resourceType"] == kind]
