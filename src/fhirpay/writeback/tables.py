@@ -27,6 +27,7 @@ class PostingRow(Row, table=True):
 
     tenant_id: str = Field(primary_key=True, sa_type=Text)
     posting_id: str = Field(primary_key=True, sa_type=Text)
+    work_id: str = Field(sa_type=Text)  # in the outbox
     connection: str = Field(sa_type=Text)
     subject: str = Field(sa_type=Text)  # the payment's id, or the refund's
     payment_id: str = Field(sa_type=Text)  # the payment, or the one that the refund takes back

@@ -1,0 +1,170 @@
+"""Postings: what each EHR is to be given, what was sent, what it has taken. Takes the caller's `tx`.
+
+Called by usecases/post_back.py (all changes) and usecases/explain.py (reading). `sent_at` is the last moment at which
+the EHR *may* have got it: while it is set, nothing is sent again without looking first, and the body never changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import RowMapping, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from ..db.metadata import table
+from ..db.unit import Tx
+from ..errors import NotFound
+from .tables import PostingRow
+
+_posting = table(PostingRow)
+
+State = Literal["pending", "sent", "posted", "unknown", "parked"]
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """One payment or refund for one EHR."""
+
+    posting_id: str
+    work_id: str
+    connection: str
+    subject: str
+    payment_id: str
+    state: State
+    resource_type: str
+    remote_id: str | None
+    remote_version: str | None
+    body: str | None
+    attempts: int
+    reason: str | None
+    created_at: datetime
+    sent_at: datetime | None
+    posted_at: datetime | None
+
+    @property
+    def is_refund(self) -> bool:
+        return self.subject != self.payment_id
+
+
+def add(tx: Tx, *, connection: str, subject: str, payment_id: str, resource_type: str) -> tuple[str, bool]:
+    """The posting's id, and whether it is new: the same fact asked for twice is one posting."""
+    made = tx.scalar(
+        insert(_posting)
+        .values(
+            tenant_id=tx.tenant,
+            posting_id=tx.ids.new("pst"),
+            connection=connection,
+            subject=subject,
+            payment_id=payment_id,
+            work_id="",
+            state="pending",
+            resource_type=resource_type,
+            attempts=0,
+            created_at=tx.now,
+        )
+        .on_conflict_do_nothing(index_elements=["tenant_id", "connection", "subject"])
+        .returning(_posting.c.posting_id)
+    )
+    if made is not None:
+        return made, True
+    known = select(_posting.c.posting_id).where(
+        _posting.c.tenant_id == tx.tenant, _posting.c.connection == connection, _posting.c.subject == subject
+    )
+    return str(tx.scalar(known)), False
+
+
+def get(tx: Tx, posting_id: str) -> Posting:
+    """Raises NotFound."""
+    row = tx.one(select(_posting).where(_posting.c.tenant_id == tx.tenant, _posting.c.posting_id == posting_id))
+    if row is None:
+        raise NotFound(f"there is no posting {posting_id}", posting_id=posting_id)
+    return _read(row)
+
+
+def of_payment(tx: Tx, payment_id: str) -> list[Posting]:
+    """Those of a payment and of its refunds, oldest first."""
+    return _all(tx, _posting.c.payment_id == payment_id)
+
+
+def find(tx: Tx, some_id: str) -> list[Posting]:
+    """By any of its ids: its own, the payment's or refund's, the one that the EHR gave."""
+    known = (_posting.c.posting_id, _posting.c.subject, _posting.c.payment_id, _posting.c.remote_id)
+    return _all(tx, or_(*(column == some_id for column in known)))
+
+
+def unfinished(tx: Tx) -> list[Posting]:
+    """What no EHR has confirmed."""
+    return _all(tx, _posting.c.state != "posted")
+
+
+def queued(tx: Tx, posting_id: str, work_id: str) -> None:
+    """The item of the outbox that is to post it."""
+    _change(tx, posting_id, work_id=work_id)
+
+
+def keep_body(tx: Tx, posting_id: str, body: str) -> None:
+    _change(tx, posting_id, body=body)
+
+
+def sending(tx: Tx, posting_id: str) -> None:
+    """From now on it may be there. Committed before the first byte leaves."""
+    _change(tx, posting_id, state="sent", sent_at=tx.now, attempts=_posting.c.attempts + 1, reason=None)
+
+
+def not_sent(tx: Tx, before: Posting, reason: str) -> None:
+    """The attempt after `before` proved to have had no effect: what was known before it is true again."""
+    _change(tx, before.posting_id, state="sent" if before.sent_at else "pending", sent_at=before.sent_at, reason=reason)
+
+
+def in_doubt(tx: Tx, posting_id: str, reason: str) -> None:
+    """No answer: it stays `sent`, and the next step is to look."""
+    _change(tx, posting_id, reason=reason)
+
+
+def posted(tx: Tx, posting_id: str, *, remote_id: str, remote_version: str) -> None:
+    """The EHR has it."""
+    _change(
+        tx,
+        posting_id,
+        state="posted",
+        remote_id=remote_id,
+        remote_version=remote_version,
+        posted_at=tx.now,
+        reason=None,
+    )
+
+
+def refused(tx: Tx, before: Posting, reason: str) -> None:
+    """The EHR said no. What certainly never arrived is rendered anew after a replay, since the cause may be mended."""
+    body = before.body if before.sent_at else None
+    _change(tx, before.posting_id, state="parked", sent_at=before.sent_at, body=body, reason=reason)
+
+
+def unknown(tx: Tx, posting_id: str, reason: str) -> None:
+    """Nobody but a person who looks at the EHR can say whether it is there."""
+    _change(tx, posting_id, state="unknown", reason=reason)
+
+
+def not_there(tx: Tx, posting_id: str) -> None:
+    """A person has looked: the EHR doesn't have it, and it may be sent as if for the first time."""
+    _change(tx, posting_id, state="pending", sent_at=None, reason=None)
+
+
+def _change(tx: Tx, posting_id: str, **values: Any) -> None:
+    where = (_posting.c.tenant_id == tx.tenant, _posting.c.posting_id == posting_id)
+    tx.execute(update(_posting).where(*where).values(**values))
+
+
+def _all(tx: Tx, where: Any) -> list[Posting]:
+    rows = tx.all(
+        select(_posting)
+        .where(_posting.c.tenant_id == tx.tenant, where)
+        .order_by(_posting.c.created_at, _posting.c.posting_id)
+    )
+    return [_read(row) for row in rows]
+
+
+def _read(row: RowMapping) -> Posting:
+    return Posting(**{name: value for name, value in row.items() if name != "tenant_id"})
