@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy import Connection, CursorResult, Executable, RowMapping
@@ -28,6 +29,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Dialect = Literal["sqlite", "postgresql"]
 
+_Bind = Callable[[Mapping[str, Any]], Any]
+_DIALECTS = {"sqlite": SQLiteDialect_pysqlite(paramstyle="qmark"), "postgresql": PGDialect_psycopg()}
+
 
 class Prepared:
     """A statement compiled once per engine, for the few that stand on the path of an ACK.
@@ -38,17 +42,27 @@ class Prepared:
 
     def __init__(self, statement: ClauseElement) -> None:
         self._statement = statement
-        self._compiled: dict[str, tuple[str, dict[str, Any]]] = {}
+        self._compiled: dict[str, tuple[str, _Bind]] = {}
 
-    def compiled(self, dialect: Dialect) -> tuple[str, dict[str, Any]]:
-        """The SQL text and the values fixed in the statement itself."""
+    def compiled(self, dialect: Dialect) -> tuple[str, _Bind]:
+        """The SQL text, and what turns parameters by name into what the driver takes."""
         found = self._compiled.get(dialect)
         if found is None:
-            engine = SQLiteDialect_pysqlite(paramstyle="named") if dialect == "sqlite" else PGDialect_psycopg()
-            text = self._statement.compile(dialect=engine)
+            text = self._statement.compile(dialect=_DIALECTS[dialect])
             fixed = {name: value for name, value in (text.params or {}).items() if value is not None}
-            found = self._compiled[dialect] = (str(text), fixed)
+            order: list[str] | None = getattr(text, "positiontup", None)
+            found = self._compiled[dialect] = (str(text), _bind(fixed, order))
         return found
+
+
+def _bind(fixed: dict[str, Any], order: list[str] | None) -> _Bind:
+    """`fixed` are the values in the statement itself; `order` is where the driver wants each, or None for by name."""
+    if order is None:
+        return lambda given: {**fixed, **given}
+    pick = itemgetter(*order) if len(order) > 1 else lambda given: tuple(given[name] for name in order)
+    if not fixed:
+        return pick
+    return lambda given: pick({**fixed, **given})
 
 
 class Tx:
@@ -102,8 +116,8 @@ class Tx:
 
     def run(self, prepared: Prepared, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Run a prepared statement; the rows it returns, as tuples of stored values."""
-        text, fixed = prepared.compiled(self.dialect)
-        cursor = self._raw.execute(text, {**fixed, **parameters})
+        text, bind = prepared.compiled(self.dialect)
+        cursor = self._raw.execute(text, bind(parameters))
         return cursor.fetchall() if cursor.description else []
 
     def wake(self, topic: str) -> None:

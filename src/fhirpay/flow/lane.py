@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, case, delete, null, select, update
+from sqlalchemy import bindparam, case, delete, null, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
@@ -156,7 +156,9 @@ def enqueue(
 
 _ADD_ONCE = Prepared(
     insert(_work)
-    .on_conflict_do_nothing(index_elements=["tenant_id", "queue", "kind", "once_key"])
+    .on_conflict_do_nothing(
+        index_elements=["tenant_id", "queue", "kind", "once_key"], index_where=text("once_key IS NOT NULL")
+    )
     .returning(_work.c.work_id)
 )
 _SAME = Prepared(

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Index, UniqueConstraint
+from sqlalchemy import BigInteger, Index, text
 from sqlmodel import Field
 
 from ..db.metadata import Row
 from ..db.types import UtcDateTime
+
+_ONE_TREE = {"sqlite_with_rowid": False}  # small rows found by their key alone: no second tree to write
 
 
 class LaneRow(Row, table=True):
     """A lane that has items. Gone when the last one leaves."""
 
     __tablename__ = "lane"
+    __table_args__ = (_ONE_TREE,)
 
     tenant_id: str = Field(primary_key=True)
     queue: str = Field(primary_key=True)
@@ -32,6 +35,7 @@ class WorkLaneRow(Row, table=True):
     """A place in a lane."""
 
     __tablename__ = "work_lane"
+    __table_args__ = (_ONE_TREE,)
 
     tenant_id: str = Field(primary_key=True)
     queue: str = Field(primary_key=True)
@@ -45,8 +49,25 @@ class WorkRow(Row, table=True):
 
     __tablename__ = "work"
     __table_args__ = (
-        UniqueConstraint("tenant_id", "queue", "kind", "once_key"),
-        Index(None, "tenant_id", "queue", "claim_at"),
+        Index(
+            "uq_work_once",
+            "tenant_id",
+            "queue",
+            "kind",
+            "once_key",
+            unique=True,
+            sqlite_where=text("once_key IS NOT NULL"),
+            postgresql_where=text("once_key IS NOT NULL"),
+        ),
+        Index(
+            "ix_work_claim",
+            "tenant_id",
+            "queue",
+            "claim_at",
+            sqlite_where=text("claim_at IS NOT NULL"),
+            postgresql_where=text("claim_at IS NOT NULL"),
+        ),
+        _ONE_TREE,
     )
 
     tenant_id: str = Field(primary_key=True)
@@ -74,6 +95,7 @@ class WorkTopicRow(Row, table=True):
     """What a parked item holds up: role `blocks` or `suspends` with a topic, or `waits` with the item waited for."""
 
     __tablename__ = "work_topic"
+    __table_args__ = (Index(None, "tenant_id", "work_id"), _ONE_TREE)
 
     tenant_id: str = Field(primary_key=True)
     role: str = Field(primary_key=True)

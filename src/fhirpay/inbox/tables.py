@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Index, LargeBinary, UniqueConstraint
+from sqlalchemy import BigInteger, LargeBinary, UniqueConstraint
 from sqlmodel import Field
 
 from ..db.metadata import Row
@@ -20,18 +20,16 @@ class InboxRow(Row, table=True):
     """One message: an HL7 message, a FHIR request, a webhook, a line of a file."""
 
     __tablename__ = "inbox_message"
-    __table_args__ = (
-        UniqueConstraint("tenant_id", "interface", "message_key", "occurrence"),
-        Index(None, "tenant_id", "control_id"),
-    )
+    # The sender's id leads, so that the same index answers "which messages are called that?".
+    __table_args__ = (UniqueConstraint("tenant_id", "control_id", "interface", "sender_key", "occurrence"),)
 
     tenant_id: str = Field(primary_key=True)
     message_id: str = Field(primary_key=True)
     interface: str
-    message_key: str  # JSON list: MSH-3..6 and 10; client, method and URL; processor, merchant and event
+    sender_key: str  # JSON list: MSH-3..6; client, method and URL; processor and merchant
+    control_id: str  # the sender's id within that: MSH-10, an event id
     occurrence: int = Field(sa_type=BigInteger)  # 1, and one more for each other body under the same key
     body_hash: str  # keyed, without the fields that differ between resends
-    control_id: str  # the key's last part, to be found by
     source: str
     kind: str
     label: str  # what it says it is, such as DFT^P03
