@@ -14,7 +14,7 @@ gets it once; a lost answer is then `unknown`, for a person (`by_hand`). A refus
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from ..config import Tenant
 from ..db.unit import Tx, Units
@@ -146,14 +146,15 @@ class PostBack:
         if not offered:
             raise EhrRefused(f"'{client.name}' takes no {posting.resource_type}", status=405, connection=client.name)
         for way in offered:
-            if posting.sent_at is not None or way is Way.SEARCH:
-                if found := await _look(client, posting, way, capability):
-                    return found
-                if wait := await self._units.read(self._not_yet, posting, way):
-                    await self._units.write(_again, work, posting, "not found, but its index may be behind", wait)
-                    return None
+            look_first = posting.sent_at is not None or way is Way.SEARCH
+            if look_first and (found := await _look(client, posting, way, capability)):
+                return found
+            if posting.sent_at is not None:
                 if way is Way.BLIND:
                     raise _nobody_knows(posting)
+                if way is Way.SEARCH and (wait := await self._units.read(self._settles_in, posting.sent_at)):
+                    await self._units.write(_again, work, posting, "not found, but its index may be behind", wait)
+                    return None
             try:
                 return await self._send(work, posting, client, way)
             except EhrRefused as error:
@@ -168,11 +169,9 @@ class PostBack:
                 raise
         return None
 
-    def _not_yet(self, tx: Tx, posting: Posting, way: Way) -> timedelta | None:
-        """How long until "not found" proves something. Only a search index lags; other ways don't rely on it."""
-        if way is not Way.SEARCH or posting.sent_at is None:
-            return None
-        left = posting.sent_at + self._index_settles_after - tx.now
+    def _settles_in(self, tx: Tx, sent_at: datetime) -> timedelta | None:
+        """How long until the search index must show what was sent then. Other ways don't rely on an index."""
+        left = sent_at + self._index_settles_after - tx.now
         return left if left > timedelta(0) else None
 
     async def _send(self, work: Work, posting: Posting, client: FhirClient, way: Way) -> Remote:

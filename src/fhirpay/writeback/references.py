@@ -1,0 +1,63 @@
+"""Our references → references that the EHR understands: its ids, not ours. Called by usecases/post_back.py.
+
+A resource that this EHR wrote over FHIR under its own id is named by that id. Anything else (it came over HL7v2, or we
+gave it an id because the sender had none) is named by `type` and its first identifier, which is what the sender knows.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from sqlalchemy import select
+
+from ..db.metadata import table
+from ..db.unit import Tx
+from ..errors import NotFound
+from ..fhir import store as fhir
+from ..fhir.tables import ResourceVersionRow
+from ..inbox import store as inbox
+
+_versions = table(ResourceVersionRow)
+_MINTED = re.compile(r"[a-z]+[0-9a-hjkmnp-tv-z]{26}\Z")  # domain/ids.py: nobody else's ids look so
+
+
+def as_known_by(tx: Tx, reference: str, connection: str) -> dict[str, Any] | None:
+    """The Reference for `ChargeItem/…` at that connection; None for what it can't know."""
+    resource_type, _, resource_id = reference.partition("/")
+    found = fhir.get(tx, resource_type, resource_id)
+    if found is None:
+        return None
+    if not _MINTED.match(resource_id) and _wrote(tx, connection, resource_type, resource_id):
+        return {"reference": reference}
+    for identifier in found.resource.get("identifier") or ():
+        if identifier.get("value"):
+            named = {name: identifier[name] for name in ("system", "value") if name in identifier}
+            return {"type": resource_type, "identifier": named}
+    return None
+
+
+def sources(tx: Tx, resource_type: str, resource_id: str) -> list[str]:
+    """The messages that wrote a resource, first one first."""
+    rows = tx.all(
+        select(_versions.c.source)
+        .where(
+            _versions.c.tenant_id == tx.tenant,
+            _versions.c.type == resource_type,
+            _versions.c.resource_id == resource_id,
+        )
+        .order_by(_versions.c.version)
+    )
+    return list(dict.fromkeys(row["source"] for row in rows if row["source"]))
+
+
+def _wrote(tx: Tx, connection: str, resource_type: str, resource_id: str) -> bool:
+    """Whether a version came from the client of that name: connections and clients of one EHR share theirs."""
+    for message_id in sources(tx, resource_type, resource_id):
+        try:
+            message = inbox.get(tx, message_id)
+        except NotFound:
+            continue
+        if message.kind == "fhir" and connection in (message.key[0], message.interface):
+            return True
+    return False

@@ -1,0 +1,61 @@
+"""Each EHR is spoken to in its own ids."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fhirpay.db.unit import Tx, Units
+from fhirpay.fhir import store as fhir
+from fhirpay.inbox.store import Incoming, record
+from fhirpay.writeback.references import as_known_by, sources
+
+INVOICE: dict[str, Any] = {
+    "resourceType": "Invoice",
+    "status": "issued",
+    "identifier": [{"system": "urn:i", "value": "9"}],
+}
+
+
+def message(tx: Tx, kind: str, client: str) -> str:
+    source = "fhir" if kind == "fhir" else "mllp"
+    key = (client, "PUT Invoice/inv-1", str(tx.ids.new("x")))
+    made = record(tx, Incoming(source, client, kind, key, b"{}", "hash"))  # type: ignore[arg-type]
+    return made.message_id
+
+
+def keep(tx: Tx, kind: str, client: str, **more: Any) -> str:
+    stored, _ = fhir.put(tx, INVOICE | more, source=message(tx, kind, client))
+    return stored.reference
+
+
+async def test_what_the_ehr_wrote_under_its_own_id_is_named_by_that_id(units: Units) -> None:
+    reference = await units.write(keep, "fhir", "ehr", id="inv-1")
+    assert reference == "Invoice/inv-1"
+    assert await units.read(as_known_by, reference, "ehr") == {"reference": "Invoice/inv-1"}
+
+
+async def test_everything_else_is_named_by_its_identifier(units: Units) -> None:
+    logical = {"type": "Invoice", "identifier": {"system": "urn:i", "value": "9"}}
+    another = await units.write(keep, "fhir", "ehr", id="inv-1")
+    assert await units.read(as_known_by, another, "other-ehr") == logical
+    ours = await units.write(keep, "fhir", "ehr")
+    assert await units.read(as_known_by, ours, "ehr") == logical
+    over_hl7 = await units.write(keep, "hl7", "ehr", id="inv-2")
+    assert await units.read(as_known_by, over_hl7, "ehr") == logical
+
+
+async def test_what_nobody_can_name_is_not_named(units: Units) -> None:
+    assert await units.read(as_known_by, "Invoice/nothing", "ehr") is None
+    nameless = await units.write(keep, "fhir", "ehr", identifier=[])
+    assert await units.read(as_known_by, nameless, "ehr") is None
+
+
+async def test_a_resource_knows_the_messages_that_wrote_it(units: Units) -> None:
+    def twice(tx: Tx) -> tuple[list[str], list[str]]:
+        first, second = message(tx, "hl7", "adt"), message(tx, "fhir", "ehr")
+        for source, status in ((first, "draft"), (second, "issued"), (first, "balanced")):
+            fhir.put(tx, INVOICE | {"id": "inv-1", "status": status}, source=source)
+        return [first, second], sources(tx, "Invoice", "inv-1")
+
+    expected, found = await units.write(twice)
+    assert found == expected
