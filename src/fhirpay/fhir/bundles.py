@@ -1,0 +1,161 @@
+"""A transaction Bundle, all or nothing, inside one unit. Called by the FHIR server and for every mapped HL7v2 message.
+
+Entries are read, conditions locked and looked up, references by `fullUrl` turned into real ones, then written in
+FHIR's order (POST, PUT, GET; http.html#trules). `apply` is for those who care what has changed; `transact` is for
+the server, which must answer each entry (answers.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..db.unit import Tx
+from ..errors import FhirpayError, NotFound, ValueInvalid
+from . import conditional, store
+from .bundle_entries import Entry, placed, read
+from .links import Known, resolved
+from .merge import Partial, merged
+from .search import Page, Query, parse, run
+from .store import Change, Stored
+
+_ORDER = {"POST": 0, "PUT": 1, "GET": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of an entry: a resource and its change, or the page that a GET asked for."""
+
+    entry: Entry
+    stored: Stored | None = None
+    change: Change | None = None
+    query: Query | None = None
+    page: Page | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """Where an entry will be written, and what meets its condition already."""
+
+    entry: Entry
+    id: str
+    found: Stored | None = None
+
+
+def apply(
+    tx: Tx,
+    bundle: dict[str, Any],
+    *,
+    source: str,
+    merge: bool = False,
+    deletes: Iterable[tuple[str, str]] = (),
+    assumed: Iterable[tuple[str, str]] = (),
+) -> list[tuple[Stored, Change]]:
+    """Write every entry; what is stored now, and whether that is new, in the order of the entries.
+
+    With `merge` a resource is laid over what is kept (HL7v2: what isn't stated doesn't change; merge.py); `deletes`
+    and `assumed` name elements by (fullUrl, element). The Bundle has been validated, or was made by us.
+    """
+    partials: dict[str, Partial] | None = None
+    if merge:
+        gone, weak = _by_url(deletes), _by_url(assumed)
+        partials = {url: Partial(gone.get(url, ()), weak.get(url, ())) for url in gone.keys() | weak.keys()}
+    done = transact(tx, bundle, source=source, partials=partials)
+    return [(one.stored, one.change) for one in done if one.stored is not None and one.change is not None]
+
+
+def transact(
+    tx: Tx,
+    bundle: dict[str, Any],
+    *,
+    source: str,
+    base_url: str = "",
+    partials: Mapping[str, Partial] | None = None,
+) -> list[Done]:
+    """Carry out the whole transaction, or raise with the address of the entry that can't be."""
+    entries = read(bundle, base_url)
+    conditional.lock(tx, [entry.query for entry in entries if entry.query is not None and entry.method != "GET"])
+    plans = [_planned(tx, entry) for entry in entries if entry.resource is not None]
+    _distinct(plans)
+    known = Known(
+        urls={plan.entry.full_url: f"{plan.entry.type}/{plan.id}" for plan in plans if plan.entry.full_url},
+        identifiers={key: f"{plan.entry.type}/{plan.id}" for plan in plans for key in plan.entry.identifiers},
+    )
+    written = {plan.entry.index: plan for plan in plans}
+    done: dict[int, Done] = {}
+    for entry in sorted(entries, key=lambda one: _ORDER[one.method]):
+        try:
+            plan = written.get(entry.index)
+            if plan is None:
+                done[entry.index] = _read(tx, entry, base_url)
+            else:
+                partial = partials.get(entry.full_url, Partial()) if partials is not None else None
+                done[entry.index] = _written(tx, plan, known, source, partial)
+        except FhirpayError as error:
+            raise placed(error, entry) from None
+    return [done[index] for index in sorted(done)]
+
+
+def _planned(tx: Tx, entry: Entry) -> _Plan:
+    found: Stored | None = None
+    if entry.query is not None:
+        try:
+            at = "http.If-None-Exist" if entry.method == "POST" else "http"
+            found = conditional.match(tx, entry.query, at=at)
+        except FhirpayError as error:
+            raise placed(error, entry) from None
+    stated = "" if entry.method == "POST" or entry.resource is None else str(entry.resource.get("id", ""))
+    return _Plan(entry, found.id if found else entry.id or stated or store.new_id(tx, entry.type), found)
+
+
+def _distinct(plans: list[_Plan]) -> None:
+    seen: dict[tuple[str, str], Entry] = {}
+    for plan in plans:
+        other = seen.setdefault((plan.entry.type, plan.id), plan.entry)
+        if other is not plan.entry:
+            says = f"writes the same resource as {other.at}"
+            raise ValueInvalid(says, location=f"{plan.entry.at}.request.url")
+
+
+def _written(tx: Tx, plan: _Plan, known: Known, source: str, partial: Partial | None) -> Done:
+    entry = plan.entry
+    assert entry.resource is not None
+    if entry.method == "POST" and plan.found is not None:
+        return Done(entry, plan.found, "unchanged")
+    resource = resolved(tx, entry.resource, known)
+    if entry.query is not None and entry.method == "PUT":
+        if plan.found is None:
+            resource = {**resource, "id": plan.id}
+        stored, change = conditional.write(
+            tx, resource, plan.found, entry.query, source=source, if_match=entry.if_match, partial=partial
+        )
+        return Done(entry, stored, change)
+    if entry.query is not None:
+        conditional.carries(resource, entry.query)
+    current = store.get(tx, entry.type, plan.id) if partial is not None else None
+    if current is not None and partial is not None:
+        resource = merged(current.resource, resource, partial)
+    stored, change = store.put(tx, {**resource, "id": plan.id}, source=source, if_match=entry.if_match)
+    return Done(entry, stored, change)
+
+
+def _read(tx: Tx, entry: Entry, base_url: str) -> Done:
+    if entry.id:
+        found = (
+            store.get(tx, entry.type, entry.id)
+            if entry.version is None
+            else store.version(tx, entry.type, entry.id, entry.version)
+        )
+        if found is None:
+            raise NotFound(f"there is no {entry.url}")
+        return Done(entry, found)
+    query = parse(entry.type, entry.params, base_url=base_url)
+    return Done(entry, query=query, page=run(tx, query))
+
+
+def _by_url(elements: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for url, element in elements:
+        found[url] = (*found.get(url, ()), element)
+    return found

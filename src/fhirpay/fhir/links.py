@@ -1,0 +1,80 @@
+"""References made real: `urn:uuid` inside a Bundle, a condition, an identifier. Called before a resource is stored.
+
+A reference to something that isn't here yet is kept as it is: charges come before their patients, and order of
+arrival must not matter. Only what can never become real is refused: a `urn:uuid` that no entry has, a condition that
+nothing meets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..db.unit import Tx
+from ..errors import MessageInvalid, PreconditionFailed
+from . import store
+from .conditional import criteria, match
+from .models import references
+from .params import PARAMS
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the entries of this Bundle will be: by fullUrl, and by (type, system, value) of their identifiers."""
+
+    urls: Mapping[str, str] = field(default_factory=dict)
+    identifiers: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
+
+
+def resolved(tx: Tx, resource: dict[str, Any], known: Known | None = None) -> dict[str, Any]:
+    """A copy of `resource` whose references are literal where they can be. Raises at the address of one that can't."""
+    known = known or Known()
+    resource = deepcopy(resource)
+    for address, reference in _literal(str(resource["resourceType"]), resource):
+        literal = reference["reference"]
+        if literal in known.urls:
+            reference["reference"] = known.urls[literal]
+        elif literal.startswith("urn:uuid:"):
+            raise MessageInvalid("no entry has this fullUrl", location=f"{address}.reference")
+        elif "?" in literal and "://" not in literal:
+            reference["reference"] = _conditional(tx, literal, f"{address}.reference")
+    for _, reference, targets in references(resource):
+        if "reference" not in reference:
+            _logical(tx, reference, targets, known)
+    return resource
+
+
+def _conditional(tx: Tx, literal: str, address: str) -> str:
+    resource_type, _, params = literal.partition("?")
+    if resource_type not in PARAMS:
+        raise MessageInvalid(f"{resource_type} is not kept here", location=address)
+    found = match(tx, criteria(resource_type, params, at=address), at=address)
+    if found is None:
+        raise PreconditionFailed("nothing meets the condition", location=address)
+    return found.reference
+
+
+def _logical(tx: Tx, reference: dict[str, Any], targets: frozenset[str], known: Known) -> None:
+    """Says which resource an identifier means, when exactly one of a known type carries it."""
+    identifier = reference.get("identifier")
+    named = reference.get("type") or (next(iter(targets)) if len(targets) == 1 else "")
+    if named not in PARAMS or not isinstance(identifier, dict) or "value" not in identifier:
+        return
+    key = named, identifier.get("system", ""), identifier["value"]
+    if key in known.identifiers:
+        reference["reference"] = known.identifiers[key]
+    elif len(found := store.find(tx, *key)) == 1:
+        reference["reference"] = found[0].reference
+
+
+def _literal(at: str, value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(value, dict):
+        if isinstance(value.get("reference"), str):
+            yield at, value
+        for key, inner in value.items():
+            yield from _literal(f"{at}.{key}", inner)
+    elif isinstance(value, list):
+        for i, inner in enumerate(value):
+            yield from _literal(f"{at}[{i}]", inner)

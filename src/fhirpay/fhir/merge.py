@@ -1,0 +1,89 @@
+"""A partial statement about a resource, laid over what is kept. Called by conditional.py for HL7v2-sourced writes.
+
+In HL7v2 an empty field means "no change", so an element that a message doesn't state stays. A stated one replaces the
+kept one whole (Account.coverage and .guarantor are sets that the sender states anew), but for two lists which several
+senders share: identifiers, by system and value, and extensions, by url (and the identifier nested in them, where one
+url names several things: two copays due). FHIR writes don't come here: a PUT says all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from .models import structure_of
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """How a statement is to be read. Elements are top-level names; `extension:<url>` is one extension."""
+
+    deletes: tuple[str, ...] = ()  # HL7v2 `""`: dropped from what is kept, unless stated as well
+    assumed: tuple[str, ...] = ()  # stated only because FHIR requires it: never laid over what is kept
+
+
+def merged(kept: dict[str, Any], stated: dict[str, Any], how: Partial) -> dict[str, Any]:
+    """`kept` as changed by `stated`."""
+    result = _without(kept, how.deletes)
+    stated = _without(stated, (name for name in how.assumed if _has(result, name)))
+    result = _without(result, _other_choices(stated))
+    for key, value in stated.items():
+        if key in _SHARED and isinstance(result.get(key), list) and isinstance(value, list):
+            result[key] = _joined(result[key], value, _SHARED[key])
+        elif key == "meta":
+            result[key] = {**result.get(key, {}), **value}
+        else:
+            result[key] = value
+    return result
+
+
+def _by_value(identifier: dict[str, Any]) -> Any:
+    return identifier.get("system", ""), identifier.get("value")
+
+
+def _by_url(extension: dict[str, Any]) -> Any:
+    nested = (one.get("valueIdentifier") for one in extension.get("extension", ()))
+    return extension.get("url"), *(_by_value(one) for one in nested if one is not None)
+
+
+_SHARED: dict[str, Callable[[dict[str, Any]], Any]] = {"identifier": _by_value, "extension": _by_url}
+
+
+def _joined(
+    kept: list[dict[str, Any]], stated: list[dict[str, Any]], key: Callable[[dict[str, Any]], Any]
+) -> list[dict[str, Any]]:
+    """What was kept, replaced in its place by what has the same key, then what is new."""
+    new: dict[Any, list[dict[str, Any]]] = {}
+    for one in stated:
+        new.setdefault(key(one), []).append(one)
+    keys = set(new)
+    joined: list[dict[str, Any]] = []
+    for one in kept:
+        joined += new.pop(key(one), []) if key(one) in keys else [one]
+    return joined + [one for rest in new.values() for one in rest]
+
+
+def _other_choices(stated: dict[str, Any]) -> set[str]:
+    """deceasedDateTime, when deceasedBoolean is stated: a choice has one value."""
+    structure = structure_of(str(stated.get("resourceType"))) or {}
+    choices = {structure[name].choice for name in stated if name in structure} - {""}
+    return {name for name, element in structure.items() if element.choice in choices}
+
+
+def _has(resource: dict[str, Any], element: str) -> bool:
+    name, _, url = element.partition(":")
+    return name in resource and (not url or any(one.get("url") == url for one in resource[name]))
+
+
+def _without(resource: dict[str, Any], elements: Iterable[str]) -> dict[str, Any]:
+    result = dict(resource)
+    for element in elements:
+        name, _, url = element.partition(":")
+        rest = [one for one in result.get(name, ()) if one.get("url") != url] if url else []
+        if rest:
+            result[name] = rest
+        else:
+            result.pop(name, None)
+            result.pop(f"_{name}", None)
+    return result

@@ -1,0 +1,162 @@
+"""Which search parameters each resource type has, and the index rows that they are found by. Read by store.py (to
+write the index), by search.py, and by the test that holds the CapabilityStatement against it.
+
+To offer another one: a row here, a line in conformance/CapabilityStatement-fhirpay.json; rows already stored are
+found by it once they are written again. Rows that are not `public` serve our own lookups only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Literal
+
+_VALUE_MAX = 200  # characters; an index entry of PostgreSQL has room for 2704 bytes
+_HISTORY = re.compile(r"/_history/[^/]+\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """A search parameter: where its values are, and what kind they are. `only` keeps references of one type."""
+
+    path: str
+    kind: Literal["token", "reference"]
+    system: str = ""  # of a plain code
+    only: str = ""
+    public: bool = True
+
+
+_HL7 = "http://hl7.org/fhir/"
+_IDENTIFIER = Param("identifier", "token")
+
+
+def _reference(path: str, only: str = "", *, public: bool = True) -> Param:
+    return Param(path, "reference", only=only, public=public)
+
+
+def _code(path: str, system: str = "") -> Param:
+    return Param(path, "token", system=f"{_HL7}{system}" if system else "")
+
+
+_SUBJECT = {"subject": _reference("subject"), "patient": _reference("subject", "Patient")}
+
+PARAMS: dict[str, dict[str, Param]] = {
+    "ChargeItem": {
+        "identifier": _IDENTIFIER,
+        **_SUBJECT,
+        "account": _reference("account"),
+        "context": _reference("context"),
+        "part-of": _reference("partOf", public=False),
+    },
+    "Account": {
+        "identifier": _IDENTIFIER,
+        **_SUBJECT,
+        "owner": _reference("owner"),
+        "status": _code("status", "account-status"),
+        "coverage": _reference("coverage.coverage", public=False),
+        "guarantor": _reference("guarantor.party", public=False),
+    },
+    "Invoice": {
+        "identifier": _IDENTIFIER,
+        **_SUBJECT,
+        "account": _reference("account"),
+        "recipient": _reference("recipient"),
+        "issuer": _reference("issuer"),
+        "status": _code("status", "invoice-status"),
+        "charge-item": _reference("lineItem.chargeItemReference", public=False),
+    },
+    "Patient": {
+        "identifier": _IDENTIFIER,
+        "active": _code("active"),
+        "link": _reference("link.other"),
+        "organization": _reference("managingOrganization"),
+    },
+    "Encounter": {
+        "identifier": _IDENTIFIER,
+        **_SUBJECT,
+        "account": _reference("account"),
+        "class": Param("class", "token"),
+        "status": _code("status", "encounter-status"),
+    },
+    "Coverage": {
+        "identifier": _IDENTIFIER,
+        "beneficiary": _reference("beneficiary"),
+        "patient": _reference("beneficiary", "Patient"),
+        "payor": _reference("payor"),
+        "policy-holder": _reference("policyHolder"),
+        "subscriber": _reference("subscriber"),
+        "status": _code("status", "fm-status"),
+    },
+    "RelatedPerson": {
+        "identifier": _IDENTIFIER,
+        "patient": _reference("patient"),
+        "active": _code("active"),
+    },
+    "Organization": {
+        "identifier": _IDENTIFIER,
+        "active": _code("active"),
+        "partof": _reference("partOf"),
+    },
+}
+TYPES = tuple(PARAMS)
+
+# (param, system, value)
+IndexRow = tuple[str, str, str]
+
+
+def index_rows(resource: dict[str, Any]) -> set[IndexRow]:
+    """Everything that `resource` is found by."""
+    rows: set[IndexRow] = set()
+    for name, param in PARAMS.get(str(resource.get("resourceType")), {}).items():
+        for value in _at(resource, param.path.split(".")):
+            rows.update(_references(name, param, value) if param.kind == "reference" else _tokens(name, param, value))
+    return {(name, fitted(system), fitted(value)) for name, system, value in rows}
+
+
+def fitted(text: str) -> str:
+    """`text` as it stands in the index: itself, or its hash when an index entry has no room for it."""
+    if len(text) <= _VALUE_MAX:
+        return text
+    return "sha256:" + sha256(text.encode()).hexdigest()
+
+
+def plain_reference(reference: str) -> str:
+    """A literal reference without the version it names."""
+    return _HISTORY.sub("", reference)
+
+
+def _at(value: Any, path: list[str]) -> Iterator[Any]:
+    if isinstance(value, list):
+        for one in value:
+            yield from _at(one, path)
+    elif not path:
+        yield value
+    elif isinstance(value, dict) and path[0] in value:
+        yield from _at(value[path[0]], path[1:])
+
+
+def _tokens(name: str, param: Param, value: Any) -> Iterator[IndexRow]:
+    if isinstance(value, bool):
+        yield name, "", "true" if value else "false"
+    elif isinstance(value, str):
+        yield name, param.system, value
+    elif isinstance(value, dict):
+        code = value.get("value", value.get("code"))
+        if isinstance(code, str):
+            yield name, str(value.get("system") or ""), code
+
+
+def _references(name: str, param: Param, value: Any) -> Iterator[IndexRow]:
+    if not isinstance(value, dict):
+        return
+    literal = value.get("reference")
+    if isinstance(literal, str) and not literal.startswith("#"):
+        plain = plain_reference(literal)
+        if not param.only or f"/{plain}".rsplit("/", 2)[-2] == param.only:
+            yield name, "", plain
+    for _, system, code in _tokens(name, param, value.get("identifier")):
+        yield f"{name}:identifier", system, code
+        if not isinstance(literal, str):
+            yield f"{name}:logical", system, code

@@ -1,0 +1,179 @@
+"""How values in a FHIR search are written: lists, escapes, tokens, references, moments (FHIR R4, search.html).
+
+Used by search.py alone. Pure: text in, clauses out; what SQL a clause becomes is the clause's own business.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, or_, select
+
+from ..db.unit import Tx
+from ..errors import MessageUnsupported, ValueInvalid
+from .models import structure_of
+from .params import Param, fitted, plain_reference
+from .store import indexed, resources
+
+VALUES_MAX = 100  # alternatives in one parameter
+_ESCAPED = re.compile(r"\\(.)")
+_TIME = r"(?P<minute>\d\d:\d\d)(?P<second>:\d\d(\.\d{1,6})?)?(?P<zone>Z|[ +-]\d\d:\d\d)?"
+_MOMENT = re.compile(rf"(?P<day>\d{{4}}(-\d\d(-\d\d)?)?)(T{_TIME})?\Z")
+
+Token = tuple[str | None, str | None]  # system, value; None: any
+
+
+class SearchUnsupported(MessageUnsupported):
+    """A parameter or modifier that we don't have: 400, as search.html asks of a server that is strict."""
+
+    http_status = 400
+
+
+@dataclass(frozen=True, slots=True)
+class InIndex:
+    """The index has one of `tokens` under `param`."""
+
+    param: str
+    tokens: tuple[Token, ...]
+
+    def condition(self, tx: Tx, resource_type: str) -> ColumnElement[bool]:
+        alternatives = []
+        for system, value in self.tokens:
+            parts: list[ColumnElement[bool]] = []
+            if value is not None:
+                parts.append(indexed.c.value == fitted(value))
+            if system is not None:
+                parts.append(indexed.c.system == fitted(system))
+            alternatives.append(and_(*parts))
+        found = select(indexed.c.resource_id).where(
+            indexed.c.tenant_id == tx.tenant,
+            indexed.c.type == resource_type,
+            indexed.c.param == self.param,
+            or_(*alternatives),
+        )
+        return resources.c.resource_id.in_(found)
+
+
+@dataclass(frozen=True, slots=True)
+class HasId:
+    """The resource has one of these ids."""
+
+    ids: tuple[str, ...]
+
+    def condition(self, tx: Tx, resource_type: str) -> ColumnElement[bool]:
+        return resources.c.resource_id.in_(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """lastUpdated stands in one of these relations to a span of time."""
+
+    spans: tuple[tuple[str, datetime, datetime], ...]  # prefix, start, end (exclusive)
+
+    def condition(self, tx: Tx, resource_type: str) -> ColumnElement[bool]:
+        column = resources.c.updated
+
+        def one(prefix: str, start: datetime, end: datetime) -> ColumnElement[bool]:
+            relations = {
+                "eq": and_(column >= start, column < end),
+                "ne": or_(column < start, column >= end),
+                "gt": column >= end,
+                "sa": column >= end,
+                "ge": column >= start,
+                "lt": column < start,
+                "eb": column < start,
+                "le": column < end,
+            }
+            return relations[prefix]
+
+        return or_(*(one(*span) for span in self.spans))
+
+
+Clause = InIndex | HasId | Updated
+
+
+def split(name: str, value: str, on: str = ",") -> list[str]:
+    """The parts between separators that aren't escaped; escapes stay. Raises ValueInvalid for an empty part."""
+    parts = re.findall(rf"(?:\\.|[^{re.escape(on)}\\])+|(?<={re.escape(on)})(?={re.escape(on)}|\Z)", value)
+    if not parts or not all(parts) or len(parts) > VALUES_MAX:
+        raise ValueInvalid(f"{name} needs one to {VALUES_MAX} values", location=f"http.{name}")
+    return parts
+
+
+def plain(text: str) -> str:
+    return _ESCAPED.sub(r"\1", text)
+
+
+def tokens(name: str, value: str) -> tuple[Token, ...]:
+    """`value` of any system, `system|value`, `|value` without a system, `system|` with any value."""
+    read: list[Token] = []
+    for part in split(name, value):
+        match = re.match(r"((?:\\.|[^|\\])*)\|(.*)\Z", part, re.DOTALL)
+        if match is None:
+            read.append((None, plain(part)))
+        elif match[1] or match[2]:
+            read.append((plain(match[1]), plain(match[2]) or None))
+        else:
+            raise ValueInvalid("a token is value, system|value, |value or system|", location=f"http.{name}")
+    return tuple(read)
+
+
+def references(
+    resource_type: str, name: str, param: Param, value: str, *, only: str, base_url: str
+) -> tuple[Token, ...]:
+    """`Type/id`, an absolute URL (ours is shortened), or an id of any type that the element may name."""
+    read: list[Token] = []
+    for part in split(name, value):
+        literal = plain_reference(plain(part).removeprefix(f"{base_url}/") if base_url else plain(part))
+        if "/" in literal or ":" in literal:
+            read.append(("", literal))
+        else:
+            read += [("", f"{target}/{literal}") for target in sorted(_targets(resource_type, param, only))]
+    return tuple(read)
+
+
+def updated(name: str, value: str) -> Updated:
+    """A date or a moment with a prefix, as precise as it is written: `ge2026-11-20`, `2026-11-20T14:05Z`."""
+    spans = []
+    for part in split(name, value):
+        prefix, rest = (part[:2], part[2:]) if part[:1].isalpha() else ("eq", part)
+        if prefix not in ("eq", "ne", "gt", "lt", "ge", "le", "sa", "eb"):
+            raise SearchUnsupported(f"no prefix '{prefix}' here", location=f"http.{name}")
+        try:
+            spans.append((prefix, *_span(rest)))
+        except (ValueError, OverflowError):
+            raise ValueInvalid("not a date such as ge2026-11-20", location=f"http.{name}") from None
+    return Updated(tuple(spans))
+
+
+def _span(text: str) -> tuple[datetime, datetime]:
+    match = _MOMENT.match(text)
+    if match is None:
+        raise ValueError(text)
+    day, minute, second, zone = match["day"], match["minute"], match["second"], match["zone"]
+    if minute is None:
+        first = date.fromisoformat(day + "-01-01"[len(day) - 4 :] if len(day) < 10 else day)
+        start = datetime(first.year, first.month, first.day, tzinfo=UTC)
+        if len(day) == 10:
+            return start, start + timedelta(days=1)
+        months = 12 if len(day) == 4 else 1
+        month = first.month - 1 + months
+        return start, start.replace(year=first.year + month // 12, month=month % 12 + 1)
+    # An unescaped + of a URL arrives as a blank; a moment without a zone is ours: UTC.
+    offset = (zone or "Z").replace(" ", "+").replace("Z", "+00:00")
+    start = datetime.fromisoformat(f"{day}T{minute}{second or ':00'}{offset}").astimezone(UTC)
+    if second is None:
+        return start, start + timedelta(minutes=1)
+    digits = len(second) - 4  # of the fraction; -1: none
+    return start, start + (timedelta(seconds=1) if digits < 1 else timedelta(microseconds=10 ** (6 - digits)))
+
+
+def _targets(resource_type: str, param: Param, only: str) -> frozenset[str]:
+    if only or param.only:
+        return frozenset({only or param.only})
+    structure: dict[str, Any] = structure_of(resource_type) or {}
+    element = structure.get(param.path)
+    return element.targets if element is not None else frozenset({resource_type})
