@@ -1,0 +1,183 @@
+"""What the stores of payments hand out: frozen records with Money in them. No behaviour beyond reading a row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, Self
+
+from sqlalchemy import RowMapping
+
+from ..domain.money import Money
+from ..domain.operation import OperationState
+from ..domain.payment import PaymentState
+from ..domain.refund import RefundState
+from .port import OperationKind
+
+
+class _Record:
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, row: RowMapping) -> Self:
+        """A row, with each `x_minor` as the Money `x` and each state as its own kind."""
+        values: dict[str, Any] = {}
+        for field in fields(cls):  # type: ignore[arg-type]
+            if f"{field.name}_minor" in row:
+                values[field.name] = Money(row[f"{field.name}_minor"], row["currency"] or "USD")
+            else:
+                values[field.name] = _STATES.get((cls.__name__, field.name), _same)(row[field.name])
+        return cls(**values)
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Payment(_Record):
+    payment_id: str
+    fact_key: str | None
+    account_ref: str
+    facility: str
+    merchant: str
+    processor: str
+    amount: Money
+    currency: str
+    method: str
+    method_id: str | None
+    initiated_by: str
+    requested_by: str
+    state: PaymentState
+    authorized: Money
+    captured: Money
+    voided: Money
+    returned: Money
+    refunded: Money
+    processor_ref: str | None
+    capture_ref: str | None
+    hosted_url: str | None
+    hosted_until: datetime | None
+    return_url: str | None
+    brand: str
+    last4: str
+    authorization_code: str
+    failure_code: str
+    failure_says: str
+    created_at: datetime
+    changed_at: datetime
+    captured_at: datetime | None
+    business_date: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Operation(_Record):
+    operation_id: str
+    payment_id: str
+    refund_id: str | None
+    kind: OperationKind
+    state: OperationState
+    attempt: int
+    amount: Money
+    processor_ref: str | None
+    sent_at: datetime | None
+    last_sent_at: datetime | None
+    finished_at: datetime | None
+    says: str
+    created_at: datetime
+
+    @property
+    def key(self) -> str:
+        """The idempotency key of this attempt: it follows from the operation, so that a repeat has the same one."""
+        return f"{self.operation_id}-{self.attempt}"
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation(_Record):
+    payment_id: str
+    sequence: int
+    obligation_id: str
+    account_ref: str
+    reserved: Money
+    paid: Money
+    refunded: Money
+
+    @property
+    def kept(self) -> Money:
+        """What of it is still with us."""
+        return self.paid - self.refunded
+
+
+@dataclass(frozen=True, slots=True)
+class Refund(_Record):
+    refund_id: str
+    payment_id: str
+    amount: Money
+    state: RefundState
+    reason: str
+    requested_by: str
+    approved_by: str
+    processor_ref: str | None
+    failure_says: str
+    created_at: datetime
+    changed_at: datetime
+    succeeded_at: datetime | None
+    business_date: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RefundShare(_Record):
+    """`allocation` is the sequence of the payment's share that it takes back; 0: nothing had claimed it."""
+
+    sequence: int
+    allocation: int
+    obligation_id: str
+    account_ref: str
+    amount: Money
+    booked: Money
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMethod(_Record):
+    method_id: str
+    account_ref: str
+    debtor_ref: str
+    merchant: str
+    token: str
+    brand: str
+    last4: str
+    expires: str
+    state: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Consent(_Record):
+    consent_id: str
+    method_id: str
+    text: str
+    text_sha256: str
+    cap: Money
+    given_at: datetime
+    recorded_by: str
+    recorded_at: datetime
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Break(_Record):
+    break_key: str
+    kind: str
+    payment_id: str
+    merchant: str
+    amount: Money
+    says: str
+    opened_at: datetime
+
+
+_STATES: dict[tuple[str, str], Any] = {
+    ("Payment", "state"): PaymentState,
+    ("Operation", "state"): OperationState,
+    ("Operation", "kind"): OperationKind,
+    ("Refund", "state"): RefundState,
+}

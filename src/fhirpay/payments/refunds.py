@@ -1,0 +1,112 @@
+"""Refunds as rows. Takes the caller's `tx`, whose unit holds the payment's lock. Called by usecases/refund.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from ..db.metadata import table
+from ..db.unit import Tx
+from ..domain import refund as refunds
+from ..domain.money import Money
+from ..domain.refund import RefundState
+from ..errors import NotFound
+from .records import Payment, Refund, RefundShare
+from .tables import RefundRow, RefundShareRow
+
+_refund = table(RefundRow)
+_share = table(RefundShareRow)
+
+
+def add(tx: Tx, payment: Payment, amount: Money, *, reason: str, requested_by: str) -> Refund:
+    """A refund that has been asked for."""
+    refund_id = tx.ids.new("ref")
+    tx.execute(
+        insert(_refund).values(
+            tenant_id=tx.tenant,
+            refund_id=refund_id,
+            payment_id=payment.payment_id,
+            amount_minor=amount.minor,
+            currency=amount.currency,
+            state=str(RefundState.REQUESTED),
+            reason=reason,
+            requested_by=requested_by,
+            created_at=tx.now,
+            changed_at=tx.now,
+        )
+    )
+    return get(tx, refund_id)
+
+
+def get(tx: Tx, refund_id: str) -> Refund:
+    """Raises NotFound."""
+    row = tx.one(select(_refund).where(_refund.c.tenant_id == tx.tenant, _refund.c.refund_id == refund_id))
+    if row is None:
+        raise NotFound(f"there is no refund {refund_id}", refund_id=refund_id)
+    return Refund.of(row)
+
+
+def find(tx: Tx, some_id: str) -> list[Refund]:
+    """By our id or the processor's."""
+    return _all(tx, or_(_refund.c.refund_id == some_id, _refund.c.processor_ref == some_id))
+
+
+def of_payment(tx: Tx, payment_id: str) -> list[Refund]:
+    """Oldest first."""
+    return _all(tx, _refund.c.payment_id == payment_id)
+
+
+def _all(tx: Tx, where: Any) -> list[Refund]:
+    statement = select(_refund).where(_refund.c.tenant_id == tx.tenant, where)
+    return [Refund.of(row) for row in tx.all(statement.order_by(_refund.c.created_at, _refund.c.refund_id))]
+
+
+def claimed(tx: Tx, payment: Payment) -> Money:
+    """What has gone back of a payment, or may yet: never more than was captured."""
+    statement = select(func.coalesce(func.sum(_refund.c.amount_minor), 0)).where(
+        _refund.c.tenant_id == tx.tenant,
+        _refund.c.payment_id == payment.payment_id,
+        _refund.c.state.in_([str(state) for state in refunds.CLAIMS]),
+    )
+    return Money(int(tx.scalar(statement)), payment.currency)
+
+
+def move(tx: Tx, current: Refund, new: RefundState, **values: Any) -> Refund:
+    """Raises IllegalMove when the table doesn't list it."""
+    refunds.move(current.state, new)
+    where = (_refund.c.tenant_id == tx.tenant, _refund.c.refund_id == current.refund_id)
+    tx.execute(update(_refund).where(*where).values(state=str(new), changed_at=tx.now, **values))
+    tx.wake(topic(current.refund_id))
+    return get(tx, current.refund_id)
+
+
+def topic(refund_id: str) -> str:
+    """What is woken when the refund changes."""
+    return f"refund:{refund_id}"
+
+
+def add_shares(tx: Tx, refund: Refund, shares: Sequence[RefundShare]) -> None:
+    rows = [
+        {
+            "tenant_id": tx.tenant,
+            "refund_id": refund.refund_id,
+            "sequence": share.sequence,
+            "allocation": share.allocation,
+            "obligation_id": share.obligation_id,
+            "account_ref": share.account_ref,
+            "amount_minor": share.amount.minor,
+            "booked_minor": share.booked.minor,
+            "currency": share.amount.currency,
+        }
+        for share in shares
+    ]
+    tx.execute(insert(_share).values(rows))
+
+
+def shares(tx: Tx, refund_id: str) -> list[RefundShare]:
+    """What it takes back, in sequence."""
+    statement = select(_share).where(_share.c.tenant_id == tx.tenant, _share.c.refund_id == refund_id)
+    return [RefundShare.of(row) for row in tx.all(statement.order_by(_share.c.sequence))]

@@ -1,0 +1,70 @@
+"""Which adapter serves which merchant. Built once by `wiring` from the configuration; asked by use cases.
+
+To add a processor: its adapter in `adapters/`, and a line in `_MAKES`. A second processor is tried only where the first
+was never sent to, so nothing here falls over by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from ..config import Merchant, Tenant
+from ..errors import ConfigInvalid, NotFound
+from ..net.http import Transport, client
+from .adapters.simulated import SimulatedProcessor
+from .port import Hosted, Processor, Vault
+
+TIMEOUT_S = 10.0  # of one call; a worker's lease is longer than twice the sum of an operation's calls
+
+
+def _simulated(merchant: Merchant, transport: Transport | None) -> Processor:
+    # The simulator runs on this machine or beside it.
+    http = client(merchant.base_url, timeout_s=TIMEOUT_S, allow_private=True, transport=transport)
+    return SimulatedProcessor(http, secret_key=merchant.secret_key, webhook_secrets=merchant.webhook_secrets)
+
+
+_MAKES: Mapping[str, Callable[[Merchant, Transport | None], Processor]] = {"simulated": _simulated}
+
+
+class Registry:
+    """One tenant's processors, by merchant."""
+
+    def __init__(self, processors: Mapping[str, Processor]) -> None:
+        self._processors = dict(processors)
+
+    def of(self, merchant: str) -> Processor:
+        """Raises ConfigInvalid when the merchant is no longer configured."""
+        found = self._processors.get(merchant)
+        if found is None:
+            raise ConfigInvalid(f"merchant '{merchant}' is not configured; define it in [[tenants.merchants]]")
+        return found
+
+    def hosted(self, merchant: str) -> Hosted:
+        found = self.of(merchant)
+        if not found.capabilities.hosted or not isinstance(found, Hosted):
+            raise ConfigInvalid(f"the processor of merchant '{merchant}' has no page to pay on")
+        return found
+
+    def vault(self, merchant: str) -> Vault:
+        found = self.of(merchant)
+        if not found.capabilities.vault or not isinstance(found, Vault):
+            raise ConfigInvalid(f"the processor of merchant '{merchant}' keeps no payment methods")
+        return found
+
+    def for_webhook(self, processor: str, merchant: str) -> Processor:
+        """Raises NotFound, as for any address that doesn't exist."""
+        found = self._processors.get(merchant)
+        if found is None or found.name != processor:
+            raise NotFound(f"there is no webhook for {processor}/{merchant}")
+        return found
+
+    async def aclose(self) -> None:
+        for processor in self._processors.values():
+            close = getattr(processor, "aclose", None)
+            if close is not None:
+                await close()
+
+
+def build(tenant: Tenant, *, transport: Transport | None = None) -> Registry:
+    """The tenant's processors as configured. `transport` is another network, for tests."""
+    return Registry({merchant.name: _MAKES[merchant.processor](merchant, transport) for merchant in tenant.merchants})

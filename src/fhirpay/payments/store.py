@@ -1,0 +1,357 @@
+"""Payments as rows: made, their operations moved, their facts recorded and folded. Takes the caller's `tx`.
+
+Called by usecases/take_payment.py and usecases/settle_outcome.py (all changes) and by web/api, explain and write-back
+(reading). A unit that changes a payment locks its row first (`lock`), so that an outcome, a lookup and an event about
+the same payment come one after the other; the ledger is posted last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import RowMapping, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from ..db.metadata import table
+from ..db.unit import Tx
+from ..domain import operation as operations
+from ..domain.money import Money
+from ..domain.operation import OperationState
+from ..domain.payment import FactKind, Folded, PaymentFact, PaymentState, fold
+from ..errors import NotFound, RuleBroken
+from .allocation import Share
+from .port import OperationKind
+from .records import Allocation, Break, Operation, Payment
+from .tables import (
+    AllocationRow,
+    OperationRow,
+    PaymentBreakRow,
+    PaymentEffectRow,
+    PaymentFactRow,
+    PaymentRow,
+)
+
+_payment = table(PaymentRow)
+_operation = table(OperationRow)
+_fact = table(PaymentFactRow)
+_effect = table(PaymentEffectRow)
+_allocation = table(AllocationRow)
+_break = table(PaymentBreakRow)
+
+PAGE = 1000
+
+
+# ── payments ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def of_fact(tx: Tx, fact_key: str) -> str | None:
+    """The payment that was made for this business fact."""
+    return tx.scalar(
+        select(_payment.c.payment_id).where(_payment.c.tenant_id == tx.tenant, _payment.c.fact_key == fact_key)
+    )
+
+
+def add(tx: Tx, payment_id: str, **values: Any) -> None:
+    """A new payment, `created`. Raises RuleBroken when its `fact_key` has one already."""
+    row = {"tenant_id": tx.tenant, "payment_id": payment_id, "created_at": tx.now, "changed_at": tx.now, **values}
+    row["state"] = str(PaymentState.CREATED)
+    statement = insert(_payment).values(row).on_conflict_do_nothing(index_elements=["tenant_id", "fact_key"])
+    if tx.scalar(statement.returning(_payment.c.payment_id)) is None:
+        raise RuleBroken("this has been asked for already", fact_key=str(values.get("fact_key")))
+
+
+def get(tx: Tx, payment_id: str) -> Payment:
+    """Raises NotFound."""
+    return _one(tx, _payment.c.payment_id == payment_id, payment_id)
+
+
+def lock(tx: Tx, payment_id: str) -> Payment:
+    """The payment, nobody else's until this unit ends. Raises NotFound."""
+    return _one(tx, _payment.c.payment_id == payment_id, payment_id, lock=True)
+
+
+def _one(tx: Tx, where: Any, wanted: str, *, lock: bool = False) -> Payment:
+    statement = select(_payment).where(_payment.c.tenant_id == tx.tenant, where)
+    row = tx.one(statement.with_for_update() if lock else statement)
+    if row is None:
+        raise NotFound(f"there is no payment {wanted}", payment_id=wanted)
+    return Payment.of(row)
+
+
+def find(tx: Tx, some_id: str) -> list[Payment]:
+    """By its id, the processor's id of it or of its capture."""
+    known = (_payment.c.payment_id, _payment.c.processor_ref, _payment.c.capture_ref)
+    return _payments(tx, or_(*(column == some_id for column in known)))
+
+
+def by_processor_ref(tx: Tx, merchant: str, reference: str) -> str | None:
+    """The payment that this merchant's processor calls `reference`."""
+    return tx.scalar(
+        select(_payment.c.payment_id).where(
+            _payment.c.tenant_id == tx.tenant, _payment.c.merchant == merchant, _payment.c.processor_ref == reference
+        )
+    )
+
+
+def of_account(tx: Tx, account_ref: str) -> list[Payment]:
+    return _payments(tx, _payment.c.account_ref == account_ref)
+
+
+def _payments(tx: Tx, where: Any) -> list[Payment]:
+    ordered = select(_payment).where(_payment.c.tenant_id == tx.tenant, where).order_by(_payment.c.payment_id)
+    return [Payment.of(row) for row in tx.all(ordered.limit(PAGE))]
+
+
+def change(tx: Tx, payment_id: str, **values: Any) -> None:
+    where = (_payment.c.tenant_id == tx.tenant, _payment.c.payment_id == payment_id)
+    tx.execute(update(_payment).where(*where).values(changed_at=tx.now, **values))
+    tx.wake(topic(payment_id))
+
+
+def topic(payment_id: str) -> str:
+    """What is woken when the payment changes."""
+    return f"payment:{payment_id}"
+
+
+# ── operations ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def add_operation(tx: Tx, payment_id: str, kind: OperationKind, amount: Money, *, refund_id: str | None = None) -> str:
+    """A prepared operation. The database refuses a second open one of the same payment."""
+    operation_id = tx.ids.new("opn")
+    tx.execute(
+        insert(_operation).values(
+            tenant_id=tx.tenant,
+            operation_id=operation_id,
+            payment_id=payment_id,
+            refund_id=refund_id,
+            kind=str(kind),
+            state=str(OperationState.PREPARED),
+            attempt=1,
+            amount_minor=amount.minor,
+            currency=amount.currency,
+            says="",
+            created_at=tx.now,
+        )
+    )
+    return operation_id
+
+
+def operation(tx: Tx, operation_id: str) -> Operation:
+    """Raises NotFound."""
+    found = _operations(tx, _operation.c.operation_id == operation_id)
+    if not found:
+        raise NotFound(f"there is no operation {operation_id}", operation_id=operation_id)
+    return found[0]
+
+
+def operations_of(tx: Tx, payment_id: str) -> list[Operation]:
+    """Oldest first."""
+    return _operations(tx, _operation.c.payment_id == payment_id)
+
+
+def open_operation(tx: Tx, payment_id: str) -> Operation | None:
+    """The one that may still have an effect that we have not seen."""
+    found = _operations(
+        tx, (_operation.c.payment_id == payment_id) & _operation.c.state.in_([str(state) for state in operations.OPEN])
+    )
+    return found[0] if found else None
+
+
+def unknown_operations(tx: Tx) -> list[Operation]:
+    """Everything that nobody knows the outcome of, oldest first."""
+    return _operations(tx, _operation.c.state == str(OperationState.UNKNOWN))
+
+
+def _operations(tx: Tx, where: Any) -> list[Operation]:
+    statement = select(_operation).where(_operation.c.tenant_id == tx.tenant, where)
+    ordered = statement.order_by(_operation.c.created_at, _operation.c.operation_id).limit(PAGE)
+    return [Operation.of(row) for row in tx.all(ordered)]
+
+
+def move_operation(tx: Tx, current: Operation, new: OperationState, **values: Any) -> None:
+    """Raises IllegalMove when the table doesn't list it."""
+    operations.move(current.state, new)
+    if new not in operations.OPEN:
+        values.setdefault("finished_at", tx.now)
+    where = (_operation.c.tenant_id == tx.tenant, _operation.c.operation_id == current.operation_id)
+    tx.execute(update(_operation).where(*where).values(state=str(new), **values))
+
+
+def sent(tx: Tx, current: Operation, *, processor_ref: str | None = None) -> None:
+    """From now on bytes may leave. Committed before the call."""
+    values: dict[str, Any] = {"last_sent_at": tx.now}
+    if current.sent_at is None:
+        values["sent_at"] = tx.now
+    if processor_ref is not None:
+        values["processor_ref"] = processor_ref
+    move_operation(tx, current, OperationState.SENT, **values)
+
+
+def again(tx: Tx, current: Operation, proof: OperationState, says: str) -> None:
+    """It provably had no effect: a new attempt, prepared. `proof` is `not_sent` or `proven_absent`."""
+    move_operation(tx, current, proof, says=says[:300])
+    operations.move(proof, OperationState.PREPARED)
+    where = (_operation.c.tenant_id == tx.tenant, _operation.c.operation_id == current.operation_id)
+    values: dict[str, Any] = {"attempt": current.attempt + 1, "sent_at": None, "last_sent_at": None}
+    tx.execute(update(_operation).where(*where).values(state="prepared", finished_at=None, **values))
+
+
+# ── facts, their fold, and what they have led to ──────────────────────────────────────────────────────────────────
+
+
+def record_facts(tx: Tx, payment_id: str, facts: Iterable[PaymentFact]) -> None:
+    """Keep what is known; the same from the same source again changes nothing."""
+    rows = [
+        {
+            "tenant_id": tx.tenant,
+            "payment_id": payment_id,
+            "kind": str(fact.kind),
+            "reference": fact.reference,
+            "undoes": fact.undoes,
+            "source": fact.source,
+            "amount_minor": None if fact.amount is None else fact.amount.minor,
+            "currency": None if fact.amount is None else fact.amount.currency,
+            "occurred_at": fact.occurred_at,
+            "recorded_at": tx.now,
+        }
+        for fact in facts
+    ]
+    if rows:
+        tx.execute(insert(_fact).values(rows).on_conflict_do_nothing())
+
+
+def facts_of(tx: Tx, payment_id: str) -> list[PaymentFact]:
+    statement = select(_fact).where(_fact.c.tenant_id == tx.tenant, _fact.c.payment_id == payment_id)
+    return [_fact_of(row) for row in tx.all(statement.order_by(_fact.c.recorded_at, _fact.c.kind, _fact.c.reference))]
+
+
+def _fact_of(row: RowMapping) -> PaymentFact:
+    amount = None if row["amount_minor"] is None else Money(row["amount_minor"], row["currency"])
+    return PaymentFact(
+        FactKind(row["kind"]), row["occurred_at"], row["source"], amount, row["reference"], row["undoes"]
+    )
+
+
+def refold(tx: Tx, payment: Payment) -> Folded:
+    """The payment as its facts have it now, stored; what they don't explain is opened as a break."""
+    folded = fold(facts_of(tx, payment.payment_id), currency=payment.currency)
+    change(
+        tx,
+        payment.payment_id,
+        state=str(folded.state),
+        authorized_minor=folded.authorized.minor,
+        captured_minor=folded.captured.minor,
+        voided_minor=folded.voided.minor,
+        returned_minor=folded.returned.minor,
+        refunded_minor=folded.refunded.minor,
+    )
+    for anomaly in folded.anomalies:
+        open_break(tx, f"{payment.payment_id}:{anomaly.key}", anomaly.kind, anomaly.says, payment=payment)
+    return folded
+
+
+def first_time(tx: Tx, payment_id: str, effect: str, amount: Money) -> bool:
+    """Whether this effect is to be had now: true once, for whoever asks first."""
+    row = {"tenant_id": tx.tenant, "payment_id": payment_id, "effect": effect}
+    statement = insert(_effect).values(**row, amount_minor=amount.minor, at=tx.now).on_conflict_do_nothing()
+    return tx.scalar(statement.returning(_effect.c.effect)) is not None
+
+
+def effects_of(tx: Tx, payment_id: str) -> Mapping[str, int]:
+    """What has been had, with its amount."""
+    rows = tx.all(select(_effect).where(_effect.c.tenant_id == tx.tenant, _effect.c.payment_id == payment_id))
+    return {row["effect"]: row["amount_minor"] for row in rows}
+
+
+# ── allocations ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def reserve_shares(tx: Tx, payment_id: str, shares: Sequence[Share]) -> None:
+    rows = [
+        {
+            "tenant_id": tx.tenant,
+            "payment_id": payment_id,
+            "sequence": share.sequence,
+            "obligation_id": share.obligation_id,
+            "account_ref": share.account_ref,
+            "currency": share.amount.currency,
+            "reserved_minor": share.amount.minor,
+            "paid_minor": 0,
+            "refunded_minor": 0,
+        }
+        for share in shares
+    ]
+    tx.execute(insert(_allocation).values(rows))
+
+
+def allocations(tx: Tx, payment_id: str) -> list[Allocation]:
+    """In their sequence."""
+    return _allocations(tx, _allocation.c.payment_id == payment_id)
+
+
+def allocations_to(tx: Tx, obligation_id: str) -> list[Allocation]:
+    return _allocations(tx, _allocation.c.obligation_id == obligation_id)
+
+
+def _allocations(tx: Tx, where: Any) -> list[Allocation]:
+    statement = select(_allocation).where(_allocation.c.tenant_id == tx.tenant, where)
+    ordered = statement.order_by(_allocation.c.payment_id, _allocation.c.sequence)
+    return [Allocation.of(row) for row in tx.all(ordered)]
+
+
+def add_to_allocation(tx: Tx, payment_id: str, sequence: int, *, paid: int = 0, refunded: int = 0) -> None:
+    where = (
+        _allocation.c.tenant_id == tx.tenant,
+        _allocation.c.payment_id == payment_id,
+        _allocation.c.sequence == sequence,
+    )
+    values = {
+        "paid_minor": _allocation.c.paid_minor + paid,
+        "refunded_minor": _allocation.c.refunded_minor + refunded,
+    }
+    tx.execute(update(_allocation).where(*where).values(values))
+
+
+# ── breaks ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def open_break(
+    tx: Tx,
+    key: str,
+    kind: str,
+    says: str,
+    *,
+    payment: Payment | None = None,
+    merchant: str = "",
+    amount: Money | None = None,
+) -> bool:
+    """A difference for a person, opened once for each key. Whether it is new."""
+    row = {
+        "tenant_id": tx.tenant,
+        "break_key": key,
+        "kind": str(kind),
+        "payment_id": payment.payment_id if payment else "",
+        "merchant": payment.merchant if payment else merchant,
+        "amount_minor": amount.minor if amount else 0,
+        "currency": amount.currency if amount else payment.currency if payment else "",
+        "says": says,
+        "opened_at": tx.now,
+        "closed_by": "",
+    }
+    statement = insert(_break).values(row).on_conflict_do_nothing().returning(_break.c.break_key)
+    return tx.scalar(statement) is not None
+
+
+def close_break(tx: Tx, key: str, *, by: str) -> None:
+    where = (_break.c.tenant_id == tx.tenant, _break.c.break_key == key, _break.c.closed_at.is_(None))
+    tx.execute(update(_break).where(*where).values(closed_at=tx.now, closed_by=by))
+
+
+def breaks(tx: Tx, *, payment_id: str | None = None) -> list[Break]:
+    """Those that are open, oldest first."""
+    statement = select(_break).where(_break.c.tenant_id == tx.tenant, _break.c.closed_at.is_(None))
+    if payment_id is not None:
+        statement = statement.where(_break.c.payment_id == payment_id)
+    return [Break.of(row) for row in tx.all(statement.order_by(_break.c.opened_at, _break.c.break_key).limit(PAGE))]

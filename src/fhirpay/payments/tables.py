@@ -1,0 +1,268 @@
+"""Tables of payments: what was asked, each call to a processor, what is known of it, and what came of it.
+
+Written by store.py, refunds.py and stored_methods.py alone. The unique keys are the law "one effect per business fact":
+one payment per `fact_key`, one open operation per payment, one row per fact and per effect, one answer per client key.
+Money is BIGINT minor units; a state is text, checked against the table of legal moves where it changes.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, Index, Text, UniqueConstraint, text
+from sqlmodel import Field
+
+from ..db.metadata import Row
+from ..db.types import UtcDateTime
+
+_OPEN = text("state IN ('prepared', 'sent', 'unknown')")
+
+
+def _minor() -> int:
+    return Field(default=0, sa_type=BigInteger)
+
+
+class PaymentRow(Row, table=True):
+    """A wish to take money, and what it has come to. Amounts and `state` are the fold over `payment_fact`."""
+
+    __tablename__ = "payment"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "fact_key"),
+        UniqueConstraint("tenant_id", "merchant", "processor_ref"),
+        Index(None, "tenant_id", "account_ref"),
+    )
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    payment_id: str = Field(primary_key=True, sa_type=Text)
+    # The business fact that may be paid once, such as autopay of an obligation's nth share; null: a person asked.
+    fact_key: str | None = Field(default=None, sa_type=Text)
+    account_ref: str = Field(sa_type=Text)
+    facility: str = Field(sa_type=Text)
+    merchant: str = Field(sa_type=Text)
+    processor: str = Field(sa_type=Text)
+    amount_minor: int = Field(sa_type=BigInteger)
+    currency: str = Field(sa_type=Text)
+    method: str = Field(sa_type=Text)  # stored, hosted
+    method_id: str | None = Field(default=None, sa_type=Text)
+    initiated_by: str = Field(sa_type=Text)  # customer, merchant
+    requested_by: str = Field(sa_type=Text)
+    state: str = Field(sa_type=Text)
+    authorized_minor: int = _minor()
+    captured_minor: int = _minor()
+    voided_minor: int = _minor()
+    returned_minor: int = _minor()
+    refunded_minor: int = _minor()
+    processor_ref: str | None = Field(default=None, sa_type=Text)  # the processor's id of the whole payment
+    capture_ref: str | None = Field(default=None, sa_type=Text)  # and of the capture: what a posting names
+    hosted_url: str | None = Field(default=None, sa_type=Text)
+    hosted_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    return_url: str | None = Field(default=None, sa_type=Text)
+    brand: str = Field(default="", sa_type=Text)
+    last4: str = Field(default="", sa_type=Text)
+    authorization_code: str = Field(default="", sa_type=Text)
+    failure_code: str = Field(default="", sa_type=Text)
+    failure_says: str = Field(default="", sa_type=Text)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    changed_at: datetime = Field(sa_type=UtcDateTime)
+    captured_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    business_date: str | None = Field(default=None, sa_type=Text)  # of the capture, in the facility's zone
+
+
+class OperationRow(Row, table=True):
+    """One network call to a processor that may have an effect. At most one is open per payment."""
+
+    __tablename__ = "operation"
+    __table_args__ = (
+        Index(
+            "uq_operation_open",
+            "tenant_id",
+            "payment_id",
+            unique=True,
+            sqlite_where=_OPEN,
+            postgresql_where=_OPEN,
+        ),
+        Index(None, "tenant_id", "payment_id", "operation_id"),
+    )
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    operation_id: str = Field(primary_key=True, sa_type=Text)
+    payment_id: str = Field(sa_type=Text)
+    refund_id: str | None = Field(default=None, sa_type=Text)
+    kind: str = Field(sa_type=Text)  # sale, hosted, refund …
+    state: str = Field(sa_type=Text)
+    attempt: int = Field(sa_type=BigInteger)  # a new one only after proof that the one before had no effect
+    amount_minor: int = Field(sa_type=BigInteger)
+    currency: str = Field(sa_type=Text)
+    processor_ref: str | None = Field(default=None, sa_type=Text)  # what to look it up by
+    sent_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # this attempt, for the first time
+    last_sent_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    finished_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    says: str = Field(default="", sa_type=Text)  # why it is unknown, or what a person found out
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class PaymentFactRow(Row, table=True):
+    """One thing known of a payment, and who said so. See domain/payment.py."""
+
+    __tablename__ = "payment_fact"
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    payment_id: str = Field(primary_key=True, sa_type=Text)
+    kind: str = Field(primary_key=True, sa_type=Text)
+    reference: str = Field(primary_key=True, sa_type=Text)
+    undoes: str = Field(primary_key=True, sa_type=Text)
+    source: str = Field(primary_key=True, sa_type=Text)
+    amount_minor: int | None = Field(default=None, sa_type=BigInteger)
+    currency: str | None = Field(default=None, sa_type=Text)
+    occurred_at: datetime = Field(sa_type=UtcDateTime)
+    recorded_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class PaymentEffectRow(Row, table=True):
+    """What a fact has led to (a capture in the books, a void taken back): each once, whoever tells it how often."""
+
+    __tablename__ = "payment_effect"
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    payment_id: str = Field(primary_key=True, sa_type=Text)
+    effect: str = Field(primary_key=True, sa_type=Text)  # capture:<reference>, void:<reference>
+    amount_minor: int = Field(sa_type=BigInteger)
+    at: datetime = Field(sa_type=UtcDateTime)
+
+
+class AllocationRow(Row, table=True):
+    """A payment's share for one obligation. `pay…-1` is how postings name it.
+
+    `reserved` was asked for, `paid` has been captured, `refunded` is taken back. What of it stands against the
+    obligation in the books is the ledger's to say: a copay may be paid before its charge is there.
+    """
+
+    __tablename__ = "allocation"
+    __table_args__ = (Index(None, "tenant_id", "obligation_id"), Index(None, "tenant_id", "account_ref"))
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    payment_id: str = Field(primary_key=True, sa_type=Text)
+    sequence: int = Field(primary_key=True, sa_type=BigInteger)
+    obligation_id: str = Field(sa_type=Text)
+    account_ref: str = Field(sa_type=Text)
+    currency: str = Field(sa_type=Text)
+    reserved_minor: int = Field(sa_type=BigInteger)
+    paid_minor: int = _minor()
+    refunded_minor: int = _minor()
+
+
+class RefundRow(Row, table=True):
+    """Money on its way back."""
+
+    __tablename__ = "refund"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "payment_id", "processor_ref"),
+        Index(None, "tenant_id", "payment_id", "refund_id"),
+    )
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    refund_id: str = Field(primary_key=True, sa_type=Text)
+    payment_id: str = Field(sa_type=Text)
+    amount_minor: int = Field(sa_type=BigInteger)
+    currency: str = Field(sa_type=Text)
+    state: str = Field(sa_type=Text)
+    reason: str = Field(sa_type=Text)
+    requested_by: str = Field(sa_type=Text)
+    approved_by: str = Field(default="", sa_type=Text)
+    processor_ref: str | None = Field(default=None, sa_type=Text)
+    failure_says: str = Field(default="", sa_type=Text)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    changed_at: datetime = Field(sa_type=UtcDateTime)
+    succeeded_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    business_date: str | None = Field(default=None, sa_type=Text)
+
+
+class RefundShareRow(Row, table=True):
+    """What a refund takes back of which allocation. `allocation` 0 is money that no obligation had claimed."""
+
+    __tablename__ = "refund_share"
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    refund_id: str = Field(primary_key=True, sa_type=Text)
+    sequence: int = Field(primary_key=True, sa_type=BigInteger)
+    allocation: int = Field(sa_type=BigInteger)
+    obligation_id: str = Field(default="", sa_type=Text)
+    account_ref: str = Field(default="", sa_type=Text)
+    amount_minor: int = Field(sa_type=BigInteger)
+    booked_minor: int = _minor()  # of it, what had stood against the obligation in the ledger
+    currency: str = Field(sa_type=Text)
+
+
+class StoredMethodRow(Row, table=True):
+    """A payment method that the processor keeps; we know its token and what may be shown of it."""
+
+    __tablename__ = "stored_method"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "merchant", "token"),
+        Index(None, "tenant_id", "account_ref"),
+    )
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    method_id: str = Field(primary_key=True, sa_type=Text)
+    account_ref: str = Field(sa_type=Text)  # the account that it may pay
+    debtor_ref: str = Field(default="", sa_type=Text)  # whose method it is
+    merchant: str = Field(sa_type=Text)
+    token: str = Field(sa_type=Text)
+    brand: str = Field(sa_type=Text)
+    last4: str = Field(sa_type=Text)
+    expires: str = Field(default="", sa_type=Text)
+    state: str = Field(sa_type=Text)  # active, removed
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class ConsentRow(Row, table=True):
+    """What the payer agreed to, word for word. A new wording is a new consent; a revoked one stays."""
+
+    __tablename__ = "consent"
+    __table_args__ = (Index(None, "tenant_id", "method_id"),)
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    consent_id: str = Field(primary_key=True, sa_type=Text)
+    method_id: str = Field(sa_type=Text)
+    text: str = Field(sa_type=Text)
+    text_sha256: str = Field(sa_type=Text)
+    cap_minor: int = Field(sa_type=BigInteger)  # most that may be taken at once without asking
+    currency: str = Field(sa_type=Text)
+    given_at: datetime = Field(sa_type=UtcDateTime)
+    recorded_by: str = Field(sa_type=Text)
+    recorded_at: datetime = Field(sa_type=UtcDateTime)
+    revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class IdempotencyKeyRow(Row, table=True):
+    """A client's key and the answer to it, kept for ever."""
+
+    __tablename__ = "idempotency_key"
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    client: str = Field(primary_key=True, sa_type=Text)
+    key: str = Field(primary_key=True, sa_type=Text)
+    body_hash: str = Field(sa_type=Text)  # keyed, of method, path and body
+    subject: str = Field(sa_type=Text)  # what was made: a payment, a refund, a method
+    status: int | None = Field(default=None, sa_type=BigInteger)  # null: made, and not yet answered
+    answer: str | None = Field(default=None, sa_type=Text)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class PaymentBreakRow(Row, table=True):
+    """Something that the rules can't explain, for a person. Opened once per key, never a silent skip."""
+
+    __tablename__ = "payment_break"
+    __table_args__ = (Index(None, "tenant_id", "payment_id"),)
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    break_key: str = Field(primary_key=True, sa_type=Text)
+    kind: str = Field(sa_type=Text)
+    payment_id: str = Field(default="", sa_type=Text)
+    merchant: str = Field(default="", sa_type=Text)
+    amount_minor: int = _minor()
+    currency: str = Field(default="", sa_type=Text)
+    says: str = Field(sa_type=Text)
+    opened_at: datetime = Field(sa_type=UtcDateTime)
+    closed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    closed_by: str = Field(default="", sa_type=Text)
