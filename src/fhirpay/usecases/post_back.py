@@ -30,6 +30,7 @@ from ..writeback import store
 from ..writeback.payment_reconciliation import RESOURCE_TYPE, PostedPayment, identifier_of, render
 from ..writeback.profile import INDEX_SETTLES_AFTER, Way, ways
 from ..writeback.store import Posting
+from .posted_facts import posted_facts
 
 log = Log("writeback")
 
@@ -85,7 +86,7 @@ def by_hand(tx: Tx, posting_id: str, *, remote_id: str | None) -> None:
 
 
 class PostBack:
-    """The outbox handler of kind `writeback`. `clients` by connection; `facts` reads what is to be posted."""
+    """The outbox handler of kind `writeback`. `clients` are by connection; `facts` reads what is to be posted."""
 
     def __init__(
         self,
@@ -93,7 +94,7 @@ class PostBack:
         tenant: Tenant,
         clients: Mapping[str, FhirClient],
         *,
-        facts: Facts,
+        facts: Facts = posted_facts,
         index_settles_after: timedelta = INDEX_SETTLES_AFTER,
     ) -> None:
         self._units = units

@@ -1,0 +1,122 @@
+"""What is known of a payment or refund → what is posted of it. Called by post_back.py, inside its first unit.
+
+It joins what siblings don't know of each other: the money is payments', what it pays is billing's, how the EHR calls
+that is write-back's. What a line pays is the target of its obligation: a ChargeItem, an Invoice, the visit.
+"""
+
+from __future__ import annotations
+
+from ..billing import store as billing
+from ..config import Tenant
+from ..db.unit import Tx
+from ..domain.money import Money
+from ..errors import RuleBroken
+from ..fhir import store as fhir
+from ..fhir.json import loads
+from ..payments import refunds
+from ..payments import store as payments
+from ..payments.records import Payment
+from ..writeback import store as writeback
+from ..writeback.payment_reconciliation import Line, PostedPayment, Ref, allocation_id
+from ..writeback.references import as_known_by
+from ..writeback.store import Posting
+
+# A Patient isn't named: its identifier is a record number, and the EHR knows whose account it is.
+_NAMED = frozenset({"Account", "ChargeItem", "Encounter", "Invoice"})
+
+
+def posted_facts(tx: Tx, posting: Posting, tenant: Tenant) -> PostedPayment:
+    """Raises RuleBroken when there is nothing to post (any more)."""
+    payment = payments.get(tx, posting.payment_id)
+    if posting.is_refund:
+        return _refund(tx, posting, payment, tenant)
+    if not payment.captured or payment.captured_at is None:
+        raise RuleBroken(f"nothing of {payment.payment_id} is captured: there is nothing to post")
+    lines = [
+        _line(tx, posting, share.sequence, share.obligation_id, share.account_ref, share.paid)
+        for share in payments.allocations(tx, payment.payment_id)
+        if share.paid
+    ]
+    return PostedPayment(
+        id=payment.payment_id,
+        amount=payment.captured,
+        at=payment.captured_at,
+        zone=tenant.facility(payment.facility).zone,
+        processor=payment.processor,
+        reference=payment.capture_ref or payment.processor_ref or "",
+        lines=lines,
+        account=_named(tx, posting, payment.account_ref),
+        channel="online" if payment.method == "hosted" else "",
+        brand=payment.brand,
+        last4=payment.last4,
+        authorization=payment.authorization_code,
+    )
+
+
+def _refund(tx: Tx, posting: Posting, payment: Payment, tenant: Tenant) -> PostedPayment:
+    refund = refunds.get(tx, posting.subject)
+    if refund.succeeded_at is None:
+        raise RuleBroken(f"{refund.refund_id} has not gone out: there is nothing to post")
+    account = _named(tx, posting, payment.account_ref)
+    lines: list[Line] = []
+    for number, share in enumerate(refunds.shares(tx, refund.refund_id), start=1):
+        if share.allocation:
+            takes_back = allocation_id(payment.payment_id, share.allocation)
+            account_ref = share.account_ref or payment.account_ref
+            lines.append(_line(tx, posting, number, share.obligation_id, account_ref, share.amount, takes_back))
+        else:
+            takes_back = _advance_of(tx, posting)
+            lines.append(Line(number, share.amount, account, account=account, takes_back=takes_back, advance=True))
+    return PostedPayment(
+        id=refund.refund_id,
+        amount=refund.amount,
+        at=refund.succeeded_at,
+        zone=tenant.facility(payment.facility).zone,
+        processor=payment.processor,
+        reference=refund.processor_ref or "",
+        lines=lines,
+        account=account,
+        refund_of=payment.payment_id,
+        whole=refund.amount == payment.captured,
+        brand=payment.brand,
+        last4=payment.last4,
+    )
+
+
+def _line(
+    tx: Tx, posting: Posting, number: int, obligation_id: str, account_ref: str, amount: Money, takes_back: str = ""
+) -> Line:
+    target = next(iter(billing.obligation(tx, obligation_id).targets), "")
+    account = _named(tx, posting, account_ref)
+    return Line(
+        number,
+        amount,
+        pays=_named(tx, posting, target) or account,
+        account=account,
+        encounter=_visit(tx, posting, target),
+        takes_back=takes_back,
+    )
+
+
+def _named(tx: Tx, posting: Posting, reference: str) -> Ref | None:
+    if reference.partition("/")[0] not in _NAMED:
+        return None
+    return as_known_by(tx, reference, posting.connection)
+
+
+def _visit(tx: Tx, posting: Posting, target: str) -> Ref | None:
+    """The visit that a line is about: the target itself, or where its charge was made."""
+    kind, _, id = target.partition("/")
+    if kind == "ChargeItem" and (charge := fhir.get(tx, kind, id)):
+        target = (charge.resource.get("context") or {}).get("reference", "")
+    return _named(tx, posting, target) if target.startswith("Encounter/") else None
+
+
+def _advance_of(tx: Tx, posting: Posting) -> str:
+    """The identifier of the payment's unallocated line, as this EHR was told it."""
+    for other in writeback.of_payment(tx, posting.payment_id):
+        if other.connection == posting.connection and not other.is_refund and other.body:
+            for line in loads(other.body).get("detail", ()):
+                if line["type"]["coding"][0]["code"] == "advance":
+                    return line["identifier"]["value"]
+    return ""
