@@ -1,0 +1,296 @@
+"""`explain ID`: from any id in the chain, the whole chain. Called by the CLI, the API and the demo; reads only.
+
+    message → ChargeItem, Invoice, Account → what is owed and why → payment, its calls → ledger entries → EHR
+
+First the id is found, wherever it is known (`_FINDERS`, in order); that names accounts, obligations and payments. Then
+the tree is drawn from what came in down to what was posted back. A new kind of id is one more finder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from ..billing import store as billing
+from ..billing.intake import accounts_of
+from ..billing.rows import ObligationView
+from ..db.unit import Tx
+from ..errors import NotFound
+from ..fhir import store as fhir
+from ..fhir.search import search
+from ..fhir.store import Stored
+from ..inbox import store as inbox
+from ..inbox.store import InboxMessage
+from ..ledger import store as ledger
+from ..payments import refunds
+from ..payments import store as payments
+from ..writeback import store as writeback
+from ..writeback.references import sources
+from . import explain_nodes as nodes
+from .explain_text import Chain, Node
+
+__all__ = ["Chain", "Node", "explain"]
+
+_TYPES = ("ChargeItem", "Account", "Invoice", "Encounter", "Coverage", "Patient", "RelatedPerson", "Organization")
+
+
+@dataclass
+class _Scope:
+    """What the id leads to. `resources` are references in the order in which they were met."""
+
+    found_as: str
+    messages: list[str] = field(default_factory=list[str])
+    resources: list[str] = field(default_factory=list[str])
+    accounts: list[str] = field(default_factory=list[str])
+    obligations: list[str] = field(default_factory=list[str])
+    payments: list[str] = field(default_factory=list[str])
+
+
+def explain(tx: Tx, some_id: str) -> Chain:
+    """The chain that this id stands in. Raises NotFound when it is nowhere."""
+    wanted = some_id.strip()
+    for finder in _FINDERS:
+        scope = finder(tx, wanted) if wanted else None
+        if scope is not None:
+            return Chain(wanted, scope.found_as, _Drawing(tx, scope).roots())
+    raise NotFound(
+        f"'{wanted}' is no message, resource, obligation, payment, refund, ledger entry or posting that is kept here"
+    )
+
+
+# ── finding ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _message(tx: Tx, some_id: str) -> _Scope | None:
+    found = inbox.find_by_control_id(tx, some_id)
+    if not found:
+        try:
+            found = [inbox.get(tx, some_id)]
+        except NotFound:
+            return None
+    says = f"the message {found[0].message_id}"
+    if some_id == found[0].control_id:
+        says = f"the id of {len(found)} messages" if len(found) > 1 else f"the sender's id of {found[0].message_id}"
+    scope = _Scope(says, messages=[one.message_id for one in found])
+    for reference in _unique(ref for one in found for ref in one.resources):
+        if reference.partition("/")[0] in _TYPES:
+            _add_resource(tx, scope, reference)
+        elif payments.find(tx, reference.rpartition("/")[2]):  # a webhook names the payment that it is about
+            scope.payments += [one.payment_id for one in payments.find(tx, reference.rpartition("/")[2])]
+    return scope
+
+
+def _resource(tx: Tx, some_id: str) -> _Scope | None:
+    found = _resources(tx, some_id)
+    if not found:
+        return None
+    names = ", ".join(one.reference for one in found)
+    scope = _Scope(names if some_id != names else f"a {found[0].type}")
+    for one in found:
+        _add_resource(tx, scope, one.reference)
+    return scope
+
+
+def _resources(tx: Tx, some_id: str) -> list[Stored]:
+    """By `Type/id`, by id alone, by `system|value`, by the value of an identifier."""
+    kind, slash, id = some_id.partition("/")
+    if slash and kind in _TYPES:
+        one = fhir.get(tx, kind, id.partition("/")[0])
+        return [one] if one else []
+    by_id = [one for kind in _TYPES if (one := fhir.get(tx, kind, some_id))]
+    if by_id:
+        return by_id
+    token = some_id.replace("\\", "\\\\").replace(",", "\\,")
+    return [one for kind in _TYPES for one in search(tx, kind, [("identifier", token)]).matches]
+
+
+def _add_resource(tx: Tx, scope: _Scope, reference: str) -> None:
+    """A resource, what rests on it, and (for what isn't itself a reason to owe) everything on its accounts."""
+    kind, _, id = reference.partition("/")
+    stored = fhir.get(tx, kind, id)
+    if stored is None:
+        return
+    _append(scope.resources, [reference])
+    resting = billing.resting_on(tx, reference)
+    accounts = accounts_of(tx, stored.resource) | {one.account_ref for one in resting}
+    _append(scope.accounts, sorted(accounts))
+    if not resting or kind == "Account":
+        resting = [one for ref in sorted(accounts) for one in billing.obligations_of(tx, ref)]
+    _append(scope.obligations, [one.obligation_id for one in resting])
+
+
+def _obligation(tx: Tx, some_id: str) -> _Scope | None:
+    try:
+        one = billing.obligation(tx, some_id)
+    except NotFound:
+        return None
+    scope = _Scope("an obligation", accounts=[one.account_ref], obligations=[some_id])
+    _append(scope.resources, one.targets)
+    return scope
+
+
+def _payment(tx: Tx, some_id: str) -> _Scope | None:
+    if found := payments.find(tx, some_id):
+        said = "a payment" if some_id == found[0].payment_id else f"the processor's id of {found[0].payment_id}"
+        return _of_payments(tx, said, [one.payment_id for one in found])
+    if back := refunds.find(tx, some_id):
+        said = f"a refund of {back[0].payment_id}"
+        return _of_payments(tx, said, [one.payment_id for one in back])
+    try:
+        operation = payments.operation(tx, some_id)
+    except NotFound:
+        return None
+    return _of_payments(tx, f"a call to the processor about {operation.payment_id}", [operation.payment_id])
+
+
+def _entry(tx: Tx, some_id: str) -> _Scope | None:
+    posted = ledger.entry(tx, some_id)
+    if posted is None:
+        return None
+    dims = [posting.dims for posting in posted.entry.postings]
+    said = f"entry {posted.seq} of the ledger"
+    scope = _of_payments(tx, said, _unique(one["payment"] for one in dims if "payment" in one))
+    _append(scope.obligations, [one["obligation"] for one in dims if "obligation" in one])
+    _append(scope.accounts, [one["account_ref"] for one in dims if "account_ref" in one])
+    return scope
+
+
+def _posting(tx: Tx, some_id: str) -> _Scope | None:
+    wanted = some_id.removeprefix("PaymentReconciliation/").rpartition("|")[2]
+    found = writeback.find(tx, wanted)
+    if not found:
+        return None
+    one = found[0]
+    said = (
+        f"{one.resource_type}/{one.remote_id} at '{one.connection}'" if one.remote_id else f"posting {one.posting_id}"
+    )
+    return _of_payments(tx, said, _unique(one.payment_id for one in found))
+
+
+_FINDERS: tuple[Callable[[Tx, str], _Scope | None], ...] = (
+    _message,
+    _obligation,
+    _payment,
+    _entry,
+    _posting,
+    _resource,
+)
+
+
+def _of_payments(tx: Tx, found_as: str, ids: Iterable[str]) -> _Scope:
+    scope = _Scope(found_as, payments=list(ids))
+    for payment_id in scope.payments:
+        _append(scope.accounts, [payments.get(tx, payment_id).account_ref])
+        _append(scope.obligations, [share.obligation_id for share in payments.allocations(tx, payment_id)])
+    return scope
+
+
+# ── drawing ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class _Drawing:
+    """The tree of a scope. Everything is drawn in full once, and named where it comes up again."""
+
+    def __init__(self, tx: Tx, scope: _Scope) -> None:
+        self._tx = tx
+        self._scope = scope
+        self._drawn: set[str] = set()
+        self._obligations = [billing.obligation(tx, id) for id in scope.obligations]
+        self._add_superseding()
+        _append(scope.resources, [target for one in self._obligations for target in one.targets])
+        _append(scope.resources, scope.accounts)
+        for one in self._obligations:
+            shares = payments.allocations_to(tx, one.obligation_id)
+            _append(scope.payments, [share.payment_id for share in shares])
+
+    def roots(self) -> tuple[Node, ...]:
+        """Messages in the order in which they came; then what came by no message, and payments that nothing owes."""
+        homes = {ref: self._sources(ref) for ref in self._scope.resources}
+        ids = _unique([*self._scope.messages, *(id for found in homes.values() for id in found)])
+        found = sorted(self._known(ids), key=lambda one: (one.received_at, one.message_id))
+        roots: list[Node] = []
+        for message in found:
+            wrote = [ref for ref, by in homes.items() if message.message_id in by]
+            roots.append(nodes.message(message, [self._resource(ref) for ref in wrote]))
+        orphans = [ref for ref in self._scope.resources if ref not in self._drawn]
+        roots += [self._resource(ref) for ref in orphans]
+        roots += [self._payment(id) for id in self._scope.payments if id not in self._drawn]
+        return tuple(roots)
+
+    def _add_superseding(self) -> None:
+        """Who took over from an obligation that no longer counts belongs to the answer."""
+        known = {one.obligation_id for one in self._obligations}
+        for one in list(self._obligations):
+            for other in billing.obligations_of(self._tx, one.account_ref) if one.superseded_by else ():
+                if one.superseded_by in (other.obligation_id, other.basis_key) and other.obligation_id not in known:
+                    known.add(other.obligation_id)
+                    self._obligations.append(other)
+
+    def _sources(self, reference: str) -> list[str]:
+        kind, _, id = reference.partition("/")
+        return sources(self._tx, kind, id)
+
+    def _known(self, ids: Iterable[str]) -> list[InboxMessage]:
+        found: list[InboxMessage] = []
+        for message_id in ids:
+            try:
+                found.append(inbox.get(self._tx, message_id))
+            except NotFound:
+                continue
+        return found
+
+    def _resource(self, reference: str) -> Node:
+        if reference in self._drawn:
+            return nodes.mention(reference, "written again, shown above")
+        self._drawn.add(reference)
+        kind, _, id = reference.partition("/")
+        stored = fhir.get(self._tx, kind, id)
+        if stored is None:
+            return nodes.mention(reference, "not kept here")
+        rests = [one for one in self._obligations if self._home(one) == reference]
+        children = [self._obligation(one) for one in rests if one.obligation_id not in self._drawn]
+        return nodes.resource(stored, children)
+
+    def _home(self, one: ObligationView) -> str:
+        """Where an obligation is drawn: under what it is for, else under its account."""
+        return next((target for target in one.targets if target in self._scope.resources), one.account_ref)
+
+    def _obligation(self, one: ObligationView) -> Node:
+        self._drawn.add(one.obligation_id)
+        children: list[Node] = []
+        for posted in ledger.entries_for(self._tx, obligation=one.obligation_id):
+            if not any("payment" in posting.dims for posting in posted.entry.postings):
+                children.append(nodes.entry(posted))
+        for share in payments.allocations_to(self._tx, one.obligation_id):
+            children.append(self._payment(share.payment_id))
+        return nodes.obligation(one, children)
+
+    def _payment(self, payment_id: str) -> Node:
+        if payment_id in self._drawn:
+            return nodes.mention(payment_id, "the same payment, shown above")
+        self._drawn.add(payment_id)
+        tx = self._tx
+        payment = payments.get(tx, payment_id)
+        backs = refunds.of_payment(tx, payment_id)
+        postings = writeback.of_payment(tx, payment_id)
+        operations = payments.operations_of(tx, payment_id)
+        entries = ledger.entries_for(tx, payment=payment_id)
+        of_refund = {one.refund_id: [e for e in entries if nodes.about(e, one.refund_id)] for one in backs}
+        own = [e for e in entries if not any(e in listed for listed in of_refund.values())]
+        children = [nodes.operation(one) for one in operations if one.refund_id is None]
+        children += [nodes.entry(one) for one in own]
+        children += [nodes.posting(one) for one in postings if not one.is_refund]
+        for back in backs:
+            under = [nodes.operation(one) for one in operations if one.refund_id == back.refund_id]
+            under += [nodes.entry(one) for one in of_refund[back.refund_id]]
+            under += [nodes.posting(one) for one in postings if one.subject == back.refund_id]
+            children.append(nodes.refund(back, under))
+        return nodes.payment(payment, payments.allocations(tx, payment_id), children)
+
+
+def _append(known: list[str], more: Iterable[str]) -> None:
+    known.extend(one for one in _unique(more) if one and one not in known)
+
+
+def _unique(items: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(items))

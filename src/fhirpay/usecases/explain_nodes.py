@@ -1,0 +1,201 @@
+"""One node for each kind of thing in a chain: the line that people read and the facts that programs do. Pure.
+
+Called by explain.py. Ids, codes, amounts and reasons only: no names, dates of birth or bodies, so that the tree can
+be pasted into a ticket. To show more of a kind of thing, add it here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from ..billing.rows import ObligationView
+from ..domain.money import Money
+from ..fhir.store import Stored
+from ..inbox.store import InboxMessage
+from ..ledger.store import Posted
+from ..payments.records import Allocation, Operation, Payment, Refund
+from ..writeback.store import Posting
+from .explain_text import Node
+
+_MONEY = ("priceOverride", "totalNet", "totalGross")
+
+
+def message(one: InboxMessage, children: Sequence[Node]) -> Node:
+    came = f"{one.label or one.kind} from {one.interface} by {one.source}"
+    says = f"message {one.control_id}: {came}, {_at(one.received_at)}"
+    facts = {
+        "messageId": one.message_id,
+        "label": one.label,
+        "interface": one.interface,
+        "receivedAt": _iso(one.received_at),
+        "state": one.state,
+    }
+    notes = (f"{one.state}: {one.detail}" if one.detail else one.state,)
+    return Node("message", one.control_id, says, notes, facts, tuple(children))
+
+
+def resource(one: Stored, children: Sequence[Node]) -> Node:
+    content = one.resource
+    parts = [_code(content), *(_amount(content[name]) for name in _MONEY if name in content)]
+    parts += [str(content["status"])] if "status" in content else []
+    says = f"{one.reference} " + ", ".join(part for part in parts if part)
+    identifiers = [_identifier(item) for item in content.get("identifier") or () if one.type != "Patient"]
+    facts = {"reference": one.reference, "version": one.version, "identifiers": identifiers}
+    notes = (f"known to its sender as {identifiers[0]}",) if identifiers else ()
+    return Node(one.type, one.id, says.rstrip(), notes, facts, tuple(children))
+
+
+def obligation(one: ObligationView, children: Sequence[Node]) -> Node:
+    owed = f"{one.patient} of the patient" if one.patient or not one.pending else f"{one.pending} pending insurance"
+    says = f"obligation {one.obligation_id} for the {one.basis_kind}: {owed}, {one.state}"
+    if one.askable:
+        says += f"; {one.askable} may be asked for"
+    notes = [f"{'because' if number == 0 else 'and'} {why.says}" for number, why in enumerate(one.statement)]
+    if one.collectable_from is not None and one.state == "collectable":
+        notes.append(f"from {_at(one.collectable_from)} on")
+    facts = {
+        "state": str(one.state),
+        "basis": one.basis_kind,
+        "restsOn": one.basis_key,
+        "account": one.account_ref,
+        "debtor": one.debtor_ref,
+        "patient": _text(one.patient),
+        "pending": _text(one.pending),
+        "paid": _text(one.paid),
+        "askable": _text(one.askable),
+        "currency": one.patient.currency,
+        "why": [{"kind": why.kind, "says": why.says, "source": why.source} for why in one.statement],
+        "supersededBy": one.superseded_by or None,
+    }
+    return Node("obligation", one.obligation_id, says, tuple(notes), facts, tuple(children))
+
+
+def payment(one: Payment, shares: Sequence[Allocation], children: Sequence[Node]) -> Node:
+    method = " ".join(part for part in (one.brand, f"…{one.last4}" if one.last4 else "") if part)
+    says = f"payment {one.payment_id}: {one.amount} by {method or one.method} through {one.processor}, {one.state}"
+    notes = [f"{share.paid or share.reserved} of it for {share.obligation_id}" for share in shares]
+    notes += [one.failure_says] if one.failure_says else []
+    facts = {
+        "state": str(one.state),
+        "amount": _text(one.amount),
+        "captured": _text(one.captured),
+        "refunded": _text(one.refunded),
+        "currency": one.currency,
+        "processor": one.processor,
+        "processorReference": one.processor_ref,
+        "captureReference": one.capture_ref,
+        "allocations": [
+            {
+                "id": f"{share.payment_id}-{share.sequence}",
+                "obligation": share.obligation_id,
+                "paid": _text(share.paid),
+            }
+            for share in shares
+        ],
+    }
+    return Node("payment", one.payment_id, says, tuple(notes), facts, tuple(children))
+
+
+def operation(one: Operation) -> Node:
+    named = f", the processor calls it {one.processor_ref}" if one.processor_ref else ""
+    says = f"call {one.operation_id}: {one.kind} of {one.amount}, {one.state}{named}"
+    facts = {
+        "operation": str(one.kind),
+        "state": str(one.state),
+        "attempt": one.attempt,
+        "amount": _text(one.amount),
+        "processorReference": one.processor_ref,
+        "sentAt": _iso(one.sent_at),
+        "finishedAt": _iso(one.finished_at),
+    }
+    return Node("operation", one.operation_id, says, (one.says,) if one.says else (), facts)
+
+
+def refund(one: Refund, children: Sequence[Node]) -> Node:
+    says = f"refund {one.refund_id}: {one.amount}, {one.state}"
+    facts = {
+        "state": str(one.state),
+        "amount": _text(one.amount),
+        "currency": one.amount.currency,
+        "processorReference": one.processor_ref,
+    }
+    return Node("refund", one.refund_id, says, (one.failure_says,) if one.failure_says else (), facts, tuple(children))
+
+
+def entry(one: Posted) -> Node:
+    legs = [f"{posting.side} {posting.account} {posting.amount}" for posting in one.entry.postings]
+    says = f"entry {one.entry_id} (no. {one.seq}) {str(one.entry.kind).replace('_', ' ')}: {', '.join(legs)}"
+    facts = {
+        "seq": one.seq,
+        "event": str(one.entry.kind),
+        "businessDate": one.entry.business_date.isoformat(),
+        "postings": [
+            {
+                "account": posting.account,
+                "side": str(posting.side),
+                "amount": _text(posting.amount),
+                "currency": posting.amount.currency,
+            }
+            for posting in one.entry.postings
+        ],
+    }
+    return Node("entry", one.entry_id, says, (), facts)
+
+
+def about(one: Posted, refund_id: str) -> bool:
+    """Whether an entry was made for this refund."""
+    named = {*one.entry.refs.values(), *(value for posting in one.entry.postings for value in posting.dims.values())}
+    return refund_id in named
+
+
+def posting(one: Posting) -> Node:
+    name = f"{one.resource_type}/{one.remote_id}" if one.remote_id else one.resource_type
+    version = f", version {one.remote_version}" if one.remote_version else ""
+    says = f"{name} at '{one.connection}': {one.state}{version}"
+    facts = {
+        "state": one.state,
+        "connection": one.connection,
+        "postingId": one.posting_id,
+        "identifier": one.subject,
+        "remoteId": one.remote_id,
+        "remoteVersion": one.remote_version,
+        "attempts": one.attempts,
+        "postedAt": _iso(one.posted_at),
+    }
+    return Node(one.resource_type, one.remote_id or one.posting_id, says, (one.reason,) if one.reason else (), facts)
+
+
+def mention(id: str, why: str) -> Node:
+    """Something that is shown elsewhere, or not at all."""
+    return Node("mention", id, f"{id} ({why})")
+
+
+def _code(content: dict[str, Any]) -> str:
+    """The first code of what was charged; free text stays out."""
+    coding = (content.get("code") or {}).get("coding") or [{}]
+    return str(coding[0].get("code") or "")
+
+
+def _identifier(item: dict[str, Any]) -> str:
+    return f"{item.get('system', '')}|{item.get('value', '')}"
+
+
+def _amount(money: dict[str, Any]) -> str:
+    if "value" not in money:
+        return ""
+    return f"{Decimal(money['value']):f} {money.get('currency', '')}".rstrip()
+
+
+def _text(money: Money) -> str:
+    return f"{money.decimal:f}"
+
+
+def _iso(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _at(at: datetime) -> str:
+    return at.strftime("%Y-%m-%d %H:%M UTC")
