@@ -144,11 +144,11 @@ def _cut(case: Case, bill: Bill, says: list[Says]) -> int:
             case.note("invoice_over_charges", bill.ref, f"{bill.ref} asks more than its charges are now worth")
     if is_whole(bill) and bill.total is not None:
         worths = [worth for worth in case.worths.charges.values() if worth.currency == bill.total.currency]
-        credited, net = sum(worth.credited for worth in worths), sum(worth.net for worth in worths)
-        if credited and bill.total.minor > net:
-            most = max(net, bill.total.minor - credited)
-            cut = max(cut, bill.total.minor - most)
-            says.append(Says("credit", "the account's charges were credited", bill.ref))
+        net = sum(worth.net for worth in worths)
+        taken_back = sum(worth.credited + worth.withdrawn for worth in worths)
+        if taken_back and bill.total.minor > net:
+            cut = max(cut, min(taken_back, bill.total.minor - net))
+            says.append(Says("credit", "charges of the account were credited or withdrawn", bill.ref))
             case.note("invoice_over_charges", bill.ref, f"{bill.ref} asks more than its charges are now worth")
     return cut
 
@@ -157,7 +157,7 @@ def _lowered(case: Case, charge: str, stated: int) -> int:
     """By how much a line is now too high. One that asks for a part stays as long as the charge holds that part."""
     worth = case.worths.charges.get(charge)
     if worth is None:
-        return min(stated, case.worths.waiting.get(charge, 0))
+        return 0
     if worth.charge.status in WITHDRAWN:
         return stated
     if worth.charge.status in COUNTS and worth.credited and stated > worth.net:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from ..config import Facility
@@ -18,6 +18,8 @@ from .assessment import Basis, Desired, Note, Says
 from .charges import Worth, Worths
 from .facts import AccountFacts, Bill, Hold
 from .holds import NOT_THE_PATIENTS, first_guarantor
+
+_LAST_DAY = date(9900, 1, 1)
 
 
 @dataclass(slots=True)
@@ -48,7 +50,9 @@ class Case:
 
     def morning(self, day: date, *, days_later: int = 0) -> datetime:
         """When that day begins at the facility."""
-        return datetime.combine(day + timedelta(days=days_later), time(), ZoneInfo(self.policy.zone))
+        # Some systems write 9999-12-31 for "no end": that must stay a day one can count on from.
+        day = min(day, _LAST_DAY) + timedelta(days=days_later)
+        return datetime.combine(day, time(), ZoneInfo(self.policy.zone)).astimezone(UTC)
 
     def draw(self, minor: int, worths: Iterable[Worth], currency: str) -> dict[str, int]:
         """Take up to `minor` from what these charges still hold, in their order: charge → minor units."""

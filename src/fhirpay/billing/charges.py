@@ -32,6 +32,11 @@ class Worth:
     def credited(self) -> int:
         return self.gross - self.net
 
+    @property
+    def withdrawn(self) -> int:
+        stated = self.charge.amount
+        return max(0, stated.minor) if stated and self.charge.status in WITHDRAWN else 0
+
     def take(self, minor: int) -> int:
         taken = min(minor, self.net)
         self.net -= taken
@@ -44,7 +49,6 @@ class Worths:
     """All charges of an account. `over`: credits that found no charge to lower, by currency."""
 
     charges: dict[str, Worth]
-    waiting: dict[str, int] = field(default_factory=dict[str, int])  # credit for a charge not seen, by its reference
     over: dict[str, int] = field(default_factory=dict[str, int])
     notes: list[Note] = field(default_factory=list[Note])
 
@@ -99,17 +103,13 @@ def _apply(found: Worths, credit: Charge, unlinked: list[tuple[Charge, int]]) ->
         return
     left, currency = abs(credit.amount.minor), credit.amount.currency
     originals = [worth for worth in found.charges.values() if credit.names(worth.charge)]
-    if credit.part_of and not originals:
-        for name in credit.part_of:
-            found.waiting[name] = found.waiting.get(name, 0) + left
-        says = f"the credit {credit.ref} is for a charge that has not come in"
-        found.notes.append(Note("credit_waits", credit.ref, says))
-        return
     for original in sorted(originals, key=_age):
         if original.currency == currency:
             left -= _lower(original, credit, left)
     if left and not originals:
-        says = f"the credit {credit.ref} names no charge: it lowers what the account owes until it is linked"
+        # One whose charge has not come in may name it wrongly: until then it lowers the others.
+        named = "a charge that has not come in" if credit.part_of else "no charge"
+        says = f"the credit {credit.ref} names {named}: it lowers what the account owes until it is linked"
         found.notes.append(Note("credit_unlinked", credit.ref, says))
     elif left:
         says = f"the credit {credit.ref} is more than the charge it names"

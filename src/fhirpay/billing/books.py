@@ -1,0 +1,157 @@
+"""From how an account's amounts stood to how they should stand: which ledger entries lead there. Pure.
+
+Called by store.reassess. Each charge is a bucket: its price lies in `ar_pending` until a source draws on it (itself
+as self-pay, a copay, an Invoice), which puts that part into the drawing obligation's `ar_patient`. What an Invoice
+asks for a charge that has not come in is drawn from that charge's bucket all the same: when it comes, nothing is
+posted. So a change is a change of one bucket at a time, and the entries follow from its old and new amounts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Protocol
+
+from ..domain.money import Money
+from ..errors import InvariantBroken
+from ..ledger import rules
+from ..ledger.entry import Entry
+from .assessment import Basis
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """One obligation's amounts as they are in the books, in minor units of one currency."""
+
+    obligation_id: str
+    kind: str
+    key: str
+    currency: str
+    pending: int = 0
+    discount: int = 0
+    draws: Mapping[str, int] = field(default_factory=dict[str, int])
+
+
+class Posts(Protocol):
+    """A rule of the ledger, with its obligations filled in."""
+
+    def __call__(self, amount: Money, *, occurred_at: datetime, business_date: date, refs: dict[str, str]) -> Entry: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One entry to post. `bucket` is the charge (or Invoice) that it is about."""
+
+    rule: str
+    obligation: str
+    minor: int
+    currency: str
+    bucket: str
+    other: str = ""  # the obligation on the other leg, where it isn't the same
+
+    def entry(self, account_ref: str, *, occurred_at: datetime, business_date: date) -> Entry:
+        amount = Money(self.minor, self.currency)
+        when = rules.When(occurred_at=occurred_at, business_date=business_date, refs={"basis": self.bucket})
+        to = (self.obligation, account_ref, amount)
+        match self.rule:
+            case "charge_pending":
+                return rules.charge_pending(*to, **when)
+            case "charge_self_pay":
+                return rules.charge_self_pay(*to, **when)
+            case "credited_pending":
+                return rules.charge_credited(*to, stands_in="ar_pending", **when)
+            case "credited_patient":
+                return rules.charge_credited(*to, stands_in="ar_patient", **when)
+            case "share_known":
+                return rules.share_known(*to, from_obligation=self.other, **when)
+            case "share_withdrawn":
+                return rules.share_withdrawn(*to, to_obligation=self.other, **when)
+            case "invoice_unseen":
+                return rules.invoice_unseen(*to, **when)
+            case "invoice_unseen_cancelled":
+                return rules.invoice_unseen_cancelled(*to, **when)
+            case "discount":
+                return rules.self_pay_discount(*to, **when)
+            case "discount_withdrawn":
+                return rules.self_pay_discount_withdrawn(*to, **when)
+            case _:
+                raise InvariantBroken(f"there is no rule '{self.rule}'")
+
+
+@dataclass(slots=True)
+class _Bucket:
+    """A charge's amounts before and after. `owner` is its own obligation, when the charge has come in."""
+
+    name: str
+    currency: str
+    owner: str = ""
+    pending: list[int] = field(default_factory=lambda: [0, 0])
+    discount: list[int] = field(default_factory=lambda: [0, 0])
+    patient: dict[str, list[int]] = field(default_factory=dict[str, list[int]])  # before any discount
+
+    def gross(self, at: int) -> int:
+        return self.pending[at] + sum(amounts[at] for amounts in self.patient.values())
+
+
+def steps(before: Iterable[Position], after: Iterable[Position]) -> list[Step]:
+    """The entries that lead from the one to the other. What stays the same posts nothing."""
+    buckets: dict[tuple[str, str], _Bucket] = {}
+    for at, positions in enumerate((before, after)):
+        for position in positions:
+            _put(buckets, position, at)
+    return [step for _, bucket in sorted(buckets.items()) for step in _of(bucket)]
+
+
+def _put(buckets: dict[tuple[str, str], _Bucket], position: Position, at: int) -> None:
+    def bucket(name: str) -> _Bucket:
+        return buckets.setdefault((name, position.currency), _Bucket(name, position.currency))
+
+    if position.kind == Basis.CHARGE:
+        own = bucket(position.key)
+        own.pending[at] += position.pending
+        own.discount[at] += position.discount
+        if position.pending or position.discount or position.draws or not own.owner:
+            own.owner = position.obligation_id
+        if position.discount:
+            own.patient.setdefault(position.obligation_id, [0, 0])[at] += position.discount
+    for name, minor in position.draws.items():
+        bucket(name).patient.setdefault(position.obligation_id, [0, 0])[at] += minor
+
+
+def _of(bucket: _Bucket) -> Iterator[Step]:
+    def step(rule: str, obligation: str, minor: int, other: str = "") -> Step:
+        return Step(rule, obligation, minor, bucket.currency, bucket.name, other)
+
+    down, up = max(0, bucket.gross(0) - bucket.gross(1)), max(0, bucket.gross(1) - bucket.gross(0))
+    discount = bucket.discount[1] - bucket.discount[0]
+    if discount < 0:
+        yield step("discount_withdrawn", bucket.owner, -discount)
+    through = bucket.owner
+    for obligation, (was, now) in sorted(bucket.patient.items()):
+        less = was - now
+        if less <= 0:
+            continue
+        gone = min(less, down)
+        down -= gone
+        if gone:
+            yield step("credited_patient" if bucket.owner else "invoice_unseen_cancelled", obligation, gone)
+        if less > gone:
+            through = through or obligation
+            yield step("share_withdrawn", obligation, less - gone, through)
+    more = {one: now - was for one, (was, now) in sorted(bucket.patient.items()) if now > was}
+    for obligation in more:
+        new = min(up, more[obligation]) if obligation == bucket.owner or not bucket.owner else 0
+        if new:
+            yield step("charge_self_pay" if bucket.owner else "invoice_unseen", obligation, new)
+            more[obligation] -= new
+            up -= new
+    if up:
+        yield step("charge_pending", bucket.owner, up)
+    for obligation, minor in more.items():
+        if minor:
+            yield step("share_known", obligation, minor, through or obligation)
+    if down:
+        yield step("credited_pending", bucket.owner, down)
+    if discount > 0:
+        yield step("discount", bucket.owner, discount)

@@ -1,0 +1,301 @@
+"""FHIR resources → what billing knows of an account. Called by store.reassess, and with plain resources by the stories.
+
+`gather` reads the FHIR store, `facts_of` is pure. What an element means for money is decided in responsibility.py and
+holds.py; here it is only read, and what can't be read counts as not stated. An account is an Account, or (for
+charges and Invoices that name none) the Patient they are of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from ..config import Facility, Tenant
+from ..db.unit import Tx
+from ..domain import fhir_urls as urls
+from ..domain.money import Money
+from ..errors import ConfigInvalid
+from ..fhir import store as fhir
+from .coverage import kind_of
+from .elements import Resource, at, day_of, flag, identifiers_of, listed, money_of, own_ref, reference, subject_of
+from .facts import (
+    AccountFacts,
+    Bill,
+    Charge,
+    CopayDue,
+    Guarantor,
+    Insurance,
+    InvoiceLine,
+    PartyKind,
+    Person,
+    Visit,
+)
+
+_INPATIENT = frozenset({"IMP", "ACUTE", "NONAC", "OBSENC", "B"})  # v3-ActCode, and table 0004's obstetrics
+_PARTIES: Mapping[str, PartyKind] = {
+    "Patient": "Patient",
+    "RelatedPerson": "RelatedPerson",
+    "Organization": "Organization",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What the FHIR store holds that has to do with one account."""
+
+    account_ref: str
+    account: Resource = field(default_factory=dict[str, Any])
+    patient: Resource = field(default_factory=dict[str, Any])
+    charges: tuple[Resource, ...] = ()
+    invoices: tuple[Resource, ...] = ()
+    coverages: tuple[Resource, ...] = ()
+    encounters: tuple[Resource, ...] = ()
+
+
+def gather(tx: Tx, account_ref: str) -> Resources:
+    """Everything kept that bears on this account."""
+    kind, _, account_id = account_ref.partition("/")
+    stored = fhir.get(tx, kind, account_id)
+    resource: Resource = stored.resource if stored else {}
+    account, patient_ref = (resource, subject_of(resource)) if kind == "Account" else ({}, account_ref)
+    if kind == "Account":
+        charges = _resources(fhir.referring(tx, "ChargeItem", "account", account_ref))
+        invoices = _resources(fhir.referring(tx, "Invoice", "account", account_ref))
+        encounters = _resources(fhir.referring(tx, "Encounter", "account", account_ref))
+    else:
+        charges = _without_account(fhir.referring(tx, "ChargeItem", "subject", account_ref))
+        invoices = _without_account(fhir.referring(tx, "Invoice", "subject", account_ref))
+        encounters = ()
+    patient_ref = patient_ref or next((subject_of(one) for one in (*charges, *invoices) if subject_of(one)), "")
+    patient = resource if kind == "Patient" else _get(tx, patient_ref)
+    named = {reference(one.get("context")) for one in charges} | {copay.visit for copay in _copays(account, None)}
+    known = {own_ref(one) for one in encounters}
+    more = [found for ref in sorted(named - known - {""}) if (found := _get(tx, ref))]
+    return Resources(
+        account_ref, account, patient, charges, invoices, _coverages(tx, account, patient_ref), (*encounters, *more)
+    )
+
+
+def _coverages(tx: Tx, account: Resource, patient_ref: str) -> tuple[Resource, ...]:
+    """Those that the account names, and whatever else covers the patient: a late one is often not linked yet."""
+    found = {reference(one.get("coverage")) for one in account.get("coverage", ())}
+    linked = [resource for ref in sorted(found - {""}) if (resource := _get(tx, ref))]
+    others = _resources(fhir.referring(tx, "Coverage", "beneficiary", patient_ref)) if patient_ref else ()
+    return (*linked, *(one for one in others if own_ref(one) not in found))
+
+
+def accounts_of(tx: Tx, resource: Resource) -> set[str]:
+    """The accounts on which this resource has a say, as it is now: who has to be reassessed when it changes.
+
+    For what it said before, ask with its former version too, and `store.accounts_with` for what rests on it.
+    """
+    ref, kind = own_ref(resource), str(resource.get("resourceType"))
+    match kind:
+        case "Account":
+            return {ref}
+        case "ChargeItem" | "Invoice":
+            named = {reference(one) for one in listed(resource.get("account"))} - {""}
+            subject = subject_of(resource)
+            lines = [reference(line.get("chargeItemReference")) for line in resource.get("lineItem", ())]
+            return named or ({subject} if subject.startswith("Patient/") else set()) or _by_charges(tx, lines)
+        case "Encounter":
+            named = {reference(one) for one in resource.get("account", ())}
+            charges = fhir.referring(tx, "ChargeItem", "context", ref)
+            return (named - {""}).union(*(accounts_of(tx, one.resource) for one in charges))
+        case "Patient":
+            return {one.reference for one in fhir.referring(tx, "Account", "subject", ref)} | {ref}
+        case "Coverage":
+            beneficiary = reference(resource.get("beneficiary"))
+            linked = {one.reference for one in fhir.referring(tx, "Account", "coverage", ref)}
+            own = (
+                {one.reference for one in fhir.referring(tx, "Account", "subject", beneficiary)}
+                if beneficiary
+                else set()
+            )
+            return linked | own | ({beneficiary} if beneficiary.startswith("Patient/") else set())
+        case "RelatedPerson" | "Organization":
+            return {one.reference for one in fhir.referring(tx, "Account", "guarantor", ref)}
+        case _:
+            return set()
+
+
+def _by_charges(tx: Tx, refs: Iterable[str]) -> set[str]:
+    found = [_get(tx, ref) for ref in refs if ref]
+    return set[str]().union(*(accounts_of(tx, one) for one in found if one))
+
+
+def topics_of(account: Resource) -> tuple[str, ...]:
+    """The names under which a parked message suspends collection on this account."""
+    return tuple(f"account:{one}" for one in sorted(identifiers_of(account)))
+
+
+def facility_of(resources: Resources, tenant: Tenant) -> Facility:
+    """The facility whose organization owns the account or provides the visit; else the tenant's first."""
+    named = {reference(resources.account.get("owner"))}
+    named |= {reference(one.get("serviceProvider")) for one in resources.encounters}
+    for facility in tenant.facilities:
+        if facility.organization and {facility.organization, f"Organization/{facility.organization}"} & named:
+            return facility
+    if not tenant.facilities:
+        raise ConfigInvalid(f"tenant '{tenant.name}' has no facility: define one, with its merchant")
+    return tenant.facilities[0]
+
+
+def facts_of(resources: Resources, facility: Facility) -> AccountFacts:
+    """The account's facts, with days as the facility counts them. Staff entries and holds are added by the caller."""
+    account, zone = resources.account, ZoneInfo(facility.zone)
+    priorities = {reference(one.get("coverage")): one.get("priority", 99) for one in account.get("coverage", ())}
+    patient = resources.patient
+    first = next(iter((*resources.charges, *resources.invoices)), {})
+    return AccountFacts(
+        ref=resources.account_ref,
+        status=str(account.get("status", "")),
+        patient=_person(patient) if patient else None,
+        patient_ref=own_ref(patient) if patient else subject_of(account) or subject_of(first),
+        guarantors=tuple(_guarantors(account, zone)),
+        charges=tuple(_charge(one, zone) for one in resources.charges),
+        visits=tuple(_visit(one, zone) for one in resources.encounters),
+        coverages=tuple(_insurance(one, priorities, zone) for one in resources.coverages),
+        invoices=tuple(_bill(one, zone) for one in resources.invoices),
+        copays=tuple(_copays(account, zone)),
+        self_pay=resources.account_ref if flag(account, urls.SELF_PAY) else "",
+        start=day_of(at(account, "servicePeriod", "start"), zone),
+        end=day_of(at(account, "servicePeriod", "end"), zone),
+        bad_debt=flag(account, urls.BAD_DEBT),
+        accident=any(one.get("url") == urls.ACCIDENT for one in account.get("extension", ())),
+        job_related=flag(account, urls.JOB_RELATED),
+    )
+
+
+def _person(patient: Resource) -> Person:
+    return Person(
+        ref=own_ref(patient),
+        birth_date=day_of(patient.get("birthDate"), ZoneInfo("UTC")),
+        deceased=patient.get("deceasedBoolean") is True or "deceasedDateTime" in patient,
+        active=patient.get("active") is not False,
+    )
+
+
+def _guarantors(account: Resource, zone: ZoneInfo) -> Iterator[Guarantor]:
+    for one in account.get("guarantor", ()):
+        ref = reference(one.get("party"))
+        kind = _PARTIES.get(ref.rpartition("/")[0].rpartition("/")[2])
+        if kind is not None:
+            start, end = day_of(at(one, "period", "start"), zone, first=True), day_of(at(one, "period", "end"), zone)
+            yield Guarantor(ref, kind, one.get("onHold") is True, start, end)
+
+
+def _charge(item: Resource, zone: ZoneInfo) -> Charge:
+    parts: set[str] = set()
+    for part in item.get("partOf", ()):
+        parts |= {reference(part), *identifiers_of({"identifier": [part.get("identifier", {})]})}
+    when = (
+        item.get("occurrenceDateTime") or at(item, "occurrencePeriod", "end") or at(item, "occurrencePeriod", "start")
+    )
+    return Charge(
+        ref=own_ref(item),
+        status=str(item.get("status", "")),
+        amount=money_of(item.get("priceOverride")),
+        day=day_of(when, zone),
+        visit=reference(item.get("context")),
+        credit=any(
+            one.get("url") == urls.DIRECTION and one.get("valueCode") == "credit" for one in item.get("extension", ())
+        ),
+        part_of=frozenset(parts - {""}),
+        identifiers=frozenset(identifiers_of(item)),
+    )
+
+
+def _visit(encounter: Resource, zone: ZoneInfo) -> Visit:
+    return Visit(
+        ref=own_ref(encounter),
+        status=str(encounter.get("status", "")),
+        inpatient=at(encounter, "class", "code") in _INPATIENT,
+        start=day_of(at(encounter, "period", "start"), zone, first=True),
+        end=day_of(at(encounter, "period", "end"), zone),
+    )
+
+
+def _insurance(coverage: Resource, priorities: Mapping[str, Any], zone: ZoneInfo) -> Insurance:
+    ref = own_ref(coverage)
+    copays: list[Money] = []
+    for one in coverage.get("costToBeneficiary", ()):
+        is_copay = any(coding.get("code") == "copay" for coding in at(one, "type", "coding") or ())
+        amount = money_of(one.get("valueMoney")) if is_copay and not one.get("exception") else None
+        if amount is not None and amount.minor > 0 and (ref in priorities or not priorities):
+            copays.append(amount)
+    rank = priorities.get(ref, coverage.get("order", 99) if not priorities else 99)
+    return Insurance(
+        ref=ref,
+        status=str(coverage.get("status", "")),
+        kind=kind_of(coverage),
+        start=day_of(at(coverage, "period", "start"), zone, first=True),
+        end=day_of(at(coverage, "period", "end"), zone),
+        rank=int(rank),
+        copays=tuple(copays),
+    )
+
+
+def _bill(invoice: Resource, zone: ZoneInfo) -> Bill:
+    lines = [
+        InvoiceLine(reference(line.get("chargeItemReference")), _line_amount(line))
+        for line in invoice.get("lineItem", ())
+    ]
+    total = money_of(invoice.get("totalGross")) or money_of(invoice.get("totalNet"))
+    if total is None and lines and all(line.amount for line in lines):
+        currencies = {line.amount.currency for line in lines if line.amount}
+        if len(currencies) == 1:
+            total = Money(sum(line.amount.minor for line in lines if line.amount), currencies.pop())
+    return Bill(
+        ref=own_ref(invoice),
+        status=str(invoice.get("status", "")),
+        total=total,
+        day=day_of(invoice.get("date"), zone),
+        subject=subject_of(invoice),
+        recipient=reference(invoice.get("recipient")),
+        lines=tuple(lines),
+    )
+
+
+def _line_amount(line: Resource) -> Money | None:
+    """Base, surcharge and tax, less deduction and discount (which are written with either sign)."""
+    total: Money | None = None
+    for part in line.get("priceComponent", ()):
+        amount, kind = money_of(part.get("amount")), part.get("type")
+        if kind == "informational":
+            continue
+        if amount is None:
+            return None
+        signed = -abs(amount) if kind in {"deduction", "discount"} else amount
+        if total is not None and total.currency != signed.currency:
+            return None
+        total = signed if total is None else total + signed
+    return total
+
+
+def _copays(account: Resource, zone: ZoneInfo | None) -> Iterator[CopayDue]:
+    for extension in account.get("extension", ()):
+        if extension.get("url") != urls.COPAY_DUE:
+            continue
+        parts = {one.get("url"): one for one in extension.get("extension", ())}
+        amount = money_of(at(parts, urls.COPAY_AMOUNT, "valueMoney") or extension.get("valueMoney"))
+        if amount is not None and amount.minor > 0:
+            visit = reference(at(parts, urls.COPAY_ENCOUNTER, "valueReference"))
+            day = day_of(at(parts, urls.COPAY_DATE, "valueDateTime"), zone) if zone else None
+            yield CopayDue(amount, visit, day, own_ref(account))
+
+
+def _get(tx: Tx, ref: str) -> Resource:
+    kind, _, resource_id = ref.partition("/")
+    stored = fhir.get(tx, kind, resource_id) if resource_id and "/" not in resource_id else None
+    return stored.resource if stored else {}
+
+
+def _resources(stored: Iterable[fhir.Stored]) -> tuple[Resource, ...]:
+    return tuple(one.resource for one in stored)
+
+
+def _without_account(stored: Iterable[fhir.Stored]) -> tuple[Resource, ...]:
+    return tuple(one.resource for one in stored if not one.resource.get("account"))

@@ -1,0 +1,189 @@
+"""Obligation rows: locked, read, written. Used by store.py and money.py inside the caller's unit.
+
+Every unit that changes what is owed on an account, or the money on it, first locks the account's row: two units on
+one account run one after the other, and each sees what the other has done.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import RowMapping, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from ..db.metadata import table
+from ..db.unit import Tx
+from ..domain.money import Money
+from ..domain.obligation import MOVES, ObligationState
+from ..errors import IllegalMove, InvariantBroken, NotFound
+from ..flow.overview import suspended
+from .assessment import Says
+from .standing import Standing
+from .tables import AccountHold, AccountState, Obligation
+
+obligations = table(Obligation)
+accounts = table(AccountState)
+holds = table(AccountHold)
+
+ENDS = frozenset({ObligationState.SUPERSEDED, ObligationState.VOID})
+
+
+@dataclass(frozen=True, slots=True)
+class ObligationView:
+    """An obligation as others see it. `askable` is what may be asked for now."""
+
+    obligation_id: str
+    account_ref: str
+    basis_kind: str
+    basis_key: str
+    debtor_ref: str
+    state: ObligationState
+    hold: str
+    pending: Money
+    patient: Money
+    paid: Money
+    in_flight: Money
+    askable: Money
+    collectable_from: datetime | None
+    statement: tuple[Says, ...]
+    targets: tuple[str, ...]
+    superseded_by: str
+    facility: str
+    generation: int
+
+
+def lock(tx: Tx, account_refs: Iterable[str]) -> dict[str, RowMapping]:
+    """Lock these accounts until the unit ends, in sorted order so that nobody deadlocks."""
+    found: dict[str, RowMapping] = {}
+    for ref in sorted(set(account_refs)):
+        is_it = (accounts.c.tenant_id == tx.tenant, accounts.c.account_ref == ref)
+        row = tx.one(select(accounts).where(*is_it).with_for_update())
+        if row is None:
+            first = {"tenant_id": tx.tenant, "account_ref": ref, "revision": 0, "topics": "[]", "updated_at": tx.now}
+            tx.execute(insert(accounts).values(first).on_conflict_do_nothing())
+            row = tx.one(select(accounts).where(*is_it).with_for_update())
+        if row is None:
+            raise InvariantBroken("the account's row can't be read in the unit that made it")
+        found[ref] = row
+    return found
+
+
+def touch(tx: Tx, account_ref: str, *, topics: Sequence[str]) -> int:
+    """Count a change of the account; its number."""
+    is_it = (accounts.c.tenant_id == tx.tenant, accounts.c.account_ref == account_ref)
+    values = {"revision": accounts.c.revision + 1, "topics": json.dumps(list(topics)), "updated_at": tx.now}
+    return int(tx.scalar(update(accounts).where(*is_it).values(values).returning(accounts.c.revision)))
+
+
+def stopped(tx: Tx, account: RowMapping) -> str:
+    """Why nothing may be collected on this account at this moment, whatever its rows say; empty: nothing stops it.
+
+    A message parked, or a hold opened, since the account was last assessed.
+    """
+    topics = json.loads(account["topics"])
+    if topics and suspended(tx, topics):
+        return "a message of this account is parked"
+    where = (holds.c.tenant_id == tx.tenant, holds.c.account_ref == account["account_ref"])
+    return tx.scalar(select(holds.c.says).where(*where, holds.c.released_at.is_(None)).limit(1)) or ""
+
+
+def of_accounts(tx: Tx, account_refs: Iterable[str]) -> list[RowMapping]:
+    """All rows, past generations too, oldest first."""
+    where = (obligations.c.tenant_id == tx.tenant, obligations.c.account_ref.in_(sorted(set(account_refs))))
+    order = (obligations.c.created_at, obligations.c.obligation_id)
+    return tx.all(select(obligations).where(*where).order_by(*order))
+
+
+def get(tx: Tx, obligation_id: str) -> RowMapping:
+    where = (obligations.c.tenant_id == tx.tenant, obligations.c.obligation_id == obligation_id)
+    row = tx.one(select(obligations).where(*where))
+    if row is None:
+        raise NotFound(f"there is no obligation {obligation_id}", obligation_id=obligation_id)
+    return row
+
+
+def write(tx: Tx, obligation_id: str, **values: Any) -> None:
+    where = (obligations.c.tenant_id == tx.tenant, obligations.c.obligation_id == obligation_id)
+    values |= {"revision": obligations.c.revision + 1, "updated_at": tx.now}
+    tx.execute(update(obligations).where(*where).values(values))
+
+
+def add(tx: Tx, **values: Any) -> str:
+    obligation_id = tx.ids.new("obl")
+    row = {"tenant_id": tx.tenant, "obligation_id": obligation_id, "paid_minor": 0, "in_flight_minor": 0}
+    row |= {"revision": 1, "created_at": tx.now, "updated_at": tx.now, **values}
+    tx.execute(insert(obligations).values(row))
+    return obligation_id
+
+
+def standing(row: RowMapping, **changed: int) -> Standing:
+    amounts = {"paid_minor": row["paid_minor"], "in_flight_minor": row["in_flight_minor"], **changed}
+    return Standing(
+        obligation_id=row["obligation_id"],
+        currency=row["currency"],
+        basis_state=ObligationState(row["basis_state"]),
+        patient=row["patient_minor"],
+        posted=row["posted_minor"],
+        collectable_from=row["collectable_from"],
+        paid=amounts["paid_minor"],
+        in_flight=amounts["in_flight_minor"],
+        order=(row["basis_kind"], row["basis_key"]),
+    )
+
+
+def count_money(tx: Tx, obligation_id: str, *, paid: int = 0, in_flight: int = 0) -> None:
+    """Add to (or with a minus take from) an obligation's money; its state follows. Raises IllegalMove."""
+    row = get(tx, obligation_id)
+    amounts = {"paid_minor": row["paid_minor"] + paid, "in_flight_minor": row["in_flight_minor"] + in_flight}
+    if min(amounts.values()) < 0:
+        raise InvariantBroken(f"{obligation_id} would hold less than no money", obligation_id=obligation_id)
+    state = moved(ObligationState(row["state"]), standing(row, **amounts).state)
+    write(tx, obligation_id, **amounts, state=str(state))
+
+
+def moved(current: ObligationState, new: ObligationState) -> ObligationState:
+    """`new`, when a chain of legal moves leads there: what came in together may be more than one step. An obligation
+    that has come to its end stays there. Raises IllegalMove."""
+    if current in ENDS or current is new:
+        return current
+    ways = deque([current])
+    seen = {current}
+    while ways:
+        for following in MOVES.next(ways.popleft()):
+            if following is new:
+                return new
+            if following not in seen:
+                seen.add(following)
+                ways.append(following)
+    raise IllegalMove(f"an obligation can't go from {current} to {new}")
+
+
+def view(row: RowMapping, askable: int = 0) -> ObligationView:
+    def money(minor: int) -> Money:
+        return Money(minor, row["currency"])
+
+    return ObligationView(
+        obligation_id=row["obligation_id"],
+        account_ref=row["account_ref"],
+        basis_kind=row["basis_kind"],
+        basis_key=row["basis_key"],
+        debtor_ref=row["debtor_ref"],
+        state=ObligationState(row["state"]),
+        hold=row["hold"],
+        pending=money(row["pending_minor"]),
+        patient=money(row["patient_minor"]),
+        paid=money(row["paid_minor"]),
+        in_flight=money(row["in_flight_minor"]),
+        askable=money(askable),
+        collectable_from=row["collectable_from"],
+        statement=tuple(Says(**says) for says in json.loads(row["statement"])),
+        targets=tuple(json.loads(row["targets"])),
+        superseded_by=row["superseded_by"] or "",
+        facility=row["facility"],
+        generation=row["generation"],
+    )

@@ -1,0 +1,278 @@
+"""What an account owes, kept: the rows and the ledger made to agree with responsibility.py. Called by use cases.
+
+`reassess` after every change that bears on an account (intake.accounts_of says on which); what it can't do by itself
+is in its answer: money that was paid and is no longer owed (`excess`), which `money.carry_out` turns into credit.
+Its ledger entries come after every row that it locks; the caller should post its own after that too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import RowMapping, func, select
+
+from ..config import Facility, Tenant
+from ..db.metadata import table
+from ..db.unit import Tx
+from ..domain.money import Money
+from ..domain.obligation import ObligationState
+from ..flow.overview import suspended
+from ..ledger import store as ledger
+from . import entries, rows, worklist
+from .assessment import Assessment, Basis, Desired, Says
+from .books import Position, steps
+from .facts import AccountFacts
+from .intake import facility_of, facts_of, gather, topics_of
+from .responsibility import assess
+from .rows import ENDS, ObligationView, obligations
+from .standing import Standing, askable
+from .tables import AccountCredit
+
+credits = table(AccountCredit)
+
+
+@dataclass(frozen=True, slots=True)
+class Reassessed:
+    """What is owed now. `excess`: paid and no longer owed; until it is taken off it is told again every time."""
+
+    account_ref: str
+    facility: Facility
+    obligations: tuple[ObligationView, ...]
+    excess: tuple[tuple[str, Money], ...]
+    newly_collectable: tuple[str, ...]
+    changed: bool
+    assessment: Assessment
+
+
+def reassess(tx: Tx, account_ref: str, tenant: Tenant, *, applying: str = "") -> Reassessed:
+    """Make the account's obligations and its ledger what they should be by all that is known now.
+
+    `applying` is the work item in whose unit this runs: having been parked, it would suspend the account itself.
+    """
+    account = rows.lock(tx, [account_ref])[account_ref]
+    before = rows.of_accounts(tx, [account_ref])
+    resources = gather(tx, account_ref)
+    facility, topics = facility_of(resources, tenant), topics_of(resources.account)
+    parked = [work for work in (suspended(tx, topics) if topics else ()) if work != applying]
+    facts = _with_ours(tx, facts_of(resources, facility), before, parked)
+    assessment = assess(facts, facility, tx.now)
+    changed = _settle_rows(tx, account_ref, facility, assessment, before)
+    after = rows.of_accounts(tx, [account_ref])
+    revision = account["revision"]
+    if changed or json.loads(account["topics"]) != list(topics):
+        revision = rows.touch(tx, account_ref, topics=topics)
+    for note in assessment.notes:
+        worklist.open_item(tx, kind=note.kind, subject=note.subject, says=note.says, account_ref=account_ref)
+    _post(tx, account_ref, facility, before, after, revision)
+    amounts = askable_of(tx, account_ref, after)
+    was = {row["obligation_id"]: _open(row) for row in before}
+    return Reassessed(
+        account_ref=account_ref,
+        facility=facility,
+        obligations=tuple(rows.view(row, amounts.get(row["obligation_id"], 0)) for row in after),
+        excess=tuple(
+            (row["obligation_id"], Money(excess, row["currency"]))
+            for row in after
+            if (excess := rows.standing(row).excess)
+        ),
+        newly_collectable=tuple(row["obligation_id"] for row in after if _open(row) > was.get(row["obligation_id"], 0)),
+        changed=changed,
+        assessment=assessment,
+    )
+
+
+def _open(row: RowMapping) -> int:
+    return rows.standing(row).open if row["state"] == ObligationState.COLLECTABLE else 0
+
+
+def _with_ours(tx: Tx, facts: AccountFacts, before: list[RowMapping], parked: list[str]) -> AccountFacts:
+    """The facts that aren't FHIR: staff entries, holds, parked messages, and what was received here."""
+    received: dict[str, Money] = {}
+    for row in before:
+        if row["basis_kind"] == Basis.INVOICE and row["paid_minor"] + row["in_flight_minor"]:
+            money = Money(row["paid_minor"] + row["in_flight_minor"], row["currency"])
+            key = row["basis_key"]
+            received[key] = received[key] + money if key in received else money
+    stated = entries.of_account(tx, facts.ref)
+    return replace(
+        facts,
+        staff=stated.amounts,
+        holds=entries.holds_of(tx, facts.ref),
+        self_pay=stated.self_pay or facts.self_pay,
+        self_pay_confirmed=bool(stated.self_pay),
+        suspended_by=tuple(parked),
+        received=received,
+    )
+
+
+# ── rows ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _settle_rows(
+    tx: Tx, account_ref: str, facility: Facility, assessment: Assessment, before: list[RowMapping]
+) -> bool:
+    current: dict[tuple[str, str, str], RowMapping] = {}
+    for row in before:
+        key = (row["basis_kind"], row["basis_key"], row["currency"])
+        if key not in current or row["generation"] > current[key]["generation"]:
+            current[key] = row
+    changed = False
+    for desired in assessment.obligations:
+        row = current.pop(desired.key, None)
+        if row is None or (row["state"] in ENDS and desired.state not in ENDS):
+            if desired.state is not ObligationState.VOID:
+                generation = row["generation"] + 1 if row else 1
+                _add(tx, account_ref, facility, desired, generation)
+                changed = True
+        elif row["state"] not in ENDS:
+            changed |= _change(tx, row, _columns(desired, facility))
+    for row in current.values():
+        if row["state"] not in ENDS:
+            changed |= _change(tx, row, _gone(row))
+    return changed
+
+
+def _columns(desired: Desired, facility: Facility) -> dict[str, Any]:
+    return {
+        "debtor_ref": desired.debtor,
+        "basis_state": str(desired.state),
+        "hold": desired.hold,
+        "pending_minor": desired.pending.minor,
+        "patient_minor": desired.patient.minor,
+        "discount_minor": desired.discount.minor if desired.discount else 0,
+        "posted_minor": sum(desired.draws.values()),
+        "draws": json.dumps(dict(sorted(desired.draws.items()))),
+        "statement": _statement(desired.statement),
+        "collectable_from": desired.collectable_from,
+        "targets": json.dumps(list(desired.targets)),
+        "superseded_by": desired.superseded_by or None,
+        "facility": facility.name,
+    }
+
+
+def _gone(row: RowMapping) -> dict[str, Any]:
+    """What an obligation becomes whose basis is no longer stated: a line corrected, a charge moved elsewhere."""
+    says = (Says("gone", "no longer stated on this account", row["basis_key"]),)
+    zeros = dict.fromkeys(("pending_minor", "patient_minor", "discount_minor", "posted_minor"), 0)
+    void = {"basis_state": str(ObligationState.VOID), "hold": "", "draws": "{}", "superseded_by": None}
+    return {**zeros, **void, "collectable_from": None, "statement": _statement(says)}
+
+
+def _statement(says: tuple[Says, ...]) -> str:
+    return json.dumps([{"kind": one.kind, "says": one.says, "source": one.source} for one in says])
+
+
+def _add(tx: Tx, account_ref: str, facility: Facility, desired: Desired, generation: int) -> None:
+    columns = _columns(desired, facility)
+    standing = Standing(
+        "", desired.currency, desired.state, desired.patient.minor, columns["posted_minor"], desired.collectable_from
+    )
+    rows.add(
+        tx,
+        account_ref=account_ref,
+        basis_kind=str(desired.basis_kind),
+        basis_key=desired.basis_key,
+        currency=desired.currency,
+        generation=generation,
+        state=str(standing.state),
+        **columns,
+    )
+
+
+def _change(tx: Tx, row: RowMapping, columns: Mapping[str, Any]) -> bool:
+    if all(row[name] == value for name, value in columns.items()):
+        return False
+    state = rows.moved(ObligationState(row["state"]), rows.standing({**row, **columns}).state)  # type: ignore[arg-type]
+    rows.write(tx, row["obligation_id"], **columns, state=str(state))
+    return True
+
+
+# ── ledger ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _post(
+    tx: Tx,
+    account_ref: str,
+    facility: Facility,
+    before: list[RowMapping],
+    after: list[RowMapping],
+    revision: int,
+) -> None:
+    business_date = tx.now.astimezone(ZoneInfo(facility.zone)).date()
+    for number, step in enumerate(steps(map(_position, before), map(_position, after)), start=1):
+        entry = step.entry(account_ref, occurred_at=tx.now, business_date=business_date)
+        ledger.post(tx, entry, key=f"reassess/{account_ref}/{revision}/{number}")
+
+
+def _position(row: RowMapping) -> Position:
+    return Position(
+        obligation_id=row["obligation_id"],
+        kind=row["basis_kind"],
+        key=row["basis_key"],
+        currency=row["currency"],
+        pending=row["pending_minor"],
+        discount=row["discount_minor"],
+        draws=json.loads(row["draws"]),
+    )
+
+
+# ── what may be asked ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def askable_of(tx: Tx, account_ref: str, found: list[RowMapping], *, at: datetime | None = None) -> dict[str, int]:
+    """Minor units that may be asked now, by obligation. Nothing while something stops the account."""
+    account = tx.one(select(rows.accounts).where(*_is_account(tx, account_ref)))
+    if account is None or rows.stopped(tx, account):
+        return {}
+    amounts: dict[str, int] = {}
+    for currency in sorted({row["currency"] for row in found}):
+        standings = [rows.standing(row) for row in found if row["currency"] == currency]
+        amounts |= askable(standings, at or tx.now, credit=credit_of(tx, account_ref, currency))
+    return amounts
+
+
+def _is_account(tx: Tx, account_ref: str) -> tuple[Any, ...]:
+    return rows.accounts.c.tenant_id == tx.tenant, rows.accounts.c.account_ref == account_ref
+
+
+def credit_of(tx: Tx, account_ref: str, currency: str) -> int:
+    """Unapplied credit that stands on the account, in minor units."""
+    where = (credits.c.tenant_id == tx.tenant, credits.c.account_ref == account_ref, credits.c.currency == currency)
+    return int(tx.scalar(select(func.coalesce(func.sum(credits.c.amount_minor), 0)).where(*where)) or 0)
+
+
+def owed(tx: Tx, account_ref: str) -> list[ObligationView]:
+    """What may be asked for on this account now, obligation by obligation; each with its `askable` amount."""
+    return [one for one in obligations_of(tx, account_ref) if one.askable]
+
+
+def obligations_of(tx: Tx, account_ref: str) -> list[ObligationView]:
+    """Every obligation of the account, past ones too, each with its statement."""
+    found = rows.of_accounts(tx, [account_ref])
+    amounts = askable_of(tx, account_ref, found)
+    return [rows.view(row, amounts.get(row["obligation_id"], 0)) for row in found]
+
+
+def obligation(tx: Tx, obligation_id: str) -> ObligationView:
+    """One obligation. Raises NotFound."""
+    row = rows.get(tx, obligation_id)
+    found = rows.of_accounts(tx, [row["account_ref"]])
+    return rows.view(row, askable_of(tx, row["account_ref"], found).get(obligation_id, 0))
+
+
+def accounts_with(tx: Tx, basis_key: str) -> set[str]:
+    """The accounts that have an obligation resting on this resource, also where it says so no more."""
+    where = (obligations.c.tenant_id == tx.tenant, obligations.c.basis_key == basis_key)
+    return {row["account_ref"] for row in tx.all(select(obligations.c.account_ref).where(*where).distinct())}
+
+
+def resting_on(tx: Tx, basis_key: str) -> list[ObligationView]:
+    """The obligations that rest on this ChargeItem, Encounter or Invoice, oldest first. For `explain`."""
+    where = (obligations.c.tenant_id == tx.tenant, obligations.c.basis_key == basis_key)
+    found = tx.all(select(obligations).where(*where).order_by(obligations.c.created_at, obligations.c.obligation_id))
+    return [obligation(tx, row["obligation_id"]) for row in found]

@@ -1,0 +1,167 @@
+"""Billing's tables. Written by rows.py and money.py (obligations), entries.py (staff) and worklist.py alone.
+
+Amounts are minor units of the row's currency. An obligation that has come to its end (superseded, void) is never
+revived: when its basis counts again, it gets a new row of the next `generation`.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, CheckConstraint, Index, Text, UniqueConstraint
+from sqlmodel import Field
+
+from ..db.metadata import Row
+from ..db.types import UtcDateTime
+
+_STATES = "pending collectable in_flight paid on_hold on_plan superseded written_off void".split()
+_IN_STATES = ", ".join(f"'{state}'" for state in _STATES)
+
+
+class Obligation(Row, table=True):
+    """What one party owes on one account for one basis. `basis_state` is its state without regard to money."""
+
+    __tablename__ = "obligation"  # type: ignore[assignment]
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "account_ref", "basis_kind", "basis_key", "currency", "generation"),
+        CheckConstraint(f"state IN ({_IN_STATES})", name="state"),
+        CheckConstraint("pending_minor >= 0 AND patient_minor >= 0 AND discount_minor >= 0", name="owed"),
+        CheckConstraint("paid_minor >= 0 AND in_flight_minor >= 0 AND posted_minor >= 0", name="money"),
+        Index(None, "tenant_id", "basis_key"),
+        Index(None, "tenant_id", "debtor_ref"),
+    )
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    obligation_id: str = Field(primary_key=True, sa_type=Text)
+    account_ref: str = Field(sa_type=Text)  # Account/…; Patient/… for what names no account
+    basis_kind: str = Field(sa_type=Text)
+    basis_key: str = Field(sa_type=Text)  # ChargeItem/…, Encounter/…, Invoice/…
+    currency: str = Field(sa_type=Text)
+    generation: int = Field(sa_type=BigInteger)
+    debtor_ref: str = Field(sa_type=Text)
+    basis_state: str = Field(sa_type=Text)
+    state: str = Field(sa_type=Text)
+    hold: str = Field(sa_type=Text)  # the first reason; empty: none
+    pending_minor: int = Field(sa_type=BigInteger)
+    patient_minor: int = Field(sa_type=BigInteger)
+    discount_minor: int = Field(sa_type=BigInteger)
+    posted_minor: int = Field(sa_type=BigInteger)  # of patient_minor, what is in ar_patient: the sum of draws
+    draws: str = Field(sa_type=Text)  # JSON: charge → minor units that came out of it
+    paid_minor: int = Field(sa_type=BigInteger)
+    in_flight_minor: int = Field(sa_type=BigInteger)
+    statement: str = Field(sa_type=Text)  # JSON: [{kind, says, source}]
+    collectable_from: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    targets: str = Field(sa_type=Text)  # JSON: [reference]
+    superseded_by: str | None = Field(default=None, sa_type=Text)
+    facility: str = Field(sa_type=Text)
+    revision: int = Field(sa_type=BigInteger)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    updated_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class ObligationShare(Row, table=True):
+    """One payment's part in one obligation: reserved, paid, and of what is paid the part that the ledger shows."""
+
+    __tablename__ = "obligation_share"  # type: ignore[assignment]
+    __table_args__ = (
+        CheckConstraint("in_flight_minor >= 0 AND paid_minor >= 0 AND allocated_minor >= 0", name="money"),
+        Index(None, "tenant_id", "payment_id"),
+    )
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    obligation_id: str = Field(primary_key=True, sa_type=Text)
+    payment_id: str = Field(primary_key=True, sa_type=Text)
+    account_ref: str = Field(sa_type=Text)
+    currency: str = Field(sa_type=Text)
+    in_flight_minor: int = Field(sa_type=BigInteger)
+    paid_minor: int = Field(sa_type=BigInteger)
+    allocated_minor: int = Field(sa_type=BigInteger)
+    revision: int = Field(sa_type=BigInteger)  # counts ledger allocations, for their keys
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class AccountCredit(Row, table=True):
+    """Money of one payment that stands on an account with nothing to pay: it pays the next obligation by itself."""
+
+    __tablename__ = "account_credit"  # type: ignore[assignment]
+    __table_args__ = (
+        CheckConstraint("amount_minor >= 0", name="amount"),
+        Index(None, "tenant_id", "payment_id"),
+    )
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    account_ref: str = Field(primary_key=True, sa_type=Text)
+    payment_id: str = Field(primary_key=True, sa_type=Text)
+    currency: str = Field(sa_type=Text)
+    amount_minor: int = Field(sa_type=BigInteger)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class AccountState(Row, table=True):
+    """One row an account, locked first by every unit that changes what is owed on it."""
+
+    __tablename__ = "account_state"  # type: ignore[assignment]
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    account_ref: str = Field(primary_key=True, sa_type=Text)
+    revision: int = Field(sa_type=BigInteger)  # counts changes, for the keys of ledger entries
+    topics: str = Field(sa_type=Text)  # JSON: the names under which a parked message suspends it
+    updated_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class AccountHold(Row, table=True):
+    """A hold that staff opened. Released, not deleted."""
+
+    __tablename__ = "account_hold"  # type: ignore[assignment]
+    __table_args__ = (Index(None, "tenant_id", "account_ref"),)
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    hold_id: str = Field(primary_key=True, sa_type=Text)
+    account_ref: str = Field(sa_type=Text)
+    name: str = Field(sa_type=Text)
+    says: str = Field(sa_type=Text)
+    opened_by: str = Field(sa_type=Text)
+    opened_at: datetime = Field(sa_type=UtcDateTime)
+    released_by: str | None = Field(default=None, sa_type=Text)
+    released_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class StaffEntry(Row, table=True):
+    """What staff state, with a reason: the patient's share of an account (`amount`), or that it is self-pay."""
+
+    __tablename__ = "staff_entry"  # type: ignore[assignment]
+    __table_args__ = (
+        CheckConstraint("kind IN ('amount', 'self_pay')", name="kind"),
+        Index(None, "tenant_id", "account_ref"),
+    )
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    entry_id: str = Field(primary_key=True, sa_type=Text)
+    account_ref: str = Field(sa_type=Text)
+    kind: str = Field(sa_type=Text)
+    currency: str | None = Field(default=None, sa_type=Text)
+    amount_minor: int | None = Field(default=None, sa_type=BigInteger)
+    reason: str = Field(sa_type=Text)
+    entered_by: str = Field(sa_type=Text)
+    entered_at: datetime = Field(sa_type=UtcDateTime)
+    withdrawn_by: str | None = Field(default=None, sa_type=Text)
+    withdrawn_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class WorklistItem(Row, table=True):
+    """Something that a person should look at. (kind, subject) is there once; it can be done and opened again."""
+
+    __tablename__ = "worklist"  # type: ignore[assignment]
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "kind", "subject"),
+        CheckConstraint("state IN ('open', 'done')", name="state"),
+        Index(None, "tenant_id", "state", "created_at"),
+    )
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    item_id: str = Field(primary_key=True, sa_type=Text)
+    kind: str = Field(sa_type=Text)
+    account_ref: str | None = Field(default=None, sa_type=Text)
+    subject: str = Field(sa_type=Text)
+    says: str = Field(sa_type=Text)
+    state: str = Field(sa_type=Text)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    done_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
