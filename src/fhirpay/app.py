@@ -11,7 +11,6 @@ import contextlib
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
@@ -83,8 +82,9 @@ async def serving(system: System, roles: frozenset[str] = frozenset(ROLES)) -> A
             if "web" in roles:
                 web = listen(system.settings.http_host, system.settings.http_port)
                 await stack.enter_async_context(served(system.web, web))
-                if (path := system.admin_socket) is not None:
-                    await stack.enter_async_context(served(system.admin, _unix(path)))
+                if (admin := system.admin_socket()) is not None:
+                    await admin.start()
+                    stack.push_async_callback(admin.stop)
             if "mllp" in roles:
                 for listener in system.listeners():
                     await listener.start()
@@ -109,13 +109,6 @@ async def _working(system: System, stopping: asyncio.Event) -> AsyncIterator[Non
     finally:
         stopping.set()
         await asyncio.gather(*tasks)
-
-
-def _unix(path: str) -> socket.socket:
-    Path(path).unlink(missing_ok=True)
-    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    bound.bind(path)
-    return bound
 
 
 async def serve_until_stopped(system: System, roles: frozenset[str]) -> None:

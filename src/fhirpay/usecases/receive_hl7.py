@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Literal
 
 from ..config import Interface
 from ..db.unit import Tx, Units
@@ -28,6 +29,7 @@ from ..log import Log
 
 log = Log("hl7")
 
+Source = Literal["mllp", "http", "file"]
 APPLIED_WITHIN_S = 30.0  # how long a connection waits for the application acknowledgement of enhanced mode
 
 
@@ -42,7 +44,7 @@ class Hl7Intake:
     ids: Ids
     wakeups: Wakeups
 
-    async def answers(self, data: bytes, *, source: str) -> AsyncIterator[bytes]:
+    async def answers(self, data: bytes, *, source: Source) -> AsyncIterator[bytes]:
         """The acknowledgements that `data` deserves, in order; none when the sender asked for none.
 
         Raises StorageUnavailable when nothing could be stored: then say nothing and close.
@@ -73,7 +75,7 @@ class Hl7Intake:
         error = TooLarge(f"the message is larger than {self.interface.max_bytes} bytes", location="MSH")
         return next(iter(self._refuse(ack.header_of(first_bytes, self.interface.charset_fallback), error)), None)
 
-    def _record(self, tx: Tx, admitted: gate.Admitted, source: str) -> tuple[Recorded, bytes]:
+    def _record(self, tx: Tx, admitted: gate.Admitted, source: Source) -> tuple[Recorded, bytes]:
         wanted = ack.plan(admitted.message)
         code = "CA" if wanted.mode == "enhanced" else "AA"
         says = wanted.accept(code) if wanted.mode == "enhanced" else wanted.application(code)

@@ -1,0 +1,146 @@
+"""`fhirpay map`, `ingest`, `replay`: looking at messages, taking them in from files, trying them again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..config import Facility, Interface, Settings
+from ..errors import ConfigInvalid
+from ..fhir.json import dumps
+from ..hl7.batch import read_batch
+from ..hl7.reader import Message
+from ..mapping.loader import interface as shipped_interface
+from ..mapping.preview import MappedResult, failed
+from ..mapping.preview import map_file as preview
+from ..wiring import build
+from .admin import through_server
+from .context import ConfigOption, JsonOption, TenantOption, friendly, out, run, settings, tenant_name
+
+InterfaceOption = Annotated[str, typer.Option("--interface", help="The interface whose rules apply.")]
+
+
+def map_file(
+    file: Annotated[Path, typer.Argument(help="A file with one HL7v2 message, or many.")],
+    interface: InterfaceOption = "sample",
+    against: Annotated[
+        Path | None, typer.Option("--against", help="A folder of expected Bundles, one JSON file a message.")
+    ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Say which rule set what.")] = False,
+    tenant: TenantOption = "",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the R4 transaction Bundle of each message, without storing anything. Status 1 when one can't be mapped."""
+    with friendly():
+        profile, facility = _profile(settings(config), tenant, interface)
+        results = preview(file, profile, facility, explain=explain)
+        different = [result for result in results if _show(result, as_json, explain, against)]
+        if failed(results) or different:
+            raise typer.Exit(1)
+
+
+def _profile(loaded: Settings, tenant: str, name: str) -> tuple[Interface, Facility]:
+    """The interface of the configuration, else one of those that ship with fhirpay."""
+    if loaded.tenants:
+        owner = loaded.tenant(tenant_name(loaded, tenant))
+        if any(known.name == name for known in owner.interfaces):
+            found = owner.interface(name)
+            return found, owner.facility(found.facility)
+    found = shipped_interface(name)
+    return found, Facility(name=found.facility)
+
+
+def _show(result: MappedResult, as_json: bool, explain: bool, against: Path | None) -> bool:
+    """Print one result; whether it differs from what was expected."""
+    resource = result.resource()
+    if as_json:
+        out(dumps(resource))
+    else:
+        out(f"── message {result.position}: {result.label or 'unreadable'} {result.control_id}")
+        out(dumps(resource, indent=2))
+        if result.bundle is not None and result.outcome is not None:
+            out(dumps(result.outcome, indent=2))
+    if explain and result.trace is not None:
+        for line in result.trace.lines():
+            out(f"   {line}")
+    if against is None:
+        return False
+    expected = against / f"{result.control_id or result.position}.json"
+    if not expected.exists():
+        typer.echo(f"fhirpay: there is no {expected} to compare with", err=True)
+        return True
+    if json.loads(expected.read_text(encoding="utf-8")) == json.loads(dumps(resource)):
+        return False
+    typer.echo(f"fhirpay: message {result.position} differs from {expected}", err=True)
+    return True
+
+
+def ingest(
+    paths: Annotated[list[Path], typer.Argument(help="Files of HL7v2 messages, one or many in each.")],
+    interface: InterfaceOption = "",
+    tenant: TenantOption = "",
+    config: ConfigOption = None,
+) -> None:
+    """Take in messages from files, as if they had come over MLLP. Status 1 when one was refused; the rest is kept."""
+
+    async def main() -> bool:
+        loaded = settings(config)
+        owner = loaded.tenant(tenant_name(loaded, tenant))
+        name = interface or (owner.interfaces[0].name if len(owner.interfaces) == 1 else "")
+        if not name:
+            raise ConfigInvalid("name the interface with --interface: " + ", ".join(i.name for i in owner.interfaces))
+        owner.interface(name)
+        refused = False
+        async with through_server(loaded, owner.name, build) as server:
+            for path in paths:
+                for number, message in enumerate(_messages(path), 1):
+                    answers = await server.ingest(name, message)
+                    for answer in answers:
+                        verdict = Message.parse(answer).get("MSA-1")
+                        refused |= verdict not in ("AA", "CA")
+                        out(f"{path.name} message {number}: {verdict} {_why(answer)}".rstrip())
+        return refused
+
+    if run(main):
+        raise typer.Exit(1)
+
+
+def _messages(path: Path) -> list[bytes]:
+    try:
+        batch = read_batch(path.read_bytes())
+    except OSError as error:
+        raise ConfigInvalid(f"{path} can't be read: {error.strerror}") from None
+    for warning in batch.warnings:
+        typer.echo(f"fhirpay: {path.name}: {warning}", err=True)
+    return batch.messages
+
+
+def _why(answer: bytes) -> str:
+    message = Message.parse(answer)
+    return " ".join(part for part in (message.get("ERR-7") or message.get("ERR-2"), message.get("ERR-8")) if part)
+
+
+def replay(
+    message: Annotated[str, typer.Argument(help="A message id (msg…) or a control id (MSH-10).")] = "",
+    parked: Annotated[bool, typer.Option("--parked", help="All messages that wait for a person.")] = False,
+    interface: InterfaceOption = "",
+    tenant: TenantOption = "",
+    config: ConfigOption = None,
+) -> None:
+    """Work on a stored message again, after a mapping or a profile was mended. What was right already stays."""
+
+    async def main() -> list[str]:
+        loaded = settings(config)
+        if not message and not parked:
+            raise ConfigInvalid("name a message, or say --parked")
+        async with through_server(loaded, tenant_name(loaded, tenant), build) as server:
+            return await server.replay(message=message, interface=interface)
+
+    replayed = run(main)
+    for message_id in replayed:
+        out(message_id)
+    out(f"{len(replayed)} queued again")

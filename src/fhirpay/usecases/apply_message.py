@@ -1,0 +1,115 @@
+"""A stored message takes effect: mapped to FHIR, written, what it means for accounts worked out, in one unit.
+
+Handlers of the inbox: `hl7` (usecases/receive_hl7.py stored it) and `fhir` (the FHIR server has written the resources
+already, in the unit that recorded the message; what is left is what follows from them). A line that can't be mapped
+parks its message: the rest of it applies, collection on its accounts is suspended, a replay repeats all of it safely.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from ..billing import worklist
+from ..config import Tenant
+from ..db.unit import Tx, Units
+from ..errors import MessageInvalid, RuleBroken
+from ..fhir import bundles
+from ..fhir.store import Change, Stored, find
+from ..flow.lane import Work, complete, park
+from ..hl7.reader import Message
+from ..inbox.store import InboxMessage, get, note_outcome
+from ..log import Log
+from ..mapping.engine import map_message
+from ..mapping.mapped import Mapped
+from .collect import accounts_touched, reassess_accounts
+
+log = Log("messages")
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyMessage:
+    """What the messages of one tenant go through."""
+
+    units: Units
+    tenant: Tenant
+
+    async def hl7(self, work: Work) -> None:
+        message = await self.units.read(get, work.ref)
+        if message.body is None:
+            raise RuleBroken(f"the body of {message.message_id} has expired; ask the sender to send it again")
+        interface = self.tenant.interface(message.interface)
+        parsed = Message.parse(message.body, charset_fallback=interface.charset_fallback)
+        mapped = map_message(parsed, interface, self.tenant.facility(interface.facility))
+        await self.units.write(self._apply, work, message, mapped)
+
+    def _apply(self, tx: Tx, work: Work, message: InboxMessage, mapped: Mapped) -> None:
+        changes = bundles.apply(
+            tx,
+            mapped.bundle,
+            source=source_of(message),
+            merge=True,
+            deletes=[(one.full_url, one.element) for one in mapped.deletes],
+            assumed=[(one.full_url, one.element) for one in mapped.assumed],
+        )
+        detail = "; ".join([f"{one.location}: {one.reason}" for one in mapped.parked] or mapped.warnings)
+        if mapped.parked:
+            park(tx, work, reason=detail)
+            note_parked(tx, message, detail)
+        else:
+            complete(tx, work)
+        _finish(tx, message, changes, "parked" if mapped.parked else "applied", detail)
+        # Also the accounts that it only names: a message that was parked held up collection there until now.
+        reassess_accounts(tx, {*accounts_touched(tx, changes), *_named(tx, message)}, self.tenant)
+
+    async def fhir(self, work: Work) -> None:
+        await self.units.write(self._follow, work)
+
+    def _follow(self, tx: Tx, work: Work) -> None:
+        message = get(tx, work.ref)
+        accounts = json.loads(message.meta.get("accounts", "[]"))
+        if not isinstance(accounts, list):
+            raise MessageInvalid("its accounts are no list", location="meta")
+        complete(tx, work)
+        note_outcome(tx, message.message_id, "applied", "", message.resources)
+        tx.wake(f"message:{message.message_id}")
+        reassess_accounts(tx, accounts, self.tenant)
+
+    def on_parked(self, tx: Tx, work: Work, reason: str) -> None:
+        """The message as a whole waits for a person. Given to the worker, which calls it in the unit that parks."""
+        message = get(tx, work.ref)
+        note_outcome(tx, message.message_id, "parked", reason, message.resources)
+        note_parked(tx, message, reason)
+        tx.wake(f"message:{message.message_id}")
+        reassess_accounts(tx, _named(tx, message), self.tenant)
+
+
+def source_of(message: InboxMessage) -> str:
+    """Where a resource came from, as kept in `meta.source`: the feed and the message."""
+    return f"urn:fhirpay:{message.interface}#{message.message_id}"
+
+
+def note_parked(tx: Tx, message: InboxMessage, reason: str) -> None:
+    """On the worklist, where a person will look."""
+    says = f"{message.label or message.kind} {message.control_id} from {message.interface} waits: {reason}"
+    worklist.open_item(tx, kind="parked_message", subject=message.message_id, says=says)
+    log.warning("message.parked", message_id=message.message_id, interface=message.interface)
+
+
+def _finish(tx: Tx, message: InboxMessage, changes: list[tuple[Stored, Change]], state: str, detail: str) -> None:
+    refs = [f"{stored.type}/{stored.id}" for stored, _ in changes]
+    note_outcome(tx, message.message_id, "parked" if state == "parked" else "applied", detail, refs)
+    if state != "parked":
+        for item in worklist.list_open(tx):
+            if item.kind == "parked_message" and item.subject == message.message_id:
+                worklist.done(tx, item.item_id)
+    tx.wake(f"message:{message.message_id}")
+
+
+def _named(tx: Tx, message: InboxMessage) -> set[str]:
+    """The accounts that the message names and that are known."""
+    found: set[str] = set()
+    for key in message.account_keys:
+        system, _, value = key.rpartition("|")
+        found |= {f"Account/{stored.id}" for stored in find(tx, "Account", system, value)}
+    return found

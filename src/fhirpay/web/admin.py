@@ -1,0 +1,87 @@
+"""The operator's socket: commands that write, beside a running `serve` on SQLite, which has one writer.
+
+A UNIX socket next to the database file, readable by its owner alone. One JSON object a line in, one out. The other
+end is cli/admin.py; a new command is a method of `Commands` that both ends then know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..db.unit import Database
+from ..errors import FhirpayError, MessageInvalid, NotFound
+from ..usecases.receive_hl7 import Hl7Intake
+from ..usecases.replay import replay_messages
+
+_LINE_MAX = 64 * 1024 * 1024
+
+
+class Commands:
+    """What an operator may do to the data of a tenant. `intakes` are the tenant's interfaces by name."""
+
+    def __init__(self, database: Database, intakes: Callable[[str], Mapping[str, Hl7Intake]]) -> None:
+        self._database = database
+        self._intakes = intakes
+
+    async def ingest(self, tenant: str, interface: str, message: bytes) -> list[bytes]:
+        """Take in one HL7v2 message; its acknowledgements. Raises NotFound for an unknown interface."""
+        intake = self._intakes(tenant).get(interface)
+        if intake is None:
+            raise NotFound(f"there is no interface '{interface}'")
+        return [answer async for answer in intake.answers(message, source="file")]
+
+    async def replay(self, tenant: str, message: str, interface: str) -> list[str]:
+        """Queue messages again; their ids."""
+        units = self._database.units(tenant)
+        return await units.write(replay_messages, message=message, interface=interface)
+
+
+class AdminSocket:
+    """Serves `Commands` at `path`."""
+
+    def __init__(self, path: Path, commands: Commands) -> None:
+        self.path = path
+        self._commands = commands
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._talk, str(self.path), limit=_LINE_MAX)
+        self.path.chmod(0o600)
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+            self.path.unlink(missing_ok=True)
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while line := await reader.readline():
+                writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
+                await writer.drain()
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    async def _answer(self, line: bytes) -> dict[str, Any]:
+        try:
+            asked = json.loads(line)
+            match asked:
+                case {"command": "ingest", "tenant": str(tenant), "interface": str(name), "message": str(body)}:
+                    answers = await self._commands.ingest(tenant, name, base64.b64decode(body))
+                    return {"answers": [base64.b64encode(answer).decode() for answer in answers]}
+                case {"command": "replay", "tenant": str(tenant), "message": str(message), "interface": str(name)}:
+                    return {"replayed": await self._commands.replay(tenant, message, name)}
+                case _:
+                    raise MessageInvalid("there is no such command")
+        except FhirpayError as error:
+            return {"error": error.message, "code": error.code}
+        except ValueError:
+            return {"error": "a line is one JSON object", "code": MessageInvalid.code}
