@@ -6,7 +6,9 @@ Used by `reader` and `writer`. To read another escape sequence, add it to `_SEQU
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import field as _field
 from functools import lru_cache
 
 from ..errors import MessageInvalid, RequiredMissing
@@ -24,6 +26,13 @@ class Delimiters:
     escape: str = "\\"
     subcomponent: str = "&"
     truncation: str = ""
+    letters: Mapping[str, str] = _field(init=False, repr=False, compare=False)
+    """The escape sequences of one letter and what each stands for."""
+
+    def __post_init__(self) -> None:
+        letters = {"F": self.field, "S": self.component, "T": self.subcomponent, "R": self.repetition}
+        letters |= {"E": self.escape, "P": self.truncation or "#", "H": "", "N": ""}  # highlighting is dropped
+        object.__setattr__(self, "letters", letters)
 
     @property
     def encoding_characters(self) -> str:
@@ -73,35 +82,26 @@ def _escapes(escape: str) -> re.Pattern[str]:
 
 def unescape(text: str, delimiters: Delimiters, encoding: str = "utf-8") -> str:
     """The text that was meant. What is no escape sequence stays as it is, so a lone backslash does no harm."""
-    if not delimiters.escape or delimiters.escape not in text:
+    mark = delimiters.escape
+    if not mark or mark not in text:
         return text
-    return _escapes(delimiters.escape).sub(lambda found: _replacement(found[1], delimiters, encoding), text)
+    parts = text.split(mark)
+    if len(parts) == 3 and (letter := delimiters.letters.get(parts[1])) is not None:
+        return parts[0] + letter + parts[2]  # one sequence, as nearly always
+    return _escapes(mark).sub(lambda found: _replacement(found[1], delimiters, encoding), text)
 
 
 def _replacement(sequence: str, delimiters: Delimiters, encoding: str) -> str:
-    match sequence[0]:
-        case "F":
-            return delimiters.field
-        case "S":
-            return delimiters.component
-        case "T":
-            return delimiters.subcomponent
-        case "R":
-            return delimiters.repetition
-        case "E":
-            return delimiters.escape
-        case "P":
-            return delimiters.truncation or "#"
-        case "H" | "N":
-            return ""
-        case "X":
-            data = bytes.fromhex(sequence[1:])
-            try:
-                return data.decode(encoding)
-            except UnicodeDecodeError:
-                return data.decode("latin-1")
-        case _:
-            return _layout(sequence[1:3], sequence[3:])
+    letter = delimiters.letters.get(sequence)
+    if letter is not None:
+        return letter
+    if sequence[0] == "X":
+        data = bytes.fromhex(sequence[1:])
+        try:
+            return data.decode(encoding)
+        except UnicodeDecodeError:
+            return data.decode("latin-1")
+    return _layout(sequence[1:3], sequence[3:])
 
 
 def _layout(command: str, argument: str) -> str:

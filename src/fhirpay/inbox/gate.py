@@ -129,7 +129,7 @@ def _check_header(message: Message, interface: Interface) -> None:
 
 def _check_required(message: Message, interface: Interface) -> None:
     for path in interface.required:
-        key, _, field, repetition, component, subcomponent = compile_path(path)
+        key, field, repetition, component, subcomponent = compile_path(path)
         # Without an index the field is required in each segment of that name.
         segments = message.segments(key) if len(key) == 3 and "[" not in path.split("-")[0] else None
         if segments is None:

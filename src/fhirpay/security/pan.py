@@ -119,7 +119,8 @@ def screen_hl7(message: Message, original: bytes | None = None) -> tuple[bytes, 
     lines = message.lines
     # One look at the whole text settles nearly every message.
     if screen_text(message.text)[1] or _hides_digits(message):
-        lines = [_screened_line(message, segment, hits) for segment in message.all_segments()]
+        segments = zip(message.all_segments(), lines, strict=True)
+        lines = [_screened_line(message, segment, line, hits) for segment, line in segments]
     if not hits:
         return original if original is not None else encode(message.text, message.encoding), []
     return encode("\r".join(lines) + "\r", message.encoding), hits
@@ -130,9 +131,8 @@ def _hides_digits(message: Message) -> bool:
     return bool(mark) and f"{mark}X3" in message.text
 
 
-def _screened_line(message: Message, segment: Segment, hits: list[str]) -> str:
+def _screened_line(message: Message, segment: Segment, line: str, hits: list[str]) -> str:
     marks = message.delimiters
-    line = message.line_of(segment)
     if segment.name in _WHOLE_SEGMENTS or not (screen_text(line)[1] or (marks.escape and f"{marks.escape}X3" in line)):
         return line
     fields = line.split(marks.field)

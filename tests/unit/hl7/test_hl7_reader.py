@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fhirpay.errors import ConfigInvalid, FhirpayError, MessageInvalid, RequiredMissing
-from fhirpay.hl7.reader import Message
+from fhirpay.hl7.reader import Message, compile_paths
 
 DFT = (
     "MSH|^~\\&|ADM^1.2.3^ISO|North|PAY|East|20261120||DFT^P03^DFT_P03|M1|P^T|2.5.1\r"
@@ -58,6 +58,7 @@ def dft() -> Message:
 def test_value_at_address(dft: Message, path: str, value: str) -> None:
     assert dft.get(path) == value
     assert dft.get(path, "none") == (value or "none")
+    assert dft.take(compile_paths(path, "MSH-10", path)) == [value, "M1", value]
 
 
 @pytest.mark.parametrize("path", ["", "PID", "PID-0", "pid-3", "PID-3.0", "PID[0]-3", "PID-3.1.1.1", "PID-3[x]"])
