@@ -54,6 +54,8 @@ def _one(word: str, value: Any, at: str) -> Test:
             return lambda ctx: not test(ctx)
         case "interface":
             return _interface(value, at)
+        case "listed":
+            return _listed(value, at)
         case "version_from" | "version_below":
             return _version(word, str(value))
         case "differs":
@@ -95,6 +97,13 @@ def _interface(value: Any, at: str) -> Test:
         if name not in Interface.model_fields:
             raise ConfigInvalid(f"an interface has no setting '{name}'", location=at)
     return lambda ctx: all(getattr(ctx.interface, name) == wanted for name, wanted in value.items())
+
+
+def _listed(value: Any, at: str) -> Test:
+    if not isinstance(value, dict) or set(value) - {"self_pay_classes"} or len(value) != 1:
+        raise ConfigInvalid("write {self_pay_classes: IN1-2}", location=at)
+    (path,) = _paths(value["self_pay_classes"], at, count=1)
+    return lambda ctx: bool(text := ctx.text(path).upper()) and text in ctx.self_pay_words
 
 
 def version_of(message: Message) -> tuple[int, ...]:

@@ -52,6 +52,7 @@ class Context:
         self.interface = interface
         self.facility = facility
         self.zone = ZoneInfo(interface.zone or facility.zone)
+        self.self_pay_words = frozenset(word.upper() for word in interface.self_pay_classes)
         self.tables = tables
         self.trace = trace
         self.warnings: dict[str, None] = {}

@@ -51,7 +51,7 @@ class _Run:
         self._ctx = ctx
         self._entries: dict[str, Entry] = {}  # by full_url
         self._sources: dict[str, str] = {}  # full_url → the line that made it
-        self._parked: list[Parked] = []
+        self._parked: list[tuple[int, Parked]] = []  # by the line's number
         self._claimed: set[tuple[str, int]] = set()
 
     def apply(self, rule: Rule) -> None:
@@ -75,7 +75,7 @@ class _Run:
         if rule.park is not None:
             slot = self._ctx.slot(rule.park.at) if rule.park.at else None
             place = slot.address if slot else segment.address() if segment else ""
-            self._parked.append(Parked(place, rule.park.reason, rule.park.code))
+            self._park(segment, Parked(place, rule.park.reason, rule.park.code))
             return
         warned = set(self._ctx.warnings)
         try:
@@ -87,7 +87,10 @@ class _Run:
                 raise
             for text in set(self._ctx.warnings) - warned:
                 del self._ctx.warnings[text]  # what the line noticed goes with it
-            self._parked.append(Parked(error.location or segment.address(), error.message, error.code))
+            self._park(segment, Parked(error.location or segment.address(), error.message, error.code))
+
+    def _park(self, segment: Segment | None, parked: Parked) -> None:
+        self._parked.append((segment.index if segment is not None else 0, parked))
 
     def _warn(self, rule: Rule) -> None:
         for warn in rule.warns:
@@ -152,7 +155,7 @@ class _Run:
         ]
         return Mapped(
             bundle=_bundle(ctx, list(self._entries.values())),
-            parked=tuple(self._parked),
+            parked=tuple(one for _, one in sorted(self._parked, key=lambda found: found[0])),
             warnings=tuple(ctx.warnings),
             account_key=f"account:{account.system}|{account.value}" if account else None,
             patient_key=f"patient:{patient.system}|{patient.value}" if patient else None,

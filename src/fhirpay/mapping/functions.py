@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..domain import fhir_urls as urls
-from ..errors import RequiredMissing
+from ..errors import Conflict, RequiredMissing
 from ..hl7.reader import Segment
 from . import money
 from .codes import find
@@ -40,10 +40,19 @@ def account_identifier(ctx: Context, paths: Paths) -> dict[str, Any]:
     found = TYPES["Identifier"](slot, ctx, Options()) if slot is not None else None
     if found is None:
         raise RequiredMissing(
-            f"{ctx.interface.account_key} names the account on interface '{ctx.interface.name}' and is empty",
+            f"{ctx.interface.account_key} is to name the account (account_key of interface '{ctx.interface.name}') "
+            "and holds no account number",
             location=slot.address if slot is not None else ctx.interface.account_key,
         )
     return found
+
+
+def facility_owner(ctx: Context, paths: Paths) -> dict[str, str] | None:
+    """The Organization of the facility that the feed belongs to: whose policy and merchant apply."""
+    organization = ctx.facility.organization
+    if not organization:
+        return None
+    return {"reference": organization if "/" in organization else f"Organization/{organization}"}
 
 
 def self_pay_stated(ctx: Context, paths: Paths) -> bool | None:
@@ -55,7 +64,7 @@ def self_pay_stated(ctx: Context, paths: Paths) -> bool | None:
     financial, patient_type, plan = paths
     if not ctx.interface.carries_coverage:
         return None
-    ours = {word.upper() for word in ctx.interface.self_pay_classes}
+    ours = ctx.self_pay_words
     classes = [slot.part(1).upper() for slot in ctx.repetitions(financial) if slot.part(1)]
     plans = _column(ctx, plan)
     types = _column(ctx, patient_type)
@@ -85,8 +94,7 @@ def _column(ctx: Context, path: Path) -> list[str]:
 def coverage_type(ctx: Context, paths: Paths) -> dict[str, Any] | None:
     """IN1-15 or IN1-47 through the site's table; `pay` for a plan that the interface maps to self-pay."""
     *types, plan = paths
-    ours = {word.upper() for word in ctx.interface.self_pay_classes}
-    if ctx.text(plan).upper() in ours:
+    if ctx.text(plan).upper() in ctx.self_pay_words:
         return {"coding": [{"system": urls.COVERAGE_SELF_PAY, "code": "pay", "display": "Pay"}]}
     slot = ctx.valued(types)
     return TYPES["CodeableConcept"](slot, ctx, Options(map="coverage-type", table="0086")) if slot else None
@@ -106,6 +114,17 @@ def credit_total(ctx: Context, paths: Paths) -> dict[str, Any]:
 
 
 def copay_total(ctx: Context, paths: Paths) -> dict[str, Any]:
+    """The amount of a CO that is due. Raises Conflict for a second one of the same FT1-2 in this message."""
+    standing = ctx.segment("FT1")
+    for line in ctx.message.segments("FT1") if standing is not None else ():
+        if standing is None or line.index >= standing.index:
+            break
+        same = all(Slot(line, field).text == Slot(standing, field).text for field in (2, 6))
+        if same and Slot(line, 2).text:
+            raise Conflict(
+                f"the same transaction id as {line.address()}: a second copay, or the same one again?",
+                location=standing.address(2),
+            )
     return money.fhir_money(*money.copay(ctx, *_slots(ctx, paths)))
 
 
@@ -163,7 +182,7 @@ def credited_charge(ctx: Context, paths: Paths) -> dict[str, Any] | None:
     slot = ctx.slot(reference)
     if wanted and slot is not None:
         ctx.warn(f"{slot.address}: no charge in this message has that Set ID; the credit stands by itself")
-    if not own:
+    if wanted or not own:
         return None
     value = key_of(ctx, [KEY_WORDS["sender"], KEY_WORDS["account"], lambda _: own, lambda _: "CG"])
     return {"type": "ChargeItem", "identifier": {"system": f"{ctx.interface.system}:charge", "value": value}}
@@ -203,6 +222,7 @@ class Function:
 
 FUNCTIONS: dict[str, Function] = {
     "account_identifier": Function(account_identifier, 0, strict=True),
+    "facility_owner": Function(facility_owner, 0),
     "self_pay_stated": Function(self_pay_stated, 3),
     "coverage_type": Function(coverage_type, 3),
     "charge_total": Function(charge_total, 3, strict=True),

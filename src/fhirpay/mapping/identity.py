@@ -7,9 +7,11 @@ a message twice gives the same Bundle to the last byte.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from urllib.parse import quote
 
+_SEPARATOR = re.compile(r"[\\|,$]")  # of search values (FHIR R4 search.html#escaping)
 _NAMESPACE = bytes.fromhex("7b6a1f0e3c5d4e9a8b2f6d1c0a9e8f7d")
 
 
@@ -25,13 +27,11 @@ def full_url(kind: str, system: str, value: str) -> str:
 
 
 def conditional_url(kind: str, system: str, value: str) -> str:
-    """`ChargeItem?identifier=<system>|<value>`: percent-encoded where a URL needs it, readable where not."""
-    return f"{kind}?identifier={quote(system, safe=_SAFE)}|{quote(value, safe=_SAFE)}"
+    """`ChargeItem?identifier=<system>|<value>`, escaped as FHIR search asks (`\\|`) and as URLs ask."""
+    parts = (_SEPARATOR.sub(r"\\\g<0>", part) for part in (system, value))
+    return f"{kind}?identifier=" + "|".join(quote(part, safe="/:") for part in parts)
 
 
 def key_value(parts: Iterable[str]) -> str:
     """Key parts as one value, `IMMAPP/GHH|4000776|12345|CG`; a part's own bar can't be taken for the separator."""
     return "|".join(part.replace("%", "%25").replace("|", "%7C") for part in parts)
-
-
-_SAFE = "|:/.~-_@!*'(),;"

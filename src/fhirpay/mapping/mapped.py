@@ -1,18 +1,20 @@
 """What a mapped message is: a transaction Bundle, and what could not or need not go into it.
 
 Made by `engine`; read by the use case that applies it, by `fhirpay map` and by the tests. Bundle entries state what
-*this message* says. HL7's rules for what it doesn't say are kept for whoever applies it (`merge.merged` does it):
+*this message* says. HL7's rules for what it doesn't say are for whoever applies it (`fhir.bundles.apply`, which takes
+`deletes` and `assumed` as they are):
 
 * an element that isn't stated keeps its stored value: a group that is absent means "no change";
 * `deletes` names what `""` takes away;
-* a repeating field or segment that is present replaces its whole set (identifiers and copays are added to);
+* a repeating field or segment that is present replaces its whole set (identifiers are added to, since an old number
+  is how a late message finds its resource; copays replace those of their own number);
 * `assumed` names what stands there only because FHIR requires it: it never overwrites a stored value.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +26,7 @@ class Parked:
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class ElementRef:
+class ElementRef(NamedTuple):
     """An element of one entry: `Patient.telecom` of `full_url`; an extension is `extension:<url>`."""
 
     full_url: str

@@ -40,7 +40,14 @@ def product(left: Decimal, right: Decimal) -> Decimal:
 
 
 def amount(slot: Slot, ctx: Context) -> tuple[Decimal, str]:
-    """Value and currency of a CP (or NM). Raises ValueInvalid, CodeInvalid with the address.
+    """An amount that can be owed, of a CP (or NM). Raises ValueInvalid, CodeInvalid with the address."""
+    value, currency = price(slot, ctx)
+    check(value, currency, slot.address)
+    return value, currency
+
+
+def price(slot: Slot, ctx: Context) -> tuple[Decimal, str]:
+    """Value and currency of a CP (or NM); a unit price may be finer than its currency.
 
     CP.1 is an MO: `125.50&USD`. `125.50^USD` puts the currency where the price type belongs: taken, and said.
     """
@@ -49,7 +56,7 @@ def amount(slot: Slot, ctx: Context) -> tuple[Decimal, str]:
         currency = misplaced
         ctx.warn(f"{slot.address}: the currency stands in component 2; it belongs after & in component 1")
     currency = currency or ctx.interface.currency
-    check(value, currency, slot.address)
+    check(Decimal(0), currency, slot.address)
     return value, currency
 
 
@@ -75,10 +82,10 @@ def line_total(ctx: Context, extended: Slot, unit: Slot, quantity: Slot) -> tupl
             raise RequiredMissing(
                 "neither FT1-11 nor FT1-12 is valued: the amount isn't known", location=extended.address
             )
-        price, currency = amount(unit, ctx)
-        total = product(price, count)
+        each, currency = price(unit, ctx)
+        total = product(each, count)
         check(total, currency, unit.address)
-        return total, currency, price < 0 or count < 0
+        return total, currency, each < 0 or count < 0
     total, currency = amount(extended, ctx)
     if unit.part(1, 1):
         _compare(ctx, total, currency, extended, unit, count)
@@ -87,13 +94,13 @@ def line_total(ctx: Context, extended: Slot, unit: Slot, quantity: Slot) -> tupl
 
 def _compare(ctx: Context, total: Decimal, currency: str, extended: Slot, unit: Slot, count: Decimal) -> None:
     try:
-        price, other = amount(unit, ctx)
+        each, other = price(unit, ctx)
     except FhirpayError as error:
         ctx.warn(str(error))  # FT1-11 holds anyway
         return
     if other != currency:
         raise RuleBroken(f"FT1-11 is in {currency}, FT1-12 in {other}", location=extended.address)
-    if product(price, count).copy_abs() != total.copy_abs():
+    if product(each, count).copy_abs() != total.copy_abs():
         ctx.warn(f"{extended.address}: FT1-11 differs from FT1-12 × FT1-10; FT1-11 holds")
 
 

@@ -119,6 +119,7 @@ CONDITION_WORDS: dict[str, str] = {
     "any": "one of these conditions holds",
     "not": "this condition doesn't hold",
     "interface": "the interface's setting has this value",
+    "listed": "the interface's list (self_pay_classes) holds this field's value",
     "version_from": "MSH-12 is this or newer",
     "version_below": "MSH-12 is older than this",
     "differs": "the two names or values are both there and not the same",
