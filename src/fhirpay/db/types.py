@@ -7,8 +7,10 @@ columns are refused by a test.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from json.encoder import encode_basestring_ascii
 from typing import Any
 
 from sqlalchemy import BigInteger, Dialect, Text
@@ -28,6 +30,11 @@ def micros(moment: datetime) -> int:
 def moment(stored: int) -> datetime:
     """The aware UTC moment that `micros` made this number of."""
     return _EPOCH + timedelta(microseconds=stored)
+
+
+def text_list(texts: Iterable[str]) -> str:
+    """The texts as a JSON list: what `json.dumps` gives, in a fraction of its time (it stands on the ACK path)."""
+    return f"[{', '.join(map(encode_basestring_ascii, texts))}]"
 
 
 class UtcDateTime(TypeDecorator[datetime]):

@@ -3,7 +3,7 @@
 An item belongs to a set of lanes (a patient, two accounts of a merge) and is claimed when it is at the head of all of
 them. So one account's messages keep their order, a merge is a barrier on both of its accounts, and everything else
 runs side by side. Lease and fence stand on the item, not on each of its lanes: only the item at the head of its lanes
-can hold them, so one row says it all. Lane rows are locked when an item comes and when it leaves.
+can hold them, so one row says it all. Lanes are locked when an item comes and when it leaves (places.py).
 
     enqueue ─▶ ready ──claim──▶ (leased) ──complete─▶ done ──release─▶ ready
                  ▲                 │ ├──retry──▶ ready, later, still at the head
@@ -15,24 +15,23 @@ All functions take the caller's `tx`: an end stands in the same unit as the effe
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, case, delete, null, select, text, update
+from sqlalchemy import bindparam, case, null, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
 from ..db.types import micros
 from ..db.unit import Prepared, Tx
 from ..errors import LeaseLost, NotFound
+from . import places as place_store
 from . import topics as topic_store
 from .backoff import Backoff
 from .overview import Parked, next_due, parked, pending_count, suspended
-from .tables import LaneRow, WorkLaneRow, WorkRow
+from .tables import WorkRow
 from .topics import NO_TOPICS, Topics
 from .wake import work_topic
 
@@ -51,8 +50,6 @@ __all__ = [
     "suspended",
 ]
 
-_lane = table(LaneRow)
-_place = table(WorkLaneRow)
 _work = table(WorkRow)
 
 BACKOFF = Backoff()
@@ -81,15 +78,6 @@ class Work:
 
 # ── in ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-_ENTER = Prepared(
-    insert(_lane)
-    .on_conflict_do_update(
-        index_elements=["tenant_id", "queue", "lane_key"],
-        set_={"tail": _lane.c.tail + 1, "length": _lane.c.length + 1},
-    )
-    .returning(_lane.c.tail, _lane.c.length)
-)
-_STAND = Prepared(insert(_place))
 _ADD = Prepared(insert(_work))
 
 
@@ -132,7 +120,7 @@ def enqueue(
         "owner": None,
         "error": None,
         "places": "[]",
-        "topics": Topics(tuple(needs), tuple(blocks), tuple(suspends)).dumps() if needs or blocks or suspends else None,
+        "topics": topic_store.dumps(needs, blocks, suspends),
         "held": False,
         "created_at": now,
         "changed_at": now,
@@ -140,11 +128,11 @@ def enqueue(
     if once_key is not None:
         if not tx.run(_ADD_ONCE, row):
             return tx.run(_SAME, {"tenant": tx.tenant, "q": queue, "k": kind, "once": once_key})[0][0]
-        places, waits = _enter(tx, queue, lanes, work_id)
+        places, waits = place_store.enter(tx, queue, lanes, work_id)
         _settle(tx, work_id, queue, places, waits, due_at, now)
         return work_id
-    places, waits = _enter(tx, queue, lanes, work_id)
-    row["places"] = json.dumps(places)
+    places, waits = place_store.enter(tx, queue, lanes, work_id)
+    row["places"] = place_store.dumps(places)
     row["waits"] = waits
     if waits == 0:
         row["claim_at"] = due_at
@@ -171,22 +159,6 @@ _SAME = Prepared(
 )
 
 
-def _enter(tx: Tx, queue: str, lanes: Sequence[str], work_id: str) -> tuple[list[tuple[str, int]], int]:
-    """Take a place in each lane, in sorted order (two units that want the same lanes then can't deadlock).
-
-    Returns the places, and in how many lanes something stands before us.
-    """
-    places: list[tuple[str, int]] = []
-    waits = 0
-    for key in sorted(set(lanes)):
-        where = {"tenant_id": tx.tenant, "queue": queue, "lane_key": key}
-        ((place, length),) = tx.run(_ENTER, {**where, "tail": 1, "length": 1})
-        tx.run(_STAND, {**where, "place": place, "work_id": work_id})
-        places.append((key, place))
-        waits += length > 1
-    return places, waits
-
-
 def _settle(tx: Tx, work_id: str, queue: str, places: list[tuple[str, int]], waits: int, due: int, now: int) -> None:
     """Write down where an existing row stands now."""
     tx.run(
@@ -194,7 +166,7 @@ def _settle(tx: Tx, work_id: str, queue: str, places: list[tuple[str, int]], wai
         {
             "tenant": tx.tenant,
             "work": work_id,
-            "p": json.dumps(places),
+            "p": place_store.dumps(places),
             "w": waits,
             "d": due,
             "c": due if waits == 0 else None,
@@ -237,7 +209,7 @@ def release(tx: Tx, work_id: str) -> bool:
         return False
     topic_store.forget(tx, work_id, "waits")
     now = micros(tx.now)
-    places, waits = _enter(tx, row["queue"], [key for key, _ in json.loads(row["places"])], work_id)
+    places, waits = place_store.enter(tx, row["queue"], [key for key, _ in place_store.loads(row["places"])], work_id)
     _settle(tx, work_id, row["queue"], places, waits, now, now)
     return True
 
@@ -329,18 +301,6 @@ _END = Prepared(
 )
 
 
-def _of_lane(target: Any) -> tuple[Any, ...]:
-    return (
-        target.c.tenant_id == bindparam("tenant"),
-        target.c.queue == bindparam("q"),
-        target.c.lane_key == bindparam("l"),
-    )
-
-
-_EMPTY = Prepared(delete(_lane).where(*_of_lane(_lane), _lane.c.length == 1).returning(_lane.c.lane_key))
-_SHORTEN = Prepared(update(_lane).where(*_of_lane(_lane)).values(length=_lane.c.length - 1))
-_STEP_OUT = Prepared(delete(_place).where(*_of_lane(_place), _place.c.place == bindparam("p")))
-_FIRST = Prepared(select(_place.c.work_id).where(*_of_lane(_place)).order_by(_place.c.place).limit(1))
 _ADVANCE = Prepared(
     update(_work)
     .where(_work.c.tenant_id == bindparam("tenant"), _work.c.work_id == bindparam("work"))
@@ -358,15 +318,7 @@ def _leave(tx: Tx, work: Work, *, state: str, error: str | None, held: bool) -> 
     end = {"tenant": tx.tenant, "work": work.work_id, "f": work.fence, "s": state, "h": held, "now": now}
     if not tx.run(_END, {**end, "e": None if error is None else error[:500]}):
         raise LeaseLost(f"another worker has taken {work.work_id} over", work_id=work.work_id)
-    behind: list[str] = []
-    for key, place in work.places:
-        where = {"tenant": tx.tenant, "q": work.queue, "l": key}
-        if not tx.run(_EMPTY, where):
-            tx.run(_SHORTEN, where)
-            behind.append(key)
-        tx.run(_STEP_OUT, {**where, "p": place})
-    followers = Counter(tx.run(_FIRST, {"tenant": tx.tenant, "q": work.queue, "l": key})[0][0] for key in behind)
-    for follower, lanes in sorted(followers.items()):
+    for follower, lanes in place_store.leave(tx, work.queue, work.places):
         ((claim_at,),) = tx.run(_ADVANCE, {"tenant": tx.tenant, "work": follower, "n": lanes})
         if claim_at is not None and claim_at <= now:
             tx.wake(work_topic(work.queue))

@@ -9,7 +9,6 @@ call's timeouts. Called by `worker.py` and by handlers.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection
 from datetime import timedelta
 
@@ -17,7 +16,7 @@ from sqlalchemy import RowMapping, select, update
 
 from ..db.metadata import table
 from ..db.unit import Tx
-from . import topics
+from . import places, topics
 from .lane import Work, park_behind
 from .tables import WorkRow
 
@@ -92,7 +91,7 @@ def _claimed(row: RowMapping) -> Work:
         ref=row["ref"],
         attempt=row["attempt"] + 1,
         fence=row["fence"] + 1,
-        places=tuple((key, place) for key, place in json.loads(row["places"])),
+        places=places.loads(row["places"]),
         topics=topics.loads(row["topics"]),
         held=bool(row["held"]),
         error=row["error"],

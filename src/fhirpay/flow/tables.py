@@ -1,8 +1,8 @@
-"""Tables of the work queues. Written by `lane.py`, `lease.py` and `topics.py` alone.
+"""Tables of the work queues. Written by `lane.py`, `places.py`, `lease.py` and `topics.py` alone.
 
-A work item belongs to a set of lanes and has one `work_lane` row in each, numbered under the lock of the `lane` row:
-the order of sequences isn't the order of commits. `work.waits` counts the lanes in which something stands before it,
-so an item is at the head of all its lanes exactly when `waits` is 0, and `claim_at` is null until then.
+A work item belongs to a set of lanes and has one `work_place` row in each, numbered under the lane's lock: the order
+of sequences isn't the order of commits. `work.waits` counts the lanes in which something stands before it, so an item
+is at the head of all its lanes exactly when `waits` is 0, and `claim_at` is null until then.
 """
 
 from __future__ import annotations
@@ -18,23 +18,10 @@ from ..db.types import UtcDateTime
 _ONE_TREE = {"sqlite_with_rowid": False}  # small rows found by their key alone: no second tree to write
 
 
-class LaneRow(Row, table=True):
-    """A lane that has items. Gone when the last one leaves."""
-
-    __tablename__ = "lane"
-    __table_args__ = (_ONE_TREE,)
-
-    tenant_id: str = Field(primary_key=True)
-    queue: str = Field(primary_key=True)
-    lane_key: str = Field(primary_key=True)
-    tail: int = Field(sa_type=BigInteger)  # number of the item that came last
-    length: int = Field(sa_type=BigInteger)  # items in it
-
-
-class WorkLaneRow(Row, table=True):
+class PlaceRow(Row, table=True):
     """A place in a lane."""
 
-    __tablename__ = "work_lane"
+    __tablename__ = "work_place"
     __table_args__ = (_ONE_TREE,)
 
     tenant_id: str = Field(primary_key=True)

@@ -16,6 +16,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
+from ..db.types import text_list
 from ..db.unit import Tx
 from .tables import WorkRow, WorkTopicRow
 
@@ -31,11 +32,12 @@ class Topics:
     blocks: tuple[str, ...] = ()
     suspends: tuple[str, ...] = ()
 
-    def dumps(self) -> str | None:
-        """JSON, or None where there is nothing: most items have none."""
-        if not (self.needs or self.blocks or self.suspends):
-            return None
-        return json.dumps({"needs": self.needs, "blocks": self.blocks, "suspends": self.suspends})
+
+def dumps(needs: Sequence[str], blocks: Sequence[str], suspends: Sequence[str]) -> str | None:
+    """JSON, or None where there is nothing."""
+    if not (needs or blocks or suspends):
+        return None
+    return f'{{"needs": {text_list(needs)}, "blocks": {text_list(blocks)}, "suspends": {text_list(suspends)}}}'
 
 
 NO_TOPICS = Topics()

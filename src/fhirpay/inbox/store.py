@@ -17,7 +17,7 @@ from sqlalchemy import RowMapping, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
-from ..db.types import micros
+from ..db.types import micros, text_list
 from ..db.unit import Prepared, Tx
 from ..errors import Conflict, NotFound
 from ..flow.lane import enqueue
@@ -105,7 +105,7 @@ def record(tx: Tx, incoming: Incoming, *, answer: Callable[[str], bytes] | None 
         "tenant_id": tx.tenant,
         "message_id": message_id,
         "interface": incoming.interface,
-        "sender_key": json.dumps(incoming.key[:-1]),
+        "sender_key": text_list(incoming.key[:-1]),
         "control_id": incoming.key[-1],
         "occurrence": 1,
         "body_hash": incoming.body_hash,
@@ -113,7 +113,7 @@ def record(tx: Tx, incoming: Incoming, *, answer: Callable[[str], bytes] | None 
         "kind": incoming.kind,
         "label": incoming.label,
         "meta": json.dumps(incoming.meta) if incoming.meta else "{}",
-        "account_keys": json.dumps(incoming.account_keys) if incoming.account_keys else "[]",
+        "account_keys": text_list(incoming.account_keys),
         "body": incoming.body,
         "answer": told,
         "work_id": f"wrk{message_id[3:]}",  # the same number: easy to follow, and cheap
@@ -167,7 +167,7 @@ def note_outcome(tx: Tx, message_id: str, state: State, detail: str = "", resour
     found = tx.one(
         update(_inbox)
         .where(_inbox.c.tenant_id == tx.tenant, _inbox.c.message_id == message_id)
-        .values(state=state, detail=detail, resources=json.dumps(list(resources)), changed_at=tx.now)
+        .values(state=state, detail=detail, resources=text_list(resources), changed_at=tx.now)
         .returning(_inbox.c.message_id)
     )
     if found is None:

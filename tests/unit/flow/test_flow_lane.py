@@ -16,7 +16,7 @@ from fhirpay.errors import LeaseLost, NotFound
 from fhirpay.flow import lane
 from fhirpay.flow.lane import Work
 from fhirpay.flow.lease import claim, give_back, still_ours
-from fhirpay.flow.tables import LaneRow, WorkLaneRow, WorkTopicRow
+from fhirpay.flow.tables import PlaceRow, WorkTopicRow
 
 LEASE = timedelta(seconds=60)
 
@@ -34,9 +34,7 @@ def refs(works: Sequence[Work]) -> list[str]:
 
 
 def leftovers(tx: Tx) -> int:
-    return sum(
-        tx.scalar(sa.select(sa.func.count()).select_from(table(t))) for t in (LaneRow, WorkLaneRow, WorkTopicRow)
-    )
+    return sum(tx.scalar(sa.select(sa.func.count()).select_from(table(t))) for t in (PlaceRow, WorkTopicRow))
 
 
 async def test_one_lane_is_worked_in_order_and_other_lanes_beside_it(units: Units) -> None:

@@ -1,0 +1,95 @@
+"""Places in lanes: who stands where, and who comes next. Called by `lane.py` alone.
+
+A lane is the set of its places; the lowest number is its head. Only heads leave, so the next one is the lowest number
+that is left. Both ends of a lane are touched under the lane's lock: on PostgreSQL an advisory lock that the
+transaction lets go by itself (a pooler may stand between), on SQLite the one writer is the lock.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from json.encoder import encode_basestring_ascii
+from typing import Any
+
+from sqlalchemy import BigInteger, bindparam, delete, func, literal_column, select
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+
+from ..db.metadata import table
+from ..db.unit import Prepared, Tx
+from .tables import PlaceRow
+
+_place = table(PlaceRow)
+
+Places = Sequence[tuple[str, int]]  # lane key and number in it, by key
+
+
+def dumps(places: Places) -> str:
+    """JSON: [[key, place], …]."""
+    return f"[{', '.join(f'[{encode_basestring_ascii(key)}, {place}]' for key, place in places)}]"
+
+
+def loads(stored: str) -> tuple[tuple[str, int], ...]:
+    return tuple((key, place) for key, place in json.loads(stored))
+
+
+def _of_lane() -> tuple[Any, ...]:
+    return (
+        _place.c.tenant_id == bindparam("tenant"),
+        _place.c.queue == bindparam("q"),
+        _place.c.lane_key == bindparam("l"),
+    )
+
+
+_last = select(_place.c.place).where(*_of_lane()).order_by(_place.c.place.desc()).limit(1).scalar_subquery()
+_STAND = Prepared(
+    insert(_place)
+    .values(
+        tenant_id=bindparam("tenant"),
+        queue=bindparam("q"),
+        lane_key=bindparam("l"),
+        place=func.coalesce(_last, literal_column("0")) + literal_column("1"),
+        work_id=bindparam("work"),
+    )
+    .returning(_place.c.place)
+)
+_STEP_OUT = Prepared(delete(_place).where(*_of_lane(), _place.c.place == bindparam("p")))
+_FIRST = Prepared(select(_place.c.work_id).where(*_of_lane()).order_by(_place.c.place).limit(1))
+_number = func.unnest(bindparam("numbers", type_=ARRAY(BigInteger))).column_valued("number")
+_LOCK = Prepared(select(func.pg_advisory_xact_lock(_number)))
+
+
+def _lock(tx: Tx, queue: str, lanes: Iterable[str]) -> None:
+    """Hold these lanes until the end of the transaction; in one order, so that two units can't deadlock on them."""
+    if tx.dialect == "sqlite":
+        return
+    names = (f"{tx.tenant}\n{queue}\n{key}".encode() for key in lanes)
+    numbers = sorted(int.from_bytes(blake2b(name, digest_size=8).digest(), "big", signed=True) for name in names)
+    if numbers:
+        tx.run(_LOCK, {"numbers": numbers})
+
+
+def enter(tx: Tx, queue: str, lanes: Sequence[str], work_id: str) -> tuple[list[tuple[str, int]], int]:
+    """Take the last place in each lane: the places, and in how many lanes something stands before us."""
+    keys = sorted(set(lanes))
+    _lock(tx, queue, keys)
+    places: list[tuple[str, int]] = []
+    waits = 0
+    for key in keys:
+        ((place,),) = tx.run(_STAND, {"tenant": tx.tenant, "q": queue, "l": key, "work": work_id})
+        places.append((key, place))
+        waits += place > 1  # an empty lane starts at 1 again
+    return places, waits
+
+
+def leave(tx: Tx, queue: str, places: Places) -> list[tuple[str, int]]:
+    """Step out of the lanes: who stands first now, each with the number of lanes in which that is so."""
+    _lock(tx, queue, [key for key, _ in places])
+    heads: Counter[str] = Counter()
+    for key, place in places:
+        lane = {"tenant": tx.tenant, "q": queue, "l": key}
+        tx.run(_STEP_OUT, {**lane, "p": place})
+        heads.update(work_id for (work_id,) in tx.run(_FIRST, lane))
+    return sorted(heads.items())
