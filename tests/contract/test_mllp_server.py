@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -297,6 +297,23 @@ async def test_handler_is_told_the_peer() -> None:
         assert peers == [f"{host}:{port}"]
 
 
-def test_handler_type_is_a_plain_coroutine_function() -> None:
-    handler: Callable[[bytes, str], Awaitable[bytes | None]] = echo
-    assert handler is echo
+async def test_several_answers_to_one_message() -> None:
+    async def twice(frame: bytes, peer: str) -> AsyncGenerator[bytes, None]:
+        yield b"CA " + frame
+        await asyncio.sleep(0.01)
+        yield b"AA " + frame
+
+    async with serving(twice) as server, sender(server) as engine:
+        await engine.write(framed(b"1") + framed(b"2"))
+        assert [await engine.answer() for _ in range(4)] == [b"CA 1", b"AA 1", b"CA 2", b"AA 2"]
+
+
+async def test_failure_between_two_answers_closes() -> None:
+    async def half(frame: bytes, peer: str) -> AsyncGenerator[bytes, None]:
+        yield b"CA"
+        raise ConnectionDrop("the database went away")
+
+    async with serving(half) as server, sender(server) as engine:
+        await engine.write(framed(b"1"))
+        assert await engine.answer() == b"CA"
+        assert await engine.is_closed()

@@ -1,8 +1,8 @@
 """MLLP over TCP: a server that answers each message in order, and a client with one message in flight.
 
 The server knows frames, not HL7: a handler gets a message's bytes and gives back the answer's, or None for no answer,
-or raises ConnectionDrop when nothing could be stored (the sender keeps the message and comes again). One message of
-a connection is in hand at a time, so what a sender wrote first is stored first.
+or an iterator of several answers; it raises ConnectionDrop when nothing could be stored (the sender keeps the message
+and comes again). One message of a connection is in hand at a time, so what a sender wrote first is stored first.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import cast
 
 from ..errors import EhrUnavailable, FhirpayError
@@ -19,7 +19,7 @@ from .framing import Framer, framed
 
 log = Log("mllp")
 
-Handler = Callable[[bytes, str], Awaitable[bytes | None]]
+Handler = Callable[[bytes, str], Awaitable[bytes | None] | AsyncIterator[bytes]]
 _LINGER_S = 10
 _QUEUED_MAX = 64  # whole messages read ahead of the one in hand, before we stop reading
 
@@ -181,8 +181,15 @@ class _Connection(asyncio.Protocol):
                 self._transport.close()
 
     async def _answer(self, frame: bytes) -> None:
-        reply = await self._server.handler(frame, self._peer)
-        if reply is None or self._transport is None:
+        replies = self._server.handler(frame, self._peer)
+        if isinstance(replies, AsyncIterator):
+            async for reply in replies:
+                await self._write(reply)
+        elif (reply := await replies) is not None:
+            await self._write(reply)
+
+    async def _write(self, reply: bytes) -> None:
+        if self._transport is None:
             return
         self._transport.write(framed(reply))
         if not self._writable.is_set():

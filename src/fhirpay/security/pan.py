@@ -17,18 +17,26 @@ from ..hl7.reader import Message, Segment
 # Digits with blanks or dashes between, wide and cheap (it sees every message): `_spans` has the real rules.
 _CANDIDATE = re.compile(r"[2-6][0-9 \u00a0\-\u2010-\u2013]{12,}+")
 _GROUP = re.compile(r"[0-9]+")
-_RANGES: tuple[tuple[re.Pattern[str], frozenset[int]], ...] = (
-    (re.compile(r"4"), frozenset({13, 16, 19})),  # Visa
-    (re.compile(r"5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720"), frozenset({16})),  # Mastercard
-    (re.compile(r"3[47]"), frozenset({15})),  # American Express
-    (re.compile(r"6011|65|64[4-9]"), frozenset({16, 17, 18, 19})),  # Discover
-    (re.compile(r"36|38|30[0-5]"), frozenset({14})),  # Diners Club
-    (re.compile(r"35(2[89]|[3-8])"), frozenset({16})),  # JCB
-)
+_VISA = "4"
+_MASTERCARD = "5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720"
+_AMEX = "3[47]"
+_DISCOVER = "6011|65|64[4-9]"
+_DINERS = "36|38|30[0-5]"
+_JCB = "35(?:2[89]|[3-8])"
+_ISSUERS: dict[int, re.Pattern[str]] = {
+    13: re.compile(_VISA),
+    14: re.compile(_DINERS),
+    15: re.compile(_AMEX),
+    16: re.compile(f"{_VISA}|{_MASTERCARD}|{_DISCOVER}|{_JCB}"),
+    17: re.compile(_DISCOVER),
+    18: re.compile(_DISCOVER),
+    19: re.compile(f"{_VISA}|{_DISCOVER}"),
+}
 
 
 def _is_card_number(digits: str) -> bool:
-    if not any(len(digits) in lengths and prefix.match(digits) for prefix, lengths in _RANGES):
+    issuers = _ISSUERS.get(len(digits))
+    if issuers is None or not issuers.match(digits):
         return False
     total = 0
     for place, digit in enumerate(reversed(digits)):
@@ -49,6 +57,8 @@ def screen_text(text: str) -> tuple[str, int]:
 def _spans(run: re.Match[str]) -> list[tuple[int, int]]:
     """Where in the text card numbers are. A group of digits is whole or not in it at all."""
     text, start = run.string, run.start()
+    if run[0].isdigit() and not _is_card_number(run[0]):
+        return []  # nearly always: a time, or an identifier
     groups = [found.span() for found in _GROUP.finditer(text, start, run.end())]
     # What follows a digit is the tail of a longer number.
     first = 1 if start and text[start - 1] in "0123456789" else 0
