@@ -134,7 +134,6 @@ class RefundShare(_Record):
     obligation_id: str
     account_ref: str
     amount: Money
-    booked: Money
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,6 @@ def add_shares(tx: Tx, refund: Refund, shares: Sequence[RefundShare]) -> None:
             "obligation_id": share.obligation_id,
             "account_ref": share.account_ref,
             "amount_minor": share.amount.minor,
-            "booked_minor": share.booked.minor,
             "currency": share.amount.currency,
         }
         for share in shares

@@ -189,7 +189,6 @@ class RefundShareRow(Row, table=True):
     obligation_id: str = Field(default="", sa_type=Text)
     account_ref: str = Field(default="", sa_type=Text)
     amount_minor: int = Field(sa_type=BigInteger)
-    booked_minor: int = _minor()  # of it, what had stood against the obligation in the ledger
     currency: str = Field(sa_type=Text)
 
 

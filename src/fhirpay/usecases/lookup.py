@@ -1,0 +1,167 @@
+"""Finding out what became of an operation: outbox kinds `payment.lookup` and `refund.lookup`.
+
+Queued by settle_outcome.py for everything that has no final outcome: `unknown` (looked at at once, then less and less
+often), and what waits for the payer or the processor (an event usually comes first; this is for those that get lost).
+One item an operation's attempt comes back by itself until the outcome is final. Looking never has an effect. Where the
+processor honours keys, and only while this key lives, the same bytes are sent again with the same key instead of
+waiting for the horizon; after it only reading is left.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from ..config import Tenant
+from ..db.unit import Tx, Units
+from ..domain.operation import OPEN, OperationState
+from ..errors import LeaseLost, ProcessorUnavailable
+from ..flow.lane import Work, complete, retry
+from ..flow.lease import still_ours
+from ..log import Log
+from ..payments import refunds, store
+from ..payments.port import (
+    ActionNeeded,
+    Capabilities,
+    InReview,
+    OperationKind,
+    OperationRef,
+    Outcome,
+    Pending,
+    ProvenAbsent,
+    Reference,
+    Unknown,
+)
+from ..payments.records import Operation
+from ..payments.registry import TIMEOUT_S, Registry
+from . import refund, take_payment
+from .settle_outcome import ENDS, settle
+
+log = Log("payments")
+
+RESENDS = 3  # with the same key; then reading until the horizon
+_SOON = timedelta(seconds=5)
+_PATIENT = timedelta(minutes=2)
+_LONGEST = timedelta(hours=6)
+TELL_AFTER = timedelta(minutes=30)  # unknown for so long is told to a person
+
+
+def operation_ref(operation: Operation, *, payment_reference: str | None, now: datetime) -> OperationRef:
+    """What a lookup may use of an operation."""
+    since = operation.sent_at or operation.created_at
+    return OperationRef(
+        kind=operation.kind,
+        our_reference=operation.refund_id or operation.payment_id,
+        processor_reference=Reference(operation.processor_ref) if operation.processor_ref else None,
+        amount=operation.amount,
+        age=now - since,
+        payment_reference=Reference(payment_reference) if operation.refund_id and payment_reference else None,
+    )
+
+
+class LookUp:
+    """The handler of both kinds; `work.ref` is the operation."""
+
+    def __init__(self, units: Units, tenant: Tenant, registry: Registry) -> None:
+        self._units = units
+        self._tenant = tenant
+        self._registry = registry
+
+    async def run(self, work: Work) -> None:
+        operation, ref, merchant, final = await self._units.read(self._read, work.ref)
+        if final:
+            return await self._units.write(complete, work)
+        processor = self._registry.of(merchant)
+        outcome = await processor.lookup(ref)
+        if isinstance(outcome, Unknown) and await self._units.write(self._resending, work, processor.capabilities):
+            try:
+                outcome = await self._resend(operation)
+            except ProcessorUnavailable as error:
+                outcome = Unknown(error.message)
+        await self._units.write(self._finish, work, outcome)
+
+    def _read(self, tx: Tx, operation_id: str) -> tuple[Operation, OperationRef, str, bool]:
+        operation = store.operation(tx, operation_id)
+        payment = store.get(tx, operation.payment_id)
+        ref = operation_ref(operation, payment_reference=payment.processor_ref, now=tx.now)
+        return operation, ref, payment.merchant, self._final(tx, operation)
+
+    def _final(self, tx: Tx, operation: Operation) -> bool:
+        if operation.state in (OperationState.SENT, OperationState.UNKNOWN):
+            return False
+        if operation.state in OPEN:
+            return True  # prepared anew: whoever sends it looks after it
+        if operation.refund_id:
+            return refunds.get(tx, operation.refund_id).state in refund.ENDS
+        return store.get(tx, operation.payment_id).state in ENDS
+
+    def _resending(self, tx: Tx, work: Work, capabilities: Capabilities) -> bool:
+        """Whether the same bytes may go out again, noted before they do."""
+        if not still_ours(tx, work):
+            raise LeaseLost(f"another worker has taken {work.work_id} over", work_id=work.work_id)
+        operation = store.operation(tx, work.ref)
+        store.lock(tx, operation.payment_id)
+        operation = store.operation(tx, work.ref)
+        if operation.state is not OperationState.UNKNOWN or work.attempt > RESENDS or operation.sent_at is None:
+            return False
+        ttl = capabilities.idempotency_ttl
+        if ttl is None or tx.now + timedelta(seconds=2 * TIMEOUT_S) >= operation.sent_at + ttl:
+            return False
+        if operation.kind is OperationKind.HOSTED or (operation.refund_id is None and operation.processor_ref is None):
+            return False
+        store.sent(tx, operation)
+        log.info("operation.resent", operation_id=operation.operation_id, attempt=work.attempt)
+        return True
+
+    async def _resend(self, operation: Operation) -> Outcome:
+        if operation.refund_id:
+            call = await self._units.read(refund.read_call, operation.operation_id)
+            return await refund.send(self._registry, call)
+        call = await self._units.read(take_payment.read_call, operation.operation_id)
+        assert operation.processor_ref is not None
+        return await take_payment.submit(self._registry, call, Reference(operation.processor_ref))
+
+    def _finish(self, tx: Tx, work: Work, outcome: Outcome) -> None:
+        operation = store.operation(tx, work.ref)
+        payment = store.lock(tx, operation.payment_id)
+        operation = store.operation(tx, work.ref)
+        if operation.state is OperationState.SENT and isinstance(outcome, ProvenAbsent):
+            # `proven_absent` follows on `unknown` only.
+            store.move_operation(tx, operation, OperationState.UNKNOWN, says="no answer")
+        unfinished = isinstance(outcome, Unknown) and operation.state in OPEN
+        age = tx.now - (operation.sent_at or operation.created_at)
+        if unfinished:
+            log.warning(
+                "operation.unknown",
+                operation_id=operation.operation_id,
+                payment_id=operation.payment_id,
+                attempt=work.attempt,
+                due_s=int(age.total_seconds()),
+            )
+            if age >= TELL_AFTER:
+                says = f"nobody knows what became of {operation.kind} {operation.operation_id}: look at the processor"
+                key = f"{operation.payment_id}:unknown:{operation.operation_id}"
+                store.open_break(tx, key, "unknown_outcome", says, payment=payment, amount=operation.amount)
+        else:
+            key = f"{operation.payment_id}:unknown:{operation.operation_id}"
+            store.close_break(tx, key, by="lookup")
+        again = self._next(tx, work, operation, outcome)
+        if again is None:
+            complete(tx, work)
+        else:
+            retry(tx, work, after=again, error=outcome.why if isinstance(outcome, Unknown) else "not final yet")
+        settle_any(tx, self._tenant, operation, outcome, source=f"lookup:{operation.operation_id}")
+
+    def _next(self, tx: Tx, work: Work, operation: Operation, outcome: Outcome) -> timedelta | None:
+        """When to look again; None when this outcome ends it."""
+        if not isinstance(outcome, Unknown | ActionNeeded | Pending | InReview):
+            return None
+        first = _SOON if operation.state in OPEN else _PATIENT
+        return min(first * 2 ** min(work.attempt - 1, 16), _LONGEST)
+
+
+def settle_any(tx: Tx, tenant: Tenant, operation: Operation, outcome: Outcome, *, source: str) -> None:
+    """Of a payment or of a refund."""
+    if operation.refund_id:
+        refund.settle(tx, tenant, operation.operation_id, outcome, source=source)
+    else:
+        settle(tx, tenant, operation.operation_id, outcome, source=source)

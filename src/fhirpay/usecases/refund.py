@@ -1,0 +1,324 @@
+"""Giving money back: asked for, approved, sent, and what became of it. Full or in parts, never more than was captured.
+
+    request   payment locked, what is left counted, money taken off what it had paid, ledger, refund queued
+    unit 1    operation recorded with its key                         ── crash here: nothing has moved
+    unit 2    operation `sent`, the lease still ours                  ── crash here: look it up
+    call      refund                                                  ── crash here: look it up
+    unit 3    outcome, ledger, linked negative to the EHR, together   ── crash here: rolled back; look it up
+
+`Refunds.run` is the outbox handler of kind `refund.submit`, `settle` is told by answers, lookups and events alike.
+A refund that fails leaves the money with us as credit of the payer's and opens a break; one that fails days after it
+succeeded too. What a refund takes off a valid obligation is owed again, on hold: nobody asks before a person has said.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from ..billing import entries, worklist
+from ..billing import money as billing
+from ..config import Tenant
+from ..db.unit import Tx, Units
+from ..domain.money import Money
+from ..domain.operation import OperationState
+from ..domain.payment import FactKind, PaymentFact, PaymentState
+from ..domain.refund import RefundState
+from ..errors import LeaseLost, ProcessorUnavailable, RuleBroken
+from ..flow.lane import Work, complete, retry
+from ..flow.lease import still_ours
+from ..ledger import rules
+from ..ledger import store as ledger
+from ..log import Log
+from ..outbox import add as outbox_add
+from ..payments import refunds, store
+from ..payments.allocation import take_back
+from ..payments.port import (
+    ActionNeeded,
+    Approved,
+    Canceled,
+    Declined,
+    InReview,
+    OperationKind,
+    Outcome,
+    Pending,
+    Reference,
+    Unknown,
+)
+from ..payments.records import Operation, Payment, Refund, RefundShare
+from ..payments.registry import Registry
+from . import collect, post_back
+from .settle_outcome import business_day, lane_of, move_operation, take_off
+
+log = Log("payments")
+
+KIND = "refund.submit"
+_S = RefundState
+ENDS = frozenset({_S.REJECTED, _S.SUCCEEDED, _S.FAILED, _S.CANCELED, _S.REPLACED})
+_BUSY = timedelta(seconds=20)  # another operation of the payment has no outcome yet
+
+
+@dataclass(frozen=True, slots=True)
+class NewRefund:
+    """A wish. Without `amount`: all that is left."""
+
+    payment_id: str
+    reason: str
+    requested_by: str
+    amount: Money | None = None
+
+
+def request(tx: Tx, wish: NewRefund, tenant: Tenant) -> str:
+    """Approve the refund and queue it, as part of the caller's unit; its id.
+
+    Raises RuleBroken for more than is left, or a payment that has nothing to give back; NotFound.
+    """
+    payment = store.lock(tx, wish.payment_id)
+    if not wish.reason.strip():
+        raise RuleBroken("a refund needs a reason")
+    if payment.state is not PaymentState.CAPTURED:
+        raise RuleBroken(f"payment {payment.payment_id} is {payment.state}: there is nothing to give back")
+    left = payment.captured - payment.returned - refunds.claimed(tx, payment)
+    amount = wish.amount or left
+    if amount.currency != payment.currency or amount.minor <= 0 or amount > left:
+        raise RuleBroken(f"{left} of {payment.payment_id} is left to give back, not {amount}")
+    refund = _approve(tx, tenant, payment, amount, reason=wish.reason, by=wish.requested_by)
+    outbox_add(tx, KIND, refund.refund_id, [lane_of(payment.payment_id)])
+    log.info("refund.approved", refund_id=refund.refund_id, payment_id=payment.payment_id)
+    return refund.refund_id
+
+
+def _approve(tx: Tx, tenant: Tenant, payment: Payment, amount: Money, *, reason: str, by: str) -> Refund:
+    """The refund, approved, with what it takes back and the ledger saying so."""
+    allocated = {one.sequence: one for one in store.allocations(tx, payment.payment_id)}
+    unclaimed = payment.captured - payment.returned - refunds.claimed(tx, payment)
+    for one in allocated.values():
+        unclaimed = unclaimed - one.kept
+    refund = refunds.add(tx, payment, amount, reason=reason, requested_by=by)
+    refund = refunds.move(tx, refund, _S.APPROVED, approved_by=by)
+    parts = take_back(amount, unclaimed=unclaimed, allocated=[(n, one.kept) for n, one in allocated.items()])
+    shares: list[RefundShare] = []
+    for number, part in enumerate(parts, start=1):
+        of = allocated.get(part.sequence)
+        ids = (of.obligation_id, of.account_ref) if of else ("", "")
+        shares.append(RefundShare(number, part.sequence, *ids, part.amount))
+        if of:
+            store.add_to_allocation(tx, payment.payment_id, part.sequence, refunded=part.amount.minor)
+    refunds.add_shares(tx, refund, shares)
+    moves = take_off(tx, payment, amount)
+    for account_ref in dict.fromkeys(move.account_ref for move in moves):
+        says = f"{refund.refund_id} gave money back that had paid a valid charge: is it to be asked for again?"
+        entries.open_hold(tx, account_ref, "other", says=says, by=by)
+        worklist.open_item(tx, kind="refunded", subject=refund.refund_id, says=says, account_ref=account_ref)
+    day = business_day(tenant, payment.facility, tx.now)
+    billing.post(tx, moves, business_date=day)
+    entry = rules.refund_approved(payment.payment_id, refund.refund_id, amount, occurred_at=tx.now, business_date=day)
+    ledger.post(tx, entry, key=f"refund-approved/{refund.refund_id}")
+    collect.reassess_accounts(tx, (move.account_ref for move in moves), tenant)
+    return refund
+
+
+# ── sending ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """All that a call needs, read in one unit."""
+
+    payment: Payment
+    refund: Refund
+    operation: Operation
+
+
+def read_call(tx: Tx, operation_id: str) -> Call:
+    operation = store.operation(tx, operation_id)
+    assert operation.refund_id is not None
+    return Call(store.get(tx, operation.payment_id), refunds.get(tx, operation.refund_id), operation)
+
+
+async def send(registry: Registry, call: Call) -> Outcome:
+    """With this attempt's key, always the same bytes."""
+    assert call.payment.processor_ref is not None
+    return await registry.of(call.payment.merchant).refund(
+        Reference(call.payment.processor_ref),
+        call.operation.amount,
+        our_reference=call.refund.refund_id,
+        idempotency_key=call.operation.key,
+    )
+
+
+class Refunds:
+    """The outbox handler of kind `refund.submit`; `work.ref` is the refund."""
+
+    def __init__(self, units: Units, tenant: Tenant, registry: Registry) -> None:
+        self._units = units
+        self._tenant = tenant
+        self._registry = registry
+
+    async def run(self, work: Work) -> None:
+        call = await self._units.write(self._sending, work)
+        if call is None:
+            return
+        try:
+            outcome = await send(self._registry, call)
+        except ProcessorUnavailable as error:
+            return await self._units.write(self._not_sent, work, call, error.message)
+        await self._units.write(self._finish, work, call, outcome)
+
+    def _sending(self, tx: Tx, work: Work) -> Call | None:
+        """Units 1 and 2: there is no call between them, since a refund has nothing to prepare."""
+        if not still_ours(tx, work):
+            raise LeaseLost(f"another worker has taken {work.work_id} over", work_id=work.work_id)
+        refund = refunds.get(tx, work.ref)
+        payment = store.lock(tx, refund.payment_id)
+        refund = refunds.get(tx, work.ref)
+        operation = store.open_operation(tx, payment.payment_id)
+        if operation is not None and operation.refund_id != refund.refund_id:
+            retry(tx, work, after=_BUSY, error=f"{operation.operation_id} of this payment has no outcome yet")
+            return None
+        if operation is None and refund.state is _S.APPROVED:
+            kind = OperationKind.REFUND
+            made = store.add_operation(tx, payment.payment_id, kind, refund.amount, refund_id=refund.refund_id)
+            operation = store.operation(tx, made)
+            refund = refunds.move(tx, refund, _S.SUBMITTED)
+        if operation is None or operation.state is not OperationState.PREPARED:
+            complete(tx, work)
+            if operation is not None and operation.state is OperationState.SENT:
+                why = Unknown("the worker that sent it did not come back")
+                settle(tx, self._tenant, operation.operation_id, why, source=f"operation:{operation.operation_id}")
+            return None
+        store.sent(tx, operation)
+        return Call(payment, refund, store.operation(tx, operation.operation_id))
+
+    def _finish(self, tx: Tx, work: Work, call: Call, outcome: Outcome) -> None:
+        store.lock(tx, call.payment.payment_id)
+        complete(tx, work)
+        operation_id = call.operation.operation_id
+        settle(tx, self._tenant, operation_id, outcome, source=f"operation:{operation_id}")
+
+    def _not_sent(self, tx: Tx, work: Work, call: Call, says: str) -> None:
+        store.lock(tx, call.payment.payment_id)
+        retry(tx, work, after=None, error=says)
+        store.again(tx, store.operation(tx, call.operation.operation_id), OperationState.NOT_SENT, says)
+
+
+# ── outcomes ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def settle(tx: Tx, tenant: Tenant, operation_id: str, outcome: Outcome, *, source: str) -> Refund:
+    """Take in an outcome of a refund's operation; the refund as it is then. Told again, it changes nothing."""
+    operation = store.operation(tx, operation_id)
+    payment = store.lock(tx, operation.payment_id)
+    operation = store.operation(tx, operation_id)
+    assert operation.refund_id is not None
+    move_operation(tx, operation, outcome, amount=operation.amount)
+    return _take_in(tx, tenant, payment, refunds.get(tx, operation.refund_id), outcome, source=source)
+
+
+def _take_in(tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, outcome: Outcome, *, source: str) -> Refund:
+    match outcome:
+        case Approved(reference=reference) if refund.state not in ENDS:
+            return _succeeded(tx, tenant, payment, refund, outcome, source=source, reference=reference)
+        case Declined() | Canceled():
+            says = outcome.reason if isinstance(outcome, Declined) else "The processor canceled the refund."
+            if refund.state in (_S.SUBMITTED, _S.PENDING, _S.REQUIRES_ACTION):
+                return _failed(tx, tenant, payment, refund, says)
+            if refund.state is _S.SUCCEEDED:
+                return _failed_late(tx, tenant, payment, refund, says, source=source)
+        case Pending(reference=reference) | InReview(reference=reference) if refund.state is _S.SUBMITTED:
+            return refunds.move(tx, refund, _S.PENDING, processor_ref=reference)
+        case ActionNeeded() if refund.state is _S.PENDING:
+            return refunds.move(tx, refund, _S.REQUIRES_ACTION)
+        case _:
+            pass
+    return refund
+
+
+def _succeeded(
+    tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, outcome: Approved, *, source: str, reference: str
+) -> Refund:
+    at = outcome.at or tx.now
+    day = business_day(tenant, payment.facility, at)
+    if outcome.amount != refund.amount:
+        says = f"{refund.refund_id} was of {refund.amount}, and the processor gave back {outcome.amount}"
+        key = f"{payment.payment_id}:refund-amount:{refund.refund_id}"
+        store.open_break(tx, key, "refund_amount", says, payment=payment, amount=outcome.amount)
+    values = {"processor_ref": reference, "succeeded_at": at, "business_date": day.isoformat(), "failure_says": ""}
+    refund = refunds.move(tx, refund, _S.SUCCEEDED, **values)
+    fact = PaymentFact(FactKind.REFUNDED, at, source, outcome.amount, reference)
+    store.record_facts(tx, payment.payment_id, [fact])
+    store.refold(tx, payment)
+    post_back.enqueue(tx, payment_id=payment.payment_id, refund_id=refund.refund_id, tenant=tenant)
+    entry = rules.refund_taken(
+        payment.payment_id,
+        refund.refund_id,
+        payment.merchant,
+        refund.amount,
+        occurred_at=at,
+        business_date=day,
+        refs={"processor_refund": reference},
+    )
+    ledger.post(tx, entry, key=f"refund-taken/{refund.refund_id}")
+    log.info("refund.succeeded", refund_id=refund.refund_id, payment_id=payment.payment_id)
+    return refund
+
+
+def _failed(tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, says: str) -> Refund:
+    """It will not go out: the money stays with us, as credit of its payer."""
+    refund = refunds.move(tx, refund, _S.FAILED, failure_says=says)
+    _back_to_credit(tx, payment, refund, says)
+    day = business_day(tenant, payment.facility, tx.now)
+    entry = rules.refund_dropped(
+        payment.payment_id, refund.refund_id, refund.amount, occurred_at=tx.now, business_date=day
+    )
+    ledger.post(tx, entry, key=f"refund-dropped/{refund.refund_id}")
+    log.warning("refund.failed", refund_id=refund.refund_id, payment_id=payment.payment_id)
+    return refund
+
+
+def _failed_late(tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, says: str, *, source: str) -> Refund:
+    """The processor had reported it as done, and the money came back. The EHR was told: that is for a person."""
+    refund = refunds.move(tx, refund, _S.FAILED, failure_says=says)
+    fact = PaymentFact(FactKind.REFUND_FAILED, tx.now, source, undoes=refund.processor_ref or "")
+    store.record_facts(tx, payment.payment_id, [fact])
+    store.refold(tx, payment)
+    _back_to_credit(tx, payment, refund, f"{says} It had been reported as done, also to the EHR.")
+    day = business_day(tenant, payment.facility, tx.now)
+    came_back = rules.refund_failed_late(
+        payment.payment_id, refund.refund_id, payment.merchant, refund.amount, occurred_at=tx.now, business_date=day
+    )
+    ledger.post(tx, came_back, key=f"refund-failed-late/{refund.refund_id}")
+    dropped = rules.refund_dropped(
+        payment.payment_id, refund.refund_id, refund.amount, occurred_at=tx.now, business_date=day
+    )
+    ledger.post(tx, dropped, key=f"refund-dropped/{refund.refund_id}")
+    log.warning("refund.failed_late", refund_id=refund.refund_id, payment_id=payment.payment_id)
+    return refund
+
+
+def _back_to_credit(tx: Tx, payment: Payment, refund: Refund, says: str) -> None:
+    for share in refunds.shares(tx, refund.refund_id):
+        if share.allocation:
+            store.add_to_allocation(tx, payment.payment_id, share.allocation, refunded=-share.amount.minor)
+            store.add_to_allocation(tx, payment.payment_id, share.allocation, paid=-share.amount.minor)
+    billing.add_credit(tx, payment.account_ref, payment.payment_id, refund.amount)
+    key = f"{payment.payment_id}:refund-failed:{refund.refund_id}"
+    says = f"{refund.amount} of {refund.refund_id} did not go out: {says}"
+    store.open_break(tx, key, "refund_failed", says, payment=payment, amount=refund.amount)
+
+
+def adopt(tx: Tx, tenant: Tenant, payment: Payment, outcome: Approved, *, source: str) -> Refund | None:
+    """A refund that was made at the processor itself: booked like ours, with a break for whoever wants to know why.
+
+    None when it is known already. Under the payment's lock.
+    """
+    if any(one.processor_ref == outcome.reference for one in refunds.of_payment(tx, payment.payment_id)):
+        return None
+    key = f"{payment.payment_id}:outside:{outcome.reference}"
+    says = f"{outcome.amount} was given back at the processor, not from here"
+    store.open_break(tx, key, "refund_outside", says, payment=payment, amount=outcome.amount)
+    if outcome.amount > payment.captured - payment.returned - refunds.claimed(tx, payment):
+        return None  # more than there is: the break says so, the books can't
+    refund = _approve(tx, tenant, payment, outcome.amount, reason="made at the processor", by="processor")
+    refund = refunds.move(tx, refund, _S.SUBMITTED)
+    return _take_in(tx, tenant, payment, refund, outcome, source=source)

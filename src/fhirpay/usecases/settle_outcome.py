@@ -1,0 +1,361 @@
+"""What an outcome means for our books: one function for answers, lookups and events alike.
+
+Called inside the caller's unit by take_payment.py (an answer), lookup.py (a lookup) and webhook.py (an event). The
+payment's row is locked first; facts are recorded once each, the payment is folded anew, and what a fact leads to
+(capture in the ledger, allocation, write-back) is had once, whoever tells it and how often. The same facts in any
+order end in the same books. A success that comes too late is money all the same: unapplied credit and a break.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from ..billing import money as billing
+from ..billing import store as obligations
+from ..billing import worklist
+from ..config import Tenant
+from ..db.unit import Tx
+from ..domain.money import Money
+from ..domain.operation import OPEN, OperationState
+from ..domain.payment import CLOSED, AnomalyKind, FactKind, Folded, PaymentFact, PaymentState
+from ..errors import InvariantBroken
+from ..ledger import rules
+from ..ledger import store as ledger
+from ..log import Log
+from ..outbox import add as outbox_add
+from ..payments import store
+from ..payments.allocation import Share, in_order
+from ..payments.port import (
+    ActionNeeded,
+    Approved,
+    Canceled,
+    Declined,
+    InReview,
+    OperationKind,
+    Outcome,
+    Pending,
+    ProvenAbsent,
+    Reference,
+    Unknown,
+)
+from ..payments.records import Operation, Payment
+from . import post_back
+
+log = Log("payments")
+
+_K = FactKind
+LOOKUP = {True: "refund.lookup", False: "payment.lookup"}
+SUBMIT = {True: "refund.submit", False: "payment.submit"}
+ENDS = CLOSED | {PaymentState.CAPTURED, PaymentState.RETURNED}
+FIRST_LOOK = timedelta(seconds=1)  # most lost answers are found at once
+
+
+def lane_of(payment_id: str) -> str:
+    """Calls about one payment go one after the other."""
+    return f"payment:{payment_id}"
+
+
+def settle(tx: Tx, tenant: Tenant, operation_id: str, outcome: Outcome, *, source: str) -> Payment:
+    """Take in an outcome of a payment's operation; the payment as it is then. Refunds: refund.settle."""
+    operation = store.operation(tx, operation_id)
+    payment = store.lock(tx, operation.payment_id)
+    operation = store.operation(tx, operation_id)  # as it is now that nobody else can move it
+    move_operation(tx, operation, outcome, amount=operation.amount)
+    facts = facts_of(outcome, operation.kind, at=tx.now, source=source)
+    store.record_facts(tx, payment.payment_id, facts)
+    _note_details(tx, payment, outcome)
+    return refold_and_carry_out(tx, tenant, payment.payment_id)
+
+
+def refold_and_carry_out(tx: Tx, tenant: Tenant, payment_id: str) -> Payment:
+    """The payment as its facts have it now, and everything that follows from that, once. Under the payment's lock."""
+    folded = store.refold(tx, store.get(tx, payment_id))
+    _carry_out(tx, tenant, store.get(tx, payment_id), folded)
+    return store.get(tx, payment_id)
+
+
+# ── the operation ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def move_operation(tx: Tx, operation: Operation, outcome: Outcome, *, amount: Money) -> None:
+    """Where the outcome leads an operation that is still open, and the next look at what isn't final."""
+    if isinstance(outcome, ProvenAbsent):
+        if operation.state is OperationState.UNKNOWN:
+            store.again(tx, operation, OperationState.PROVEN_ABSENT, "looked up after the rail's horizon: not there")
+            _queue_submit(tx, operation)
+        return
+    if operation.state in OPEN:
+        if operation.state is OperationState.PREPARED:  # an event was faster than our own unit
+            store.sent(tx, operation)
+            operation = store.operation(tx, operation.operation_id)
+        new = _state_of(outcome, amount)
+        if new is not operation.state:
+            says = outcome.why[:300] if isinstance(outcome, Unknown) else ""
+            store.move_operation(tx, operation, new, says=says)
+    if isinstance(outcome, Unknown):
+        _queue_lookup(tx, operation, FIRST_LOOK)
+    elif isinstance(outcome, ActionNeeded | Pending | InReview):
+        _queue_lookup(tx, operation, timedelta(minutes=2))
+
+
+def _state_of(outcome: Outcome, asked: Money) -> OperationState:
+    match outcome:
+        case Approved(amount=got):
+            return OperationState.PARTLY_APPROVED if got.minor < asked.minor else OperationState.APPROVED
+        case Canceled(undoes=undoes):
+            return OperationState.APPROVED if undoes else OperationState.DECLINED
+        case Declined():
+            return OperationState.DECLINED
+        case ActionNeeded():
+            return OperationState.ACTION_NEEDED
+        case Pending():
+            return OperationState.PENDING
+        case InReview():
+            return OperationState.IN_REVIEW
+        case Unknown():
+            return OperationState.UNKNOWN
+        case ProvenAbsent():
+            return OperationState.PROVEN_ABSENT
+
+
+def _queue_lookup(tx: Tx, operation: Operation, wait: timedelta) -> None:
+    """One item an attempt: it comes back by itself until the outcome is final."""
+    outbox_add(
+        tx,
+        LOOKUP[operation.refund_id is not None],
+        operation.operation_id,
+        [f"operation:{operation.operation_id}"],
+        tx.now + wait,
+        once_key=f"{operation.operation_id}:{operation.attempt}",
+    )
+
+
+def _queue_submit(tx: Tx, operation: Operation) -> None:
+    ref = operation.refund_id or operation.operation_id
+    key = f"{operation.operation_id}:{operation.attempt + 1}"
+    kind = SUBMIT[operation.refund_id is not None]
+    outbox_add(tx, kind, ref, [lane_of(operation.payment_id)], once_key=key)
+
+
+# ── facts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def facts_of(outcome: Outcome, kind: OperationKind, *, at: datetime, source: str) -> list[PaymentFact]:
+    """What an outcome says of the payment."""
+
+    def fact(
+        which: FactKind,
+        amount: Money | None = None,
+        reference: str | None = "",
+        undoes: str = "",
+        when: datetime | None = None,
+    ) -> PaymentFact:
+        return PaymentFact(which, when or at, source, amount, reference or "", undoes)
+
+    match outcome:
+        case Approved(captured=True, amount=amount, reference=reference, at=when):
+            return [fact(_K.CAPTURED, amount, reference, when=when)]
+        case Approved(amount=amount, reference=reference, at=when):
+            if kind is OperationKind.VOID:
+                return []  # who asked for the void says what it takes back
+            return [fact(_K.AUTHORIZED, amount, reference, when=when)]
+        case Declined(code="failed"):
+            return [fact(_K.PROCESSING), fact(_K.FAILED)]
+        case Declined():
+            return [fact(_K.DECLINED)]
+        case ActionNeeded():
+            return [fact(_K.REQUIRES_ACTION)]
+        case Pending():
+            return [fact(_K.PROCESSING)]
+        case InReview():
+            return [fact(_K.IN_REVIEW)]
+        case Canceled(expired=True):
+            return [fact(_K.EXPIRED)]
+        case Canceled(undoes=str(undoes), amount=Money() as amount, reference=reference, at=when):
+            # The capture may be news too. Its own time isn't told here; the fold takes the earliest that is known.
+            return [
+                fact(_K.CAPTURED, amount, undoes, when=when),
+                fact(_K.VOIDED, None, reference, undoes, when=when),
+            ]
+        case Canceled():
+            return [fact(_K.CANCELED)]
+        case Unknown() | ProvenAbsent():
+            return []
+
+
+def _note_details(tx: Tx, payment: Payment, outcome: Outcome) -> None:
+    values: dict[str, object] = {}
+    match outcome:
+        case Approved(details=details, payment=reference) as got:
+            values = {
+                "brand": details.brand or payment.brand,
+                "last4": details.last4 or payment.last4,
+                "authorization_code": details.authorization or payment.authorization_code,
+                "failure_code": "",
+                "failure_says": "",
+            }
+            values |= _reference(tx, payment, reference)
+            if got.captured and payment.capture_ref is None:
+                values["capture_ref"] = got.reference
+        case Declined(code=code, reason=reason):
+            values = {"failure_code": code, "failure_says": reason}
+        case Canceled(expired=expired, undoes=None):
+            values = {"failure_code": "expired" if expired else "canceled"}
+        case ActionNeeded(url=url) if url:
+            values = {"hosted_url": url}
+        case _:
+            return
+    if values:
+        store.change(tx, payment.payment_id, **values)
+
+
+def _reference(tx: Tx, payment: Payment, reference: Reference | None) -> Mapping[str, str]:
+    """The processor's id of the whole payment, once we know it; never another payment's."""
+    if reference is None or payment.processor_ref == reference:
+        return {}
+    if payment.processor_ref is not None:
+        says = f"the processor says {reference} of a payment that it called {payment.processor_ref}"
+        store.open_break(tx, f"{payment.payment_id}:reference", "other_reference", says, payment=payment)
+        return {}
+    return {"processor_ref": reference}
+
+
+# ── what it leads to ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _carry_out(tx: Tx, tenant: Tenant, payment: Payment, folded: Folded) -> None:
+    facts = store.facts_of(tx, payment.payment_id)
+    captures = _captures(facts, payment.currency)
+    late = any(anomaly.kind is AnomalyKind.LATE_SUCCESS for anomaly in folded.anomalies)
+    for reference, (amount, at) in captures.items():
+        if amount and store.first_time(tx, payment.payment_id, f"capture:{reference}", amount):
+            _captured(tx, tenant, payment, reference, amount, at, late=late)
+    for fact in facts:
+        if fact.kind is _K.VOIDED:
+            for reference in [fact.undoes] if fact.undoes else list(captures):
+                if reference in captures:
+                    _voided(tx, tenant, payment, reference, captures[reference][0], fact.occurred_at)
+    came_to_nothing = folded.state in CLOSED and not any(amount for amount, _ in captures.values())
+    if came_to_nothing and store.first_time(tx, payment.payment_id, "release", Money.zero(payment.currency)):
+        billing.release(tx, payment.payment_id)
+        log.info("payment.ended", payment_id=payment.payment_id, state=folded.state)
+
+
+def _captures(facts: list[PaymentFact], currency: str) -> dict[str, tuple[Money, datetime]]:
+    """Each capture once: the least amount that is stated, the earliest moment."""
+    found: dict[str, tuple[Money, datetime]] = {}
+    for fact in sorted(facts, key=lambda fact: fact.occurred_at):
+        if fact.kind is _K.CAPTURED and fact.amount is not None and fact.amount.currency == currency:
+            known = found.get(fact.reference)
+            amount = min(known[0], fact.amount, key=lambda one: one.minor) if known else fact.amount
+            found[fact.reference] = (amount, known[1] if known else fact.occurred_at)
+    return found
+
+
+def business_day(tenant: Tenant, facility: str, at: datetime) -> date:
+    """The till's day: in the facility's zone."""
+    return at.astimezone(ZoneInfo(tenant.facility(facility).zone)).date()
+
+
+def _captured(
+    tx: Tx, tenant: Tenant, payment: Payment, reference: str, amount: Money, at: datetime, *, late: bool
+) -> None:
+    day = business_day(tenant, payment.facility, at)
+    if payment.captured_at is None:
+        values = {"captured_at": at, "business_date": day.isoformat(), "capture_ref": reference}
+        store.change(tx, payment.payment_id, **values)
+    shares = _shares_left(tx, payment) if not late else []
+    filled, left = in_order(amount, shares)
+    for share in filled:
+        store.add_to_allocation(tx, payment.payment_id, share.sequence, paid=share.amount.minor)
+    if late:
+        says = f"{amount} arrived after the payment had ended: credit of the payer's, to be allocated or given back"
+        store.open_break(
+            tx, f"{payment.payment_id}:late:{reference}", "late_success", says, payment=payment, amount=amount
+        )
+    elif left:
+        says = f"{left} more was captured than was asked for"
+        store.open_break(
+            tx, f"{payment.payment_id}:more:{reference}", "over_captured", says, payment=payment, amount=left
+        )
+    post_back.enqueue(tx, payment_id=payment.payment_id, tenant=tenant)
+    paid = [billing.Share(one.obligation_id, one.amount, payment.payment_id, one.account_ref) for one in filled]
+    settled = billing.settle(tx, payment.payment_id, paid)
+    if left:
+        billing.add_credit(tx, payment.account_ref, payment.payment_id, left)
+    entry = rules.capture(
+        payment=payment.payment_id,
+        merchant=payment.merchant,
+        amount=amount,
+        occurred_at=at,
+        business_date=day,
+        refs={"capture": reference},
+    )
+    ledger.post(tx, entry, key=f"capture/{payment.payment_id}/{reference}")
+    billing.post(tx, settled.ledger, business_date=day)
+    _no_longer_due(tx, payment.account_ref)
+    log.info("payment.captured", payment_id=payment.payment_id, merchant=payment.merchant)
+
+
+def _no_longer_due(tx: Tx, account_ref: str) -> None:
+    """Take off the desk's list what has been paid."""
+    askable = {one.obligation_id for one in obligations.owed(tx, account_ref)}
+    for item in worklist.list_open(tx, account_ref=account_ref):
+        if item.kind == "payment_due" and not askable & set(item.subject.split("/")):
+            worklist.done(tx, item.item_id)
+
+
+def _shares_left(tx: Tx, payment: Payment) -> list[Share]:
+    """What was reserved and hasn't been paid yet."""
+    return [
+        Share(one.sequence, one.obligation_id, one.account_ref, one.reserved - one.paid)
+        for one in store.allocations(tx, payment.payment_id)
+        if one.reserved.minor > one.paid.minor
+    ]
+
+
+def _voided(tx: Tx, tenant: Tenant, payment: Payment, reference: str, amount: Money, at: datetime) -> None:
+    """A capture taken back before it settled: allocations first, then the capture itself."""
+    if not store.first_time(tx, payment.payment_id, f"void:{reference}", amount):
+        return
+    for one in store.allocations(tx, payment.payment_id):
+        if one.kept:
+            store.add_to_allocation(tx, payment.payment_id, one.sequence, paid=-one.kept.minor)
+    says = f"{amount} was voided at the processor: what the EHR was told has to be taken back there"
+    store.open_break(tx, f"{payment.payment_id}:void:{reference}", "voided", says, payment=payment, amount=amount)
+    day = business_day(tenant, payment.facility, at)
+    billing.post(tx, take_off(tx, payment, amount), business_date=day)
+    entry = rules.void_capture(
+        payment.payment_id, payment.merchant, amount, occurred_at=at, business_date=day, refs={"capture": reference}
+    )
+    ledger.post(tx, entry, key=f"void/{payment.payment_id}/{reference}")
+
+
+def take_off(tx: Tx, payment: Payment, amount: Money) -> list[billing.LedgerMove]:
+    """Take this much of the payment's money off the accounts: what stands as credit first, then what it has paid,
+    the newest first. What it had paid is owed again. The ledger's moves that follow, to be posted.
+    """
+    allocated = store.allocations(tx, payment.payment_id)
+    accounts = list(dict.fromkeys([payment.account_ref, *(one.account_ref for one in allocated)]))
+    moves: list[billing.LedgerMove] = []
+    left = amount
+    for account_ref in accounts:
+        for credit in billing.credits_of(tx, account_ref):
+            part = min(left, credit.amount, key=lambda money: money.minor)
+            if credit.payment_id == payment.payment_id and part:
+                billing.take_credit(tx, account_ref, payment.payment_id, part)
+                left = left - part
+    first = [one.obligation_id for one in reversed(allocated)]
+    others = [one.obligation_id for ref in accounts for one in obligations.obligations_of(tx, ref)]
+    for obligation_id in dict.fromkeys([*first, *others]):
+        for share in billing.payments_on(tx, obligation_id):
+            part = min(left, share.amount, key=lambda money: money.minor)
+            if share.payment_id == payment.payment_id and part:
+                taken = billing.reopen(tx, obligation_id, part, payment_id=payment.payment_id)
+                moves += taken.ledger
+                left = left - part
+    if left:
+        raise InvariantBroken(f"{left} of {payment.payment_id} is on no account", payment_id=payment.payment_id)
+    return moves

@@ -1,0 +1,290 @@
+"""Taking a payment: from the wish to the processor's answer, in short steps that may each be interrupted and repeated.
+
+    unit 1   what is owed re-read and reserved, payment and operation recorded    ── crash here: nothing has moved
+    call     prepare: the processor knows of it, no money moves                   ── crash here: again, with the same key
+    unit 2   the processor's id stored, operation `sent`, the lease still ours    ── crash here: was it sent? look it up
+    call     submit                                                               ── crash here: look it up
+    unit 3   outcome, ledger, write-back and work complete, together              ── crash here: rolled back; look it up
+
+`start` is unit 1, called inside another unit: by the API, and by autopay where an obligation has become collectable.
+`TakePayment.run` is the outbox handler of kind `payment.submit`. What stays `unknown` is lookup.py's to find out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from ..billing import money as billing
+from ..billing import rows as billing_rows
+from ..billing import store as obligations
+from ..config import Tenant
+from ..db.unit import Tx, Units
+from ..domain.money import Money
+from ..domain.obligation import ObligationState
+from ..domain.operation import OPEN, OperationState
+from ..domain.payment import FactKind, PaymentFact
+from ..errors import LeaseLost, ProcessorUnavailable, RuleBroken
+from ..flow.lane import Work, complete, retry
+from ..flow.lease import still_ours
+from ..log import Log
+from ..outbox import add as outbox_add
+from ..payments import store, stored_methods
+from ..payments.allocation import Share
+from ..payments.port import ActionNeeded, Declined, OperationKind, Outcome, PaymentRequest, Prepared, Reference, Unknown
+from ..payments.records import Operation, Payment
+from ..payments.registry import Registry
+from .settle_outcome import lane_of, refold_and_carry_out, settle
+
+log = Log("payments")
+
+KIND = "payment.submit"
+GIVES_UP_AFTER = timedelta(minutes=15)  # never sent by then: what was owed is no longer fresh, so it is canceled
+
+
+@dataclass(frozen=True, slots=True)
+class NewPayment:
+    """A wish. Without `amount`: all that may be asked now. Without `obligations`: of the account, oldest first."""
+
+    account_ref: str
+    requested_by: str
+    amount: Money | None = None
+    obligations: tuple[str, ...] = ()
+    method_id: str | None = None  # a stored method; None: the payer pays on the processor's page
+    return_url: str = ""
+    initiated_by: Literal["customer", "merchant"] = "customer"
+    fact_key: str | None = None  # the business fact that may be paid once
+
+
+def start(tx: Tx, wish: NewPayment, tenant: Tenant) -> str:
+    """Unit 1, as part of the caller's: the payment's id. The same `fact_key` again is the same payment.
+
+    Raises RuleBroken when this may not be asked for now (the message says what may), NotFound for what isn't there.
+    """
+    if wish.fact_key is not None and (known := store.of_fact(tx, wish.fact_key)):
+        return known
+    asked = _asked(tx, wish)
+    facility = tenant.facility(asked.facility)
+    merchant = tenant.merchant(facility.merchant)
+    if wish.method_id is not None:
+        _check_method(tx, wish, merchant.name, asked.amount)
+    payment_id = tx.ids.new("pay")
+    reserved = billing.reserve(tx, asked.obligations, asked.amount, payment_id=payment_id)
+    store.add(
+        tx,
+        payment_id,
+        fact_key=wish.fact_key,
+        account_ref=wish.account_ref,
+        facility=facility.name,
+        merchant=merchant.name,
+        processor=merchant.processor,
+        amount_minor=asked.amount.minor,
+        currency=asked.amount.currency,
+        method="hosted" if wish.method_id is None else "stored",
+        method_id=wish.method_id,
+        initiated_by=wish.initiated_by,
+        requested_by=wish.requested_by,
+        return_url=wish.return_url or None,
+    )
+    shares = [
+        Share(sequence, share.obligation_id, share.account_ref, share.amount)
+        for sequence, share in enumerate(reserved, start=1)
+    ]
+    store.reserve_shares(tx, payment_id, shares)
+    kind = OperationKind.HOSTED if wish.method_id is None else OperationKind.SALE
+    operation_id = store.add_operation(tx, payment_id, kind, asked.amount)
+    outbox_add(tx, KIND, operation_id, [lane_of(payment_id)])
+    log.info("payment.started", payment_id=payment_id, operation_id=operation_id, merchant=merchant.name)
+    return payment_id
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    obligations: list[str]
+    amount: Money
+    facility: str
+
+
+def _asked(tx: Tx, wish: NewPayment) -> _Asked:
+    """Which obligations, how much, of which facility: of what may be asked for at this moment."""
+    owed = obligations.owed(tx, wish.account_ref)
+    chosen = [one for one in owed if not wish.obligations or one.obligation_id in wish.obligations]
+    if missing := set(wish.obligations) - {one.obligation_id for one in chosen}:
+        raise RuleBroken(f"not to be asked for now: {', '.join(sorted(missing))}")
+    if wish.amount is not None:
+        chosen = [one for one in chosen if one.askable.currency == wish.amount.currency]
+    if not chosen:
+        raise RuleBroken("nothing may be asked for on this account now")
+    currencies = {one.askable.currency for one in chosen}
+    if len(currencies) > 1:
+        raise RuleBroken(f"more than one currency is owed ({', '.join(sorted(currencies))}): say which amount")
+    facilities = {one.facility for one in chosen}
+    if len(facilities) > 1:
+        raise RuleBroken("what is owed belongs to several facilities: name the obligations of one")
+    total = sum((one.askable for one in chosen), Money.zero(currencies.pop()))
+    return _Asked([one.obligation_id for one in chosen], wish.amount or total, facilities.pop())
+
+
+def _check_method(tx: Tx, wish: NewPayment, merchant: str, amount: Money) -> None:
+    assert wish.method_id is not None
+    method = stored_methods.get(tx, wish.method_id)
+    if method.state != "active":
+        raise RuleBroken("this stored method was removed", method_id=wish.method_id)
+    if method.account_ref != wish.account_ref or method.merchant != merchant:
+        raise RuleBroken("this stored method belongs to another account or merchant", method_id=wish.method_id)
+    if wish.initiated_by == "merchant":
+        consent = stored_methods.live_consent(tx, wish.method_id)
+        if consent is None:
+            raise RuleBroken("there is no consent to charge this method without asking", method_id=wish.method_id)
+        if consent.cap.currency != amount.currency or consent.cap < amount:
+            raise RuleBroken(f"the payer agreed to {consent.cap} at most, not {amount}", method_id=wish.method_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """All that a call needs, read in one unit."""
+
+    payment: Payment
+    operation: Operation
+    token: str
+
+    @property
+    def request(self) -> PaymentRequest:
+        """What goes out. The allow-list: nothing of the account, the obligations or the patient is in reach here."""
+        return PaymentRequest(
+            reference=self.payment.payment_id,
+            amount=self.operation.amount,
+            method=self.token,
+            initiated_by="merchant" if self.payment.initiated_by == "merchant" else "customer",
+        )
+
+
+def read_call(tx: Tx, operation_id: str) -> Call:
+    operation = store.operation(tx, operation_id)
+    payment = store.get(tx, operation.payment_id)
+    token = stored_methods.get(tx, payment.method_id).token if payment.method_id else ""
+    return Call(payment, operation, token)
+
+
+class TakePayment:
+    """The outbox handler of kind `payment.submit`: one attempt at an operation."""
+
+    def __init__(self, units: Units, tenant: Tenant, registry: Registry, *, public_url: str) -> None:
+        self._units = units
+        self._tenant = tenant
+        self._registry = registry
+        self._public_url = public_url.rstrip("/")
+
+    async def run(self, work: Work) -> None:
+        """Raises ProcessorUnavailable while nothing has been sent: the worker tries again."""
+        call = await self._units.read(read_call, work.ref)
+        if call.operation.state is not OperationState.PREPARED:
+            # Sent by a worker that died, or settled already by an event: never sent again from here.
+            return await self._units.write(self._taken_over, work)
+        if await self._units.write(self._too_old, work):
+            return None
+        prepared = await self._prepare(call)
+        if isinstance(prepared, Declined):
+            return await self._units.write(self._finish, work, prepared)
+        if not await self._units.write(self._sending, work, prepared):
+            return None
+        if call.operation.kind is OperationKind.HOSTED:
+            return await self._units.write(self._finish, work, ActionNeeded(prepared.url, prepared.reference))
+        try:
+            outcome = await submit(self._registry, call, prepared.reference)
+        except ProcessorUnavailable as error:
+            return await self._units.write(self._not_sent, work, error.message)
+        await self._units.write(self._finish, work, outcome)
+
+    async def _prepare(self, call: Call) -> Prepared | Declined:
+        payment, operation = call.payment, call.operation
+        if operation.processor_ref is not None:
+            return Prepared(Reference(operation.processor_ref))
+        key = f"{operation.operation_id}-prepare"
+        if operation.kind is OperationKind.HOSTED:
+            back = f"{self._public_url}/api/v1/return/{self._tenant.name}/{payment.payment_id}"
+            hosted = self._registry.hosted(payment.merchant)
+            return await hosted.open_page(call.request, return_url=back, idempotency_key=key)
+        return await self._registry.of(payment.merchant).prepare(call.request, idempotency_key=key)
+
+    # ── units ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _sending(self, tx: Tx, work: Work, prepared: Prepared) -> bool:
+        """Unit 2. After this, only an answer, a lookup or an event says what became of it.
+
+        False when it is no longer owed: then nothing is sent.
+        """
+        if not still_ours(tx, work):
+            raise LeaseLost(f"another worker has taken {work.work_id} over", work_id=work.work_id)
+        operation = store.operation(tx, work.ref)
+        payment = store.lock(tx, operation.payment_id)
+        operation = store.operation(tx, work.ref)
+        if operation.state is not OperationState.PREPARED:
+            raise LeaseLost("the operation has moved on meanwhile", operation_id=work.ref)
+        if why := _no_longer_owed(tx, payment):
+            self._give_up(tx, work, payment, code="no-longer-owed", says=why)
+            return False
+        store.sent(tx, operation, processor_ref=prepared.reference)
+        if operation.kind is OperationKind.HOSTED:
+            store.change(tx, payment.payment_id, hosted_url=prepared.url, hosted_until=prepared.expires_at)
+        elif payment.processor_ref is None:
+            store.change(tx, payment.payment_id, processor_ref=prepared.reference)
+        return True
+
+    def _finish(self, tx: Tx, work: Work, outcome: Outcome) -> None:
+        """Unit 3. The payment's lock first, the ledger last."""
+        store.lock(tx, store.operation(tx, work.ref).payment_id)
+        complete(tx, work)
+        settle(tx, self._tenant, work.ref, outcome, source=f"operation:{work.ref}")
+
+    def _taken_over(self, tx: Tx, work: Work) -> None:
+        store.lock(tx, store.operation(tx, work.ref).payment_id)
+        complete(tx, work)
+        if store.operation(tx, work.ref).state in OPEN:
+            why = Unknown("the worker that sent it did not come back")
+            settle(tx, self._tenant, work.ref, why, source=f"operation:{work.ref}")
+
+    def _not_sent(self, tx: Tx, work: Work, says: str) -> None:
+        store.lock(tx, store.operation(tx, work.ref).payment_id)
+        retry(tx, work, after=None, error=says)
+        store.again(tx, store.operation(tx, work.ref), OperationState.NOT_SENT, says)
+
+    def _too_old(self, tx: Tx, work: Work) -> bool:
+        """Give up what could not be sent for so long that the amount may no longer be what is owed."""
+        operation = store.operation(tx, work.ref)
+        payment = store.lock(tx, operation.payment_id)
+        if tx.now - operation.created_at < GIVES_UP_AFTER:
+            return False
+        self._give_up(tx, work, payment, code="processor-unavailable", says="The processor could not be reached.")
+        return True
+
+    def _give_up(self, tx: Tx, work: Work, payment: Payment, *, code: str, says: str) -> None:
+        """End a payment of which nothing was sent; what it had reserved is free again."""
+        complete(tx, work)
+        store.move_operation(tx, store.operation(tx, work.ref), OperationState.CANCELLED, says=says)
+        store.change(tx, payment.payment_id, failure_code=code, failure_says=says)
+        store.record_facts(tx, payment.payment_id, [PaymentFact(FactKind.CANCELED, tx.now, "us")])
+        refold_and_carry_out(tx, self._tenant, payment.payment_id)
+
+
+def _no_longer_owed(tx: Tx, payment: Payment) -> str:
+    """Why what was reserved may not be taken after all: insurance found, a credit, a hold since then. Empty: it may."""
+    shares = store.allocations(tx, payment.payment_id)
+    accounts = billing_rows.lock(tx, (share.account_ref for share in shares))
+    for account in accounts.values():
+        if why := billing_rows.stopped(tx, account):
+            return why
+    for share in shares:
+        one = obligations.obligation(tx, share.obligation_id)
+        if one.state not in (ObligationState.IN_FLIGHT, ObligationState.COLLECTABLE) or one.hold:
+            return f"{share.obligation_id} is {one.state} now"
+        if one.patient - one.paid < one.in_flight:
+            return f"only {one.patient - one.paid} of {share.obligation_id} is owed now"
+    return ""
+
+
+async def submit(registry: Registry, call: Call, prepared: Reference) -> Outcome:
+    """Move the money: with this attempt's key, always the same bytes."""
+    processor = registry.of(call.payment.merchant)
+    return await processor.submit(prepared, call.operation.amount, capture=True, idempotency_key=call.operation.key)

@@ -1,0 +1,190 @@
+"""A processor's event comes in: signature, durable commit, 200; worked on afterwards like everything in the inbox.
+
+    body ─▶ signature ─wrong─▶ 401, nothing kept
+              │
+              └▶ unit: inbox row by event id ──committed──▶ 200 ─▶ look the thing up again ─▶ unit: settle
+
+An event only says what to look at: what it says of money may be old, out of order or a duplicate, so the current
+object is read from the processor and *that* is settled. Events about what we don't know are kept, told and ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from ..config import Tenant
+from ..db.unit import Tx, Units
+from ..domain.clock import Clock
+from ..domain.money import Money
+from ..errors import MessageInvalid, NotFound, NotPermitted
+from ..flow.lane import Work, complete, retry
+from ..inbox.store import Incoming, Recorded, get, note_outcome, record
+from ..log import Log
+from ..payments import refunds, store
+from ..payments.port import Approved, EventAbout, OperationKind, OperationRef, Outcome, ProcessorEvent, Unknown
+from ..payments.port import Reference as ProcessorReference
+from ..payments.records import Operation, Payment
+from ..payments.registry import Registry
+from ..security.blind_index import keyed_hash
+from . import refund
+from .lookup import operation_ref, settle_any
+
+log = Log("webhooks")
+
+KIND = "webhook"
+_TRIES = 12  # then the operation's own lookups are left to find it out
+_SINCE_EVER = timedelta(days=3650)
+_NOTHING = Money.zero("USD")  # a lookup of what isn't ours has no amount of ours to name
+
+
+async def receive(
+    units: Units,
+    registry: Registry,
+    *,
+    processor: str,
+    merchant: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    clock: Clock,
+    hash_key: bytes,
+) -> Recorded:
+    """Verify and keep one event. Raises NotAuthenticated (nothing is kept), NotFound, MessageInvalid."""
+    adapter = registry.for_webhook(processor, merchant)
+    try:
+        event = adapter.read_event(headers, body, now=clock.now())
+    except (NotPermitted, MessageInvalid) as error:
+        log.warning("webhook.refused", processor=processor, merchant=merchant, code=error.code)
+        raise
+    kept = adapter.scrub(body.decode("utf-8", "replace")).encode()
+    return await units.write(_record, processor, merchant, event, kept, keyed_hash(hash_key, body), urgent=True)
+
+
+def _record(tx: Tx, processor: str, merchant: str, event: ProcessorEvent, body: bytes, body_hash: str) -> Recorded:
+    subject = event.our_reference or event.processor_reference or event.id
+    return record(
+        tx,
+        Incoming(
+            source="webhook",
+            interface=f"{processor}/{merchant}",
+            kind="webhook",
+            key=(processor, merchant, event.id),
+            body=body,
+            body_hash=body_hash,
+            label=event.type,
+            meta={
+                "merchant": merchant,
+                "about": str(event.about),
+                "our_reference": event.our_reference,
+                "processor_reference": event.processor_reference or "",
+            },
+            lanes=[f"processor:{merchant}:{subject}"],
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """What an event is about: an operation of ours, or a refund that we didn't make."""
+
+    event_id: str
+    merchant: str
+    operation: Operation | None = None
+    ref: OperationRef | None = None
+    why_not: str = ""
+
+
+class Webhooks:
+    """The inbox handler of kind `webhook`; `work.ref` is the message."""
+
+    def __init__(self, units: Units, tenant: Tenant, registry: Registry) -> None:
+        self._units = units
+        self._tenant = tenant
+        self._registry = registry
+
+    async def run(self, work: Work) -> None:
+        subject = await self._units.read(self._find, work.ref)
+        if subject.ref is None:
+            return await self._units.write(self._ignore, work, subject.why_not)
+        outcome = await self._registry.of(subject.merchant).lookup(subject.ref)
+        if isinstance(outcome, Unknown):
+            return await self._units.write(self._not_yet, work, outcome.why)
+        await self._units.write(self._settle, work, subject, outcome)
+
+    def _find(self, tx: Tx, message_id: str) -> _Subject:
+        message = get(tx, message_id)
+        about, merchant = message.meta["about"], message.meta["merchant"]
+        ours, theirs = message.meta["our_reference"], message.meta["processor_reference"]
+        found = _Subject(message.key[-1], merchant)
+        if about == EventAbout.REFUND:
+            return self._of_refund(tx, found, ours, theirs)
+        if about not in (EventAbout.PAYMENT, EventAbout.PAGE):
+            return _Subject(found.event_id, merchant, why_not=f"events of type {message.label} are kept and ignored")
+        payment = _payment(tx, merchant, ours, theirs)
+        if payment is None:
+            return _Subject(found.event_id, merchant, why_not="about a payment that was not made here")
+        taking = [one for one in store.operations_of(tx, payment.payment_id) if one.refund_id is None]
+        if not taking:
+            return _Subject(found.event_id, merchant, why_not="nothing was sent for this payment")
+        ref = operation_ref(taking[-1], payment_reference=payment.processor_ref, now=tx.now)
+        return _Subject(found.event_id, merchant, taking[-1], ref)
+
+    def _of_refund(self, tx: Tx, found: _Subject, ours: str, theirs: str) -> _Subject:
+        known = refunds.find(tx, ours) if ours else []
+        known = known or refunds.find(tx, theirs)
+        if known:
+            mine = store.operations_of(tx, known[0].payment_id)
+            sent = [one for one in mine if one.refund_id == known[0].refund_id]
+            if sent:
+                payment = store.get(tx, known[0].payment_id)
+                ref = operation_ref(sent[-1], payment_reference=payment.processor_ref, now=tx.now)
+                return _Subject(found.event_id, found.merchant, sent[-1], ref)
+        ref = OperationRef(
+            OperationKind.REFUND, ours, ProcessorReference(theirs), _NOTHING, _SINCE_EVER, payment_reference=None
+        )
+        return _Subject(found.event_id, found.merchant, None, ref)
+
+    def _settle(self, tx: Tx, work: Work, subject: _Subject, outcome: Outcome) -> None:
+        source = f"event:{subject.event_id}"
+        payment = self._payment_of(tx, subject, outcome)
+        if payment is None:
+            return self._ignore(tx, work, "about a payment that was not made here")
+        store.lock(tx, payment.payment_id)
+        complete(tx, work)
+        note_outcome(tx, work.ref, "applied", type(outcome).__name__, [f"payment/{payment.payment_id}"])
+        if subject.operation is not None:
+            settle_any(tx, self._tenant, store.operation(tx, subject.operation.operation_id), outcome, source=source)
+        elif isinstance(outcome, Approved):
+            refund.adopt(tx, self._tenant, store.get(tx, payment.payment_id), outcome, source=source)
+
+    def _payment_of(self, tx: Tx, subject: _Subject, outcome: Outcome) -> Payment | None:
+        if subject.operation is not None:
+            return store.get(tx, subject.operation.payment_id)
+        reference = outcome.payment if isinstance(outcome, Approved) else None
+        known = store.by_processor_ref(tx, subject.merchant, reference) if reference else None
+        return store.get(tx, known) if known else None
+
+    def _ignore(self, tx: Tx, work: Work, why: str) -> None:
+        complete(tx, work)
+        note_outcome(tx, work.ref, "ignored", why)
+        log.info("webhook.ignored", message_id=work.ref, reason=why)
+
+    def _not_yet(self, tx: Tx, work: Work, why: str) -> None:
+        """The processor can't say at the moment; after many tries the operation's own lookups go on by themselves."""
+        if work.attempt < _TRIES:
+            retry(tx, work, after=None, error=why)
+        else:
+            self._ignore(tx, work, f"could not be looked up: {why}")
+
+
+def _payment(tx: Tx, merchant: str, ours: str, theirs: str) -> Payment | None:
+    for payment_id in (ours, store.by_processor_ref(tx, merchant, theirs) or ""):
+        if payment_id:
+            try:
+                found = store.get(tx, payment_id)
+            except NotFound:
+                continue
+            if found.merchant == merchant:
+                return found
+    return None
