@@ -259,7 +259,9 @@ class _Drawing:
         self._drawn.add(one.obligation_id)
         children: list[Node] = []
         for posted in ledger.entries_for(self._tx, obligation=one.obligation_id):
-            if not any("payment" in posting.dims for posting in posted.entry.postings):
+            moves_money = any("payment" in posting.dims for posting in posted.entry.postings)
+            if not moves_money and posted.entry_id not in self._drawn:
+                self._drawn.add(posted.entry_id)
                 children.append(nodes.entry(posted))
         for share in payments.allocations_to(self._tx, one.obligation_id):
             children.append(self._payment(share.payment_id))

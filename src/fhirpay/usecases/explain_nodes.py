@@ -11,6 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from ..billing.assessment import AT_ONCE
 from ..billing.rows import ObligationView
 from ..domain.money import Money
 from ..fhir.store import Stored
@@ -51,10 +52,12 @@ def resource(one: Stored, children: Sequence[Node]) -> Node:
 def obligation(one: ObligationView, children: Sequence[Node]) -> Node:
     owed = f"{one.patient} of the patient" if one.patient or not one.pending else f"{one.pending} pending insurance"
     says = f"obligation {one.obligation_id} for the {one.basis_kind}: {owed}, {one.state}"
+    if one.paid:
+        says += f", {one.paid} paid"
     if one.askable:
         says += f"; {one.askable} may be asked for"
     notes = [f"{'because' if number == 0 else 'and'} {why.says}" for number, why in enumerate(one.statement)]
-    if one.collectable_from is not None and one.state == "collectable":
+    if one.collectable_from is not None and one.collectable_from != AT_ONCE and one.state == "collectable":
         notes.append(f"from {_at(one.collectable_from)} on")
     facts = {
         "state": str(one.state),

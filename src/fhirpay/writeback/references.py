@@ -38,7 +38,7 @@ def as_known_by(tx: Tx, reference: str, connection: str) -> dict[str, Any] | Non
 
 
 def sources(tx: Tx, resource_type: str, resource_id: str) -> list[str]:
-    """The messages that wrote a resource, first one first."""
+    """The messages that wrote a resource, first one first. A source ends with `#` and the message's id."""
     rows = tx.all(
         select(_versions.c.source)
         .where(
@@ -48,7 +48,7 @@ def sources(tx: Tx, resource_type: str, resource_id: str) -> list[str]:
         )
         .order_by(_versions.c.version)
     )
-    return list(dict.fromkeys(row["source"] for row in rows if row["source"]))
+    return list(dict.fromkeys(row["source"].rpartition("#")[2] for row in rows if row["source"]))
 
 
 def _wrote(tx: Tx, connection: str, resource_type: str, resource_id: str) -> bool:
