@@ -1,0 +1,226 @@
+"""The only file that builds things: clock, ids, database, network, processors, EHR clients → use cases → roles.
+
+`build(settings)` gives a `System`, started and stopped by `app`. A simulation or a test hands in another clock, other
+ids or another network, and gets the same wiring. To add a handler, a route or a listener: a line here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from .config import Interface, Settings, Tenant
+from .db.unit import Database, Units, open_database
+from .domain.clock import Clock, SystemClock
+from .domain.ids import Ids, RandomIds
+from .errors import ConfigInvalid, StorageUnavailable
+from .fhir.client import FhirClient
+from .flow.lane import Work
+from .flow.worker import Worker
+from .hl7.mllp import ConnectionDrop, MllpServer
+from .net.http import Transport, client
+from .payments import registry
+from .payments.registry import Registry
+from .security.tokens import Tokens
+from .usecases import collect, post_back, refund, take_payment, webhook
+from .usecases.apply_message import ApplyMessage
+from .usecases.lookup import LookUp
+from .usecases.parked import note_parked_call
+from .usecases.receive_hl7 import Hl7Intake
+from .web.admin import AdminSocket, Commands
+
+HASH_KEY_MIN = 32
+
+
+@dataclass(frozen=True)
+class House:
+    """One tenant's use cases, ready to be called."""
+
+    tenant: Tenant
+    units: Units
+    processors: Registry
+    ehrs: Mapping[str, FhirClient]
+    intakes: Mapping[str, Hl7Intake]
+    tokens: Tokens
+    inbox: Mapping[str, Callable[[Work], Awaitable[None]]]
+    outbox: Mapping[str, Callable[[Work], Awaitable[None]]]
+    messages: ApplyMessage
+
+
+@dataclass
+class System:
+    """Everything of one process. `houses` are by tenant."""
+
+    settings: Settings
+    clock: Clock
+    ids: Ids
+    database: Database
+    hash_key: bytes
+    houses: Mapping[str, House]
+    commands: Commands
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def house(self, tenant: str) -> House:
+        found = self.houses.get(tenant)
+        if found is None:
+            raise ConfigInvalid(f"there is no tenant '{tenant}'; defined: {', '.join(self.houses) or 'none'}")
+        return found
+
+    @cached_property
+    def web(self) -> FastAPI:
+        """The web role."""
+        from .web.site import site
+
+        return site(self)
+
+    def listeners(self) -> list[MllpServer]:
+        """The MLLP role: one listener for each interface that has a port."""
+        return [
+            _listener(house.intakes[interface.name], interface)
+            for house in self.houses.values()
+            for interface in house.tenant.interfaces
+            if interface.mllp_port is not None
+        ]
+
+    def workers(self) -> list[Worker]:
+        """The worker role: inbox and outbox of each tenant."""
+        owner = f"{socket.gethostname()}:{os.getpid()}"
+        settings = self.settings
+        return [
+            Worker(
+                self.database,
+                house.units,
+                queue=queue,
+                handlers=handlers,
+                lease_s=settings.lease_s,
+                poll_s=settings.poll_s,
+                concurrency=settings.workers,
+                owner=owner,
+                on_parked=on_parked,
+            )
+            for house in self.houses.values()
+            for queue, handlers, on_parked in (
+                ("inbox", house.inbox, house.messages.on_parked),
+                ("outbox", house.outbox, note_parked_call),
+            )
+        ]
+
+    def admin_socket(self) -> AdminSocket | None:
+        path = admin_socket_of(self.settings)
+        return None if path is None else AdminSocket(path, self.commands)
+
+    async def close(self) -> None:
+        """Give back connections to the outside. The database is the caller's."""
+        for house in self.houses.values():
+            await house.processors.aclose()
+            for ehr in house.ehrs.values():
+                await ehr.aclose()
+
+
+def build(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    ids: Ids | None = None,
+    transport: Transport | None = None,
+    database: Database | None = None,
+) -> System:
+    """A System, not yet started. Raises ConfigInvalid, with what to write."""
+    clock = clock or SystemClock()
+    ids = ids or RandomIds(clock)
+    if len(settings.hash_key) < HASH_KEY_MIN:
+        raise ConfigInvalid(f"set hash_key (FHIRPAY_HASH_KEY) to {HASH_KEY_MIN} characters or more, and keep it")
+    hash_key = settings.hash_key.encode()
+    database = database or open_database(settings.database, clock=clock, ids=ids)
+    houses = {
+        tenant.name: _house(settings, tenant, database, clock, ids, hash_key, transport) for tenant in settings.tenants
+    }
+    commands = Commands(database, lambda tenant: houses[tenant].intakes if tenant in houses else {})
+    return System(settings, clock, ids, database, hash_key, houses, commands)
+
+
+def _house(
+    settings: Settings,
+    tenant: Tenant,
+    database: Database,
+    clock: Clock,
+    ids: Ids,
+    hash_key: bytes,
+    transport: Transport | None,
+) -> House:
+    units = database.units(tenant.name)
+    processors = registry.build(tenant, transport=transport)
+    ehrs = {
+        connection.name: FhirClient(
+            connection.name,
+            client(
+                connection.base_url,
+                timeout_s=connection.timeout_s,
+                allow_private=connection.private_network,
+                transport=transport,
+            ),
+            token=connection.token,
+        )
+        for connection in tenant.connections
+    }
+    messages = ApplyMessage(units, tenant)
+    lookups = LookUp(units, tenant, processors)
+    return House(
+        tenant=tenant,
+        units=units,
+        processors=processors,
+        ehrs=ehrs,
+        intakes={
+            interface.name: Hl7Intake(units, interface, hash_key, clock, ids, database.wakeups)
+            for interface in tenant.interfaces
+        },
+        tokens=Tokens(tenant.clients),
+        inbox={
+            "hl7": messages.hl7,
+            "fhir": messages.fhir,
+            webhook.KIND: webhook.Webhooks(units, tenant, processors).run,
+        },
+        outbox={
+            take_payment.KIND: take_payment.TakePayment(units, tenant, processors, public_url=settings.base_url).run,
+            refund.KIND: refund.Refunds(units, tenant, processors).run,
+            "payment.lookup": lookups.run,
+            "refund.lookup": lookups.run,
+            post_back.KIND: post_back.PostBack(units, tenant, ehrs).run,
+            collect.KIND: collect.Collect(units, tenant).autopay,
+        },
+        messages=messages,
+    )
+
+
+def _listener(intake: Hl7Intake, interface: Interface) -> MllpServer:
+    async def handle(frame: bytes, peer: str) -> AsyncIterator[bytes]:
+        try:
+            async for answer in intake.answers(frame, source="mllp"):
+                yield answer
+        except StorageUnavailable:
+            raise ConnectionDrop("nothing could be stored") from None
+
+    return MllpServer(
+        interface.mllp_host,
+        interface.mllp_port or 0,
+        handle,
+        max_bytes=interface.max_bytes,
+        idle_timeout_s=interface.idle_timeout_s,
+        max_connections=interface.max_connections,
+        too_large=intake.too_large,
+        name=interface.name,
+    )
+
+
+def admin_socket_of(settings: Settings) -> Path | None:
+    """Where commands reach a running `serve`: beside the SQLite file; PostgreSQL needs none."""
+    if not settings.database.startswith("sqlite:///"):
+        return None
+    return Path(settings.database.removeprefix("sqlite:///") + ".sock")
