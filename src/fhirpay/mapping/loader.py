@@ -24,6 +24,7 @@ from .yaml_source import Place, Source
 
 PROFILE = "interface.yaml"
 _SITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_PIECE = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")  # never out of the folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def _wrong(error: ValidationError, source: Source, place: Place) -> ConfigInvali
     first = error.errors()[0]
     inner = tuple(part for part in first["loc"] if isinstance(part, str | int))
     text = ".".join(str(part) for part in inner)
-    return ConfigInvalid(f"{text}: {first['msg'].lower()}", location=source.at((*place, *inner)))
+    return ConfigInvalid(f"{text}: {first['msg']}", location=source.at((*place, *inner)))
 
 
 class _Loader:
@@ -135,7 +136,7 @@ class _Loader:
     def _included(self, name: str, at: str) -> Path:
         for folder in filter(None, (self._site, self._base)):
             path = folder / f"{name}.yaml"
-            if path.is_file() and path.resolve().is_relative_to(self._root.resolve()):
+            if _PIECE.fullmatch(name) and path.is_file():
                 return path
         raise ConfigInvalid(f"there is no file {name}.yaml to include", location=at)
 

@@ -25,6 +25,7 @@ from .trace import Step
 from .yaml_source import Place, Source
 
 Value = Callable[[Context], Any]
+_SEGMENT = re.compile(r"[A-Z][A-Z0-9]{2}")
 _PATHS = re.compile(r"[A-Z][A-Z0-9]{2}-[0-9.\[\]]+")
 
 
@@ -116,7 +117,7 @@ def _top(item: Any, here: Here) -> str:
 def _object(raw: dict[str, Any], here: Here) -> tuple[Value, int]:
     when = compile_condition(raw["when"], here.source.at((*here.place, "when"))) if "when" in raw else always
     each = raw.get("each")
-    if each is not None and (not isinstance(each, str) or not (parse_path(each) or len(each) == 3)):
+    if each is not None and not (parse_path(str(each)) or _SEGMENT.fullmatch(str(each))):
         raise here.wrong("'each' names a segment such as IN1, or a field such as FT1-20")
     members = {
         name: compile_value(item, here.into(name)) for name, item in raw.items() if name not in ("when", "each", "why")
@@ -173,12 +174,12 @@ def _expression(raw: dict[str, Any], here: Here) -> tuple[Value, int]:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        if " " in where:
+        if " " in where or (where in raw and raw[where] is None):
             raise here.wrong(
                 f"'{where}' is taken for a key: inside {{}} put text that holds a comma in quotes"
             ) from None
         known = ", ".join(info.alias or name for name, info in ExpressionSpec.model_fields.items())
-        raise here.wrong(f"'{where}': {first['msg'].lower()}. An expression has: {known}") from None
+        raise here.wrong(f"'{where}': {first['msg']}. An expression has: {known}") from None
     kinds = [name for name in ("from_", "each", "function", "key", "ref", "is_") if getattr(spec, name) is not None]
     if len(kinds) != 1:
         raise here.wrong("an expression has exactly one of from, each, function, key, ref, is")
