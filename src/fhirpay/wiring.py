@@ -12,9 +12,10 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from .config import Interface, Settings, Tenant
 from .db.unit import Database, Units, open_database
@@ -34,9 +35,14 @@ from .usecases.apply_message import ApplyMessage
 from .usecases.lookup import LookUp
 from .usecases.parked import note_parked_call
 from .usecases.receive_hl7 import Hl7Intake
+from .web import hl7v2, problem
 from .web.admin import AdminSocket, Commands
+from .web.api import deps as api_deps
+from .web.api.router import api_router
+from .web.health import health_router
 
 HASH_KEY_MIN = 32
+API_BODY_MAX = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -75,10 +81,31 @@ class System:
 
     @cached_property
     def web(self) -> FastAPI:
-        """The web role."""
-        from .web.site import site
+        """The web role. One tenant is served at the root, several each under `/tenants/<name>`."""
+        app = FastAPI(title="fhirpay", version=version("fhirpay"), openapi_url="/openapi.json")
+        problem.install(app)
+        app.include_router(health_router(self.ready.is_set))
+        for name, house in self.houses.items():
+            prefix = "" if len(self.houses) == 1 else f"/tenants/{name}"
+            for router in self._routers(house, self.settings.base_url + prefix):
+                app.include_router(router, prefix=prefix)
+        return app
 
-        return site(self)
+    def _routers(self, house: House, base_url: str) -> list[APIRouter]:
+        settings = self.settings
+        api = api_deps.Deps(
+            units=house.units,
+            tenant=house.tenant,
+            registry=house.processors,
+            require=house.tokens.require,
+            clock=self.clock,
+            wakeups=self.database.wakeups,
+            hash_key=self.hash_key,
+            public_url=base_url,
+            body_max_bytes=min(settings.body_max_bytes, API_BODY_MAX),
+        )
+        hl7 = hl7v2.Deps(house.tokens.require, house.intakes, settings.body_max_bytes)
+        return [api_router(api), hl7v2.hl7v2_router(hl7)]
 
     def listeners(self) -> list[MllpServer]:
         """The MLLP role: one listener for each interface that has a port."""
