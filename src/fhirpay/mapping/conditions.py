@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from .paths import Path, parse_path
 from .spec import CONDITION_WORDS
 
 Test = Callable[[Context], bool]
+_VERSION = re.compile(r"\d{1,3}(\.\d{1,3})*", re.ASCII)
 
 
 def always(ctx: Context) -> bool:
@@ -57,7 +59,7 @@ def _one(word: str, value: Any, at: str) -> Test:
         case "listed":
             return _listed(value, at)
         case "version_from" | "version_below":
-            return _version(word, str(value))
+            return _version(word, str(value), at)
         case "differs":
             left, right = _paths(value, at, count=2)
             return lambda ctx: _differ(ctx, left, right)
@@ -108,11 +110,12 @@ def _listed(value: Any, at: str) -> Test:
 
 def version_of(message: Message) -> tuple[int, ...]:
     """MSH-12 as numbers; what can't be read counts as the oldest."""
-    parts = message.version.split(".")
-    return tuple(int(part) for part in parts) if all(part.isdecimal() and part.isascii() for part in parts) else (0,)
+    return tuple(int(part) for part in message.version.split(".")) if _VERSION.fullmatch(message.version) else (0,)
 
 
-def _version(word: str, text: str) -> Test:
+def _version(word: str, text: str, at: str) -> Test:
+    if not _VERSION.fullmatch(text):
+        raise ConfigInvalid('write a version in quotes, such as "2.7"', location=at)
     wanted = tuple(int(part) for part in text.split("."))
     if word == "version_from":
         return lambda ctx: version_of(ctx.message) >= wanted

@@ -339,16 +339,17 @@ def financial_class(slot: Slot, ctx: Context, options: Options) -> dict[str, Any
 
 def _coding(slot: Slot, ctx: Context, start: int, options: Options) -> dict[str, str] | None:
     """One triplet of a CWE. A code without a system keeps none (unless `table:` gives the field's own)."""
-    value, display, name = " ".join(slot.part(start).split()), slot.part(start + 1), slot.part(start + 2)
-    version = slot.part({1: 7, 4: 8, 10: 13}[start])
-    if start == 1 and not name and (oid := slot.part(14)):
-        system: str | None = f"urn:oid:{oid}" if re.fullmatch(r"[0-2](\.\d+)+", oid, re.ASCII) else None
-    else:
-        system = coding_system(name, ctx)
-    if start == 1 and not name and not system and options.table:
-        system = f"{urls.TERMINOLOGY}v2-{options.table}"
+    value, display = " ".join(slot.part(start).split()), slot.part(start + 1)
     if not value:
         return {"display": display} if display else None
+    name, version = slot.part(start + 2), slot.part({1: 7, 4: 8, 10: 13}[start])
+    system = coding_system(name, ctx)
+    if start == 1 and not name:
+        oid = slot.part(14)
+        if re.fullmatch(r"[0-2](\.\d+)+", oid, re.ASCII):
+            system = f"urn:oid:{oid}"
+        elif options.table:
+            system = f"{urls.TERMINOLOGY}v2-{options.table}"
     return _object(system=system, version=version if system else None, code=value, display=display)
 
 

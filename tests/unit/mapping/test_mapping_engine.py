@@ -216,3 +216,13 @@ def test_errors_are_ours_and_name_a_place() -> None:
     with pytest.raises(FhirpayError) as refused:
         mapped(ft1(_11="1"), pid={3: ""})
     assert refused.value.location == "PID-3"
+
+
+@pytest.mark.parametrize(
+    ("version", "there"), [("2.5.1", False), ("2.6", False), ("2.7", True), ("2.8.2", True), ("?", False)]
+)
+def test_fields_that_came_with_a_version_are_read_from_it_on(version: str, there: bool) -> None:
+    item = only(mapped(ft1(_11="1", _32="General^L^7"), version=version), "ChargeItem")
+    assert ("performingOrganization" in item) == there
+    deductible = only(mapped(segment("IN1", {1: "1", 2: "P", 37: "500"}), version=version), "Coverage")
+    assert ("costToBeneficiary" in deductible) == (version != "2.8.2")
