@@ -21,7 +21,11 @@ class InboxRow(Row, table=True):
 
     __tablename__ = "inbox_message"
     # The sender's id leads, so that the same index answers "which messages are called that?".
-    __table_args__ = (UniqueConstraint("tenant_id", "control_id", "interface", "sender_key", "occurrence"),)
+    __table_args__ = (
+        UniqueConstraint(
+            "tenant_id", "control_id", "interface", "sender_key", "occurrence", name="uq_inbox_message_once"
+        ),
+    )
 
     tenant_id: str = Field(primary_key=True)
     message_id: str = Field(primary_key=True)
