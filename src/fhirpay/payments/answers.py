@@ -29,9 +29,7 @@ class Kept:
 
 def find(tx: Tx, client: str, key: str, body_hash: str) -> Kept | None:
     """What this key has led to. Raises Conflict when it came with another body."""
-    row = tx.one(
-        select(_key).where(_key.c.tenant_id == tx.tenant, _key.c.client == client, _key.c.key == key).with_for_update()
-    )
+    row = tx.one(select(_key).where(_key.c.tenant_id == tx.tenant, _key.c.client == client, _key.c.key == key))
     if row is None:
         return None
     if row["body_hash"] != body_hash:

@@ -1,7 +1,7 @@
 """Taking a payment: from the wish to the processor's answer, in short steps that may each be interrupted and repeated.
 
     unit 1   what is owed re-read and reserved, payment and operation recorded    ── crash here: nothing has moved
-    call     prepare: the processor knows of it, no money moves                   ── crash here: again, with the same key
+    call     prepare: the processor knows of it, no money moves                   ── crash here: again, same key
     unit 2   the processor's id stored, operation `sent`, the lease still ours    ── crash here: was it sent? look it up
     call     submit                                                               ── crash here: look it up
     unit 3   outcome, ledger, write-back and work complete, together              ── crash here: rolled back; look it up

@@ -1,0 +1,140 @@
+"""What clients send: pydantic models, read from JSON whose numbers keep their digits. Errors name the field.
+
+Free text that goes on record (a reason, a consent) is refused when it holds a card number.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
+
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from ...domain.money import Money
+from ...errors import MessageInvalid, RequiredMissing, ValueInvalid
+from ...fhir.json import loads
+from ...security.pan import screen_text
+from ..hl7v2 import bounded_body
+
+M = TypeVar("M", bound=BaseModel)
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000)]
+Short = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Amount(_Body):
+    value: Decimal
+    currency: str
+
+    @property
+    def money(self) -> Money:
+        amount = Money.of(self.value, self.currency)
+        if amount.minor <= 0:
+            raise ValueInvalid("an amount is above zero", location="amount.value")
+        return amount
+
+
+class Hosted(_Body):
+    return_url: str = Field(default="", max_length=2000, description="where the payer is sent afterwards")
+
+
+class MethodChoice(_Body):
+    """Exactly one of the two."""
+
+    stored_method: str | None = None
+    hosted: Hosted | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> MethodChoice:
+        if (self.stored_method is None) == (self.hosted is None):
+            raise ValueError("give either stored_method or hosted")
+        return self
+
+
+class NewPaymentBody(_Body):
+    """Without `amount`: all that may be asked for now."""
+
+    account: Short | None = Field(default=None, description="Account/ID, or system|value")
+    obligations: tuple[str, ...] = Field(default=(), max_length=100)
+    amount: Amount | None = None
+    method: MethodChoice
+
+    @model_validator(mode="after")
+    def _something(self) -> NewPaymentBody:
+        if self.account is None and not self.obligations:
+            raise ValueError("say what is to be paid: an account, or obligations")
+        return self
+
+
+class NewRefundBody(_Body):
+    """Without `amount`: all that is left."""
+
+    payment: str
+    amount: Amount | None = None
+    reason: Short
+
+
+class NewSetupBody(_Body):
+    account: Short
+    facility: str | None = None
+
+
+class ConsentBody(_Body):
+    text: Text = Field(description="what the payer agreed to, word for word")
+    cap: Amount = Field(description="most that may be taken at once without asking")
+
+
+class NewMethodBody(_Body):
+    account: Short
+    setup: str = Field(description="of the page on which the payer has stored the method", max_length=100)
+    facility: str | None = None
+    consent: ConsentBody | None = None
+
+
+async def read(request: Request, model: type[M], *, max_bytes: int) -> tuple[bytes, M]:
+    """The body, and what it says. Raises TooLarge, or MessageInvalid with the field's address."""
+    raw = await bounded_body(request, max_bytes)
+    return raw, parse(model, loads(raw))
+
+
+def parse(model: type[M], content: dict[str, Any]) -> M:
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        kind = RequiredMissing if first["type"] == "missing" else MessageInvalid
+        raise kind(first["msg"].removeprefix("Value error, "), location=where or "body") from None
+
+
+def checked_text(text: str, where: str) -> str:
+    """Raises ValueInvalid for text that holds a card number: it would be kept for ever."""
+    if screen_text(text)[1]:
+        raise ValueInvalid("this text holds a card number; leave it out", location=where)
+    return text
+
+
+def checked_url(url: str) -> str:
+    """A page to send a payer back to. Raises ValueInvalid."""
+    if url:
+        parts = urlsplit(url)
+        if parts.scheme not in ("https", "http") or not parts.hostname or parts.username:
+            raise ValueInvalid("a return_url is a web address", location="return_url")
+    return url
+
+
+def openapi(model: type[BaseModel]) -> dict[str, Any]:
+    """For a route's `openapi_extra`: it reads its body itself, and documents it all the same."""
+    content = {"application/json": {"schema": model.model_json_schema()}}
+    key = {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "required": True,
+        "schema": {"type": "string", "maxLength": 255},
+    }
+    return {"requestBody": {"required": True, "content": content}, "parameters": [key]}

@@ -1,0 +1,119 @@
+"""`/api/v1/method-setups` and `/stored-methods`: a method that the payer stores on the processor's page, and consent.
+
+First a setup: the address of a page of the processor. When the payer has been there, the setup's id becomes a stored
+method, with the consent to use it. No card number passes through here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from ...db.unit import Tx
+from ...errors import NotFound, RuleBroken
+from ...payments import stored_methods
+from ...payments.port import Method
+from ...usecases import collect
+from . import bodies, views
+from .deps import Deps, answer_once, json_answer, known, once_of
+from .payments import account_ref
+
+
+def methods_router(deps: Deps) -> APIRouter:
+    router = APIRouter(prefix="/api/v1", tags=["stored methods"])
+
+    def merchant_of(facility: str | None) -> str:
+        """Whose processor keeps the method. Raises RuleBroken where the facility has to be named."""
+        names = {one.merchant for one in deps.tenant.facilities if facility in (None, one.name)}
+        if len(names) != 1:
+            raise RuleBroken("name the facility whose processor keeps the method", location="facility")
+        return names.pop()
+
+    @router.post("/method-setups", status_code=201, openapi_extra=bodies.openapi(bodies.NewSetupBody))
+    async def set_up(request: Request) -> Response:
+        """The processor's page on which the payer stores a method."""
+        client = deps.client(request)
+        raw, body = await bodies.read(request, bodies.NewSetupBody, max_bytes=deps.body_max_bytes)
+        once = once_of(deps, request, client, raw)
+        merchant = merchant_of(body.facility)
+        # Our own address: the client's may say whose account it is.
+        back = f"{deps.public_url.rstrip('/')}/api/v1/return/{deps.tenant.name}"
+        await deps.units.read(account_ref, body.account)
+
+        def make(tx: Tx) -> str:
+            return tx.ids.new("set")
+
+        async def answer(setup_id: str) -> tuple[int, dict[str, Any]]:
+            vault = deps.registry.vault(merchant)
+            page = await vault.open_setup_page(setup_id, return_url=back, idempotency_key=setup_id)
+            return 201, {"setup": page.reference, "url": page.url, "expires_at": views.at(page.expires_at)}
+
+        return await answer_once(deps, once, make, answer)
+
+    @router.post("/stored-methods", status_code=201, openapi_extra=bodies.openapi(bodies.NewMethodBody))
+    async def keep(request: Request) -> Response:
+        """Keep what the payer has stored, with the consent to use it."""
+        client = deps.client(request)
+        raw, body = await bodies.read(request, bodies.NewMethodBody, max_bytes=deps.body_max_bytes)
+        once = once_of(deps, request, client, raw)
+        merchant = merchant_of(body.facility)
+        consent = body.consent
+        cap = consent.cap.money if consent else None
+        if consent:
+            bodies.checked_text(consent.text, "consent.text")
+        stored: Method | None = None
+        if await known(deps, once) is None:
+            stored = await deps.registry.vault(merchant).read_method(body.setup)
+            if stored is None:
+                raise NotFound("the payer has not stored a method there", location="setup")
+
+        def make(tx: Tx) -> str:
+            account = account_ref(tx, body.account)
+            if stored is None:
+                raise RuleBroken("this request is being answered; send it again")
+            kept = stored_methods.keep(tx, stored, account_ref=account, debtor_ref="", merchant=merchant)
+            if consent and cap:
+                by = f"client:{client.name}"
+                stored_methods.record_consent(
+                    tx, kept.method_id, text=consent.text, cap=cap, given_at=None, recorded_by=by
+                )
+            collect.act(tx, account, deps.tenant)
+            return kept.method_id
+
+        async def answer(method_id: str) -> tuple[int, dict[str, Any]]:
+            return 201, await deps.units.read(views.method, method_id)
+
+        return await answer_once(deps, once, make, answer)
+
+    @router.get("/stored-methods")
+    async def many(account: str, request: Request) -> Response:
+        """The methods of an account that may be used, newest first."""
+        deps.client(request)
+
+        def found(tx: Tx) -> list[dict[str, Any]]:
+            of = stored_methods.of_account(tx, account_ref(tx, account))
+            return [views.method(tx, one.method_id) for one in of]
+
+        return json_answer({"stored_methods": await deps.units.read(found)})
+
+    @router.get("/stored-methods/{method_id}")
+    async def one(method_id: str, request: Request) -> Response:
+        deps.client(request)
+        return json_answer(await deps.units.read(views.method, method_id))
+
+    @router.delete("/stored-methods/{method_id}")
+    async def remove(method_id: str, request: Request) -> Response:
+        """Not to be used any more; the consent ends with it."""
+        deps.client(request)
+
+        def gone(tx: Tx) -> dict[str, Any]:
+            account = stored_methods.get(tx, method_id).account_ref
+            stored_methods.remove(tx, method_id)
+            collect.act(tx, account, deps.tenant)
+            return views.method(tx, method_id)
+
+        return json_answer(await deps.units.write(gone))
+
+    return router

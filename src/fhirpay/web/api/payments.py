@@ -1,0 +1,194 @@
+"""`/api/v1/payments`, `/refunds`, and what is owed. Thin: parse, one use case, show."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import PlainTextResponse, RedirectResponse, Response
+
+from ...billing import store as obligations
+from ...db.unit import Tx
+from ...domain.payment import PaymentState
+from ...errors import NotFound, RuleBroken
+from ...fhir import store as fhir
+from ...payments import refunds, store
+from ...payments.records import Payment
+from ...usecases import refund as refunding
+from ...usecases.take_payment import NewPayment, start
+from . import bodies, views
+from .deps import Deps, answer_once, json_answer, once_of
+
+
+def account_ref(tx: Tx, said: str) -> str:
+    """`Account/ID` or `system|value` as the account that we have. Raises NotFound, RuleBroken for more than one."""
+    if said.startswith("Account/"):
+        if fhir.get(tx, "Account", said.removeprefix("Account/")) is None:
+            raise NotFound(f"there is no {said}", location="account")
+        return said
+    system, bar, value = said.rpartition("|")
+    found = fhir.find(tx, "Account", system, value) if bar else []
+    if not found:
+        raise NotFound("there is no such account; write Account/ID or system|value", location="account")
+    if len(found) > 1:
+        raise RuleBroken("more than one account has this identifier", location="account")
+    return f"Account/{found[0].id}"
+
+
+def payments_router(deps: Deps) -> APIRouter:
+    router = APIRouter(prefix="/api/v1", tags=["payments"])
+
+    @router.post("/payments", status_code=201, openapi_extra=bodies.openapi(bodies.NewPaymentBody))
+    async def take(request: Request) -> Response:
+        """Take a payment of what is owed now, by a stored method or on the processor's page."""
+        client = deps.client(request)
+        raw, body = await bodies.read(request, bodies.NewPaymentBody, max_bytes=deps.body_max_bytes)
+        amount = body.amount.money if body.amount else None
+        back = bodies.checked_url(body.method.hosted.return_url) if body.method.hosted else ""
+
+        def make(tx: Tx) -> str:
+            if body.account is not None:
+                account = account_ref(tx, body.account)
+            else:
+                accounts = {obligations.obligation(tx, one).account_ref for one in body.obligations}
+                if len(accounts) > 1:
+                    raise RuleBroken("these obligations are of several accounts; pay them one account at a time")
+                account = accounts.pop()
+            wish = NewPayment(
+                account_ref=account,
+                requested_by=f"client:{client.name}",
+                amount=amount,
+                obligations=body.obligations,
+                method_id=body.method.stored_method,
+                return_url=back,
+            )
+            return start(tx, wish, deps.tenant)
+
+        async def answer(payment_id: str) -> tuple[int, dict[str, Any]]:
+            await _answered(deps, payment_id)
+            return 201, await deps.units.read(views.payment, payment_id)
+
+        return await answer_once(deps, once_of(deps, request, client, raw), make, answer)
+
+    @router.get("/payments/{payment_id}")
+    async def one(payment_id: str, request: Request) -> Response:
+        deps.client(request)
+        return json_answer(await deps.units.read(views.payment, payment_id))
+
+    @router.get("/payments")
+    async def many(account: str, request: Request) -> Response:
+        """The payments of an account, oldest first."""
+        deps.client(request)
+
+        def found(tx: Tx) -> list[dict[str, Any]]:
+            of = store.of_account(tx, account_ref(tx, account))
+            return [views.payment(tx, payment.payment_id) for payment in of]
+
+        return json_answer({"payments": await deps.units.read(found)})
+
+    @router.get("/return/{tenant}/{payment_id}", include_in_schema=False)
+    async def back(tenant: str, payment_id: str) -> Response:
+        """Where the processor's page sends the payer. From here on to the client's own page, which it never learns."""
+        payment = await deps.units.read(_returning, tenant, payment_id)
+        if payment.return_url:
+            return RedirectResponse(payment.return_url, 303)
+        return json_answer({"payment": payment.payment_id, "state": str(payment.state)})
+
+    @router.get("/return/{tenant}", include_in_schema=False)
+    async def done(tenant: str) -> Response:
+        """Where a payer ends who has stored a method."""
+        return PlainTextResponse("Thank you. You may close this page.")
+
+    def _returning(tx: Tx, tenant: str, payment_id: str) -> Payment:
+        if tenant != deps.tenant.name:
+            raise NotFound("there is no such payment")
+        return store.get(tx, payment_id)
+
+    return router
+
+
+async def _answered(deps: Deps, payment_id: str) -> None:
+    """Wait until the payer has a page to go to, or the processor has answered; not longer than is polite."""
+    topic = store.topic(payment_id)
+    ends = time.monotonic() + deps.patience_s
+    while (left := ends - time.monotonic()) > 0:
+        seen = deps.wakeups.count(topic)
+        payment = await deps.units.read(store.get, payment_id)
+        if payment.state is not PaymentState.CREATED:
+            return
+        # On another machine's worker no event reaches us: look again by ourselves.
+        await deps.wakeups.wait(topic, min(left, 0.5), since=seen)
+
+
+def refunds_router(deps: Deps) -> APIRouter:
+    router = APIRouter(prefix="/api/v1", tags=["refunds"])
+
+    @router.post("/refunds", status_code=201, openapi_extra=bodies.openapi(bodies.NewRefundBody))
+    async def give_back(request: Request) -> Response:
+        """Give back the whole payment or a part of it."""
+        client = deps.client(request)
+        raw, body = await bodies.read(request, bodies.NewRefundBody, max_bytes=deps.body_max_bytes)
+        wish = refunding.NewRefund(
+            payment_id=body.payment,
+            reason=bodies.checked_text(body.reason, "reason"),
+            requested_by=f"client:{client.name}",
+            amount=body.amount.money if body.amount else None,
+        )
+
+        def make(tx: Tx) -> str:
+            return refunding.request(tx, wish, deps.tenant)
+
+        async def answer(refund_id: str) -> tuple[int, dict[str, Any]]:
+            return 201, await deps.units.read(views.refund, refund_id)
+
+        return await answer_once(deps, once_of(deps, request, client, raw), make, answer)
+
+    @router.get("/refunds/{refund_id}")
+    async def one(refund_id: str, request: Request) -> Response:
+        deps.client(request)
+        return json_answer(await deps.units.read(views.refund, refund_id))
+
+    @router.get("/refunds")
+    async def many(payment: str, request: Request) -> Response:
+        """The refunds of a payment, oldest first."""
+        deps.client(request)
+
+        def found(tx: Tx) -> list[dict[str, Any]]:
+            store.get(tx, payment)
+            return [views.refund(tx, refund.refund_id) for refund in refunds.of_payment(tx, payment)]
+
+        return json_answer({"refunds": await deps.units.read(found)})
+
+    return router
+
+
+def owed_router(deps: Deps) -> APIRouter:
+    router = APIRouter(prefix="/api/v1", tags=["what is owed"])
+
+    @router.get("/accounts/{account_id}/balance")
+    async def balance(account_id: str, request: Request) -> Response:
+        """What may be asked for now, and what stands to the account's credit."""
+        deps.client(request)
+        return json_answer(await deps.units.read(_balance, f"Account/{account_id}"))
+
+    @router.get("/balance")
+    async def balance_by_identifier(account: str, request: Request) -> Response:
+        """The same, by `account=system|value`."""
+        deps.client(request)
+        return json_answer(await deps.units.read(_balance, account))
+
+    @router.get("/obligations")
+    async def owed(account: str, request: Request) -> Response:
+        """Every obligation of an account, past ones too, each with why it may or may not be asked for."""
+        deps.client(request)
+
+        def found(tx: Tx) -> list[dict[str, Any]]:
+            return [views.obligation(one) for one in obligations.obligations_of(tx, account_ref(tx, account))]
+
+        return json_answer({"obligations": await deps.units.read(found)})
+
+    def _balance(tx: Tx, account: str) -> dict[str, Any]:
+        return views.balance(tx, account_ref(tx, account))
+
+    return router

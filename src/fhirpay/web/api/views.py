@@ -1,0 +1,145 @@
+"""What clients see of payments, refunds, methods and obligations: plain JSON, amounts as decimals with a currency."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from ...billing import money as billing
+from ...billing import store as obligations
+from ...billing.rows import ObligationView
+from ...db.unit import Tx
+from ...domain.money import Money
+from ...payments import refunds, store, stored_methods
+from ...payments.records import Payment, StoredMethod
+
+Json = dict[str, Any]
+
+
+def money(amount: Money) -> Json:
+    return {"value": amount.decimal, "currency": amount.currency}
+
+
+def at(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
+
+
+def payment(tx: Tx, payment_id: str) -> Json:
+    """Raises NotFound."""
+    found = store.get(tx, payment_id)
+    body: Json = {
+        "id": found.payment_id,
+        "state": str(found.state),
+        "amount": money(found.amount),
+        "captured": money(found.captured),
+        "refunded": money(found.refunded),
+        "account": found.account_ref,
+        "method": _method_of(found),
+        "allocations": [
+            {
+                "number": one.sequence,
+                "obligation": one.obligation_id,
+                "account": one.account_ref,
+                "reserved": money(one.reserved),
+                "paid": money(one.paid),
+                "refunded": money(one.refunded),
+            }
+            for one in store.allocations(tx, payment_id)
+        ],
+        "hosted_url": found.hosted_url,
+        "created_at": at(found.created_at),
+        "captured_at": at(found.captured_at),
+        "business_date": found.business_date,
+        "merchant": found.merchant,
+        "processor": {"name": found.processor, "reference": found.processor_ref, "capture": found.capture_ref},
+        "refunds": [one.refund_id for one in refunds.of_payment(tx, payment_id)],
+    }
+    if found.failure_code:
+        body["failure"] = {"code": found.failure_code, "message": found.failure_says}
+    if (operation := store.open_operation(tx, payment_id)) is not None:
+        body["operation"] = {"kind": str(operation.kind), "state": str(operation.state), "since": at(operation.sent_at)}
+    return body
+
+
+def _method_of(found: Payment) -> Json:
+    shown = {"kind": found.method, "stored_method": found.method_id, "brand": found.brand, "last4": found.last4}
+    return {name: value for name, value in shown.items() if value}
+
+
+def refund(tx: Tx, refund_id: str) -> Json:
+    """Raises NotFound."""
+    found = refunds.get(tx, refund_id)
+    body: Json = {
+        "id": found.refund_id,
+        "payment": found.payment_id,
+        "state": str(found.state),
+        "amount": money(found.amount),
+        "reason": found.reason,
+        "takes_back": [
+            {"allocation": one.allocation or None, "obligation": one.obligation_id or None, "amount": money(one.amount)}
+            for one in refunds.shares(tx, refund_id)
+        ],
+        "requested_by": found.requested_by,
+        "created_at": at(found.created_at),
+        "succeeded_at": at(found.succeeded_at),
+        "business_date": found.business_date,
+        "processor": {"reference": found.processor_ref},
+    }
+    if found.failure_says:
+        body["failure"] = {"message": found.failure_says}
+    return body
+
+
+def method(tx: Tx, method_id: str) -> Json:
+    """Raises NotFound. The token stays with us: nobody else can use it, and nobody needs it."""
+    found: StoredMethod = stored_methods.get(tx, method_id)
+    consent = stored_methods.live_consent(tx, method_id)
+    return {
+        "id": found.method_id,
+        "account": found.account_ref,
+        "state": found.state,
+        "brand": found.brand,
+        "last4": found.last4,
+        "expires": found.expires,
+        "consent": None
+        if consent is None
+        else {
+            "id": consent.consent_id,
+            "text_sha256": consent.text_sha256,
+            "cap": money(consent.cap),
+            "given_at": at(consent.given_at),
+            "recorded_by": consent.recorded_by,
+        },
+    }
+
+
+def obligation(one: ObligationView) -> Json:
+    return {
+        "id": one.obligation_id,
+        "account": one.account_ref,
+        "basis": {"kind": one.basis_kind, "key": one.basis_key},
+        "state": str(one.state),
+        "hold": one.hold or None,
+        "pending": money(one.pending),
+        "patient": money(one.patient),
+        "paid": money(one.paid),
+        "in_flight": money(one.in_flight),
+        "askable": money(one.askable),
+        "collectable_from": at(one.collectable_from),
+        "why": [{"kind": says.kind, "says": says.says, "source": says.source} for says in one.statement],
+    }
+
+
+def balance(tx: Tx, account_ref: str) -> Json:
+    """What may be asked for on this account now, and what stands to its credit."""
+    owed = obligations.owed(tx, account_ref)
+    sums: dict[str, Money] = {}
+    for one in owed:
+        currency = one.askable.currency
+        sums[currency] = sums.get(currency, Money.zero(currency)) + one.askable
+    return {
+        "account": account_ref,
+        "askable": [money(amount) for _, amount in sorted(sums.items())],
+        "credit": [{**money(one.amount), "payment": one.payment_id} for one in billing.credits_of(tx, account_ref)],
+        "obligations": [obligation(one) for one in owed],
+    }
