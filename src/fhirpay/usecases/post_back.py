@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
+from ..billing import worklist
 from ..config import Tenant
 from ..db.unit import Tx, Units
 from ..errors import ConfigInvalid, EhrUnavailable, LeaseLost, RuleBroken
@@ -82,6 +83,7 @@ def by_hand(tx: Tx, posting_id: str, *, remote_id: str | None) -> None:
         store.not_there(tx, posting_id)
     else:
         store.posted(tx, posting_id, remote_id=remote_id, remote_version="")
+    _off_the_worklist(tx, posting)
     release(tx, posting.work_id)
 
 
@@ -249,4 +251,12 @@ def _again(tx: Tx, work: Work, posting: Posting, reason: str, after: timedelta |
 
 def _posted(tx: Tx, work: Work, posting: Posting, remote: Remote) -> None:
     store.posted(tx, posting.posting_id, remote_id=remote.id, remote_version=remote.version)
+    if posting.state in ("parked", "unknown"):
+        _off_the_worklist(tx, posting)
     complete(tx, work)
+
+
+def _off_the_worklist(tx: Tx, posting: Posting) -> None:
+    """What was noted when its work parked (parked.py) is done."""
+    says = f"{KIND} of {posting.posting_id}: decided"
+    worklist.done(tx, worklist.open_item(tx, kind="parked_call", subject=posting.work_id, says=says))
