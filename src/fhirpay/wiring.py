@@ -26,12 +26,14 @@ from .fhir.client import FhirClient
 from .flow.lane import Work
 from .flow.worker import Worker
 from .hl7.mllp import ConnectionDrop, MllpServer
+from .mapping.loader import load
 from .net.http import Transport, client
 from .payments import registry
 from .payments.registry import Registry
 from .security.tokens import Tokens
 from .usecases import collect, post_back, refund, take_payment, webhook
 from .usecases.apply_message import ApplyMessage
+from .usecases.autopay import Autopay
 from .usecases.lookup import LookUp
 from .usecases.parked import note_parked_call
 from .usecases.receive_hl7 import Hl7Intake
@@ -197,6 +199,8 @@ def _house(
         )
         for connection in tenant.connections
     }
+    for interface in tenant.interfaces:
+        load(interface.mapping)  # a mistake in a mapping file shows at start, not with the first message
     messages = ApplyMessage(units, tenant)
     lookups = LookUp(units, tenant, processors)
     return House(
@@ -220,7 +224,7 @@ def _house(
             "payment.lookup": lookups.run,
             "refund.lookup": lookups.run,
             post_back.KIND: post_back.PostBack(units, tenant, ehrs).run,
-            collect.KIND: collect.Collect(units, tenant).autopay,
+            collect.KIND: Autopay(units, tenant).run,
         },
         messages=messages,
     )
