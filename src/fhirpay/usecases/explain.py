@@ -73,10 +73,12 @@ def _message(tx: Tx, some_id: str) -> _Scope | None:
         says = f"the id of {len(found)} messages" if len(found) > 1 else f"the sender's id of {found[0].message_id}"
     scope = _Scope(says, messages=[one.message_id for one in found])
     for reference in _unique(ref for one in found for ref in one.resources):
-        if reference.partition("/")[0] in _TYPES:
-            _add_resource(tx, scope, reference)
-        elif payments.find(tx, reference.rpartition("/")[2]):  # a webhook names the payment that it is about
-            scope.payments += [one.payment_id for one in payments.find(tx, reference.rpartition("/")[2])]
+        _add_resource(tx, scope, reference)
+    for named in _unique(one.meta.get("our_reference", "") for one in found):  # a processor's event
+        if named and (about := _payment(tx, named)):
+            _append(scope.payments, about.payments)
+            _append(scope.accounts, about.accounts)
+            _append(scope.obligations, about.obligations)
     return scope
 
 

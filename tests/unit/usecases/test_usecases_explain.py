@@ -11,6 +11,7 @@ from chain_built import Built, charged, paid, refunded, tenant
 
 from fhirpay.db.unit import Tx, Units
 from fhirpay.errors import NotFound
+from fhirpay.inbox.store import Incoming, record
 from fhirpay.ledger import store as ledger
 from fhirpay.payments import store as payments
 from fhirpay.usecases.explain import Chain, explain
@@ -28,7 +29,11 @@ def whole(tx: Tx) -> tuple[Built, dict[str, str]]:
     (share,) = payments.allocations(tx, built.payment)
     (entry, *_) = ledger.entries_for(tx, payment=built.payment)
     (operation, *_) = payments.operations_of(tx, built.payment)
+    meta = {"our_reference": built.payment}
+    key = ("simulated", "main", "evt_1")
+    record(tx, Incoming("webhook", "simulated/main", "webhook", key, b"-", "hash", label="payment.captured", meta=meta))
     return built, {
+        "event of the processor": "evt_1",
         "message id": built.fhir,
         "id of the request": "req-9",
         "invoice": built.invoice,
