@@ -214,7 +214,8 @@ class SqliteDatabase:
         self._lock = FileLock(self.path)
         self._urgent: deque[_Job] = deque()
         self._normal: deque[_Job] = deque()
-        self._arrived = threading.Condition()
+        self._mutex = threading.Lock()
+        self._arrived = threading.Condition(self._mutex)
         self._asleep = False
         self._open = False
         self._writer: threading.Thread | None = None
@@ -240,7 +241,7 @@ class SqliteDatabase:
             self._writer.start()
 
     async def stop(self) -> None:
-        with self._arrived:
+        with self._mutex:
             self._open = False
             self._arrived.notify()
         if self._writer is not None:
@@ -263,16 +264,20 @@ class SqliteDatabase:
         if self._read_only:
             raise InvariantBroken("this database was opened to read only")
         job = _Job(tenant, fn, args, kwargs, asyncio.get_running_loop().create_future())
+        if not self._offer(job, urgent):
+            await self._offer_later(job, urgent)
+        # Cancelling this wait cancels the future alone: the unit runs, and may well be committed already.
+        return await job.future
+
+    async def _offer_later(self, job: _Job, urgent: bool) -> None:
         give_up = time.monotonic() + self._limits.full_wait_s
         while not self._offer(job, urgent):
             if time.monotonic() > give_up:
                 raise StorageUnavailable("too many units of work are waiting to be stored; try again")
             await asyncio.sleep(0.005)
-        # Cancelling this wait cancels the future alone: the unit runs, and may well be committed already.
-        return await job.future
 
     def _offer(self, job: _Job, urgent: bool) -> bool:
-        with self._arrived:
+        with self._mutex:
             if not self._open:
                 raise StorageUnavailable("the database is closed; this process is stopping")
             if len(self._urgent) + len(self._normal) >= self._limits.waiting:
@@ -291,7 +296,7 @@ class SqliteDatabase:
 
     def _wait(self) -> _Job | None:
         """The next unit; None when the database is closed and nothing is left."""
-        with self._arrived:
+        with self._mutex:
             while True:
                 if (job := self._take()) is not None:
                     return job

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from operator import itemgetter
+from types import CoroutineType
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy import Connection, CursorResult, Executable, RowMapping
@@ -186,11 +187,15 @@ class TenantUnits:
         self.tenant = tenant
         self.dialect: Dialect = dialect
 
-    async def write(self, fn: Callable[Concatenate[Tx, ...], T], *args: Any, urgent: bool = False, **kwargs: Any) -> T:
-        return await self._executor.write_unit(self.tenant, fn, args, kwargs, urgent)
+    def write(
+        self, fn: Callable[Concatenate[Tx, ...], T], *args: Any, urgent: bool = False, **kwargs: Any
+    ) -> CoroutineType[Any, Any, T]:
+        return self._executor.write_unit(self.tenant, fn, args, kwargs, urgent)
 
-    async def read(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._executor.read_unit(self.tenant, fn, args, kwargs)
+    def read(
+        self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> CoroutineType[Any, Any, T]:
+        return self._executor.read_unit(self.tenant, fn, args, kwargs)
 
 
 def open_database(

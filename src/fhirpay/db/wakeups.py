@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import defaultdict
+from collections import OrderedDict
+
+_REMEMBERED = 10_000  # topics, newest first; some are about one message, and a forgotten one is only a missed hint
 
 
 class Wakeups:
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counts: defaultdict[str, int] = defaultdict(int)
-        self._waiting: defaultdict[str, list[asyncio.Future[None]]] = defaultdict(list)
+        self._counts: OrderedDict[str, int] = OrderedDict()
+        self._waiting: dict[str, set[asyncio.Future[None]]] = {}
 
     def count(self, topic: str) -> int:
         """How often the topic has been set so far."""
-        return self._counts[topic]
+        return self._counts.get(topic, 0)
 
     def set(self, topic: str) -> None:
         """Wake everyone who waits for the topic. May be called from any thread."""
         with self._lock:
-            self._counts[topic] += 1
-            woken = self._waiting.pop(topic, [])
+            self._counts[topic] = self._counts.pop(topic, 0) + 1
+            if len(self._counts) > _REMEMBERED:
+                self._counts.popitem(last=False)
+            woken = self._waiting.pop(topic, ())
         for future in woken:
             loop = future.get_loop()
             if not loop.is_closed():
@@ -35,9 +39,9 @@ class Wakeups:
         """True when the topic was set (after the count `since`, where given), False after `timeout` seconds."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with self._lock:
-            if since is not None and self._counts[topic] != since:
+            if since is not None and self.count(topic) != since:
                 return True
-            self._waiting[topic].append(future)
+            self._waiting.setdefault(topic, set()).add(future)
         try:
             async with asyncio.timeout(timeout):
                 await future
@@ -46,8 +50,10 @@ class Wakeups:
             return False
         finally:
             with self._lock:
-                if future in self._waiting.get(topic, ()):
-                    self._waiting[topic].remove(future)
+                others = self._waiting.get(topic, set())
+                others.discard(future)
+                if not others:
+                    self._waiting.pop(topic, None)
 
 
 def _resolve(future: asyncio.Future[None]) -> None:
