@@ -27,6 +27,7 @@ class Running:
     base_url: str
     ehr: Ehr
     http: httpx2.AsyncClient
+    mllp_port: int = 0
 
     async def call(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
@@ -43,8 +44,10 @@ class Running:
 
 
 @asynccontextmanager
-async def running_ehr(database: Path | str = ":memory:", switches: Switches | None = None) -> AsyncIterator[Running]:
-    app = create_app(database, token=TOKEN, switches=switches)
+async def running_ehr(
+    database: Path | str = ":memory:", switches: Switches | None = None, mllp_port: int | None = None
+) -> AsyncIterator[Running]:
+    app = create_app(database, token=TOKEN, switches=switches, mllp_port=mllp_port)
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1)
@@ -55,7 +58,7 @@ async def running_ehr(database: Path | str = ":memory:", switches: Switches | No
         base_url = f"http://127.0.0.1:{sock.getsockname()[1]}/fhir"
         async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {TOKEN}"}) as http:
             try:
-                yield Running(base_url, app.state.ehr, http)
+                yield Running(base_url, app.state.ehr, http, getattr(app.state, "mllp_port", 0))
             finally:
                 server.should_exit = True
                 await serving

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,6 @@ import pytest
 
 from ehr_running import Running, body, running_ehr
 from fhirpay.simulators.ehr_faults import Fault
-from fhirpay.simulators.ehr_mllp import listen_mllp
-from fhirpay.simulators.ehr_outbound import Outbound
 
 PATIENT = {"resourceType": "Patient", "id": "p1", "gender": "female"}
 ACCOUNT: dict[str, Any] = {
@@ -246,11 +243,9 @@ async def test_it_charts_a_resource_and_sends_it_on(ehr: Running) -> None:
 
 
 async def test_it_speaks_mllp_both_ways() -> None:
-    kept: list[bytes] = []
-    server = await listen_mllp("127.0.0.1", 0, kept.append)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
-        answer = await Outbound(mllp=("127.0.0.1", port)).send_hl7(b"MSH|^~\\&|A|B|C|D|2026||DFT^P03|M1|P|2.5.1\nPID|1")
-    assert kept == [b"MSH|^~\\&|A|B|C|D|2026||DFT^P03|M1|P|2.5.1\rPID|1"]
-    assert b"\rMSA|AA|M1\r" in answer
-    await asyncio.sleep(0)
+    async with running_ehr(mllp_port=0) as ehr:
+        control = ehr.base_url.removesuffix("/fhir") + f"/control/send/hl7?host=127.0.0.1&port={ehr.mllp_port}"
+        sent = await ehr.http.post(control, content="MSH|^~\\&|A|B|C|D|2026||DFT^P03|M1|P|2.5.1\nPID|1")
+        assert "\rMSA|AA|M1\r" in sent.json()["ack"]
+        kept = (await ehr.http.get(ehr.base_url.removesuffix("/fhir") + "/control/messages")).json()
+    assert kept == {"messages": ["MSH|^~\\&|A|B|C|D|2026||DFT^P03|M1|P|2.5.1\rPID|1"]}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from fastapi.concurrency import run_in_threadpool
 from .ehr_capabilities import Switches, capability_statement
 from .ehr_faults import Fault, FaultLayer, Faults
 from .ehr_json import read, write
+from .ehr_mllp import listening
 from .ehr_outbound import Outbound
 from .ehr_rules import TYPES, Issue, check, references, valid_id
 from .ehr_store import Many, Stale, Store, Version
@@ -169,16 +170,24 @@ def create_app(
     token: str = "",
     switches: Switches | None = None,
     organization: str = "clinic",
+    mllp_port: int | None = None,
 ) -> FastAPI:
-    """The server as an ASGI application. `app.state.ehr` is its Ehr, `organization` the practice it belongs to."""
+    """The server as an ASGI application. `app.state.ehr` is its Ehr, `organization` the practice it belongs to.
+
+    With `mllp_port` it also takes HL7v2 messages there (0: any free port, then in `app.state.mllp_port`).
+    """
     store, faults = Store(database), Faults()
     ehr = Ehr(store, switches or Switches(), faults)
     ehr.seed({"resourceType": "Organization", "id": organization, "name": "The practice"})
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        store.close()
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            stack.callback(store.close)
+            if mllp_port is not None:
+                listener = listening("127.0.0.1", mllp_port, store.keep_message)
+                app.state.mllp_port = await stack.enter_async_context(listener)
+            yield
 
     app = FastAPI(lifespan=lifespan, openapi_url=None, redirect_slashes=False)
     app.state.ehr = ehr
@@ -372,8 +381,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=8092)
     parser.add_argument("--database", default=":memory:")
     parser.add_argument("--token", default="")
+    parser.add_argument("--mllp-port", type=int, default=None)
     given = parser.parse_args(arguments)
-    uvicorn.run(create_app(given.database, token=given.token), host=given.host, port=given.port, log_level="warning")
+    app = create_app(given.database, token=given.token, mllp_port=given.mllp_port)
+    uvicorn.run(app, host=given.host, port=given.port, log_level="warning")
 
 
 if __name__ == "__main__":

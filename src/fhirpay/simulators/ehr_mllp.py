@@ -7,7 +7,8 @@ mistake in ours isn't made on both sides.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 
 _START, _END = b"\x0b", b"\x1c\r"
 
@@ -22,6 +23,8 @@ async def send_mllp(host: str, port: int, message: bytes, *, timeout_s: float = 
             answer = await reader.readuntil(_END)
         finally:
             writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
     return answer.removesuffix(_END).removeprefix(_START)
 
 
@@ -32,10 +35,15 @@ def acknowledge(message: bytes) -> bytes:
     return b"MSH|^~\\&|EHR|EHR|||20260101||ACK|A" + control_id + b"|P|2.5.1\rMSA|AA|" + control_id + b"\r"
 
 
-async def listen_mllp(host: str, port: int, keep: Callable[[bytes], None]) -> asyncio.Server:
-    """A listener that keeps every message and answers AA. `keep` is called in a thread, before the answer."""
+@asynccontextmanager
+async def listening(host: str, port: int, keep: Callable[[bytes], None]) -> AsyncIterator[int]:
+    """A listener that keeps every message and answers AA; its port. `keep` runs in a thread, before the answer."""
+    serving: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        serving.add(task)
         try:
             while True:
                 message = (await reader.readuntil(_END)).removesuffix(_END).removeprefix(_START)
@@ -43,6 +51,18 @@ async def listen_mllp(host: str, port: int, keep: Callable[[bytes], None]) -> as
                 writer.write(_START + acknowledge(message) + _END)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            serving.discard(task)
             writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
 
-    return await asyncio.start_server(serve, host, port)
+    server = await asyncio.start_server(serve, host, port)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in list(serving):
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
