@@ -30,17 +30,21 @@ from .mapping.loader import load
 from .net.http import Transport, client
 from .payments import registry
 from .payments.registry import Registry
+from .security.pan import screen_json
 from .security.tokens import Tokens
 from .usecases import collect, post_back, refund, take_payment, webhook
 from .usecases.apply_message import ApplyMessage
 from .usecases.autopay import Autopay
 from .usecases.lookup import LookUp
 from .usecases.parked import note_parked_call
+from .usecases.receive_fhir import FhirIntake
 from .usecases.receive_hl7 import Hl7Intake
 from .web import hl7v2, problem
 from .web.admin import AdminSocket, Commands
 from .web.api import deps as api_deps
 from .web.api.router import api_router
+from .web.fhir_server import deps as fhir_deps
+from .web.fhir_server.router import fhir_router
 from .web.health import health_router
 
 HASH_KEY_MIN = 32
@@ -106,8 +110,16 @@ class System:
             public_url=base_url,
             body_max_bytes=min(settings.body_max_bytes, API_BODY_MAX),
         )
+        fhir = fhir_deps.Deps(
+            units=house.units,
+            require=house.tokens.require,
+            accepted=FhirIntake(self.hash_key),
+            screen=screen_json,
+            base_url=f"{base_url}/fhir/R4",
+            body_max_bytes=settings.body_max_bytes,
+        )
         hl7 = hl7v2.Deps(house.tokens.require, house.intakes, settings.body_max_bytes)
-        return [api_router(api), hl7v2.hl7v2_router(hl7)]
+        return [fhir_router(fhir), hl7v2.hl7v2_router(hl7), api_router(api)]
 
     def listeners(self) -> list[MllpServer]:
         """The MLLP role: one listener for each interface that has a port."""

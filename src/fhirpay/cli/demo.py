@@ -26,14 +26,15 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Only that last line.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a demo that was interrupted.")] = False,
     folder: FolderOption = Path("var/demo"),
+    database: Annotated[str, typer.Option("--database", help="An empty PostgreSQL database, in place of SQLite.")] = "",
 ) -> None:
     """Start everything with a simulated processor and EHR, play three patients, then keep serving."""
     with friendly():
-        asyncio.run(_demo(folder, once=once, resume=resume, quiet=as_json))
+        asyncio.run(_demo(folder, once=once, resume=resume, quiet=as_json, database=database))
 
 
-async def _demo(folder: Path, *, once: bool, resume: bool, quiet: bool) -> None:
-    async with world(folder, resume=resume) as running:
+async def _demo(folder: Path, *, once: bool, resume: bool, quiet: bool, database: str) -> None:
+    async with world(folder, resume=resume, database=database) as running:
         play = Play(running, say=(lambda _: None) if quiet else out)
         last = await play.all()
         if once or quiet:

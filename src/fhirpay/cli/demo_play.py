@@ -159,11 +159,7 @@ class Play:
     async def _posted(self, id: str) -> Chain:
         async def look() -> Chain | None:
             chain = await self._explained(id)
-            return (
-                chain
-                if chain and any(node.get("state") == "posted" for node in _nodes(chain, POSTING))
-                else None
-            )
+            return chain if chain and any(node.get("state") == "posted" for node in _nodes(chain, POSTING)) else None
 
         return await self._until(look, f"{id} is posted at the EHR")
 

@@ -7,6 +7,7 @@ What the demo was, it can be again: killed at any point and started with `--resu
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import socket
 from collections.abc import AsyncIterator
@@ -27,7 +28,7 @@ TOKENS = {"ehr": "demo-ehr-token", "client": "demo-client-token", "processor": "
 WEBHOOK_SECRET = "demo-webhook-secret"  # noqa: S105 a simulator's, on loopback
 _CONFIG = """\
 # Written by `fhirpay demo`. Serve with it: fhirpay serve --config {folder}/fhirpay.toml (after the demo has ended).
-database = "sqlite:///{folder}/fhirpay.db"
+database = "{database}"
 http_port = {http}
 hash_key = "demo-only-hash-key-of-32-characters"
 log_level = "WARNING"
@@ -86,8 +87,11 @@ class World:
     mllp_port: int
 
 
-def prepare(folder: Path, *, resume: bool) -> tuple[Settings, str]:
-    """The configuration and the day; a new folder, or with `resume` the one that is there."""
+def prepare(folder: Path, *, resume: bool, database: str) -> tuple[Settings, str]:
+    """The configuration and the day; a new folder, or with `resume` the one that is there.
+
+    `database` is a PostgreSQL URL in the place of a SQLite file in the folder.
+    """
     config, day = folder / "fhirpay.toml", folder / "day"
     if not (resume and config.exists() and day.exists()):
         shutil.rmtree(folder, ignore_errors=True)
@@ -96,6 +100,7 @@ def prepare(folder: Path, *, resume: bool) -> tuple[Settings, str]:
         secrets = {f"{name}_token": token for name, token in TOKENS.items()}
         text = _CONFIG.format(
             folder=folder.resolve(),
+            database=database or f"sqlite:///{folder.resolve()}/fhirpay.db",
             **ports,
             **secrets,
             processor_key=TOKENS["processor"],
@@ -103,7 +108,9 @@ def prepare(folder: Path, *, resume: bool) -> tuple[Settings, str]:
         )
         day.write_text(f"{SystemClock().now().astimezone(UTC):%Y%m%d}", encoding="utf-8")
         config.write_text(text, encoding="utf-8")
-    settings = load(config, environ={})
+    # Nothing else of the environment: it may name a database that isn't for demos.
+    environ = {name: value for name, value in os.environ.items() if name == "FHIRPAY_LOG_LEVEL"}
+    settings = load(config, environ=environ)
     log.setup(settings.log_level)
     migrate(settings.database)
     return settings, day.read_text(encoding="utf-8")
@@ -123,9 +130,9 @@ def _free(preferred: int) -> int:
 
 
 @contextlib.asynccontextmanager
-async def world(folder: Path, *, resume: bool) -> AsyncIterator[World]:
+async def world(folder: Path, *, resume: bool = False, database: str = "") -> AsyncIterator[World]:
     """fhirpay with all roles, the processor and the EHR, up for the length of the block."""
-    settings, day = prepare(folder, resume=resume)
+    settings, day = prepare(folder, resume=resume, database=database)
     tenant = settings.tenants[0]
     merchant, connection = tenant.merchants[0], tenant.connections[0]
     system = build(settings)

@@ -1,0 +1,61 @@
+"""A FHIR write has been stored: record the message and queue what follows, in the same unit, before the 2xx.
+
+Given to the FHIR server, which calls it last in its unit. What the write means for accounts is worked out by the
+inbox's handler `fhir` (apply_message.py), in the lanes of the accounts that it touches, so that it keeps its place
+among HL7v2 messages about the same account.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..billing.intake import topics_of
+from ..config import ApiClient
+from ..db.unit import Tx
+from ..fhir import store
+from ..fhir.store import Change, Stored
+from ..inbox.store import Incoming, record
+from ..security.blind_index import keyed_hash
+from .collect import accounts_touched
+
+
+@dataclass(frozen=True, slots=True)
+class FhirIntake:
+    """The `accepted` of the FHIR server's dependencies."""
+
+    hash_key: bytes
+
+    def __call__(
+        self, tx: Tx, client: ApiClient, request: str, changes: Sequence[tuple[Stored, Change]], body: bytes
+    ) -> None:
+        """Record what came in. A write that changed nothing has nothing to follow."""
+        changed = [stored for stored, change in changes if change != "unchanged"]
+        if not changed:
+            return
+        accounts = accounts_touched(tx, changes)
+        versions = [f"{one.type}/{one.id}/_history/{one.version}" for one in changed]
+        topics = [topic for ref in accounts for topic in _topics(tx, ref)]
+        record(
+            tx,
+            Incoming(
+                source="fhir",
+                interface=client.interface or client.name,
+                kind="fhir",
+                # A version is written once: it names the write better than anything that a client could send.
+                key=(client.name, request.partition(" ")[0], versions[0]),
+                body=body,
+                body_hash=keyed_hash(self.hash_key, body),
+                label=request,
+                meta={"accounts": json.dumps(accounts), "versions": json.dumps(versions)},
+                lanes=tuple(dict.fromkeys(topics)) or (f"fhir:{versions[0].partition('/_history')[0]}",),
+            ),
+        )
+
+
+def _topics(tx: Tx, account_ref: str) -> tuple[str, ...]:
+    """The lanes of an account: those of its identifiers, which HL7v2 messages use too; without any, its own."""
+    kind, _, account_id = account_ref.partition("/")
+    found = store.get(tx, kind, account_id)
+    return (topics_of(found.resource) if found and kind == "Account" else ()) or (f"account:{account_ref}",)
