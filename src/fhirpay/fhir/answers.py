@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from .bundles import Done
+from .outcome import operation_outcome
 from .search import Page, Query
 from .store import Stored
 
@@ -28,10 +29,15 @@ def searchset(query: Query, page: Page, base_url: str) -> dict[str, Any]:
     links = [{"relation": "self", "url": _link(base_url, query.type, query.stated)}]
     if page.after is not None:
         links.append({"relation": "next", "url": _link(base_url, query.type, (*stated, ("_after", page.after)))})
-    entries = [
+    entries: list[dict[str, Any]] = [
         {"fullUrl": f"{base_url}/{one.reference}", "resource": one.resource, "search": {"mode": "match"}}
         for one in page.matches
     ]
+    if query.ignored:
+        left_out = operation_outcome(
+            warnings=[(f"http.{name}", "this parameter was left out") for name in query.ignored]
+        )
+        entries.append({"resource": left_out, "search": {"mode": "outcome"}})
     return _bundle("searchset", entries, total=page.total, link=links)
 
 

@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
 from ..db.unit import Tx
-from ..errors import Conflict, PreconditionFailed, RequiredMissing, ValueInvalid
+from ..errors import Conflict, FhirpayError, PreconditionFailed, RequiredMissing, ValueInvalid
 from . import store
 from .merge import Partial, merged
 from .params import fitted
@@ -28,9 +28,13 @@ from .tables import ResourceKeyRow
 keys = table(ResourceKeyRow)
 
 
-def criteria(resource_type: str, params: str, *, at: str = "http") -> Query:
-    """The condition of a conditional write. Raises RequiredMissing when it doesn't narrow anything down."""
-    query = parse(resource_type, params.lstrip("?"))
+def criteria(resource_type: str, params: str | list[tuple[str, str]], *, at: str = "http", base_url: str = "") -> Query:
+    """The condition of a conditional write, stated `at`. Raises RequiredMissing when it narrows nothing down."""
+    try:
+        params = params.lstrip("?") if isinstance(params, str) else params
+        query = parse(resource_type, params, base_url=base_url)
+    except FhirpayError as error:
+        raise error if at == "http" else type(error)(error.message, location=at) from None
     if not query.clauses or query.after is not None:
         raise RequiredMissing(
             "a conditional write names what it looks for, such as identifier=system|value", location=at

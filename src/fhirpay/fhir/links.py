@@ -1,4 +1,5 @@
-"""References made real: `urn:uuid` inside a Bundle, a condition, an identifier. Called before a resource is stored.
+"""References made real: `urn:uuid` inside a Bundle, a condition, an identifier. Called before a resource is stored,
+by bundles.py and the FHIR server.
 
 A reference to something that isn't here yet is kept as it is: charges come before their patients, and order of
 arrival must not matter. Only what can never become real is refused: a `urn:uuid` that no entry has, a condition that
@@ -43,6 +44,15 @@ def resolved(tx: Tx, resource: dict[str, Any], known: Known | None = None) -> di
     for _, reference, targets in references(resource):
         if "reference" not in reference:
             _logical(tx, reference, targets, known)
+    return resource
+
+
+def localized(resource: dict[str, Any], base_url: str) -> dict[str, Any]:
+    """`resource` with references to `base_url` made relative: they are ours, however they are written."""
+    prefix = f"{base_url}/"
+    ours = [one for _, one in _literal("", resource) if base_url and one["reference"].startswith(prefix)]
+    for reference in ours:
+        reference["reference"] = reference["reference"].removeprefix(prefix)
     return resource
 
 

@@ -1,8 +1,8 @@
 """FHIR search over the store: parameters read, then one statement for the count and one for a page.
 
 Called by the FHIR server, by conditional writes and for conditional references. A comma is OR, a repeated parameter
-is AND. Pages go by (lastUpdated, id): what is changed while somebody pages comes again at the end, and nothing is
-missed. Which parameters there are is params.py, how values are written search_values.py.
+is AND. Pages go by (lastUpdated, id), oldest first unless asked: what is changed while somebody pages comes again at
+the end, and nothing is missed. Which parameters there are is params.py, how values are written search_values.py.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from urllib.parse import parse_qsl
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import String, func, literal, select, tuple_
 
-from ..db.types import micros, moment
+from ..db.types import UtcDateTime, micros, moment
 from ..db.unit import Tx
 from ..errors import ValueInvalid
 from . import search_values as values
@@ -84,7 +84,7 @@ def run(tx: Tx, query: Query) -> Page:
     page = select(resources).where(*matching).limit(query.count + 1)
     page = page.order_by(*(column.desc() if query.newest_first else column for column in order))
     if query.after is not None:
-        place, after = tuple_(*order), tuple_(*query.after)
+        place, after = tuple_(*order), tuple_(*map(literal, query.after, (UtcDateTime, String)))
         page = page.where(place < after if query.newest_first else place > after)
     rows = tx.all(page)
     matches = [stored(row) for row in rows[: query.count]]

@@ -1,7 +1,8 @@
 """Errors → `application/problem+json` (RFC 9457). Installed on the app by `wiring`; one column of the errors.py table.
 
 A problem carries the stable `code`, the sentence for the person who can act, the address of what is wrong, and ids of
-ours: never a payload. What nobody foresaw is logged by its type and answered as 500 without a word about it.
+ours: never a payload. What nobody foresaw is logged by its type and answered as 500 without a word about it: a
+traceback may quote a patient. Below `/fhir/` the same errors are OperationOutcomes, because that is what FHIR reads.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..errors import FhirpayError
+from ..errors import FhirpayError, InvariantBroken
 from ..log import Log
+from .fhir_server.answering import refused
 
 log = Log("web")
 
@@ -50,12 +53,44 @@ def _plain(status: int, code: str, detail: str) -> Response:
     return JSONResponse(content, status, media_type=MEDIA_TYPE)
 
 
+class Boundary:
+    """The one place of the web role that catches whatever comes: nothing reaches the log of the HTTP server."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as error:
+            log.error("web.bug", exc=True, method=scope["method"], error=type(error).__name__)
+            if begun:  # half an answer is out: all that is left is to break off
+                raise ConnectionAbortedError("an answer was broken off") from None
+            unforeseen = InvariantBroken("Something that should not happen happened. It has been logged.")
+            await _answer(scope["path"], unforeseen)(scope, receive, send)
+
+
+def _answer(path: str, error: FhirpayError) -> Response:
+    return refused(error) if "/fhir/" in path else problem(error)
+
+
 def install(app: FastAPI) -> None:
-    """Answer every error of this app with a problem."""
+    """Answer every error of this app with a problem, or with an OperationOutcome where FHIR is spoken."""
+    app.add_middleware(Boundary)
 
     @app.exception_handler(FhirpayError)
-    async def ours(_: Request, error: FhirpayError) -> Response:
-        return problem(error)
+    async def ours(request: Request, error: FhirpayError) -> Response:
+        return _answer(request.url.path, error)
 
     @app.exception_handler(RequestValidationError)
     async def unreadable(_: Request, error: RequestValidationError) -> Response:
@@ -67,8 +102,3 @@ def install(app: FastAPI) -> None:
     async def http(_: Request, error: HTTPException) -> Response:
         code = {404: "not-found", 405: "not-allowed"}.get(error.status_code, "message-invalid")
         return _plain(error.status_code, code, str(error.detail))
-
-    @app.exception_handler(Exception)
-    async def unforeseen(request: Request, error: Exception) -> Response:
-        log.error("web.bug", exc=True, method=request.method, error=type(error).__name__)
-        return _plain(500, "invariant-broken", "Something that should not happen happened. It has been logged.")

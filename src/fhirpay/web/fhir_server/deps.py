@@ -1,0 +1,33 @@
+"""What the FHIR routes are given; built by `wiring`. They know no inbox, no billing and no configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ...config import ApiClient
+from ...db.unit import Tx, Units
+from ...fhir.store import Change, Stored
+
+
+class Accepted(Protocol):
+    """Called inside the unit that stores the resources, last: records what came in and queues what follows from it.
+
+    `request` is the method and what it was about ("PUT ChargeItem/1", "POST transaction"), `body` what was sent,
+    without card numbers. Whatever it raises undoes the whole write.
+    """
+
+    def __call__(
+        self, tx: Tx, client: ApiClient, request: str, changes: Sequence[tuple[Stored, Change]], body: bytes
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    units: Units
+    require: Callable[[str | None, str], ApiClient]  # Authorization header, scope → client, or NotPermitted
+    accepted: Accepted
+    screen: Callable[[dict[str, Any]], tuple[dict[str, Any], list[str]]]  # without card numbers, and where they were
+    base_url: str  # https://host/fhir/R4
+    body_max_bytes: int

@@ -1,0 +1,123 @@
+"""A write, from the bytes of its body to what is kept. Called by router.py.
+
+Before the unit: parsed, own absolute URLs made relative, card numbers masked, every element checked. In the unit:
+references resolved, resources stored, and the message recorded (`Deps.accepted`), together or not at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from ...config import ApiClient
+from ...db.unit import Tx
+from ...errors import MessageInvalid, MessageUnsupported, NotFound, TooLarge
+from ...fhir import bundles, conditional, store
+from ...fhir.bundle_entries import ENTRIES_MAX
+from ...fhir.bundles import Done
+from ...fhir.json import dumps, loads
+from ...fhir.links import localized, resolved
+from ...fhir.models import problems
+from ...fhir.outcome import ResourceInvalid
+from ...fhir.search import Query
+from ...fhir.store import Change, Stored
+from .answering import Warnings
+from .deps import Deps
+
+_LARGE = 100_000  # bytes; beyond, a body is read beside the event loop
+_MASKED = "a card number was masked"
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A resource that may be stored, and the bytes of it that may be kept."""
+
+    resource: dict[str, Any]
+    body: bytes
+    warnings: Warnings
+
+
+async def sound(deps: Deps, body: bytes, resource_type: str) -> Sound:
+    """Read and check a body. Raises MessageInvalid or ResourceInvalid with every address."""
+    if len(body) > _LARGE:
+        return await asyncio.to_thread(_sound, deps, body, resource_type)
+    return _sound(deps, body, resource_type)
+
+
+def _sound(deps: Deps, body: bytes, resource_type: str) -> Sound:
+    resource = loads(body)
+    stated = resource.get("resourceType")
+    if stated is not None and stated != resource_type:
+        raise MessageInvalid(f"a {resource_type} is expected here", location=f"{resource_type}.resourceType")
+    if resource_type == "Bundle":
+        _check_bundle(resource)
+    resource = localized(resource, deps.base_url)
+    resource, masked = deps.screen(resource)
+    found = problems(resource, at=resource_type)
+    if found:
+        raise found[0] if len(found) == 1 else ResourceInvalid(found)
+    return Sound(resource, dumps(resource).encode() if masked else body, [(at, _MASKED) for at in masked])
+
+
+def _check_bundle(bundle: dict[str, Any]) -> None:
+    """What is said before five hundred entries are looked at."""
+    kind, entries = bundle.get("type"), bundle.get("entry")
+    if kind in ("batch", "document", "message", "collection", "history", "searchset"):
+        raise MessageUnsupported(f"a {kind} is not taken here: send a transaction", location="Bundle.type")
+    if isinstance(entries, list) and len(entries) > ENTRIES_MAX:
+        raise TooLarge(f"a transaction has at most {ENTRIES_MAX} entries", location="Bundle.entry")
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """The units of the FHIR server. Each is urgent: somebody waits for the answer."""
+
+    deps: Deps
+
+    async def create(self, client: ApiClient, sent: Sound, query: Query | None) -> tuple[Stored, Change]:
+        return await self.deps.units.write(self._create, client, sent, query, urgent=True)
+
+    async def update(
+        self, client: ApiClient, sent: Sound, query: Query | None, if_match: int | None
+    ) -> tuple[Stored, Change]:
+        return await self.deps.units.write(self._update, client, sent, query, if_match, urgent=True)
+
+    async def transact(self, client: ApiClient, sent: Sound) -> list[Done]:
+        return await self.deps.units.write(self._transact, client, sent, urgent=True)
+
+    def _create(self, tx: Tx, client: ApiClient, sent: Sound, query: Query | None) -> tuple[Stored, Change]:
+        resource = resolved(tx, {key: value for key, value in sent.resource.items() if key != "id"})
+        if query is not None:
+            made = conditional.create(tx, resource, query)
+        else:
+            made = store.put(tx, resource)
+        self.deps.accepted(tx, client, f"POST {made[0].type}", [made], sent.body)
+        return made
+
+    def _update(
+        self, tx: Tx, client: ApiClient, sent: Sound, query: Query | None, if_match: int | None
+    ) -> tuple[Stored, Change]:
+        resource = resolved(tx, sent.resource)
+        if query is not None:
+            made = conditional.update(tx, resource, query, if_match=if_match)
+        else:
+            made = store.put(tx, resource, if_match=if_match)
+        self.deps.accepted(tx, client, f"PUT {made[0].reference}", [made], sent.body)
+        return made
+
+    def _transact(self, tx: Tx, client: ApiClient, sent: Sound) -> list[Done]:
+        done = bundles.transact(tx, sent.resource, source="", base_url=self.deps.base_url)
+        changes: list[tuple[Stored, Change]] = [
+            (one.stored, one.change) for one in done if one.stored is not None and one.change is not None
+        ]
+        if changes:
+            self.deps.accepted(tx, client, "POST transaction", changes, sent.body)
+        return done
+
+
+def found(stored: Stored | None, what: str) -> Stored:
+    """Raises NotFound for what isn't there."""
+    if stored is None:
+        raise NotFound(f"there is no {what}")
+    return stored
