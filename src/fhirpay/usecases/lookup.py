@@ -34,7 +34,7 @@ from ..payments.port import (
 from ..payments.records import Operation
 from ..payments.registry import TIMEOUT_S, Registry
 from . import refund, take_payment
-from .settle_outcome import ENDS, settle
+from .settle_outcome import ENDS, settle, unknown_key
 
 log = Log("payments")
 
@@ -139,11 +139,8 @@ class LookUp:
             )
             if age >= TELL_AFTER:
                 says = f"nobody knows what became of {operation.kind} {operation.operation_id}: look at the processor"
-                key = f"{operation.payment_id}:unknown:{operation.operation_id}"
-                store.open_break(tx, key, "unknown_outcome", says, payment=payment, amount=operation.amount)
-        else:
-            key = f"{operation.payment_id}:unknown:{operation.operation_id}"
-            store.close_break(tx, key, by="lookup")
+                kind = "unknown_outcome"
+                store.open_break(tx, unknown_key(operation), kind, says, payment=payment, amount=operation.amount)
         again = self._next(tx, work, operation, outcome)
         if again is None:
             complete(tx, work)

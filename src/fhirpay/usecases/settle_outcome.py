@@ -14,7 +14,6 @@ from zoneinfo import ZoneInfo
 
 from ..billing import money as billing
 from ..billing import store as obligations
-from ..billing import worklist
 from ..config import Tenant
 from ..db.unit import Tx
 from ..domain.money import Money
@@ -41,7 +40,7 @@ from ..payments.port import (
     Unknown,
 )
 from ..payments.records import Operation, Payment
-from . import post_back
+from . import collect, post_back
 
 log = Log("payments")
 
@@ -94,10 +93,17 @@ def move_operation(tx: Tx, operation: Operation, outcome: Outcome, *, amount: Mo
         if new is not operation.state:
             says = outcome.why[:300] if isinstance(outcome, Unknown) else ""
             store.move_operation(tx, operation, new, says=says)
+        if new not in OPEN:
+            store.close_break(tx, unknown_key(operation), by="the processor's answer")
     if isinstance(outcome, Unknown):
         _queue_lookup(tx, operation, FIRST_LOOK)
     elif isinstance(outcome, ActionNeeded | Pending | InReview):
         _queue_lookup(tx, operation, timedelta(minutes=2))
+
+
+def unknown_key(operation: Operation) -> str:
+    """Of the break that tells a person of an outcome that nobody knows."""
+    return f"{operation.payment_id}:unknown:{operation.operation_id}"
 
 
 def _state_of(outcome: Outcome, asked: Money) -> OperationState:
@@ -240,6 +246,7 @@ def _carry_out(tx: Tx, tenant: Tenant, payment: Payment, folded: Folded) -> None
     came_to_nothing = folded.state in CLOSED and not any(amount for amount, _ in captures.values())
     if came_to_nothing and store.first_time(tx, payment.payment_id, "release", Money.zero(payment.currency)):
         billing.release(tx, payment.payment_id)
+        collect.act(tx, payment.account_ref, tenant)  # what was in flight is to be asked for again
         log.info("payment.ended", payment_id=payment.payment_id, state=folded.state)
 
 
@@ -295,16 +302,8 @@ def _captured(
     )
     ledger.post(tx, entry, key=f"capture/{payment.payment_id}/{reference}")
     billing.post(tx, settled.ledger, business_date=day)
-    _no_longer_due(tx, payment.account_ref)
+    collect.act(tx, payment.account_ref, tenant)
     log.info("payment.captured", payment_id=payment.payment_id, merchant=payment.merchant)
-
-
-def _no_longer_due(tx: Tx, account_ref: str) -> None:
-    """Take off the desk's list what has been paid."""
-    askable = {one.obligation_id for one in obligations.owed(tx, account_ref)}
-    for item in worklist.list_open(tx, account_ref=account_ref):
-        if item.kind == "payment_due" and not askable & set(item.subject.split("/")):
-            worklist.done(tx, item.item_id)
 
 
 def _shares_left(tx: Tx, payment: Payment) -> list[Share]:

@@ -184,7 +184,7 @@ class TakePayment:
             return await self._units.write(self._taken_over, work)
         if await self._units.write(self._too_old, work):
             return None
-        prepared = await self._prepare(call)
+        prepared = await self._prepare(call, work.attempt)
         if isinstance(prepared, Declined):
             return await self._units.write(self._finish, work, prepared)
         if not await self._units.write(self._sending, work, prepared):
@@ -197,11 +197,12 @@ class TakePayment:
             return await self._units.write(self._not_sent, work, error.message)
         await self._units.write(self._finish, work, outcome)
 
-    async def _prepare(self, call: Call) -> Prepared | Declined:
+    async def _prepare(self, call: Call, attempt: int) -> Prepared | Declined:
         payment, operation = call.payment, call.operation
         if operation.processor_ref is not None:
             return Prepared(Reference(operation.processor_ref))
-        key = f"{operation.operation_id}-prepare"
+        # No money moves here, so after a few tries another key is safe: some processors repeat a stored 500 for ever.
+        key = f"{operation.operation_id}-prepare-{attempt // 3}"
         if operation.kind is OperationKind.HOSTED:
             back = f"{self._public_url}/api/v1/return/{self._tenant.name}/{payment.payment_id}"
             hosted = self._registry.hosted(payment.merchant)

@@ -1,0 +1,293 @@
+"""One tenant with a database, the simulated processor, our workers and our API: for tests of payments as a whole.
+
+`sweep` is how a test ends: the books balance, the ledger holds what the processor holds, and nothing is unexplained.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import httpx2
+from fastapi import FastAPI
+
+from fhirpay.billing import store as obligations
+from fhirpay.config import ApiClient, Connection, Facility, Merchant, Tenant
+from fhirpay.db.unit import Database, Tx, Units
+from fhirpay.domain.clock import FrozenClock
+from fhirpay.domain.money import Money
+from fhirpay.errors import NotAuthenticated
+from fhirpay.fhir import store as fhir
+from fhirpay.flow.worker import Worker
+from fhirpay.ledger import store as ledger
+from fhirpay.ledger.verify import verify
+from fhirpay.net.http import client
+from fhirpay.payments import store, stored_methods
+from fhirpay.payments.adapters.simulated import SimulatedProcessor
+from fhirpay.payments.port import Method
+from fhirpay.payments.registry import Registry
+from fhirpay.simulators.processor_webhooks import HEADER, sign
+from fhirpay.usecases.collect import reassess_accounts
+from fhirpay.usecases.lookup import LookUp
+from fhirpay.usecases.refund import NewRefund, Refunds, request
+from fhirpay.usecases.take_payment import NewPayment, TakePayment, start
+from fhirpay.usecases.webhook import Webhooks
+from fhirpay.web.api.deps import Deps
+from fhirpay.web.api.router import api_router
+from fhirpay.web.problem import install
+from processor_running import OLD_WEBHOOK_SECRET, SECRET_KEY, WEBHOOK_SECRET, Running, now, running_processor
+
+TOKEN = "api-token"  # noqa: S105
+USD = "USD"
+
+
+def usd(minor: int) -> Money:
+    return Money(minor, USD)
+
+
+@dataclass
+class World:
+    units: Units
+    database: Database
+    clock: FrozenClock
+    tenant: Tenant
+    processor: Running
+    registry: Registry
+    deps: Deps
+    outbox: Worker
+    inbox: Worker
+    api: httpx2.AsyncClient
+    seen_events: set[str] = field(default_factory=set[str])
+
+    # ── what is owed ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def invoiced(self, name: str, *amounts: int) -> str:
+        """A patient with an account and one issued invoice for each amount; the account."""
+        return await self.units.write(self._invoiced, name, amounts)
+
+    def _invoiced(self, tx: Tx, name: str, amounts: tuple[int, ...]) -> str:
+        patient, account = f"Patient/{name}", f"Account/{name}"
+        resources: list[dict[str, Any]] = [
+            {"resourceType": "Patient", "id": name, "birthDate": "1980-01-02", "name": [{"family": "Canary-Family"}]},
+            {
+                "resourceType": "Account",
+                "id": name,
+                "status": "active",
+                "identifier": [{"system": "urn:clinic:account", "value": name.upper()}],
+                "subject": [{"reference": patient}],
+            },
+        ]
+        for number, amount in enumerate(amounts, start=1):
+            total = {"value": Decimal(amount).scaleb(-2), "currency": USD}
+            resources.append(
+                {
+                    "resourceType": "Invoice",
+                    "id": f"{name}-{number}",
+                    "status": "issued",
+                    "subject": {"reference": patient},
+                    "recipient": {"reference": patient},
+                    "account": {"reference": account},
+                    "date": f"2026-11-{number:02d}",
+                    "totalNet": total,
+                    "totalGross": total,
+                }
+            )
+        for resource in resources:
+            fhir.put(tx, resource)
+        reassess_accounts(tx, [account], self.tenant)
+        return account
+
+    async def askable(self, account: str) -> int:
+        owed = await self.units.read(obligations.owed, account)
+        return sum(one.askable.minor for one in owed)
+
+    async def method(self, account: str, token: str = "tok_visa", *, cap: int = 500_00) -> str:
+        """A stored method, with consent, of whatever behaviour."""
+
+        def keep(tx: Tx) -> str:
+            found = Method(token, "visa", "4242", "2031-12")
+            kept = stored_methods.keep(tx, found, account_ref=account, debtor_ref="", merchant="main")
+            stored_methods.record_consent(
+                tx, kept.method_id, text="Yes", cap=usd(cap), given_at=None, recorded_by="test"
+            )
+            return kept.method_id
+
+        return await self.units.write(keep)
+
+    # ── moves ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def start(self, account: str, *, minor: int | None = None, **more: Any) -> str:
+        amount = None if minor is None else usd(minor)
+        wish = NewPayment(account_ref=account, requested_by="test", amount=amount, **more)
+        return await self.units.write(start, wish, self.tenant)
+
+    async def refund(self, payment_id: str, minor: int | None = None) -> str:
+        amount = None if minor is None else usd(minor)
+        wish = NewRefund(payment_id, "a test", "test", amount)
+        return await self.units.write(request, wish, self.tenant)
+
+    async def work(self, *, hours: float = 0, steps: int = 1) -> None:
+        """Everything that is due, now and after each step of the time that passes."""
+        await self.outbox.drain()
+        for _ in range(steps if hours else 0):
+            self.clock.advance(timedelta(hours=hours / steps))
+            await self.processor.control("clock", {"advance_s": hours * 3600 / steps})
+            await self.deliver_events()
+            await self.inbox.drain()
+            await self.outbox.drain()
+
+    async def until_quiet(self) -> None:
+        """Two days in growing steps: whatever looks again has looked again."""
+        for minutes in (0.1, 0.2, 1, 2, 5, 10, 30, 60, 240, 720, 1440):
+            await self.work(hours=minutes / 60)
+
+    async def paid(self, account: str, token: str = "tok_visa", *, minor: int | None = None) -> str:
+        payment_id = await self.start(account, minor=minor, method_id=await self.method(account, token))
+        await self.work()
+        return payment_id
+
+    async def state(self, payment_id: str) -> str:
+        return str((await self.units.read(store.get, payment_id)).state)
+
+    # ── events ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def event(self, event: dict[str, Any], *, secret: str = WEBHOOK_SECRET) -> httpx2.Response:
+        """Send one event to our webhook as the processor would."""
+        import json
+
+        body = json.dumps(event).encode()
+        headers = {HEADER: sign([secret], body, int(self.clock.now().timestamp()))}
+        return await self.api.post("/webhooks/simulated/main", content=body, headers=headers)
+
+    def events(self) -> list[dict[str, Any]]:
+        return self.processor.simulator.books.events()
+
+    async def deliver_events(self) -> None:
+        """Those that haven't been delivered yet, in order."""
+        for event in self.events():
+            if event["id"] not in self.seen_events:
+                self.seen_events.add(event["id"])
+                assert (await self.event(event)).status_code == 200
+
+    # ── the end ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def balances(self) -> dict[str, int]:
+        found = await self.units.read(ledger.balances)
+        return {one.account: one.amount.minor for one in found if one.amount.minor}
+
+    async def breaks(self) -> set[str]:
+        return {one.kind for one in await self.units.read(store.breaks)}
+
+    async def sweep(self) -> None:
+        assert (await self.units.read(verify)).ok
+        books = await self.processor.books()
+        held = books["totals"].get(USD, {}).get("balance", 0)
+        balances = await self.balances()
+        assert balances.get("processor_clearing", 0) == held, (balances, books["totals"])
+        taken: dict[str, int] = {}
+        for payment in books["payments"]:
+            if payment["amount_captured"] and not payment["voided"]:
+                taken[payment["reference"]] = taken.get(payment["reference"], 0) + 1
+        assert all(count == 1 for count in taken.values()), taken
+        assert await self.units.read(store.unknown_operations) == []
+
+
+def tenant_of(base_url: str, **facility: Any) -> Tenant:
+    return Tenant(
+        name="main",
+        facilities=(Facility(name="main", merchant="main", **facility),),
+        merchants=(
+            Merchant(
+                name="main",
+                processor="simulated",
+                base_url=base_url,
+                secret_key=SECRET_KEY,
+                webhook_secrets=(WEBHOOK_SECRET, OLD_WEBHOOK_SECRET),
+            ),
+        ),
+        connections=(Connection(name="ehr", base_url="http://127.0.0.1:1"),),
+        clients=(ApiClient(name="desk", token=TOKEN),),
+    )
+
+
+@asynccontextmanager
+async def payments_world(
+    database: Database, clock: FrozenClock, *, timeout_s: float = 1, live: bool = False, **facility: Any
+) -> AsyncIterator[World]:
+    """`live`: the workers run by themselves, as in the served program."""
+    async with AsyncExitStack() as stack:
+        processor = await stack.enter_async_context(running_processor())
+        await processor.control("clock", {"advance_s": (clock.now() - now()).total_seconds()})
+        tenant = tenant_of(processor.base_url, **facility)
+        units = database.units("main")
+        http = client(processor.base_url, timeout_s=timeout_s, allow_private=True)
+        adapter = SimulatedProcessor(http, secret_key=SECRET_KEY, webhook_secrets=(WEBHOOK_SECRET, OLD_WEBHOOK_SECRET))
+        registry = Registry({"main": adapter})
+        stack.push_async_callback(registry.aclose)
+
+        def require(authorization: str | None, scope: str) -> ApiClient:
+            if not secrets.compare_digest(authorization or "", f"Bearer {TOKEN}"):
+                raise NotAuthenticated("no or wrong token")
+            return tenant.clients[0]
+
+        deps = Deps(
+            units=units,
+            tenant=tenant,
+            registry=registry,
+            require=require,
+            clock=clock,
+            wakeups=database.wakeups,
+            hash_key=b"k" * 32,
+            public_url="https://pay.example.org",
+            patience_s=5 if live else 0,
+        )
+        app = FastAPI()
+        install(app)
+        app.include_router(api_router(deps))
+        api = await stack.enter_async_context(
+            httpx2.AsyncClient(
+                transport=httpx2.ASGITransport(app=app, raise_app_exceptions=False),
+                base_url="http://ours",
+                headers={"Authorization": f"Bearer {TOKEN}"},
+            )
+        )
+        looks = LookUp(units, tenant, registry)
+        handlers = {
+            "payment.submit": TakePayment(units, tenant, registry, public_url=deps.public_url).run,
+            "payment.lookup": looks.run,
+            "refund.submit": Refunds(units, tenant, registry).run,
+            "refund.lookup": looks.run,
+        }
+        world = World(
+            units=units,
+            database=database,
+            clock=clock,
+            tenant=tenant,
+            processor=processor,
+            registry=registry,
+            deps=deps,
+            outbox=Worker(database, units, queue="outbox", handlers=handlers),
+            inbox=Worker(database, units, queue="inbox", handlers={"webhook": Webhooks(units, tenant, registry).run}),
+            api=api,
+        )
+        if live:
+            stack.push_async_callback(await _running(world))
+        yield world
+
+
+async def _running(world: World) -> Any:
+    import asyncio
+
+    stop = asyncio.Event()
+    tasks = [asyncio.create_task(worker.run(stop)) for worker in (world.outbox, world.inbox)]
+
+    async def stopped() -> None:
+        stop.set()
+        await asyncio.gather(*tasks)
+
+    return stopped
