@@ -16,6 +16,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from .errors import ConfigInvalid
+from .flow.lease import take_over_all
 from .log import Log
 from .wiring import System
 
@@ -78,6 +79,7 @@ async def serving(system: System, roles: frozenset[str] = frozenset(ROLES)) -> A
         async with contextlib.AsyncExitStack() as stack:
             stopping = asyncio.Event()
             if "worker" in roles:
+                await _take_over(system)
                 await stack.enter_async_context(_working(system, stopping))
             if "web" in roles:
                 web = listen(system.settings.http_host, system.settings.http_port)
@@ -99,6 +101,15 @@ async def serving(system: System, roles: frozenset[str] = frozenset(ROLES)) -> A
     finally:
         await system.close()
         await system.database.stop()
+
+
+async def _take_over(system: System) -> None:
+    """On SQLite nobody else can hold a lease: what the process before us had in hand goes on at once."""
+    if system.database.dialect != "sqlite":
+        return
+    for house in system.houses.values():
+        if count := await house.units.write(take_over_all):
+            log.info("work.taken_over", tenant=house.tenant.name, count=count)
 
 
 @contextlib.asynccontextmanager
