@@ -6,7 +6,7 @@ never takes money straight from a charge: FT1 lines are gross and followed by la
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -42,11 +42,16 @@ class RequestPayment:
 
 @dataclass(frozen=True, slots=True)
 class AutopayDue:
-    """Take it from the stored method at `due_at`, if it may be asked for then: it is read again in that unit."""
+    """Take it from the stored method at `due_at`: when its notice has run, counted from the first time this is decided.
+
+    Whether it may be asked for (from `not_before` on) is read again in the unit that takes it.
+    """
 
     obligations: tuple[str, ...]
     amount: Money
     method_id: str
+    debtor_ref: str
+    not_before: datetime
     due_at: datetime
 
 
@@ -54,19 +59,36 @@ Action = RequestPayment | AutopayDue
 
 
 def decide(
-    owed: Iterable[ObligationView], facility: Facility, at: datetime, *, consents: Sequence[Consent] = ()
+    owed: Iterable[ObligationView],
+    facility: Facility,
+    at: datetime,
+    *,
+    consents: Sequence[Consent] = (),
+    tried: Collection[str] = (),
 ) -> list[Action]:
-    """What to do about these obligations of one account. Those not yet due give an action for when they are."""
+    """What to do about these obligations of one account. Those not yet due give an action for when they are.
+
+    `tried`: the obligations for which a stored method was charged in vain. It isn't tried again by itself.
+    """
     if facility.policy == "hold":
         return []
-    groups: dict[tuple[str, str, datetime, bool], list[ObligationView]] = {}
+    groups: dict[tuple[str, str, datetime, str], list[ObligationView]] = {}
     for one in owed:
         if one.collectable_from is None or not _open(one, at):
             continue
         due = max(at, one.collectable_from)
-        autopay = facility.policy == "autopay" and one.basis_kind in AUTOPAY_FROM
-        groups.setdefault((one.debtor_ref, one.patient.currency, due, autopay), []).append(one)
+        why = _why_not(one, facility, tried)
+        groups.setdefault((one.debtor_ref, one.patient.currency, due, why), []).append(one)
     return [_action(key, members, facility, consents, at) for key, members in sorted(groups.items())]
+
+
+def _why_not(one: ObligationView, facility: Facility, tried: Collection[str]) -> str:
+    """Why a person has to ask for this, by what it is."""
+    if facility.policy != "autopay":
+        return ""
+    if one.basis_kind not in AUTOPAY_FROM:
+        return "charges are gross until they are invoiced"
+    return "the stored method was tried and did not pay it" if one.obligation_id in tried else ""
 
 
 def _open(one: ObligationView, at: datetime) -> Money | None:
@@ -80,19 +102,17 @@ def _open(one: ObligationView, at: datetime) -> Money | None:
 
 
 def _action(
-    key: tuple[str, str, datetime, bool],
+    key: tuple[str, str, datetime, str],
     members: list[ObligationView],
     facility: Facility,
     consents: Sequence[Consent],
     at: datetime,
 ) -> Action:
-    debtor, currency, due, autopay = key
+    debtor, currency, due, why = key
     amount = sum((_open(one, at) or Money.zero(currency) for one in members), Money.zero(currency))
     obligations = tuple(one.obligation_id for one in members)
-    if facility.policy != "autopay":
-        return RequestPayment(obligations, amount, debtor, due)
-    if not autopay:
-        return RequestPayment(obligations, amount, debtor, due, "charges are gross until they are invoiced")
+    if why or facility.policy != "autopay":
+        return RequestPayment(obligations, amount, debtor, due, why)
     why = "there is no stored method with a recorded consent"
     for consent in consents:
         if consent.debtor_ref not in {"", debtor}:
@@ -103,5 +123,5 @@ def _action(
             why = f"{amount} is above the facility's cap of {facility.autopay_cap}"
         else:
             notice = timedelta(days=max(facility.autopay_notice_days, consent.notice_days))
-            return AutopayDue(obligations, amount, consent.method_id, due + notice)
+            return AutopayDue(obligations, amount, consent.method_id, debtor, due, due + notice)
     return RequestPayment(obligations, amount, debtor, due, why)

@@ -1,14 +1,16 @@
 """What waits for a person: one line a thing. Called by anyone who finds something that can't be decided by a rule.
 
-(kind, subject) is there once, however often it is found; when it was done and is found again it opens again.
+(kind, subject) is there once, however often it is found. What was done opens again when it happens again; what is
+merely still so (`standing`) opens again only when there is something new to say of it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
@@ -30,12 +32,12 @@ class Item:
     created_at: datetime
 
 
-def open_item(tx: Tx, *, kind: str, subject: str, says: str, account_ref: str = "") -> str:
+def open_item(tx: Tx, *, kind: str, subject: str, says: str, account_ref: str = "", standing: bool = False) -> str:
     """Put it on the list; its id, the same one when it is there already."""
     is_it = (_items.c.tenant_id == tx.tenant, _items.c.kind == kind, _items.c.subject == subject)
     known = tx.one(select(_items).where(*is_it))
-    if known is not None and known["says"] == says:
-        return known["item_id"]  # done stays done while nothing has changed
+    if known is not None and known["says"] == says and (standing or known["state"] == "open"):
+        return known["item_id"]
     item_id = tx.ids.new("wrk")
     row = {"tenant_id": tx.tenant, "item_id": item_id, "kind": kind, "subject": subject, "says": says}
     row |= {"account_ref": account_ref or None, "state": "open", "created_at": tx.now}
@@ -52,6 +54,22 @@ def done(tx: Tx, item_id: str) -> None:
     values = {"state": "done", "done_at": tx.now}
     if tx.execute(update(_items).where(*where).values(values)).rowcount == 0:
         raise NotFound(f"there is no item {item_id} on the worklist")
+
+
+def settled(tx: Tx, kind: str, subject: str) -> None:
+    """It needs nobody any more: take it off the list, if it is there. Found again, it opens again."""
+    _settle(tx, _items.c.kind == kind, _items.c.subject == subject)
+
+
+def settled_but(tx: Tx, kind: str, account_ref: str, subjects: Collection[str]) -> None:
+    """Of an account's items of this kind, only these are left."""
+    _settle(tx, _items.c.kind == kind, _items.c.account_ref == account_ref, _items.c.subject.not_in(subjects))
+
+
+def _settle(tx: Tx, *which: ColumnElement[bool]) -> None:
+    # The words change: what a person has put aside stays aside until it says something new (open_item).
+    values = {"state": "done", "done_at": tx.now, "says": literal("no longer: ").concat(_items.c.says)}
+    tx.execute(update(_items).where(_items.c.tenant_id == tx.tenant, _items.c.state == "open", *which).values(values))
 
 
 def list_open(tx: Tx, *, account_ref: str | None = None, limit: int = 200) -> list[Item]:

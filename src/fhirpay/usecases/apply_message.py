@@ -26,6 +26,8 @@ from .collect import accounts_touched, reassess_accounts
 
 log = Log("messages")
 
+PARKED = "parked_message"  # on the worklist
+
 
 @dataclass(frozen=True, slots=True)
 class ApplyMessage:
@@ -92,7 +94,7 @@ def source_of(message: InboxMessage) -> str:
 def note_parked(tx: Tx, message: InboxMessage, reason: str) -> None:
     """On the worklist, where a person will look."""
     says = f"{message.label or message.kind} {message.control_id} from {message.interface} waits: {reason}"
-    worklist.open_item(tx, kind="parked_message", subject=message.message_id, says=says)
+    worklist.open_item(tx, kind=PARKED, subject=message.message_id, says=says)
     log.warning("message.parked", message_id=message.message_id, interface=message.interface)
 
 
@@ -100,9 +102,7 @@ def _finish(tx: Tx, message: InboxMessage, changes: list[tuple[Stored, Change]],
     refs = [f"{stored.type}/{stored.id}" for stored, _ in changes]
     note_outcome(tx, message.message_id, "parked" if state == "parked" else "applied", detail, refs)
     if state != "parked":
-        for item in worklist.list_open(tx):
-            if item.kind == "parked_message" and item.subject == message.message_id:
-                worklist.done(tx, item.item_id)
+        worklist.settled(tx, PARKED, message.message_id)
     tx.wake(f"message:{message.message_id}")
 
 

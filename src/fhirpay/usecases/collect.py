@@ -1,31 +1,30 @@
 """What an account owes has changed, or its day has come: assess it again, and do what the facility's policy says.
 
-`reassess_accounts` is called in the unit of whatever changed (a message, a FHIR write, a replay). Autopay is a row of
-the outbox, due when its notice has run; `Collect.autopay` is its handler, which reads everything again before it
-takes anything. One fact (these obligations, this amount) is charged once: a decline is not tried again by itself.
+`reassess_accounts` is called in the unit of whatever changed (a message, a FHIR write, a replay), `act` by whoever
+changes what the policy looks at (a stored method, a consent). What is to be taken by a stored method is a row of the
+outbox: autopay.py is its handler. One fact (this obligation, this amount) is charged once; what was tried in vain
+goes on the desk's list.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from ..billing import money, rows, store, worklist
 from ..billing.intake import accounts_of
 from ..billing.policy import Action, AutopayDue, Consent, RequestPayment, decide
 from ..billing.rows import ObligationView
 from ..config import Tenant
-from ..db.unit import Tx, Units
+from ..db.unit import Tx
+from ..domain.payment import CLOSED
 from ..fhir.store import Change, Stored, version
-from ..flow.lane import Work, complete
-from ..log import Log
+from ..flow.lane import release
 from ..outbox import add
+from ..payments import store as payments
 from ..payments import stored_methods
-from .take_payment import NewPayment, start
-
-log = Log("collect")
 
 KIND = "autopay"
+LIST = "payment_due"
 
 
 def accounts_touched(tx: Tx, changes: Iterable[tuple[Stored, Change]]) -> list[str]:
@@ -53,40 +52,61 @@ def reassess_accounts(tx: Tx, account_refs: Iterable[str], tenant: Tenant) -> No
 
 def act(tx: Tx, account_ref: str, tenant: Tenant) -> None:
     """Put on the desk's list what is to be asked for, and queue what may be taken by a stored method."""
-    asked: set[str] = set()
-    revision = rows.lock(tx, [account_ref])[account_ref]["revision"]
+    rows.lock(tx, [account_ref])
+    asked: list[str] = []
     for action in actions(tx, account_ref, tenant):
         if isinstance(action, AutopayDue):
-            # Queued anew at each revision: one that met a hold has ended, and the fact is charged once all the same.
-            fact = fact_of(action)
-            ref = f"{account_ref}|{fact}"
-            add(tx, KIND, ref, [f"{KIND}:{fact}:{revision}"], action.due_at, once_key=f"{ref}@{revision}")
+            _queue(tx, account_ref, action)
         else:
-            asked.add(_ask(tx, account_ref, action))
-    for item in worklist.list_open(tx, account_ref=account_ref):
-        if item.kind == "payment_due" and item.subject not in asked:
-            worklist.done(tx, item.item_id)
+            asked.append(_ask(tx, account_ref, action))
+    worklist.settled_but(tx, LIST, account_ref, asked)
+
+
+def _queue(tx: Tx, account_ref: str, action: AutopayDue) -> None:
+    """Once for each fact, so that its notice runs from the first time on, however often the account is looked at."""
+    fact = fact_of(action)
+    work_id = add(tx, KIND, f"{account_ref}|{fact}", [fact], action.due_at, once_key=fact)
+    release(tx, work_id)  # one that met a hold on its day has ended: its notice has run, so it is due at once
 
 
 def _ask(tx: Tx, account_ref: str, action: RequestPayment) -> str:
     subject = "/".join(action.obligations)
     why = f"; not by autopay: {action.why_not_autopay}" if action.why_not_autopay else ""
     says = f"{action.amount} may be asked for from {action.due_at:%Y-%m-%d}{why}"
-    worklist.open_item(tx, kind="payment_due", subject=subject, says=says, account_ref=account_ref)
+    worklist.open_item(tx, kind=LIST, subject=subject, says=says, account_ref=account_ref, standing=True)
     return subject
 
 
 def actions(tx: Tx, account_ref: str, tenant: Tenant) -> list[Action]:
     """What the policy says about the account at this moment."""
-    found = store.obligations_of(tx, account_ref)
     by_facility: dict[str, list[ObligationView]] = {}
-    for one in found:
+    for one in store.obligations_of(tx, account_ref):
         by_facility.setdefault(one.facility, []).append(one)
     decided: list[Action] = []
     for name, members in sorted(by_facility.items()):
         facility = tenant.facility(name)
-        decided += decide(members, facility, tx.now, consents=_consents(tx, account_ref, facility.merchant))
-    return decided
+        consents = _consents(tx, account_ref, facility.merchant)
+        tried = {one.obligation_id for one in members if consents and _tried(tx, one.obligation_id)}
+        decided += decide(members, facility, tx.now, consents=consents, tried=tried)
+    return [_once(tx, action) for action in decided]
+
+
+def _tried(tx: Tx, obligation_id: str) -> bool:
+    """Whether a stored method was charged for it without asking, and we have not got, or not kept, all of that."""
+    for share in payments.allocations_to(tx, obligation_id):
+        payment = payments.get(tx, share.payment_id)
+        fell_short = share.paid.minor > 0 and share.kept.minor < share.reserved.minor
+        if payment.initiated_by == "merchant" and (payment.state in CLOSED or fell_short):
+            return True
+    return False
+
+
+def _once(tx: Tx, action: Action) -> Action:
+    """What has been charged once and is owed again, to the cent, is for a person."""
+    if isinstance(action, AutopayDue) and (known := payments.of_fact(tx, fact_of(action))):
+        why = f"{known} was for the same"
+        return RequestPayment(action.obligations, action.amount, action.debtor_ref, action.not_before, why)
+    return action
 
 
 def _consents(tx: Tx, account_ref: str, merchant: str) -> list[Consent]:
@@ -100,34 +120,4 @@ def _consents(tx: Tx, account_ref: str, merchant: str) -> list[Consent]:
 
 def fact_of(action: AutopayDue) -> str:
     """The business fact that is charged once."""
-    return f"autopay:{'+'.join(sorted(action.obligations))}:{action.amount.minor}"
-
-
-@dataclass(frozen=True, slots=True)
-class Collect:
-    """The outbox handler of kind `autopay`."""
-
-    units: Units
-    tenant: Tenant
-
-    async def autopay(self, work: Work) -> None:
-        await self.units.write(self._autopay, work)
-
-    def _autopay(self, tx: Tx, work: Work) -> None:
-        account_ref, _, fact = work.ref.partition("|")
-        rows.lock(tx, [account_ref])
-        for action in actions(tx, account_ref, self.tenant):
-            if not isinstance(action, AutopayDue) or fact_of(action) != fact:
-                continue  # what is owed has changed since; the change has queued what follows from it
-            wish = NewPayment(
-                account_ref=account_ref,
-                requested_by="policy:autopay",
-                amount=action.amount,
-                obligations=action.obligations,
-                method_id=action.method_id,
-                initiated_by="merchant",
-                fact_key=fact_of(action),
-            )
-            payment_id = start(tx, wish, self.tenant)
-            log.info("autopay.started", payment_id=payment_id)
-        complete(tx, work)
+    return f"{KIND}:{'+'.join(sorted(action.obligations))}:{action.amount.minor}"

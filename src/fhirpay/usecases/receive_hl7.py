@@ -138,4 +138,3 @@ class Hl7Intake:
             await self.wakeups.wait(topic, 1.0, since=seen)
             waited += 1.0
         return None
-
