@@ -25,7 +25,7 @@ from ..domain.money import Money
 from ..domain.obligation import ObligationState
 from ..domain.operation import OPEN, OperationState
 from ..domain.payment import FactKind, PaymentFact
-from ..errors import LeaseLost, ProcessorUnavailable, RuleBroken
+from ..errors import LeaseLost, ProcessorUnavailable, RuleBroken, ValueInvalid
 from ..flow.lane import Work, complete, retry
 from ..flow.lease import still_ours
 from ..log import Log
@@ -184,7 +184,10 @@ class TakePayment:
             return await self._units.write(self._taken_over, work)
         if await self._units.write(self._too_old, work):
             return None
-        prepared = await self._prepare(call, work.attempt)
+        try:
+            prepared = await self._prepare(call, work.attempt)
+        except (RuleBroken, ValueInvalid) as error:  # such as a currency that this processor doesn't take
+            prepared = Declined(error.message, "refused")
         if isinstance(prepared, Declined):
             return await self._units.write(self._finish, work, prepared)
         if not await self._units.write(self._sending, work, prepared):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -41,6 +42,15 @@ async def test_a_decline_frees_what_was_reserved(world: World) -> None:
     assert await world.askable(account) == 80_00
     assert await world.state(await world.paid(account)) == "captured"
     await world.sweep()
+
+
+async def test_what_the_processor_does_not_take_is_a_decline_and_frees_the_obligation(world: World) -> None:
+    account = await world.invoiced("ana", 80_00)
+    adapter = world.registry.of("main")
+    adapter.capabilities = replace(adapter.capabilities, currencies=frozenset({"EUR"}))
+    payment = await world.units.read(store.get, await world.paid(account))
+    assert (payment.state, payment.failure_code) == ("declined", "refused")
+    assert await world.askable(account) == 80_00
 
 
 async def test_what_is_in_flight_is_not_asked_for_twice(world: World) -> None:

@@ -148,7 +148,9 @@ class SimulatedProcessor:
         if isinstance(said, Unknown):
             return said
         listed = said.doc.get("data")
-        return listed if isinstance(listed, list) else Unknown("a list that we can't read")
+        if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+            return Unknown("a list that we can't read")
+        return listed
 
     # ── hosted pages and stored methods ───────────────────────────────────────────────────────────────────────────
 

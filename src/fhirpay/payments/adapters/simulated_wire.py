@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ...domain.money import Money
-from ...errors import MessageInvalid, NotAuthenticated
+from ...errors import FhirpayError, MessageInvalid, NotAuthenticated
 from ..port import (
     ActionNeeded,
     Approved,
@@ -77,6 +77,13 @@ def moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
+def money(minor: object, currency: str) -> Money:
+    """Raises TypeError for what is no whole number: an amount that we'd have to interpret is no amount."""
+    if type(minor) is not int:
+        raise TypeError("an amount is a whole number of minor units")
+    return Money(minor, currency)
+
+
 def prepared(doc: Doc) -> Prepared:
     expires = doc.get("expires_at")
     return Prepared(Reference(doc["id"]), doc.get("url", ""), moment(expires) if expires else None)
@@ -94,7 +101,7 @@ def _captured(doc: Doc) -> Outcome:
     took = doc["capture"]
     return Approved(
         reference=Reference(took["id"]),
-        amount=Money(took["amount"], doc["currency"]),
+        amount=money(took["amount"], doc["currency"]),
         details=_details(doc),
         at=moment(took["at"]),
         payment=Reference(doc["id"]),
@@ -105,7 +112,7 @@ def _authorized(doc: Doc) -> Outcome:
     held = doc["authorization"]
     return Approved(
         reference=Reference(held["id"]),
-        amount=Money(held["amount"], doc["currency"]),
+        amount=money(held["amount"], doc["currency"]),
         captured=False,
         details=_details(doc),
         payment=Reference(doc["id"]),
@@ -115,7 +122,7 @@ def _authorized(doc: Doc) -> Outcome:
 def _ended(doc: Doc) -> Outcome:
     gone = doc["voided"]
     undoes = gone["undoes"] and Reference(gone["undoes"])
-    amount = Money(doc["amount_captured"], doc["currency"]) if undoes else None
+    amount = money(doc["amount_captured"], doc["currency"]) if undoes else None
     return Canceled(Reference(gone["id"]), undoes=undoes, amount=amount, at=moment(gone["at"]))
 
 
@@ -134,7 +141,7 @@ STATUS: dict[str, Callable[[Doc], Outcome]] = {
 REFUND_STATUS: dict[str, Callable[[Doc], Outcome]] = {
     "pending": lambda doc: Pending(Reference(doc["id"])),
     "succeeded": lambda doc: Approved(
-        Reference(doc["id"]), Money(doc["amount"], doc["currency"]), captured=False, payment=Reference(doc["payment"])
+        Reference(doc["id"]), money(doc["amount"], doc["currency"]), captured=False, payment=Reference(doc["payment"])
     ),
     "failed": lambda doc: Declined("The refund failed.", "failed", Reference(doc["id"])),
 }
@@ -152,7 +159,7 @@ def outcome(doc: Doc) -> Outcome:
         table = REFUND_STATUS if doc["object"] == "refund" else STATUS
         read = table.get(doc["status"])
         return read(doc) if read else Unknown(f"a status that we don't know: {str(doc['status'])[:40]}")
-    except (KeyError, TypeError, AttributeError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, OverflowError, FhirpayError) as error:
         return Unknown(f"an answer that we can't read ({type(error).__name__})")
 
 
@@ -171,7 +178,7 @@ def voided(doc: Doc) -> Outcome:
     """The outcome of a void: approved when it ended the payment."""
     found = outcome(doc)
     if isinstance(found, Canceled) and found.reference:
-        amount = found.amount or Money.zero(doc["currency"])
+        amount = found.amount or Money.zero(str(doc.get("currency", "USD")))
         return Approved(found.reference, amount, captured=False, at=found.at, payment=Reference(doc["id"]))
     return Unknown(f"not voided, but {str(doc.get('status'))[:40]}")
 

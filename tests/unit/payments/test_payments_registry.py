@@ -1,0 +1,34 @@
+"""Which adapter serves which merchant."""
+
+from __future__ import annotations
+
+import pytest
+
+from fhirpay.config import Facility, Merchant, Tenant
+from fhirpay.errors import ConfigInvalid, NotFound
+from fhirpay.payments.registry import Registry, build
+
+
+def tenant(base_url: str) -> Tenant:
+    merchant = Merchant(name="main", processor="simulated", base_url=base_url, secret_key="sk_test")
+    return Tenant(name="main", facilities=(Facility(name="main"),), merchants=(merchant,))
+
+
+async def test_the_configured_adapter_is_found_by_merchant_and_by_webhook() -> None:
+    made = build(tenant("http://127.0.0.1:8090"))
+    assert made.of("main").name == "simulated"
+    assert made.hosted("main") is made.vault("main") is made.for_webhook("simulated", "main")
+    for processor, merchant in (("simulated", "other"), ("stripe", "main")):
+        with pytest.raises(NotFound):
+            made.for_webhook(processor, merchant)
+    await made.aclose()
+
+
+def test_a_merchant_that_is_gone_is_named() -> None:
+    with pytest.raises(ConfigInvalid, match="'main'"):
+        Registry({}).of("main")
+
+
+def test_a_destination_that_may_not_be_called_is_refused_at_start() -> None:
+    with pytest.raises(ConfigInvalid):
+        build(tenant("http://169.254.169.254/"))
