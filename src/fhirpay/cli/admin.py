@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..config import Settings
-from ..errors import RuleBroken, StorageUnavailable
+from ..errors import FhirpayError, NotPermitted, StorageUnavailable
 from ..wiring import System, admin_socket_of
 
 
@@ -20,6 +20,14 @@ class Operator(Protocol):
 
     async def ingest(self, interface: str, message: bytes) -> list[bytes]: ...
     async def replay(self, *, message: str, interface: str) -> list[str]: ...
+
+
+class _Told(FhirpayError):
+    """The server's own error, said here."""
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code  # type: ignore[misc]  (each kind has its own; this one is told)
 
 
 class _Here:
@@ -56,7 +64,7 @@ class _There:
             raise StorageUnavailable("the running server hung up; try again")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
-            raise RuleBroken(f"{answer['error']} [{answer['code']}]")
+            raise _Told(answer["error"], answer["code"])
         return answer
 
 
@@ -64,22 +72,28 @@ class _There:
 async def through_server(loaded: Settings, tenant: str, build: Callable[[Settings], System]) -> AsyncIterator[Operator]:
     """An operator of the tenant's data, wherever the writer is."""
     path = admin_socket_of(loaded)
-    if path is not None and path.exists():
-        with contextlib.suppress(ConnectionRefusedError):
-            reader, writer = await _connect(path)
-            try:
-                yield _There(reader, writer, tenant)
-            finally:
-                writer.close()
-            return
+    streams = await _connect(path) if path is not None else None
+    if streams is not None:
+        reader, writer = streams
+        try:
+            yield _There(reader, writer, tenant)
+        finally:
+            writer.close()
+        return
     system = build(loaded)
-    await system.database.start()
     try:
+        await system.database.start()
         yield _Here(system, tenant)
     finally:
         await system.close()
         await system.database.stop()
 
 
-async def _connect(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    return await asyncio.open_unix_connection(str(path), limit=64 * 1024 * 1024)
+async def _connect(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+    """The running server's socket; None when no server is there, also where one that was killed left its socket."""
+    try:
+        return await asyncio.open_unix_connection(str(path), limit=64 * 1024 * 1024)
+    except PermissionError:
+        raise NotPermitted(f"{path} belongs to another user: run this as the one who runs `fhirpay serve`") from None
+    except OSError:
+        return None

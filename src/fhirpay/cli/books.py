@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import InvariantBroken
+from ..errors import ConfigInvalid, InvariantBroken
 from ..ledger.chain import Head
 from ..ledger.check import Report
 from ..ledger.verify import export as export_lines
@@ -32,19 +32,23 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Check the hash chain, the balance of each entry and the control equations. Status 1 when anything is wrong."""
-    known = [Head.parse(text) for text in head or ()]
-
-    async def from_database() -> Report:
-        async with reading(config, tenant) as units:
-            return await units.read(verify_books, known=known)
-
     with friendly():
-        if file is None:
-            report = run(from_database)
-        else:
-            with file.open(encoding="utf-8") as lines:
-                report = verify_export(lines, known=known)
+        known = [Head.parse(text) for text in head or ()]
+
+        async def from_database() -> Report:
+            async with reading(config, tenant) as units:
+                return await units.read(verify_books, known=known)
+
+        report = run(from_database) if file is None else _from_export(file, known)
         _show(report, as_json)
+
+
+def _from_export(file: Path, known: list[Head]) -> Report:
+    try:
+        with file.open(encoding="utf-8") as lines:
+            return verify_export(lines, known=known)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigInvalid(f"{file} can't be read: {error}") from None
 
 
 @ledger.command()

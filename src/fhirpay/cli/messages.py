@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import re
+from decimal import Decimal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ..config import Facility, Interface, Settings
-from ..errors import ConfigInvalid
-from ..fhir.json import dumps
+from ..errors import ConfigInvalid, MessageInvalid
+from ..fhir.json import dumps, loads
 from ..hl7.batch import read_batch
 from ..hl7.reader import Message
 from ..mapping.loader import interface as shipped_interface
@@ -57,26 +58,52 @@ def _profile(loaded: Settings, tenant: str, name: str) -> tuple[Interface, Facil
 def _show(result: MappedResult, as_json: bool, explain: bool, against: Path | None) -> bool:
     """Print one result; whether it differs from what was expected."""
     resource = result.resource()
+    beside = result.outcome if result.bundle is not None else None
     if as_json:
         out(dumps(resource))
+        for issue in beside["issue"] if beside else ():
+            typer.echo(f"fhirpay: message {result.position}: {_issue(issue)}", err=True)
     else:
         out(f"── message {result.position}: {result.label or 'unreadable'} {result.control_id}")
         out(dumps(resource, indent=2))
-        if result.bundle is not None and result.outcome is not None:
-            out(dumps(result.outcome, indent=2))
+        if beside:
+            out(dumps(beside, indent=2))
     if explain and result.trace is not None:
         for line in result.trace.lines():
-            out(f"   {line}")
-    if against is None:
-        return False
-    expected = against / f"{result.control_id or result.position}.json"
-    if not expected.exists():
-        typer.echo(f"fhirpay: there is no {expected} to compare with", err=True)
+            typer.echo(f"   {line}", err=as_json)
+    return against is not None and _differs(result, against)
+
+
+def _issue(issue: dict[str, Any]) -> str:
+    text = issue.get("details", {}).get("text") or issue.get("diagnostics", "")
+    return ": ".join([*issue.get("location", []), text])
+
+
+def _differs(result: MappedResult, against: Path) -> bool:
+    """Whether it is another resource than the one in the folder, to the last digit of each amount."""
+    control_id = result.control_id
+    name = control_id if re.fullmatch(r"[\w-][\w.-]*", control_id) else str(result.position)
+    path = against / f"{name}.json"
+    try:
+        expected = loads(path.read_bytes())
+    except OSError as error:
+        typer.echo(f"fhirpay: there is no {path} to compare with ({error.strerror})", err=True)
         return True
-    if json.loads(expected.read_text(encoding="utf-8")) == json.loads(dumps(resource)):
+    except MessageInvalid as error:
+        raise ConfigInvalid(f"{path}: {error}") from None
+    if _exact(expected) == _exact(loads(dumps(result.resource()))):
         return False
-    typer.echo(f"fhirpay: message {result.position} differs from {expected}", err=True)
+    typer.echo(f"fhirpay: message {result.position} differs from {path}", err=True)
     return True
+
+
+def _exact(value: Any) -> Any:
+    """With numbers as they are written: 125.5 is not 125.50."""
+    if isinstance(value, dict):
+        return {name: _exact(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_exact(member) for member in value]
+    return f"number {value}" if isinstance(value, Decimal | int) and not isinstance(value, bool) else value
 
 
 def ingest(
@@ -99,6 +126,8 @@ def ingest(
             for path in paths:
                 for number, message in enumerate(_messages(path), 1):
                     answers = await server.ingest(name, message)
+                    if not answers:  # it came before by a connection, and wanted no acknowledgement there
+                        out(f"{path.name} message {number}: kept before")
                     for answer in answers:
                         verdict = Message.parse(answer).get("MSA-1")
                         refused |= verdict not in ("AA", "CA")

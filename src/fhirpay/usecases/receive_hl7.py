@@ -7,6 +7,7 @@
 The same message again gets the first answer again. In enhanced mode CA leaves after the commit, and the application
 acknowledgement follows on the same connection once the message has been worked on; a sender that has hung up by then
 gets it by sending again. When nothing could be stored there is no answer: the sender keeps the message.
+Messages of a file are answered in original mode, whatever they ask for: it is a person who reads the answers.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from ..log import Log
 log = Log("hl7")
 
 Source = Literal["mllp", "http", "file"]
+ALWAYS = ack.AckPlan("original", "NE", "AL")
 APPLIED_WITHIN_S = 30.0  # how long a connection waits for the application acknowledgement of enhanced mode
 
 
@@ -52,15 +54,15 @@ class Hl7Intake:
         try:
             admitted = gate.admit(data, self.interface, hash_key=self.hash_key)
         except FhirpayError as error:
-            for answer in self._refuse(ack.header_of(data, self.interface.charset_fallback), error):
+            for answer in self._refuse(ack.header_of(data, self.interface.charset_fallback), error, source):
                 yield answer
             return
-        wanted = ack.plan(admitted.message)
+        wanted = _plan(admitted.message, source)
         try:
             recorded, stored = await self.units.write(self._record, admitted, source, urgent=True)
         except Conflict as error:
             error.location = "MSH-10"
-            for answer in self._refuse(admitted.message, error):
+            for answer in self._refuse(admitted.message, error, source):
                 yield answer
             return
         if stored:
@@ -73,10 +75,11 @@ class Hl7Intake:
     def too_large(self, first_bytes: bytes) -> bytes | None:
         """The answer to a message that is larger than the interface takes."""
         error = TooLarge(f"the message is larger than {self.interface.max_bytes} bytes", location="MSH")
-        return next(iter(self._refuse(ack.header_of(first_bytes, self.interface.charset_fallback), error)), None)
+        header = ack.header_of(first_bytes, self.interface.charset_fallback)
+        return next(iter(self._refuse(header, error, "mllp")), None)
 
     def _record(self, tx: Tx, admitted: gate.Admitted, source: Source) -> tuple[Recorded, bytes]:
-        wanted = ack.plan(admitted.message)
+        wanted = _plan(admitted.message, source)
         code = "CA" if wanted.mode == "enhanced" else "AA"
         says = wanted.accept(code) if wanted.mode == "enhanced" else wanted.application(code)
         answer = self._build(admitted.message, code, remarks=admitted.warnings) if says else b""
@@ -101,9 +104,9 @@ class Hl7Intake:
         )
         return recorded, recorded.answer or b""
 
-    def _refuse(self, header: Message | None, error: FhirpayError) -> list[bytes]:
+    def _refuse(self, header: Message | None, error: FhirpayError, source: Source) -> list[bytes]:
         log.warning("hl7.refused", interface=self.interface.name, code=error.code, location=error.location)
-        wanted = ack.plan(header)
+        wanted = _plan(header, source)
         code = error.ack_code or "AE"
         if wanted.mode == "enhanced":
             accept = ack.ACCEPT_CODES[code]
@@ -138,3 +141,7 @@ class Hl7Intake:
             await self.wakeups.wait(topic, 1.0, since=seen)
             waited += 1.0
         return None
+
+
+def _plan(message: Message | None, source: Source) -> ack.AckPlan:
+    return ALWAYS if source == "file" else ack.plan(message)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
+import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..db.unit import Database
-from ..errors import FhirpayError, MessageInvalid, NotFound
+from ..errors import ConfigInvalid, FhirpayError, MessageInvalid, NotFound
 from ..usecases.receive_hl7 import Hl7Intake
 from ..usecases.replay import replay_messages
 
@@ -50,9 +52,16 @@ class AdminSocket:
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
+        """Raises ConfigInvalid where no socket can be."""
         self.path.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(self._talk, str(self.path), limit=_LINE_MAX)
-        self.path.chmod(0o600)
+        bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        os.fchmod(bound.fileno(), 0o600)  # before it has a name: nobody else gets in for even a moment
+        try:
+            bound.bind(str(self.path))
+        except OSError as error:
+            bound.close()
+            raise ConfigInvalid(f"there can't be a socket at {self.path} ({error}); use a shorter path") from None
+        self._server = await asyncio.start_unix_server(self._talk, sock=bound, limit=_LINE_MAX)
 
     async def stop(self) -> None:
         if self._server is not None:
@@ -67,6 +76,9 @@ class AdminSocket:
                 await writer.drain()
         except ConnectionError:
             pass
+        except ValueError:  # a line beyond the limit; what follows in the stream can't be told apart
+            writer.write(json.dumps({"error": f"a line has {_LINE_MAX} bytes at most", "code": "too-large"}).encode())
+            writer.write(b"\n")
         finally:
             writer.close()
 

@@ -1,4 +1,6 @@
-"""`POST /hl7v2`: the same intake as MLLP, over HTTP. One message, or a batch: the reply is one ACK, or a batch of ACKs.
+"""`POST /hl7v2`: the same intake as MLLP, over HTTP. One message, or a batch; the reply is one ACK, or a batch of ACKs.
+
+A message in enhanced mode that wants both its acknowledgements gets them as a batch of two.
 
 The interface is the one the client's configuration names. Built by `wiring`; what a message goes through is
 usecases/receive_hl7.py.
@@ -34,7 +36,7 @@ def hl7v2_router(deps: Deps) -> APIRouter:
 
     @router.post("/hl7v2", summary="Take in HL7v2 messages", tags=["hl7v2"])
     async def receive(request: Request) -> Response:
-        """Answers with the acknowledgement: 200 for AA or CA, 400 for anything refused, 204 where none is wanted."""
+        """Answers with the acknowledgements: 200 when all say AA or CA, else 400; 204 where none is wanted."""
         client = deps.require(request.headers.get("authorization"), "hl7v2")
         intake = deps.intakes.get(client.interface)
         if intake is None:
@@ -50,7 +52,7 @@ def hl7v2_router(deps: Deps) -> APIRouter:
         if not answers:
             return Response(status_code=204)
         good = all(Message.parse(answer).get("MSA-1") in ("AA", "CA") for answer in answers)
-        content = answers[0] if len(messages) == 1 else b"BHS|^~\\&\r" + b"".join(answers) + b"BTS|%d\r" % len(answers)
+        content = answers[0] if len(answers) == 1 else b"BHS|^~\\&\r" + b"".join(answers) + b"BTS|%d\r" % len(answers)
         return Response(content, 200 if good else 400, media_type="application/hl7-v2")
 
     return router
