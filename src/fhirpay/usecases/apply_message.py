@@ -27,6 +27,7 @@ from .collect import accounts_touched, reassess_accounts
 log = Log("messages")
 
 PARKED = "parked_message"  # on the worklist
+BEHIND = "waits for wrk"  # flow's words; a message and its work have the same number
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,11 @@ class ApplyMessage:
     def on_parked(self, tx: Tx, work: Work, reason: str) -> None:
         """The message as a whole waits for a person. Given to the worker, which calls it in the unit that parks."""
         message = get(tx, work.ref)
-        note_outcome(tx, message.message_id, "parked", reason, message.resources)
-        note_parked(tx, message, reason)
+        if reason.startswith(BEHIND):  # its turn comes by itself: the one that it waits for is on the worklist
+            note_outcome(tx, message.message_id, "parked", reason.replace(BEHIND, "waits for msg"), message.resources)
+        else:
+            note_outcome(tx, message.message_id, "parked", reason, message.resources)
+            note_parked(tx, message, reason)
         tx.wake(f"message:{message.message_id}")
         reassess_accounts(tx, _named(tx, message), self.tenant)
 

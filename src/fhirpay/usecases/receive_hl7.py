@@ -136,7 +136,7 @@ class Hl7Intake:
             if message.state in ("applied", "ignored"):
                 return "AA", None
             if message.state == "parked":
-                return "AE", RuleBroken(f"accepted, but it waits for a person: {message.detail}")
+                return "AE", RuleBroken(f"it is kept, but not applied yet: {message.detail}")
             # On another machine's worker no event reaches us: look again by ourselves.
             await self.wakeups.wait(topic, 1.0, since=seen)
             waited += 1.0
