@@ -17,11 +17,13 @@ from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.ids import Ids
 from fhirpay.domain.money import Money
 from fhirpay.fhir import store as fhir
+from fhirpay.flow.worker import Worker
 from fhirpay.hl7.reader import Message
 from fhirpay.inbox.store import InboxMessage, find_by_control_id
 from fhirpay.ledger.verify import verify
 from fhirpay.payments import stored_methods
 from fhirpay.payments.port import Method
+from fhirpay.usecases.collect import KIND
 from fhirpay.usecases.receive_hl7 import Source
 
 TOKEN = "hl7-token"  # noqa: S105 (of a test)
@@ -118,6 +120,11 @@ class World:
         """All that is due in the inbox."""
         inbox, _ = self.system.workers()
         return await inbox.drain()
+
+    async def autopay(self) -> int:
+        """What is due of autopay; the payments it starts stay where they are."""
+        handlers = {KIND: self.house.outbox[KIND]}
+        return await Worker(self.system.database, self.house.units, queue="outbox", handlers=handlers).drain()
 
     async def received(self, control_id: str) -> list[InboxMessage]:
         return await self.house.units.read(find_by_control_id, control_id)
