@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -87,12 +88,12 @@ def told(answer: bytes) -> tuple[str, str, str, str]:
 # ── the program ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def tenant(facility: Mapping[str, Any] | None = None, *, feed: Interface = FEED) -> Tenant:
+def tenant(facility: Mapping[str, Any] | None = None, *, feed: Interface = FEED, lab_port: int | None = None) -> Tenant:
     rules = {"bill_hold_days": 0, "zone": "UTC", **(facility or {})}
     return Tenant(
         name="main",
         facilities=(Facility(name="main", **rules),),
-        interfaces=(feed, LAB),
+        interfaces=(feed, LAB.model_copy(update={"mllp_port": lab_port})),
         merchants=(Merchant(name="main", processor="simulated", base_url="http://processor.example", secret_key="k"),),
         clients=(
             ApiClient(name="engine", token=TOKEN, scopes=("hl7v2",), interface="clinic"),
@@ -120,6 +121,18 @@ class World:
         """All that is due in the inbox."""
         inbox, _ = self.system.workers()
         return await inbox.drain()
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """A worker of the inbox beside what the test does."""
+        inbox, _ = self.system.workers()
+        stop = asyncio.Event()
+        task = asyncio.create_task(inbox.run(stop))
+        try:
+            yield
+        finally:
+            stop.set()
+            await task
 
     async def autopay(self) -> int:
         """What is due of autopay; the payments it starts stay where they are."""
@@ -185,10 +198,11 @@ async def world(
     facility: Mapping[str, Any] | None = None,
     *,
     feed: Interface = FEED,
+    lab_port: int | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[World]:
     """The program on a started database."""
-    chosen = Settings(hash_key="k" * 32, tenants=(tenant(facility, feed=feed),), **(settings or {}))
+    chosen = Settings(hash_key="k" * 32, tenants=(tenant(facility, feed=feed, lab_port=lab_port),), **(settings or {}))
     system = wiring.build(chosen, clock=clock, ids=ids, database=database)
     try:
         yield World(system, clock)

@@ -140,19 +140,10 @@ async def test_never_never_gets_no_answer_and_is_kept(w: World) -> None:
     assert (await w.state("M1"), await w.state("M2")) == ("received", "")
 
 
-async def _working(w: World) -> None:
-    while True:
-        await w.work()
-        await asyncio.sleep(0.01)
-
-
 @pytest.fixture
 async def working(w: World) -> AsyncIterator[None]:
-    """A worker beside the connection."""
-    task = asyncio.create_task(_working(w))
-    yield
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    async with w.working():
+        yield
 
 
 @pytest.mark.usefixtures("working")
