@@ -183,7 +183,7 @@ def build(
     houses = {
         tenant.name: _house(settings, tenant, database, clock, ids, hash_key, transport) for tenant in settings.tenants
     }
-    commands = Commands(database, lambda tenant: houses[tenant].intakes if tenant in houses else {})
+    commands = Commands(database, settings.tenant, lambda tenant: houses[tenant].intakes if tenant in houses else {})
     return System(settings, clock, ids, database, hash_key, houses, commands)
 
 

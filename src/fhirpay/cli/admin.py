@@ -20,6 +20,7 @@ class Operator(Protocol):
 
     async def ingest(self, interface: str, message: bytes) -> list[bytes]: ...
     async def replay(self, *, message: str, interface: str) -> list[str]: ...
+    async def set_aside(self, *, message: str, interface: str, reason: str) -> list[str]: ...
 
 
 class _Told(FhirpayError):
@@ -41,6 +42,9 @@ class _Here:
     async def replay(self, *, message: str, interface: str) -> list[str]:
         return await self._commands.replay(self._tenant, message, interface)
 
+    async def set_aside(self, *, message: str, interface: str, reason: str) -> list[str]:
+        return await self._commands.set_aside(self._tenant, message, interface, reason)
+
 
 class _There:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tenant: str) -> None:
@@ -55,6 +59,9 @@ class _There:
 
     async def replay(self, *, message: str, interface: str) -> list[str]:
         return (await self._ask(command="replay", message=message, interface=interface))["replayed"]
+
+    async def set_aside(self, *, message: str, interface: str, reason: str) -> list[str]:
+        return (await self._ask(command="set_aside", message=message, interface=interface, reason=reason))["set_aside"]
 
     async def _ask(self, **asked: str) -> dict[str, Any]:
         self._writer.write(json.dumps({**asked, "tenant": self._tenant}).encode() + b"\n")

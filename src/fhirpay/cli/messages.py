@@ -156,6 +156,10 @@ def _why(answer: bytes) -> str:
 def replay(
     message: Annotated[str, typer.Argument(help="A message id (msg…) or a control id (MSH-10).")] = "",
     parked: Annotated[bool, typer.Option("--parked", help="All messages that wait for a person.")] = False,
+    ignore: Annotated[
+        str,
+        typer.Option("--ignore", help="Never apply this parked message, for this reason; what waits for it goes on."),
+    ] = "",
     interface: InterfaceOption = "",
     tenant: TenantOption = "",
     config: ConfigOption = None,
@@ -164,12 +168,14 @@ def replay(
 
     async def main() -> list[str]:
         loaded = settings(config)
-        if not message and not parked:
-            raise ConfigInvalid("name a message, or say --parked")
+        if bool(message) is parked or (ignore and parked):
+            raise ConfigInvalid("name a message, or say --parked; --ignore takes one message")
         async with through_server(loaded, tenant_name(loaded, tenant), build) as server:
+            if ignore:
+                return await server.set_aside(message=message, interface=interface, reason=ignore)
             return await server.replay(message=message, interface=interface)
 
-    replayed = run(main)
-    for message_id in replayed:
+    done = run(main)
+    for message_id in done:
         out(message_id)
-    out(f"{len(replayed)} queued again")
+    out(f"{len(done)} {'set aside' if ignore else 'queued again'}")

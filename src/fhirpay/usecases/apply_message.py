@@ -63,7 +63,7 @@ class ApplyMessage:
             complete(tx, work)
         _finish(tx, message, changes, "parked" if mapped.parked else "applied", detail)
         # Also the accounts that it only names: a message that was parked held up collection there until now.
-        reassess_accounts(tx, {*accounts_touched(tx, changes), *_named(tx, message)}, self.tenant)
+        reassess_accounts(tx, {*accounts_touched(tx, changes), *accounts_named(tx, message)}, self.tenant)
 
     async def fhir(self, work: Work) -> None:
         await self.units.write(self._follow, work)
@@ -87,7 +87,7 @@ class ApplyMessage:
             note_outcome(tx, message.message_id, "parked", reason, message.resources)
             note_parked(tx, message, reason)
         tx.wake(f"message:{message.message_id}")
-        reassess_accounts(tx, _named(tx, message), self.tenant)
+        reassess_accounts(tx, accounts_named(tx, message), self.tenant)
 
 
 def source_of(message: InboxMessage) -> str:
@@ -110,7 +110,7 @@ def _finish(tx: Tx, message: InboxMessage, changes: list[tuple[Stored, Change]],
     tx.wake(f"message:{message.message_id}")
 
 
-def _named(tx: Tx, message: InboxMessage) -> set[str]:
+def accounts_named(tx: Tx, message: InboxMessage) -> set[str]:
     """The accounts that the message names and that are known."""
     found: set[str] = set()
     for key in message.account_keys:

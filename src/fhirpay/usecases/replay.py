@@ -1,24 +1,49 @@
-"""A message again, on purpose, named as people name it. Called by `fhirpay replay`."""
+"""A message again, on purpose, or never, named as people name it. Called by `fhirpay replay`."""
 
 from __future__ import annotations
 
+from ..billing import worklist
+from ..config import Tenant
 from ..db.unit import Tx
-from ..errors import NotFound
+from ..errors import NotFound, RuleBroken
 from ..inbox import replay as inbox_replay
-from ..inbox.store import find_by_control_id, get
+from ..inbox.store import InboxMessage, find_by_control_id, get
+from .apply_message import PARKED, accounts_named
+from .collect import reassess_accounts
 
 
 def replay_messages(tx: Tx, *, message: str = "", interface: str = "") -> list[str]:
     """Queue a message (by message id or control id) again, or all parked ones; which they were. Raises NotFound."""
     if not message:
         return inbox_replay.replay_parked(tx, interface=interface or None)
+    found = _named(tx, message, interface)
+    return [one.message_id for one in found if inbox_replay.replay(tx, one.message_id)]
+
+
+def set_aside(tx: Tx, *, message: str, interface: str = "", reason: str, tenant: Tenant) -> list[str]:
+    """A person decides that a parked message is not to be applied: what waits for it goes on, its accounts too.
+
+    Which they were. Raises NotFound when nothing by that name is parked, RuleBroken without a reason.
+    """
+    if not reason.strip():
+        raise RuleBroken("setting a message aside needs a reason: it is kept with the message")
+    parked = [one for one in _named(tx, message, interface) if one.state == "parked"]
+    if not parked:
+        raise NotFound(f"no message named {message} is parked")
+    for one in parked:
+        inbox_replay.ignore(tx, one.message_id, reason=reason)
+        worklist.settled(tx, PARKED, one.message_id)
+    reassess_accounts(tx, {ref for one in parked for ref in accounts_named(tx, one)}, tenant)
+    return [one.message_id for one in parked]
+
+
+def _named(tx: Tx, message: str, interface: str) -> list[InboxMessage]:
     known = [one for one in find_by_control_id(tx, message) if interface in ("", one.interface)]
-    found = [one.message_id for one in known] or [_by_id(tx, message)]
-    return [message_id for message_id in found if inbox_replay.replay(tx, message_id)]
+    return known or [_by_id(tx, message)]
 
 
-def _by_id(tx: Tx, message: str) -> str:
+def _by_id(tx: Tx, message: str) -> InboxMessage:
     try:
-        return get(tx, message).message_id
+        return get(tx, message)
     except NotFound:
         raise NotFound(f"there is no message with the control id or message id {message}") from None

@@ -15,10 +15,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..config import Tenant
 from ..db.unit import Database
 from ..errors import ConfigInvalid, FhirpayError, MessageInvalid, NotFound
 from ..usecases.receive_hl7 import Hl7Intake
-from ..usecases.replay import replay_messages
+from ..usecases.replay import replay_messages, set_aside
 
 _LINE_MAX = 64 * 1024 * 1024
 
@@ -26,8 +27,14 @@ _LINE_MAX = 64 * 1024 * 1024
 class Commands:
     """What an operator may do to the data of a tenant. `intakes` are the tenant's interfaces by name."""
 
-    def __init__(self, database: Database, intakes: Callable[[str], Mapping[str, Hl7Intake]]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        tenant: Callable[[str], Tenant],
+        intakes: Callable[[str], Mapping[str, Hl7Intake]],
+    ) -> None:
         self._database = database
+        self._tenant = tenant
         self._intakes = intakes
 
     async def ingest(self, tenant: str, interface: str, message: bytes) -> list[bytes]:
@@ -41,6 +48,11 @@ class Commands:
         """Queue messages again; their ids."""
         units = self._database.units(tenant)
         return await units.write(replay_messages, message=message, interface=interface)
+
+    async def set_aside(self, tenant: str, message: str, interface: str, reason: str) -> list[str]:
+        """Not to be applied, by a person's decision; their ids."""
+        units, owner = self._database.units(tenant), self._tenant(tenant)
+        return await units.write(set_aside, message=message, interface=interface, reason=reason, tenant=owner)
 
 
 class AdminSocket:
@@ -91,6 +103,14 @@ class AdminSocket:
                     return {"answers": [base64.b64encode(answer).decode() for answer in answers]}
                 case {"command": "replay", "tenant": str(tenant), "message": str(message), "interface": str(name)}:
                     return {"replayed": await self._commands.replay(tenant, message, name)}
+                case {
+                    "command": "set_aside",
+                    "tenant": str(tenant),
+                    "message": str(message),
+                    "interface": str(name),
+                    "reason": str(reason),
+                }:
+                    return {"set_aside": await self._commands.set_aside(tenant, message, name, reason)}
                 case _:
                     raise MessageInvalid("there is no such command")
         except FhirpayError as error:

@@ -12,10 +12,10 @@ from fhirpay.billing import worklist
 from fhirpay.db.unit import Database, Tx
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.ids import CountedIds
-from fhirpay.errors import NotFound
+from fhirpay.errors import NotFound, RuleBroken
 from fhirpay.fhir import store as fhir
 from fhirpay.flow.worker import Worker
-from fhirpay.usecases.replay import replay_messages
+from fhirpay.usecases.replay import replay_messages, set_aside
 from intake_world import FEED, World, ft1, message, segment, world
 
 CHARGE = ft1(1, "CG", "100.00&USD")
@@ -207,6 +207,29 @@ class _Forgetful:
     async def read(self, fn: object, *args: object) -> object:
         found = await self._units.read(fn, *args)  # type: ignore[attr-defined]
         return replace(found, body=None)
+
+
+async def test_what_can_never_be_applied_is_set_aside_with_a_reason_and_the_rest_goes_on(w: World) -> None:
+    await _take(w, message("M1", label="ADT^A08", pid={3: ""}), message("M2", CHARGE))
+    aside = {"message": "M1", "tenant": w.house.tenant}
+    with pytest.raises(RuleBroken, match="needs a reason"):
+        await w.house.units.write(set_aside, reason=" ", **aside)
+    (ignored,) = await w.house.units.write(set_aside, reason="sent again as M3", **aside)
+    await w.work()
+    (kept,) = await w.received("M1")
+    assert (kept.message_id, kept.state, kept.detail) == (ignored, "ignored", "sent again as M3")
+    assert await w.state("M2") == "applied"
+    assert await w.list_of("parked_message") == []
+    assert await w.askable() == "100.00 USD"
+    with pytest.raises(NotFound, match="no message named M1 is parked"):
+        await w.house.units.write(set_aside, reason="again", **aside)
+
+
+async def test_setting_a_line_aside_lifts_the_suspension(w: World) -> None:
+    await _take(w, message("M1", CHARGE, CREDIT))
+    assert await w.askable() == "0"
+    await w.house.units.write(set_aside, message="M1", reason="the credit was an error", tenant=w.house.tenant)
+    assert await w.askable() == "100.00 USD"
 
 
 # ── replay by name ────────────────────────────────────────────────────────────────────────────────────────────────────
