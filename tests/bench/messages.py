@@ -5,7 +5,7 @@ from __future__ import annotations
 ACCOUNTS = 2_000
 
 _TEXT = (
-    "MSH|^~\\&|ADM|NORTH|PAY|EAST|20261120095900||DFT^P03^DFT_P03|M{n}|P|2.5.1|||AL|NE\r"
+    "MSH|^~\\&|ADM|NORTH|PAY|EAST|20261120095900||DFT^P03^DFT_P03|M{n}|P|2.5.1\r"
     "EVN|P03|20261120095900|||77^CLERK^CLEO\r"
     "PID|1||P{a}^^^HOSP&1.2.840.1&ISO^MR||EXAMPLE^PAT^Q||19800229|F||2106-3|1 High St^^Town^NY^10001||555-0100|||M||"
     "A{a}^^^FIN^AN\r"
