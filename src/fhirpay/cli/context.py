@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
+from sqlalchemy.exc import DBAPIError
 
 from .. import log
 from ..config import Settings, load
 from ..db.unit import Database, Units, open_database
 from ..domain.clock import SystemClock
 from ..domain.ids import RandomIds
-from ..errors import ConfigInvalid, FhirpayError
+from ..errors import ConfigInvalid, FhirpayError, StorageUnavailable
 
 T = TypeVar("T")
 
@@ -29,12 +31,20 @@ JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line
 
 @contextlib.contextmanager
 def friendly() -> Iterator[None]:
-    """An error of ours becomes its sentence on standard error and status 1 (2 for the configuration)."""
+    """An error of ours, of the system or of the database becomes a sentence on standard error, and status 1.
+
+    Status 2 is for what has to be mended in the configuration or in the command.
+    """
     try:
         yield
     except FhirpayError as error:
         typer.echo(f"fhirpay: {error} [{error.code}]", err=True)
         raise typer.Exit(2 if isinstance(error, ConfigInvalid) else 1) from None
+    except (OSError, sqlite3.Error, DBAPIError) as error:
+        # The driver's own words: the library around it would also quote the statement and its values.
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        typer.echo(f"fhirpay: {str(cause).partition(chr(10))[0]} [{StorageUnavailable.code}]", err=True)
+        raise typer.Exit(1) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
 
@@ -59,11 +69,16 @@ def tenant_name(loaded: Settings, tenant: str) -> str:
     raise ConfigInvalid("name the tenant with --tenant: " + ", ".join(t.name for t in loaded.tenants))
 
 
+def database_of(loaded: Settings, *, read_only: bool = False) -> Database:
+    """The configured database, not started. Raises ConfigInvalid when it is none that we know."""
+    clock = SystemClock()
+    return open_database(loaded.database, clock=clock, ids=RandomIds(clock), read_only=read_only)
+
+
 @contextlib.asynccontextmanager
 async def opened(loaded: Settings, *, read_only: bool = False) -> AsyncIterator[Database]:
     """The database, started, for the length of a command."""
-    clock = SystemClock()
-    database = open_database(loaded.database, clock=clock, ids=RandomIds(clock), read_only=read_only)
+    database = database_of(loaded, read_only=read_only)
     await database.start()
     try:
         yield database
