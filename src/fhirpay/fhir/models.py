@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import Any
 
 from fhir.resources.R4B import get_fhir_model_class
+from fhir.resources.R4B.resource import Resource
 
 from ..errors import CodeInvalid, FhirpayError, MessageInvalid, MessageUnsupported, RequiredMissing, ValueInvalid
 from .bindings import REQUIRED
@@ -80,19 +81,24 @@ def references(resource: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], 
 
 def is_resource_type(name: str) -> bool:
     """Whether FHIR R4 has a resource type of that name, ours or not."""
-    return structure_of(name) is not None
+    model = _model(name)
+    return model is not None and issubclass(model, Resource)
 
 
 @lru_cache(maxsize=1024)
 def structure_of(kind: str) -> Structure | None:
     """The elements of a resource type or data type; None when FHIR has none of that name."""
-    if not re.fullmatch(r"[A-Z][A-Za-z]+", kind):
+    model = _model(kind)
+    return None if model is None else _structure(model, kind)
+
+
+def _model(kind: str) -> type[Any] | None:
+    if not re.fullmatch(r"[A-Z][A-Za-z]{1,63}", kind):
         return None
     try:
-        model = get_fhir_model_class(kind)
-    except KeyError:
+        return get_fhir_model_class(kind)
+    except (KeyError, ValueError):
         return None
-    return _structure(model, kind)
 
 
 @lru_cache(maxsize=2048)
@@ -150,9 +156,9 @@ def _resource(at: str, resource: Any) -> Iterator[FhirpayError]:
     if kind is None:
         yield RequiredMissing("a resource says its resourceType", location=f"{at}.resourceType")
         return
-    structure = structure_of(kind) if isinstance(kind, str) else None
+    structure = structure_of(kind) if isinstance(kind, str) and is_resource_type(kind) else None
     if structure is None:
-        yield MessageInvalid(f"'{str(kind)[:60]}' is no FHIR R4 resource type", location=f"{at}.resourceType")
+        yield MessageInvalid("this is no FHIR R4 resource type", location=f"{at}.resourceType")
         return
     content = {key: value for key, value in resource.items() if key != "resourceType"}
     yield from _object(at, str(kind), structure, content, of_resource=True)

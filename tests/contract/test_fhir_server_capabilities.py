@@ -1,0 +1,183 @@
+"""The CapabilityStatement is true: each line of it is exercised, and what isn't declared doesn't work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fhir_world import BASE, FhirWorld
+from fhirpay.db.unit import Units
+from fhirpay.fhir.models import problems, structure_of
+from fhirpay.fhir.params import PARAMS, TYPES
+from fhirpay.web.fhir_server.metadata import capability_statement
+
+STATEMENT = capability_statement(BASE)
+REST = STATEMENT["rest"][0]
+DECLARED: dict[str, dict[str, Any]] = {resource["type"]: resource for resource in REST["resource"]}
+
+MINIMAL: dict[str, dict[str, Any]] = {
+    "ChargeItem": {"status": "billable", "code": {"text": "x"}, "subject": {"reference": "Patient/1"}},
+    "Account": {"status": "active"},
+    "Invoice": {"status": "issued"},
+    "Patient": {},
+    "Encounter": {"status": "planned", "class": {"code": "AMB"}},
+    "Coverage": {"status": "active", "beneficiary": {"reference": "Patient/1"}, "payor": [{"display": "x"}]},
+    "RelatedPerson": {"patient": {"reference": "Patient/1"}},
+    "Organization": {},
+}
+
+
+def sample(resource_type: str, value: str = "1") -> dict[str, Any]:
+    identifier = [{"system": "urn:s", "value": value}]
+    return {"resourceType": resource_type, "identifier": identifier, **MINIMAL[resource_type]}
+
+
+@pytest.fixture
+def world(units: Units) -> FhirWorld:
+    return FhirWorld(units)
+
+
+async def test_it_is_served_openly_and_is_sound(world: FhirWorld) -> None:
+    answer = await world.http.get("/fhir/R4/metadata", headers={"authorization": ""})
+    assert answer.status_code == 200
+    statement = answer.json()
+    assert statement["implementation"]["url"] == BASE
+    assert statement["fhirVersion"] == "4.0.1"
+    assert problems(STATEMENT) == []
+
+
+def test_it_declares_the_types_and_parameters_that_there_are() -> None:
+    assert set(DECLARED) == set(TYPES)
+    for resource_type, declared in DECLARED.items():
+        found = {one["name"]: one["type"] for one in declared["searchParam"]}
+        assert found == {name: param.kind for name, param in PARAMS[resource_type].items() if param.public}
+        for flag in ("readHistory", "updateCreate", "conditionalCreate", "conditionalUpdate"):
+            assert declared[flag] is True
+        assert declared["conditionalDelete"] == "not-supported"
+        assert {one["code"] for one in declared["interaction"]} == set(INTERACTIONS)
+
+
+async def _create(world: FhirWorld, kind: str) -> bool:
+    return (await world.send("POST", kind, sample(kind))).status == 201
+
+
+async def _update(world: FhirWorld, kind: str, name: str = "u") -> bool:
+    created = await world.send("PUT", f"{kind}/{name}", sample(kind, name) | {"id": name})
+    updated = await world.send("PUT", f"{kind}/{name}", sample(kind, "2") | {"id": name}, if_match='W/"1"')
+    return (created.status, updated.status) == (201, 200)
+
+
+async def _read(world: FhirWorld, kind: str) -> bool:
+    await _update(world, kind, "r")
+    return (await world.send("GET", f"{kind}/r")).status == 200
+
+
+async def _vread(world: FhirWorld, kind: str) -> bool:
+    await _update(world, kind, "v")
+    return (await world.send("GET", f"{kind}/v/_history/1")).resource["identifier"][0]["value"] == "v"
+
+
+async def _history(world: FhirWorld, kind: str) -> bool:
+    await _update(world, kind, "h")
+    return (await world.send("GET", f"{kind}/h/_history")).resource["total"] == 2
+
+
+async def _search(world: FhirWorld, kind: str) -> bool:
+    await world.send("POST", kind, sample(kind, "s"))
+    return (await world.send("GET", f"{kind}?identifier=urn:s|s")).resource["total"] == 1
+
+
+INTERACTIONS = {
+    "create": _create,
+    "update": _update,
+    "read": _read,
+    "vread": _vread,
+    "history-instance": _history,
+    "search-type": _search,
+}
+
+
+@pytest.mark.parametrize("kind", TYPES)
+async def test_each_interaction_works(world: FhirWorld, kind: str) -> None:
+    for interaction in DECLARED[kind]["interaction"]:
+        assert await INTERACTIONS[interaction["code"]](world, kind), (kind, interaction)
+
+
+@pytest.mark.parametrize("kind", TYPES)
+async def test_conditions_work(world: FhirWorld, kind: str) -> None:
+    made = await world.send("POST", kind, sample(kind), if_none_exist="identifier=urn:s|1")
+    same = await world.send("PUT", f"{kind}?identifier=urn:s|1", sample(kind))
+    not_again = await world.send("POST", kind, sample(kind), if_none_exist="identifier=urn:s|1")
+    assert (made.status, same.status, not_again.status) == (201, 200, 200)
+    not_changed = await world.send("GET", f"{kind}/{made.resource['id']}", if_none_match='W/"1"')
+    assert not_changed.status == 304
+
+
+@pytest.mark.parametrize("kind", TYPES)
+async def test_each_parameter_finds_and_leaves_out(world: FhirWorld, kind: str) -> None:
+    """Each element that a parameter reads is filled; the parameter finds it by that value, and by no other."""
+    for name, param in PARAMS[kind].items():
+        if not param.public or name == "identifier":
+            continue
+        resource, value = _filled(kind, param.path, param.only)
+        made = await world.send("PUT", f"{kind}/{name}", resource | {"id": name, "identifier": [{"value": name}]})
+        assert made.status == 201, (name, made.response.text)
+        hit = await world.send("GET", f"{kind}?{name}={value}&_id={name}")
+        miss = await world.send("GET", f"{kind}?{name}={value}x&_id={name}")
+        assert (hit.resource["total"], miss.resource["total"]) == (1, 0), name
+
+
+def _filled(kind: str, path: str, only: str) -> tuple[dict[str, Any], str]:
+    resource = sample(kind)
+    name, _, below = path.partition(".")
+    element = (structure_of(kind) or {})[name]
+    if element.kind == "boolean":
+        return resource | {name: True}, "true"
+    if element.kind == "code":
+        return resource, resource[name]
+    if element.kind == "Coding":
+        return resource, resource[name]["code"]
+    targets = element.targets or frozenset({"Patient"})
+    reference = f"{only or sorted(targets)[0]}/1"
+    value: Any = {"reference": reference}
+    if below:
+        value = {below: value, "type": "seealso"}
+    return resource | {name: [value] if element.many else value}, reference
+
+
+async def test_common_parameters_work(world: FhirWorld) -> None:
+    assert {one["name"] for one in REST["searchParam"]} == {"_id", "_lastUpdated", "_count", "_sort"}
+    await world.send("PUT", "Patient/a", sample("Patient") | {"id": "a"})
+    for params, total in (
+        ("_id=a", 1),
+        ("_id=b", 0),
+        ("_lastUpdated=2026-11-20", 1),
+        ("_lastUpdated=lt2026-11-20", 0),
+        ("_sort=-_lastUpdated&_count=1", 1),
+    ):
+        assert (await world.send("GET", f"Patient?{params}")).resource["total"] == total
+
+
+async def test_transactions_are_all_that_the_base_takes(world: FhirWorld) -> None:
+    assert [one["code"] for one in REST["interaction"]] == ["transaction"]
+    assert (await world.send("POST", "", {"resourceType": "Bundle", "type": "transaction"})).status == 200
+    assert (await world.send("POST", "", {"resourceType": "Bundle", "type": "batch"})).status == 422
+
+
+@pytest.mark.parametrize("kind", TYPES)
+async def test_what_is_not_declared_does_not_work(world: FhirWorld, kind: str) -> None:
+    await world.send("PUT", f"{kind}/x", sample(kind) | {"id": "x"})
+    for method, path in (
+        ("DELETE", f"{kind}/x"),
+        ("PATCH", f"{kind}/x"),
+        ("DELETE", f"{kind}?identifier=urn:s|1"),
+        ("GET", f"{kind}/_history"),
+        ("GET", f"{kind}/x/$everything"),
+        ("GET", "_history"),
+    ):
+        assert (await world.send(method, path)).status in (404, 405), (method, path)
+    undeclared = [name for name, param in PARAMS[kind].items() if not param.public]
+    for name in [*undeclared, "_include", "_revinclude", "_summary", "_elements", "_has:Observation:patient:code"]:
+        assert (await world.send("GET", f"{kind}?{name}=1")).status == 400, name
+    assert (await world.send("GET", f"{kind}/x")).status == 200
