@@ -48,7 +48,9 @@ def _copays(case: Case) -> Iterator[_Copay]:
     for key, lines in sorted(stated.items()):
         if len({line.amount for line in lines}) > 1:
             case.note("copay_stated_twice", key, f"more than one copay is stated for {key}; the highest is asked for")
-        yield max(lines, key=lambda line: (line.amount.minor, line.amount.currency, line.says.source))
+        yield max(
+            lines, key=lambda line: (line.amount.minor, line.amount.currency, str(line.day or ""), line.says.source)
+        )
     if facts.ref in stated:
         return  # a line without a visit may be for any of them: nothing is added to it
     if visits:
@@ -57,6 +59,10 @@ def _copays(case: Case) -> Iterator[_Copay]:
                 yield copay
     elif facts.charges and not stated and (copay := _insured(case, facts.ref, None)):
         yield copay
+
+
+def _highest(line: _Copay) -> tuple[int, str, str, str]:
+    return (line.amount.minor, line.amount.currency, str(line.day or ""), line.says.source)
 
 
 def _visit_of(visits: list[Visit], named: str) -> Visit | None:

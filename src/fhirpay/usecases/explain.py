@@ -8,6 +8,7 @@ the tree is drawn from what came in down to what was posted back. A new kind of 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -72,7 +73,7 @@ def _message(tx: Tx, some_id: str) -> _Scope | None:
     if some_id == found[0].control_id:
         says = f"the id of {len(found)} messages" if len(found) > 1 else f"the sender's id of {found[0].message_id}"
     scope = _Scope(says, messages=[one.message_id for one in found])
-    for reference in _unique(ref for one in found for ref in one.resources):
+    for reference in _unique(ref for one in found for ref in _written_by(one)):
         _add_resource(tx, scope, reference)
     for named in _unique(one.meta.get("our_reference", "") for one in found):  # a processor's event
         if named and (about := _payment(tx, named)):
@@ -80,6 +81,12 @@ def _message(tx: Tx, some_id: str) -> _Scope | None:
             _append(scope.accounts, about.accounts)
             _append(scope.obligations, about.obligations)
     return scope
+
+
+def _written_by(message: InboxMessage) -> list[str]:
+    """What the message made or changed: noted when it was applied, or by the FHIR write itself."""
+    versions = json.loads(message.meta.get("versions", "[]"))
+    return [*message.resources, *(version.partition("/_history")[0] for version in versions)]
 
 
 def _resource(tx: Tx, some_id: str) -> _Scope | None:

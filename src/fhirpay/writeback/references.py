@@ -6,6 +6,7 @@ gave it an id because the sender had none) is named by `type` and its first iden
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -17,8 +18,10 @@ from ..errors import NotFound
 from ..fhir import store as fhir
 from ..fhir.tables import ResourceVersionRow
 from ..inbox import store as inbox
+from ..inbox.tables import InboxRow
 
 _versions = table(ResourceVersionRow)
+_messages = table(InboxRow)
 _MINTED = re.compile(r"[a-z]+[0-9a-hjkmnp-tv-z]{26}\Z")  # domain/ids.py: nobody else's ids look so
 
 
@@ -38,9 +41,9 @@ def as_known_by(tx: Tx, reference: str, connection: str) -> dict[str, Any] | Non
 
 
 def sources(tx: Tx, resource_type: str, resource_id: str) -> list[str]:
-    """The messages that wrote a resource, first one first. A source ends with `#` and the message's id."""
+    """The messages that wrote a resource, first one first."""
     rows = tx.all(
-        select(_versions.c.source)
+        select(_versions.c.source, _versions.c.version)
         .where(
             _versions.c.tenant_id == tx.tenant,
             _versions.c.type == resource_type,
@@ -48,7 +51,21 @@ def sources(tx: Tx, resource_type: str, resource_id: str) -> list[str]:
         )
         .order_by(_versions.c.version)
     )
-    return list(dict.fromkeys(row["source"].rpartition("#")[2] for row in rows if row["source"]))
+    found: list[str] = []
+    for row in rows:
+        # A source ends with `#` and the message's id; what our own FHIR endpoint wrote may have none.
+        named = row["source"].rpartition("#")[2]
+        found += [named] if named else _over_fhir(tx, f"{resource_type}/{resource_id}/_history/{row['version']}")
+    return list(dict.fromkeys(found))
+
+
+def _over_fhir(tx: Tx, version: str) -> list[str]:
+    """The request that wrote this version: known by it, or (one of a transaction) listing it."""
+    if known := [one.message_id for one in inbox.find_by_control_id(tx, version) if one.kind == "fhir"]:
+        return known
+    listing = _messages.c.meta.contains(json.dumps(json.dumps(version))[1:-1], autoescape=True)  # JSON in JSON
+    where = (_messages.c.tenant_id == tx.tenant, _messages.c.kind == "fhir", listing)
+    return [row["message_id"] for row in tx.all(select(_messages.c.message_id).where(*where).limit(1))]
 
 
 def _wrote(tx: Tx, connection: str, resource_type: str, resource_id: str) -> bool:

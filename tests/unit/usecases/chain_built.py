@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,23 +47,17 @@ class Built:
     refund: str = ""
 
 
-def _message(tx: Tx, kind: str, sender: str, id: str, label: str) -> str:
-    source = "mllp" if kind == "hl7" else "fhir"
-    incoming = Incoming(source, sender, kind, (sender, id), b"-", f"hash of {id}", label=label)  # type: ignore[arg-type]
-    return record(tx, incoming).message_id
-
-
 def charged(tx: Tx, owner: Tenant) -> Built:
     """A DFT with a charge that insurance may cover, and an Invoice of 80.00 that the EHR wrote under its own id."""
-    hl7 = _message(tx, "hl7", "lab", "MSG00017", "DFT^P03")
-    over_fhir = _message(tx, "fhir", "ehr", "req-9", "Invoice")
+    dft = Incoming("mllp", "lab", "hl7", ("LAB", "MSG00017"), b"-", "hash of a DFT", label="DFT^P03")
+    hl7 = record(tx, dft).message_id
+    over_fhir = ""
 
     def put(source: str, **resource: Any) -> str:
-        return fhir.put(tx, resource, source=f"urn:fhirpay:lab#{source}")[0].reference
+        return fhir.put(tx, resource, source=f"urn:fhirpay:lab#{source}" if source else "")[0].reference
 
-    patient = {
-        "reference": put(over_fhir, resourceType="Patient", id="p-1", identifier=[{"system": "urn:mrn", "value": "M1"}])
-    }
+    mrn = {"system": "urn:mrn", "value": "M1"}
+    patient = {"reference": put(over_fhir, resourceType="Patient", id="p-1", identifier=[mrn])}
     account = put(
         hl7,
         resourceType="Account",
@@ -101,7 +96,11 @@ def charged(tx: Tx, owner: Tenant) -> Built:
         lineItem=[{"sequence": 1, "chargeItemCodeableConcept": {"text": "visit"}}],
     )
     note_outcome(tx, hl7, "applied", "", [account, charge])
-    note_outcome(tx, over_fhir, "applied", "", [invoice])
+    versions = ["Invoice/inv-1/_history/1", "Patient/p-1/_history/1"]
+    key, meta = ("ehr", "POST", versions[0]), {"versions": json.dumps(versions)}
+    sent = Incoming("fhir", "ehr-feed", "fhir", key, b"-", "hash of a Bundle", label="POST transaction", meta=meta)
+    over_fhir = record(tx, sent).message_id
+    note_outcome(tx, over_fhir, "applied", "", [])
     reassess(tx, account, owner)
     return Built(hl7, over_fhir, account, charge, invoice)
 

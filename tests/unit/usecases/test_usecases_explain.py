@@ -19,6 +19,7 @@ from fhirpay.usecases.explain_text import Node
 from fhirpay.writeback import store as writeback
 
 OWNER = tenant()
+REQUEST = "Invoice/inv-1/_history/1"
 
 
 def whole(tx: Tx) -> tuple[Built, dict[str, str]]:
@@ -35,7 +36,7 @@ def whole(tx: Tx) -> tuple[Built, dict[str, str]]:
     return built, {
         "event of the processor": "evt_1",
         "message id": built.fhir,
-        "id of the request": "req-9",
+        "id of the request": REQUEST,
         "invoice": built.invoice,
         "invoice's id": "inv-1",
         "invoice's identifier": "urn:ehr:invoice|9",
@@ -68,7 +69,7 @@ async def test_every_id_leads_to_the_whole_chain(units: Units) -> None:
         chain = await units.read(explain, some_id)
         found = set(kinds(chain.roots))
         assert {("payment", built.payment), ("refund", built.refund), ("Invoice", "inv-1")} <= found, name
-        assert {("message", "req-9"), ("message", "MSG00017")} <= found, name
+        assert {("message", REQUEST), ("message", "MSG00017")} <= found, name
         assert {"obligation", "operation", "entry", "PaymentReconciliation"} <= {kind for kind, _ in found}, name
 
 
@@ -81,8 +82,15 @@ async def test_each_thing_is_drawn_in_full_once(units: Units) -> None:
 
 async def test_the_tree_reads_from_the_message_down(units: Units) -> None:
     built, _ = await units.write(whole)
-    text = (await units.read(explain, "req-9")).as_text()
-    order = ["req-9 is", "message req-9", "Invoice/inv-1", "obligation obl", "because", f"payment {built.payment}"]
+    text = (await units.read(explain, REQUEST)).as_text()
+    order = [
+        f"{REQUEST} is",
+        f"message {REQUEST}",
+        "Invoice/inv-1",
+        "obligation obl",
+        "because",
+        f"payment {built.payment}",
+    ]
     order += ["call opn", "payment captured", "PaymentReconciliation/ehr-1", f"refund {built.refund}"]
     places = [text.index(part) for part in order]
     assert places == sorted(places), text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from fhirpay.db.unit import Tx, Units
@@ -16,15 +17,20 @@ INVOICE: dict[str, Any] = {
 }
 
 
-def message(tx: Tx, kind: str, client: str) -> str:
+def message(tx: Tx, kind: str, client: str, versions: list[str] | None = None) -> str:
+    key = (client, "PUT", versions[0] if versions else str(tx.ids.new("x")))
+    meta = {"versions": json.dumps(versions or [])}
     source = "fhir" if kind == "fhir" else "mllp"
-    key = (client, "PUT Invoice/inv-1", str(tx.ids.new("x")))
-    made = record(tx, Incoming(source, client, kind, key, b"{}", "hash"))  # type: ignore[arg-type]
-    return made.message_id
+    incoming = Incoming(source, f"{client}-feed", kind, key, b"{}", "hash", meta=meta)  # type: ignore[arg-type]
+    return record(tx, incoming).message_id
 
 
 def keep(tx: Tx, kind: str, client: str, **more: Any) -> str:
-    stored, _ = fhir.put(tx, INVOICE | more, source=message(tx, kind, client))
+    """A resource and the message behind it: named as its source, or (over FHIR) naming what it wrote."""
+    if kind == "hl7":
+        return fhir.put(tx, INVOICE | more, source=f"urn:fhirpay:lab#{message(tx, kind, client)}")[0].reference
+    stored, _ = fhir.put(tx, INVOICE | more)
+    message(tx, kind, client, [f"{stored.reference}/_history/{stored.version}"])
     return stored.reference
 
 
@@ -32,6 +38,20 @@ async def test_what_the_ehr_wrote_under_its_own_id_is_named_by_that_id(units: Un
     reference = await units.write(keep, "fhir", "ehr", id="inv-1")
     assert reference == "Invoice/inv-1"
     assert await units.read(as_known_by, reference, "ehr") == {"reference": "Invoice/inv-1"}
+
+
+async def test_every_entry_of_a_transaction_counts(units: Units) -> None:
+    def transaction(tx: Tx) -> None:
+        for id in ("inv-1", "inv_2"):
+            fhir.put(tx, INVOICE | {"id": id})
+        message(tx, "fhir", "ehr", ["Invoice/inv-1/_history/1", "Invoice/inv_2/_history/1"])
+        fhir.put(tx, INVOICE | {"id": "invX2"})
+
+    await units.write(transaction)
+    assert await units.read(as_known_by, "Invoice/inv_2", "ehr") == {"reference": "Invoice/inv_2"}
+    logical = await units.read(as_known_by, "Invoice/invX2", "ehr")
+    assert logical is not None
+    assert "identifier" in logical
 
 
 async def test_everything_else_is_named_by_its_identifier(units: Units) -> None:
