@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
-from fhirpay.db.unit import Database
+from fhirpay.db.migrations import migrate
+from fhirpay.db.unit import Database, open_database
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.ids import CountedIds
 from fhirpay.hl7.reader import Message
+from fhirpay.inbox.store import find_by_control_id
 from intake_world import FEED, World, ft1, message, segment, told, verdict, world
 
 CHARGE = ft1(1, "CG", "100.00&USD")
@@ -216,3 +222,71 @@ async def test_a_card_number_stays_out_of_the_database(site: Site) -> None:
     assert b"4111111111111111" not in (kept.body or b"")
     await site.w.work()
     assert await site.w.askable() == "100.00 USD"
+
+
+# ── a process of its own ──────────────────────────────────────────────────────────────────────────────────────────────
+
+CONFIG = """
+database = "sqlite:///{folder}/fhirpay.db"
+hash_key = "{key}"
+log_level = "ERROR"
+http_port = {http}
+[[tenants]]
+[[tenants.merchants]]
+name = "main"
+processor = "simulated"
+base_url = "http://processor.example"
+secret_key = "k"
+[[tenants.facilities]]
+name = "main"
+[[tenants.interfaces]]
+name = "clinic"
+mllp_port = {mllp}
+account_key = "PID-18"
+"""
+
+
+def free_ports(count: int) -> list[int]:
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+async def test_what_was_acknowledged_is_there_after_a_kill(tmp_path: Path, clock: FrozenClock) -> None:
+    http, mllp = free_ports(2)
+    url, config = f"sqlite:///{tmp_path}/fhirpay.db", tmp_path / "fhirpay.toml"
+    config.write_text(CONFIG.format(folder=tmp_path, key="k" * 32, http=http, mllp=mllp))
+    migrate(url)
+    fhirpay = str(Path(sys.executable).with_name("fhirpay"))
+    server = await asyncio.create_subprocess_exec(fhirpay, "serve", "--config", str(config), cwd=tmp_path)
+    acknowledged: set[str] = set()
+
+    async def sender(number: int) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            peer = Peer(*await asyncio.open_connection("127.0.0.1", mllp))
+            for turn in range(1000):
+                await peer.send(message(f"K{number}-{turn}", ft1(turn, "CG", "1.00&USD"), account=f"A{number}"))
+                answer = Message.parse(await peer.answer())
+                assert answer.get("MSA-1") == "AA"
+                acknowledged.add(answer.get("MSA-2"))
+                if len(acknowledged) == 300:
+                    server.kill()
+
+    try:
+        async with asyncio.timeout(30):
+            while len(acknowledged) < 300 and server.returncode is None:
+                await asyncio.gather(*(sender(number) for number in range(8)))
+                await asyncio.sleep(0.1)  # it is not up yet
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            server.kill()
+        await server.wait()
+    assert len(acknowledged) >= 300
+    after = open_database(url, clock=clock, ids=CountedIds(), read_only=True)
+    await after.start()
+    units = after.units("main")
+    kept = {name for name in acknowledged if len(await units.read(find_by_control_id, name)) == 1}
+    await after.stop()
+    assert kept == acknowledged
