@@ -126,7 +126,7 @@ def enqueue(
         "changed_at": now,
     }
     if once_key is not None:
-        if not tx.run(_ADD_ONCE, row):
+        if not tx.change(_ADD_ONCE, row):
             return tx.run(_SAME, {"tenant": tx.tenant, "q": queue, "k": kind, "once": once_key})[0][0]
         places, waits = place_store.enter(tx, queue, lanes, work_id)
         _settle(tx, work_id, queue, places, waits, due_at, now)
@@ -138,16 +138,14 @@ def enqueue(
         row["claim_at"] = due_at
         if due_at <= now:
             tx.wake(work_topic(queue))
-    tx.run(_ADD, row)
+    tx.change(_ADD, row)
     return work_id
 
 
 _ADD_ONCE = Prepared(
-    insert(_work)
-    .on_conflict_do_nothing(
+    insert(_work).on_conflict_do_nothing(
         index_elements=["tenant_id", "queue", "kind", "once_key"], index_where=text("once_key IS NOT NULL")
     )
-    .returning(_work.c.work_id)
 )
 _SAME = Prepared(
     select(_work.c.work_id).where(
@@ -161,7 +159,7 @@ _SAME = Prepared(
 
 def _settle(tx: Tx, work_id: str, queue: str, places: list[tuple[str, int]], waits: int, due: int, now: int) -> None:
     """Write down where an existing row stands now."""
-    tx.run(
+    tx.change(
         _SETTLE,
         {
             "tenant": tx.tenant,
@@ -297,7 +295,6 @@ _END = Prepared(
         held=bindparam("h"),
         changed_at=bindparam("now"),
     )
-    .returning(_work.c.work_id)
 )
 
 
@@ -316,7 +313,7 @@ def _leave(tx: Tx, work: Work, *, state: str, error: str | None, held: bool) -> 
     """Take the item out of its lanes; whoever then stands first in all of theirs becomes claimable."""
     now = micros(tx.now)
     end = {"tenant": tx.tenant, "work": work.work_id, "f": work.fence, "s": state, "h": held, "now": now}
-    if not tx.run(_END, {**end, "e": None if error is None else error[:500]}):
+    if not tx.change(_END, {**end, "e": None if error is None else error[:500]}):
         raise LeaseLost(f"another worker has taken {work.work_id} over", work_id=work.work_id)
     for follower, lanes in place_store.leave(tx, work.queue, work.places):
         ((claim_at,),) = tx.run(_ADVANCE, {"tenant": tx.tenant, "work": follower, "n": lanes})

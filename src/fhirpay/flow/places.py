@@ -90,6 +90,6 @@ def leave(tx: Tx, queue: str, places: Places) -> list[tuple[str, int]]:
     heads: Counter[str] = Counter()
     for key, place in places:
         lane = {"tenant": tx.tenant, "q": queue, "l": key}
-        tx.run(_STEP_OUT, {**lane, "p": place})
+        tx.change(_STEP_OUT, {**lane, "p": place})
         heads.update(work_id for (work_id,) in tx.run(_FIRST, lane))
     return sorted(heads.items())

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Literal
 
 from sqlalchemy import RowMapping, select, update
@@ -85,10 +86,11 @@ class InboxMessage:
 
 
 _STORE = Prepared(
-    insert(_inbox)
-    .on_conflict_do_nothing(index_elements=["tenant_id", "control_id", "interface", "sender_key", "occurrence"])
-    .returning(_inbox.c.message_id)
+    insert(_inbox).on_conflict_do_nothing(
+        index_elements=["tenant_id", "control_id", "interface", "sender_key", "occurrence"]
+    )
 )
+_sender_key = lru_cache(1024)(text_list)  # a sender's messages all have the same
 
 
 def record(tx: Tx, incoming: Incoming, *, answer: Callable[[str], bytes] | None = None) -> Recorded:
@@ -105,7 +107,7 @@ def record(tx: Tx, incoming: Incoming, *, answer: Callable[[str], bytes] | None 
         "tenant_id": tx.tenant,
         "message_id": message_id,
         "interface": incoming.interface,
-        "sender_key": text_list(incoming.key[:-1]),
+        "sender_key": _sender_key(incoming.key[:-1]),
         "control_id": incoming.key[-1],
         "occurrence": 1,
         "body_hash": incoming.body_hash,
@@ -124,7 +126,7 @@ def record(tx: Tx, incoming: Incoming, *, answer: Callable[[str], bytes] | None 
         "changed_at": now,
     }
     # Hardly ever known: so the insert comes first, and who meets the unique key looks.
-    while not tx.run(_STORE, row):
+    while not tx.change(_STORE, row):
         known = _occurrences(tx, row)
         for other in known:
             if other["body_hash"] == incoming.body_hash:
