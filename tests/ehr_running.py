@@ -47,7 +47,8 @@ class Running:
 async def running_ehr(
     database: Path | str = ":memory:", switches: Switches | None = None, mllp_port: int | None = None
 ) -> AsyncIterator[Running]:
-    app = create_app(database, token=TOKEN, switches=switches, mllp_port=mllp_port)
+    strict = switches or Switches(references_checked=True)
+    app = create_app(database, token=TOKEN, switches=strict, mllp_port=mllp_port)
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1)

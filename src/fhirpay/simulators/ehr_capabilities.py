@@ -19,7 +19,7 @@ class Switches:
     conditional_create: bool = True  # If-None-Exist
     conditional_update: bool = True  # PUT [type]?identifier=…
     search: bool = True
-    references_checked: bool = True  # a literal reference must lead to something here
+    references_checked: bool = False  # a literal reference must lead to something here
 
 
 def capability_statement(switches: Switches) -> dict[str, Any]:
