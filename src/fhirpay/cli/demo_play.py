@@ -40,7 +40,8 @@ class Play:
         self._api = client(base, headers=bearer, allow_private=True)
         self._processor = client(world.processor_url, allow_private=True)
         self._ehr = client(world.ehr_url, headers={"authorization": f"Bearer {TOKENS['ehr']}"}, allow_private=True)
-        self._sender = Outbound(("127.0.0.1", world.mllp_port), f"{base}/fhir/R4", TOKENS["client"])
+        self._desk = client(world.ehr_url.removesuffix("/fhir"), allow_private=True)
+        self._sender = Outbound(("127.0.0.1", world.mllp_port))
 
     async def all(self) -> dict[str, Any]:
         """The whole play; the last PaymentReconciliation as the EHR has it."""
@@ -50,7 +51,7 @@ class Play:
             await self._carl()
             return last
         finally:
-            for one in (self._api, self._processor, self._ehr):
+            for one in (self._api, self._processor, self._ehr, self._desk):
                 await one.aclose()
 
     # ── Ana: a copay, collected by policy ─────────────────────────────────────────────────────────────────────────
@@ -79,9 +80,7 @@ class Play:
     async def _bea(self) -> dict[str, Any]:
         self._title("Bea: an Invoice, paid by herself")
         for resource in patients.bea_is_invoiced(self._day):
-            status, answer = await self._sender.send_fhir(resource)
-            if status not in (200, 201):
-                raise InvariantBroken(f"our FHIR endpoint refused the demo's {resource['resourceType']}: {answer}")
+            status = await self._chart(resource)
             self._step(f"FHIR {resource['resourceType']}/{resource['id']} → {status}")
         await self._owed("Account/bea-2026")
         body = {"account": "Account/bea-2026", "method": {"hosted": {}}}
@@ -117,6 +116,16 @@ class Play:
         answer = Message.parse(await self._sender.send_hl7(message))
         sent = Message.parse(message)
         self._step(f"{sent.label} over MLLP, {what}: {answer.get('MSA-1')} {answer.get('MSA-2')}")
+
+    async def _chart(self, resource: dict[str, Any]) -> int:
+        """The EHR stores the resource and sends it on to our FHIR endpoint; our status."""
+        params = {"to": f"{self._api.base_url}/fhir/R4", "token": TOKENS["client"]}
+        charted = _read(
+            await self._desk.send("POST", "/control/chart", body=dumps(resource).encode(), params=params), "chart"
+        )
+        if charted["status"] not in (200, 201):
+            raise InvariantBroken(f"our FHIR endpoint refused {resource['resourceType']}: {dumps(charted['answer'])}")
+        return charted["status"]
 
     async def _call(self, path: str, body: dict[str, Any], *, key: str) -> dict[str, Any]:
         headers = {"content-type": "application/json", "idempotency-key": key}
