@@ -9,8 +9,9 @@ the tree is drawn from what came in down to what was posted back. A new kind of 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..billing import store as billing
 from ..billing.intake import accounts_of
@@ -206,6 +207,7 @@ class _Drawing:
         self._drawn: set[str] = set()
         self._obligations = [billing.obligation(tx, id) for id in scope.obligations]
         self._add_superseding()
+        self._add_charges()
         _append(scope.resources, [target for one in self._obligations for target in one.targets])
         _append(scope.resources, scope.accounts)
         for one in self._obligations:
@@ -234,6 +236,24 @@ class _Drawing:
                 if one.superseded_by in (other.obligation_id, other.basis_key) and other.obligation_id not in known:
                     known.add(other.obligation_id)
                     self._obligations.append(other)
+
+    def _add_charges(self) -> None:
+        """The charges that an Invoice bills or that were made at a visit: what the money is for in the end."""
+        known = {one.obligation_id for one in self._obligations}
+        for target in _unique(target for one in self._obligations for target in one.targets):
+            for charge in self._charges_of(target):
+                _append(self._scope.resources, [charge])
+                resting = [one for one in billing.resting_on(self._tx, charge) if one.obligation_id not in known]
+                known |= {one.obligation_id for one in resting}
+                self._obligations += resting
+
+    def _charges_of(self, reference: str) -> list[str]:
+        kind, _, id = reference.partition("/")
+        if kind == "Encounter":
+            return [one.reference for one in fhir.referring(self._tx, "ChargeItem", "context", reference)]
+        bill = fhir.get(self._tx, kind, id) if kind == "Invoice" else None
+        lines = bill.resource.get("lineItem", ()) if bill else ()
+        return [line["chargeItemReference"]["reference"] for line in lines if _is_literal(line)]
 
     def _sources(self, reference: str) -> list[str]:
         kind, _, id = reference.partition("/")
@@ -297,6 +317,10 @@ class _Drawing:
             under += [nodes.posting(one) for one in postings if one.subject == back.refund_id]
             children.append(nodes.refund(back, under))
         return nodes.payment(payment, payments.allocations(tx, payment_id), children)
+
+
+def _is_literal(line: Mapping[str, Any]) -> bool:
+    return "reference" in line.get("chargeItemReference", {})
 
 
 def _append(known: list[str], more: Iterable[str]) -> None:

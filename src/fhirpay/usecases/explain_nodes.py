@@ -40,7 +40,7 @@ def message(one: InboxMessage, children: Sequence[Node]) -> Node:
 
 def resource(one: Stored, children: Sequence[Node]) -> Node:
     content = one.resource
-    parts = [_code(content), *(_amount(content[name]) for name in _MONEY if name in content)]
+    parts = [_code(content), *dict.fromkeys(_amount(content[name]) for name in _MONEY if name in content)]
     parts += [str(content["status"])] if "status" in content else []
     says = f"{one.reference} " + ", ".join(part for part in parts if part)
     identifiers = [_identifier(item) for item in content.get("identifier") or () if one.type != "Patient"]

@@ -93,7 +93,7 @@ def charged(tx: Tx, owner: Tenant) -> Built:
         subject=patient,
         account={"reference": account},
         totalNet={"value": usd("80.00").decimal, "currency": "USD"},
-        lineItem=[{"sequence": 1, "chargeItemCodeableConcept": {"text": "visit"}}],
+        lineItem=[{"sequence": 1, "chargeItemReference": {"reference": charge}}],
     )
     note_outcome(tx, hl7, "applied", "", [account, charge])
     versions = ["Invoice/inv-1/_history/1", "Patient/p-1/_history/1"]

@@ -70,6 +70,7 @@ async def test_every_id_leads_to_the_whole_chain(units: Units) -> None:
         found = set(kinds(chain.roots))
         assert {("payment", built.payment), ("refund", built.refund), ("Invoice", "inv-1")} <= found, name
         assert {("message", REQUEST), ("message", "MSG00017")} <= found, name
+        assert ("ChargeItem", built.charge.partition("/")[2]) in found, name
         assert {"obligation", "operation", "entry", "PaymentReconciliation"} <= {kind for kind, _ in found}, name
 
 
