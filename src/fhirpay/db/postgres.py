@@ -147,7 +147,7 @@ class PostgresDatabase:
             raise storage_error(error) from None
 
     async def stop(self) -> None:
-        self._listener.stop()
+        await self._listener.stop()
         threads, self._threads, urgent, self._urgent = self._threads, None, self._urgent, None
         for pool in (threads, urgent):
             if pool is not None:
@@ -210,13 +210,16 @@ class PostgresDatabase:
         raise InvariantBroken("unreachable: the last attempt returns or raises")
 
     def _read(self, tenant: str, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        try:
-            with self._connect() as connection:
-                # One snapshot for the whole unit; as the first statement, so that it binds this transaction alone.
-                connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-                return fn(self._open(connection, tenant), *args, **kwargs)
-        except (DBAPIError, psycopg.Error, PoolTimeout) as error:
-            raise storage_error(error) from None
+        for attempt in range(1, self._limits.attempts + 1):
+            try:
+                with self._connect() as connection:
+                    # One snapshot for the whole unit; as the first statement, so that it binds this transaction alone.
+                    connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                    return fn(self._open(connection, tenant), *args, **kwargs)
+            except (DBAPIError, psycopg.Error, PoolTimeout) as error:
+                if not _lost(error) or attempt == self._limits.attempts:
+                    raise storage_error(error) from None
+        raise InvariantBroken("unreachable: the last attempt returns or raises")
 
     def _connect(self) -> Connection:
         if self._engine is None:
@@ -242,37 +245,40 @@ class _Listener:
         self._connect_s = connect_s
         self._again_s = again_s
         self._connection: psycopg.Connection[Any] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
+        self._stopped = asyncio.Event()
         self._fd = -1
 
     async def start(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        await self._listen()
+        """Listen if that can be done at once; otherwise go on trying beside what the program does."""
+        self._stopped.clear()
+        if not await self._listen():
+            self._task = asyncio.create_task(self._try_again())
 
-    def stop(self) -> None:
-        self._loop = None
+    async def stop(self) -> None:
+        self._stopped.set()
         if self._task is not None:
-            self._task.cancel()
+            await self._task
             self._task = None
         self._close()
 
-    async def _listen(self) -> None:
+    async def _try_again(self) -> None:
+        while not self._stopped.is_set() and not await self._listen():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._again_s):
+                    await self._stopped.wait()
+
+    async def _listen(self) -> bool:
         loop = asyncio.get_running_loop()
-        while self._loop is loop:
-            try:
-                connection = await loop.run_in_executor(None, self._connect)
-            except psycopg.Error:
-                log.warning("db.listen_failed")
-                await asyncio.sleep(self._again_s)
-                continue
-            if self._loop is not loop:
-                connection.close()
-                return
-            self._connection = connection
-            self._fd = connection.fileno()
-            loop.add_reader(self._fd, self._readable)
-            return
+        try:
+            connection = await loop.run_in_executor(None, self._connect)
+        except psycopg.Error:
+            log.warning("db.listen_failed")
+            return False
+        self._connection = connection
+        self._fd = connection.fileno()
+        loop.add_reader(self._fd, self._readable)
+        return True
 
     def _connect(self) -> psycopg.Connection[Any]:
         plain = "postgresql://" + self._url.partition("://")[2]
@@ -291,14 +297,12 @@ class _Listener:
                     for topic in topics:
                         self._wakeups.set(topic)
         except psycopg.Error:
-            self._close()
             log.warning("db.listen_lost")
-            if self._loop is not None:
-                self._task = self._loop.create_task(self._listen())
+            self._close()
+            self._task = asyncio.get_running_loop().create_task(self._try_again())
 
     def _close(self) -> None:
         if self._connection is not None:
-            with suppress(RuntimeError):  # the loop that read it is closed already
-                asyncio.get_running_loop().remove_reader(self._fd)
+            asyncio.get_running_loop().remove_reader(self._fd)
             self._connection.close()
             self._connection = None

@@ -58,7 +58,7 @@ class Limits:
     waiting: int = 2_000  # units queued; more is a storm, and senders keep what we don't answer
     full_wait_s: float = 2.0  # how long a unit waits for room in the queue
     group: int = 256  # members of one COMMIT
-    group_s: float = 0.005  # no member is begun later than this after BEGIN
+    group_s: float = 0.02  # no member is begun later than this after BEGIN: what the first one waits at most
     readers: int = 4
     busy_s: float = 5.0  # other processes: a backup, a shell
 
@@ -220,6 +220,7 @@ class SqliteDatabase:
         self._open = False
         self._writer: threading.Thread | None = None
         self._readers: ThreadPoolExecutor | None = None
+        self._reads = 0
         self._local = threading.local()
         self._reading: list[tuple[Connection, sqlite3.Connection]] = []
 
@@ -363,7 +364,14 @@ class SqliteDatabase:
     ) -> Any:
         if self._readers is None:
             raise StorageUnavailable("the database is closed; this process is stopping")
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, tenant, fn, args, kwargs)
+        if self._reads >= self._limits.waiting:
+            raise StorageUnavailable("too many units of work are waiting to read; try again")
+        self._reads += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._readers, self._read, tenant, fn, args, kwargs)
+        finally:
+            self._reads -= 1
 
     def _read(self, tenant: str, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:

@@ -54,6 +54,14 @@ class WorkRow(Row, table=True):
             sqlite_where=text("claim_at IS NOT NULL"),
             postgresql_where=text("claim_at IS NOT NULL"),
         ),
+        Index(
+            "ix_work_parked",
+            "tenant_id",
+            "queue",
+            "changed_at",
+            sqlite_where=text("state = 'parked'"),
+            postgresql_where=text("state = 'parked'"),
+        ),
         _ONE_TREE,
     )
 

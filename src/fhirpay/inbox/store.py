@@ -196,15 +196,6 @@ def find_by_control_id(tx: Tx, control_id: str) -> list[InboxMessage]:
     ]
 
 
-def in_state(tx: Tx, state: State, *, interface: str | None = None, limit: int = 1000) -> list[InboxMessage]:
-    """The messages in a state, oldest first."""
-    statement = select(_inbox).where(_inbox.c.tenant_id == tx.tenant, _inbox.c.state == state)
-    if interface is not None:
-        statement = statement.where(_inbox.c.interface == interface)
-    ordered = statement.order_by(_inbox.c.received_at, _inbox.c.message_id).limit(limit)
-    return [_message(row) for row in tx.all(ordered)]
-
-
 def _message(row: RowMapping) -> InboxMessage:
     return InboxMessage(
         message_id=row["message_id"],

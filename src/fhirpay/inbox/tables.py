@@ -39,11 +39,12 @@ class InboxRow(Row, table=True):
     label: str  # what it says it is, such as DFT^P03
     meta: str  # JSON object
     account_keys: str  # JSON list
-    body: bytes | None = Field(sa_type=LargeBinary, default=None)
-    answer: bytes | None = Field(sa_type=LargeBinary, default=None)  # what the sender was told, and is told again
     work_id: str
     state: str  # received, applied, parked, ignored
     detail: str = ""
     resources: str = "[]"  # JSON list of references that it made or changed
     received_at: datetime = Field(sa_type=UtcDateTime)
     changed_at: datetime = Field(sa_type=UtcDateTime)
+    # Large ones last: SQLite reads a row from the front.
+    answer: bytes | None = Field(sa_type=LargeBinary, default=None)  # what the sender was told, and is told again
+    body: bytes | None = Field(sa_type=LargeBinary, default=None)

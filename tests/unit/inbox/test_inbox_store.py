@@ -117,7 +117,8 @@ async def test_an_outcome_is_noted_and_a_parked_message_replayed(units: Units) -
 
     await units.write(park)
     assert await units.read(lane.suspended, ["account:urn:h|1"]) == [work.work_id]
-    (parked,) = await units.read(store.in_state, "parked")
+    parked = await units.read(store.get, recorded.message_id)
+    assert parked.state == "parked"
     assert (parked.detail, parked.resources) == ("FT1[1]-7: no code map", ("Account/a",))
     assert await units.write(lambda tx: replay.replay_parked(tx, interface="clinic")) == []
     assert await units.write(replay.replay_parked) == [recorded.message_id]
