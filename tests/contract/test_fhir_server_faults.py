@@ -1,14 +1,18 @@
-"""Everything that can be wrong with a request, each with its status, issue code and address. One row is one fault."""
+"""Everything that can be wrong with a request, each with its status, issue code and address. One row is one fault.
+
+There is no database behind it: a request with a fault is refused before any unit is opened.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from fhir_world import FhirWorld
 from fhirpay.db.unit import Units
 from fhirpay.fhir.json import dumps
+from fhirpay.fhir.search import Page, run
 
 CHARGE: dict[str, Any] = {
     "resourceType": "ChargeItem",
@@ -31,9 +35,21 @@ INVOICE: dict[str, Any] = {
 }
 
 
+class Nothing:
+    """A tenant's database that is empty and must not be written to."""
+
+    tenant, dialect = "main", "sqlite"
+
+    async def read(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
+        return Page([], 0) if fn is run else None
+
+    async def write(self, fn: Any, *args: Any, urgent: bool = False, **kwargs: Any) -> Any:
+        pytest.fail("a unit was opened for a request with a fault")
+
+
 @pytest.fixture
-def world(units: Units) -> FhirWorld:
-    return FhirWorld(units, body_max_bytes=20_000)
+def world() -> FhirWorld:
+    return FhirWorld(cast(Units, Nothing()), body_max_bytes=20_000)
 
 
 def charge(**changes: Any) -> dict[str, Any]:

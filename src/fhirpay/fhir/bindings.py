@@ -14,6 +14,7 @@ def _codes(text: str) -> frozenset[str]:
 
 _GENDER = _codes("male female other unknown")
 _ENCOUNTER = _codes("planned arrived triaged in-progress onleave finished cancelled entered-in-error unknown")
+_PRICE = _codes("base surcharge deduction discount tax informational")
 _COMPARATOR = _codes("< <= >= >")
 _UNIT_OF_TIME = _codes("s min h d wk mo a")
 
@@ -26,7 +27,8 @@ REQUIRED: dict[str, frozenset[str]] = {
     "Encounter.statusHistory.status": _ENCOUNTER,
     "Encounter.location.status": _codes("planned active reserved completed"),
     "Invoice.status": _codes("draft issued balanced cancelled entered-in-error"),
-    "Invoice.lineItem.priceComponent.type": _codes("base surcharge deduction discount tax informational"),
+    "Invoice.lineItem.priceComponent.type": _PRICE,
+    "Invoice.totalPriceComponent.type": _PRICE,
     "Patient.gender": _GENDER,
     "Patient.contact.gender": _GENDER,
     "Patient.link.type": _codes("replaced-by replaces refer seealso"),

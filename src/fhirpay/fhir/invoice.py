@@ -16,7 +16,7 @@ from typing import Any
 from ..errors import FhirpayError, RuleBroken
 
 _EXACT = Context(prec=200)
-_WITHDRAWN = {"cancelled", "entered-in-error"}
+_WITHDRAWN = ("cancelled", "entered-in-error")
 _ZERO = Decimal(0)
 
 

@@ -109,18 +109,20 @@ def _refuse(root: dict[str, Any]) -> None:
         at, value, depth = waiting.pop()
         if isinstance(value, str):
             if "\x00" in value:
-                raise ValueInvalid("the character U+0000 can't be stored", location=at)
+                raise ValueInvalid("the character U+0000 can't be stored", location=_place(at))
             if _SURROGATE.search(value):
-                raise ValueInvalid("half of a surrogate pair is no character", location=at)
+                raise ValueInvalid("half of a surrogate pair is no character", location=_place(at))
             continue
         if depth > DEPTH_MAX:
-            raise MessageInvalid(f"more than {DEPTH_MAX} levels of nesting", location=at[:200])
+            raise MessageInvalid(f"more than {DEPTH_MAX} levels of nesting", location=_place(at))
         if isinstance(value, _Twice):
-            raise MessageInvalid(f"'{value.key[:60]}' is stated twice in one object", location=_child(at, value.key))
+            raise MessageInvalid(
+                f"'{value.key[:60]}' is stated twice in one object", location=_place(_child(at, value.key))
+            )
         if isinstance(value, dict):
             for key, inner in value.items():
                 if "\x00" in key or _SURROGATE.search(key):
-                    raise ValueInvalid("a name holds a character that can't be stored", location=at)
+                    raise ValueInvalid("a name holds a character that can't be stored", location=_place(at))
                 if isinstance(inner, str | dict | list):
                     waiting.append((_child(at, key), inner, depth + 1))
         elif isinstance(value, list):
@@ -129,6 +131,11 @@ def _refuse(root: dict[str, Any]) -> None:
                 for i, inner in enumerate(value)
                 if isinstance(inner, str | dict | list)
             )
+
+
+def _place(at: str) -> str | None:
+    """An address that somebody can read; a longer one says nothing."""
+    return at if 0 < len(at) <= 300 else None
 
 
 def _child(at: str, key: str) -> str:

@@ -166,7 +166,8 @@ def _resource(at: str, resource: Any) -> Iterator[FhirpayError]:
 
 
 def _contained(at: str, resource: dict[str, Any]) -> Iterator[FhirpayError]:
-    inside = [one for one in resource.get("contained") or () if isinstance(one, dict)]
+    contained = resource.get("contained")
+    inside = [one for one in contained if isinstance(one, dict)] if isinstance(contained, list) else []
     for i, one in enumerate(inside):
         if "contained" in one:  # dom-2
             yield MessageInvalid("a contained resource contains none", location=f"{at}.contained[{i}].contained")
