@@ -7,11 +7,15 @@ To add an event: a method `on_<name>` in each.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
+
+import yaml
 
 from fhirpay.billing import entries, money, policy, rows, store
 from fhirpay.billing.assessment import Assessment, Desired
@@ -526,6 +530,26 @@ def _by_currency(tx: Tx, account: str) -> dict[str, int]:
         for one in ledger.balances(tx, account_ref=ACCOUNT)
         if one.account == account
     }
+
+
+def read_stories() -> list[dict[str, Any]]:
+    """The stories of tests/stories, file by file."""
+    stories: list[dict[str, Any]] = []
+    for path in sorted((Path(__file__).parent / "stories").glob("*.yaml")):
+        # Every scalar stays text: 2026-03-02 and 25.00 are read by us, exactly.
+        for story in yaml.load(path.read_text(encoding="utf-8"), Loader=_Text):
+            stories.append(story)
+    return stories
+
+
+class _Text(yaml.SafeLoader):
+    """YAML whose numbers and days stay as written; `true`, `false` and nothing are themselves (`on` is a word)."""
+
+
+_Text.yaml_implicit_resolvers = {
+    **{letter: [("tag:yaml.org,2002:bool", re.compile(r"true|false"))] for letter in "tf"},
+    "": [("tag:yaml.org,2002:null", re.compile(r""))],
+}
 
 
 def noon(day: str, tenant: Tenant) -> datetime:

@@ -6,15 +6,12 @@ control equations are checked after each event. To add a story: write it; this f
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-import yaml
 
 from fhirpay.billing import policy, store, worklist
 from fhirpay.billing.policy import AutopayDue, Consent
@@ -24,29 +21,12 @@ from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.money import Money
 from fhirpay.errors import RuleBroken
 from fhirpay.ledger.verify import verify
-from patients import ACCOUNT, BUILDERS, PureAccount, StoredAccount, amount_of, noon, tenant_of
+from patients import ACCOUNT, BUILDERS, PureAccount, StoredAccount, amount_of, noon, read_stories, tenant_of
 
 Story = dict[str, Any]
 
 
-def _read() -> list[Story]:
-    stories: list[Story] = []
-    for path in sorted(Path(__file__).parent.glob("*.yaml")):
-        # Every scalar stays text: 2026-03-02 and 25.00 are read by us, exactly.
-        for story in yaml.load(path.read_text(encoding="utf-8"), Loader=_Text):
-            stories.append(story)
-    return stories
-
-
-class _Text(yaml.SafeLoader):
-    """YAML whose numbers and days stay as written; `true`, `false` and nothing are themselves (`on` is a word)."""
-
-
-_Text.yaml_implicit_resolvers = {
-    **{letter: [("tag:yaml.org,2002:bool", re.compile(r"true|false"))] for letter in "tf"},
-    "": [("tag:yaml.org,2002:null", re.compile(r""))],
-}
-STORIES = _read()
+STORIES = read_stories()
 
 
 def test_there_are_forty_stories_and_more() -> None:
@@ -90,9 +70,12 @@ async def test_story_through_store_and_ledger(story: Story, units: Units, clock:
     tenant = tenant_of(_facility(story))
     world, payments = StoredAccount(tenant), _payments()
 
+    def checked(tx: Tx, name: str, *args: Any) -> None:
+        getattr(world, f"on_{name}")(tx, *args)
+        world.check_books(tx)
+
     async def do(name: str, *args: Any) -> None:
-        await units.write(getattr(world, f"on_{name}"), *args)
-        await units.read(world.check_books)
+        await units.write(checked, name, *args)
 
     for day in story["days"]:
         clock.advance(noon(day["on"], tenant) - clock.now())

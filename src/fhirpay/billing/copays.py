@@ -48,9 +48,7 @@ def _copays(case: Case) -> Iterator[_Copay]:
     for key, lines in sorted(stated.items()):
         if len({line.amount for line in lines}) > 1:
             case.note("copay_stated_twice", key, f"more than one copay is stated for {key}; the highest is asked for")
-        yield max(
-            lines, key=lambda line: (line.amount.minor, line.amount.currency, str(line.day or ""), line.says.source)
-        )
+        yield max(lines, key=_highest)
     if facts.ref in stated:
         return  # a line without a visit may be for any of them: nothing is added to it
     if visits:
