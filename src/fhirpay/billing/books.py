@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Protocol
 
 from ..domain.money import Money
 from ..errors import InvariantBroken
@@ -31,12 +30,6 @@ class Position:
     pending: int = 0
     discount: int = 0
     draws: Mapping[str, int] = field(default_factory=dict[str, int])
-
-
-class Posts(Protocol):
-    """A rule of the ledger, with its obligations filled in."""
-
-    def __call__(self, amount: Money, *, occurred_at: datetime, business_date: date, refs: dict[str, str]) -> Entry: ...
 
 
 @dataclass(frozen=True, slots=True)
