@@ -264,8 +264,8 @@ async def test_what_was_acknowledged_is_there_after_a_kill(tmp_path: Path, clock
     acknowledged: set[str] = set()
 
     async def sender(number: int) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            peer = Peer(*await asyncio.open_connection("127.0.0.1", mllp))
+        peer = Peer(*await asyncio.open_connection("127.0.0.1", mllp))
+        try:
             for turn in range(1000):
                 await peer.send(message(f"K{number}-{turn}", ft1(turn, "CG", "1.00&USD"), account=f"A{number}"))
                 answer = Message.parse(await peer.answer())
@@ -273,11 +273,16 @@ async def test_what_was_acknowledged_is_there_after_a_kill(tmp_path: Path, clock
                 acknowledged.add(answer.get("MSA-2"))
                 if len(acknowledged) == 300:
                     server.kill()
+        finally:
+            peer.writer.close()
+            with contextlib.suppress(OSError):
+                await peer.writer.wait_closed()
 
     try:
         async with asyncio.timeout(30):
             while len(acknowledged) < 300 and server.returncode is None:
-                await asyncio.gather(*(sender(number) for number in range(8)))
+                ends = await asyncio.gather(*(sender(number) for number in range(8)), return_exceptions=True)
+                assert all(isinstance(end, OSError | asyncio.IncompleteReadError) for end in ends), ends
                 await asyncio.sleep(0.1)  # it is not up yet
     finally:
         with contextlib.suppress(ProcessLookupError):
