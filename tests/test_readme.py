@@ -15,7 +15,9 @@ README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encodi
 
 def _settings() -> list[str]:
     sections = [
-        cls for cls in vars(config).values() if isinstance(cls, type) and issubclass(cls, BaseModel) and cls.model_fields
+        cls
+        for cls in vars(config).values()
+        if isinstance(cls, type) and issubclass(cls, BaseModel) and cls.model_fields
     ]
     return sorted({f"`{name}`" for section in sections for name in section.model_fields})
 
@@ -40,7 +42,7 @@ def test_every_command_is_explained() -> None:
     from fhirpay.cli.main import app
 
     group = get_command(app)
-    names = [name for name in group.commands]  # type: ignore[attr-defined]
+    names = list(group.commands)  # type: ignore[attr-defined]
     assert names
     assert [name for name in names if f"`fhirpay {name}" not in README] == []
 

@@ -27,7 +27,12 @@ def row(name: str, value: float, unit: str, against: str, ratio: float) -> None:
 
 
 def a_b_a(a: Callable[[], float], b: Callable[[], float], rounds: int = ROUNDS) -> tuple[float, float, float]:
-    """Run A, B, A, B, … A; the medians of A and B, and the median of B over the mean of the As around it."""
+    """Run A, B, A, B, … A; the medians of A and B, and the median of B over the mean of the As around it.
+
+    Each runs once before that, uncounted: files have grown to their size, caches are warm.
+    """
+    a()
+    b()
     before = a()
     lefts, rights, ratios = [before], [], []
     for _ in range(rounds):

@@ -20,28 +20,29 @@ FHIRPAY = Path(sys.executable).with_name("fhirpay")
 
 
 @contextmanager
-def demo(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+def demo(folder: Path, *options: str, stderr: int = subprocess.STDOUT) -> Iterator[subprocess.Popen[str]]:
     """A demo that ends by itself, its log among its lines."""
     command = [str(FHIRPAY), "demo", "--once", "--folder", str(folder), *options]
     environment = {**os.environ, "FHIRPAY_LOG_LEVEL": "INFO", "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, cwd=folder.parent
+        command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment, cwd=folder.parent
     )
     try:
         yield process
     finally:
         process.kill()
         process.wait()
-        if process.stdout:
-            process.stdout.close()
+        for stream in (process.stdout, process.stderr):
+            if stream:
+                stream.close()
 
 
-def finished(folder: Path, *options: str) -> list[str]:
-    """The lines of a demo that ran to its end."""
-    with demo(folder, *options) as process:
-        output, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, output[-3000:]
-    return output.splitlines()
+def finished(folder: Path, *options: str) -> tuple[list[str], list[str]]:
+    """The lines of a demo that ran to its end, and its log."""
+    with demo(folder, *options, stderr=subprocess.PIPE) as process:
+        output, logged = process.communicate(timeout=120)
+    assert process.returncode == 0, output[-3000:] + logged[-3000:]
+    return output.splitlines(), logged.splitlines()
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ STAGES = (
     '"autopay.started"',
     "is charged 180.00, copay 25.00 due today: AA",
     '"payment.captured"',
-    "DEMO0002 is MSH-10",
+    "DEMO0002 is the sender's id",
     "FHIR Patient/bea",
     "FHIR Invoice/bea-invoice",
     "opens the processor's page",
