@@ -81,7 +81,8 @@ def subclasses(of: type[FhirpayError]) -> set[type[FhirpayError]]:
 
 
 def test_every_error_of_ours_is_a_sound_outcome() -> None:
-    for error in subclasses(FhirpayError) - {ResourceInvalid}:
+    # Those of the tree itself: a room's own error may need more than a message, and answers as its parent does.
+    for error in {one for one in subclasses(FhirpayError) if one.__module__ == FhirpayError.__module__}:
         assert problems(operation_outcome(error("x", location="Patient"))) == [], error
         assert re.fullmatch(r"[a-z-]+", error.issue_code)
 
