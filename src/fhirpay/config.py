@@ -207,7 +207,11 @@ class Settings(_Section):
 
     @property
     def base_url(self) -> str:
-        return self.public_url or f"http://{self.http_host}:{self.http_port}"
+        return (self.public_url or f"http://{self.http_host}:{self.http_port}").rstrip("/")
+
+    def path_of(self, tenant: str) -> str:
+        """Where a tenant is served: the only one at the root, several each under a path of their own."""
+        return "" if len(self.tenants) == 1 else f"/tenants/{tenant}"
 
 
 def _named(items: tuple[Any, ...], name: str, kind: str) -> Any:

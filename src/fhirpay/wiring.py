@@ -92,7 +92,7 @@ class System:
         problem.install(app)
         app.include_router(health_router(self.ready.is_set))
         for name, house in self.houses.items():
-            prefix = "" if len(self.houses) == 1 else f"/tenants/{name}"
+            prefix = self.settings.path_of(name)
             for router in self._routers(house, self.settings.base_url + prefix):
                 app.include_router(router, prefix=prefix)
         return app
@@ -197,6 +197,7 @@ def _house(
     transport: Transport | None,
 ) -> House:
     units = database.units(tenant.name)
+    public_url = settings.base_url + settings.path_of(tenant.name)
     processors = registry.build(tenant, transport=transport)
     ehrs = {
         connection.name: FhirClient(
@@ -231,7 +232,7 @@ def _house(
             webhook.KIND: webhook.Webhooks(units, tenant, processors).run,
         },
         outbox={
-            take_payment.KIND: take_payment.TakePayment(units, tenant, processors, public_url=settings.base_url).run,
+            take_payment.KIND: take_payment.TakePayment(units, tenant, processors, public_url=public_url).run,
             refund.KIND: refund.Refunds(units, tenant, processors).run,
             "payment.lookup": lookups.run,
             "refund.lookup": lookups.run,

@@ -3,7 +3,8 @@
 In HL7v2 an empty field means "no change", so an element that a message doesn't state stays. A stated one replaces the
 kept one whole (Account.coverage and .guarantor are sets that the sender states anew), but for two lists which several
 senders share: identifiers, by system and value, and extensions, by url (and the identifier nested in them, where one
-url names several things: two copays due). FHIR writes don't come here: a PUT says all.
+url names several things: two copays due). A period is joined end by end, and a guarantor keeps a hold that isn't lifted.
+FHIR writes don't come here: a PUT says all.
 """
 
 from __future__ import annotations
@@ -31,8 +32,10 @@ def merged(kept: dict[str, Any], stated: dict[str, Any], how: Partial) -> dict[s
     for key, value in stated.items():
         if key in _SHARED and isinstance(result.get(key), list) and isinstance(value, list):
             result[key] = _joined(result[key], value, _SHARED[key])
-        elif key == "meta":
+        elif key in _BY_PART and isinstance(value, dict):
             result[key] = {**result.get(key, {}), **value}
+        elif key == "guarantor":
+            result[key] = _still_on_hold(result.get(key, ()), value)
         else:
             result[key] = value
     return result
@@ -48,6 +51,21 @@ def _by_url(extension: dict[str, Any]) -> Any:
 
 
 _SHARED: dict[str, Callable[[dict[str, Any]], Any]] = {"identifier": _by_value, "extension": _by_url}
+
+
+# A start without an end says nothing about the end: a discharge that is known stays known.
+_BY_PART = frozenset({"meta", "period", "servicePeriod"})
+
+
+def _still_on_hold(kept: Iterable[dict[str, Any]], stated: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The guarantors as stated; one who doesn't say whether they are on hold stays as they were (empty GT1-22)."""
+    held = {str(one.get("party", {}).get("reference")): one["onHold"] for one in kept if "onHold" in one}
+    return [
+        {**one, "onHold": held[party]}
+        if "onHold" not in one and (party := str(one.get("party", {}).get("reference"))) in held
+        else one
+        for one in stated
+    ]
 
 
 def _joined(
