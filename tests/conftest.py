@@ -32,6 +32,7 @@ settings.load_profile("ci")
 _numbers = count(1)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What runs one after the other: the tests of a file, and all that serve on the demo's ports."""
     for item in items:

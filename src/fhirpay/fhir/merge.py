@@ -3,7 +3,7 @@
 In HL7v2 an empty field means "no change", so an element that a message doesn't state stays. A stated one replaces the
 kept one whole (Account.coverage and .guarantor are sets that the sender states anew), but for two lists which several
 senders share: identifiers, by system and value, and extensions, by url (and the identifier nested in them, where one
-url names several things: two copays due). A period is joined end by end, and a guarantor keeps a hold that isn't lifted.
+url names several things: two copays due). A period is joined end by end, a guarantor keeps a hold that isn't lifted.
 FHIR writes don't come here: a PUT says all.
 """
 
