@@ -48,7 +48,7 @@ fix: dev
 	$(BIN)/ruff format -q $(SOURCES)
 
 test: check
-	$(BIN)/python -m pytest -n 3 --dist loadgroup
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 golden: dev
 	FHIRPAY_UPDATE_GOLDEN=1 $(BIN)/python -m pytest tests -k golden

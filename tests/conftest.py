@@ -32,14 +32,6 @@ settings.load_profile("ci")
 _numbers = count(1)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What runs one after the other: the tests of a file, and all that serve on the demo's ports."""
-    for item in items:
-        name = "demo" if item.path.parent.name == "e2e" else item.path.name
-        item.add_marker(pytest.mark.xdist_group(name))
-
-
 @pytest.fixture
 def clock() -> FrozenClock:
     return FrozenClock(datetime(2026, 11, 20, 15, 0, tzinfo=UTC))

@@ -27,14 +27,15 @@ def demo(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a demo that was interrupted.")] = False,
     folder: FolderOption = Path("var/demo"),
     database: Annotated[str, typer.Option("--database", help="An empty PostgreSQL database, in place of SQLite.")] = "",
+    ports: Annotated[int, typer.Option("--ports", help="The first of four ports in a row; 0: the usual ones.")] = 0,
 ) -> None:
     """Start everything with a simulated processor and EHR, play three patients, then keep serving."""
     with friendly():
-        asyncio.run(_demo(folder, once=once, resume=resume, quiet=as_json, database=database))
+        asyncio.run(_demo(folder, once=once, resume=resume, quiet=as_json, database=database, ports=ports))
 
 
-async def _demo(folder: Path, *, once: bool, resume: bool, quiet: bool, database: str) -> None:
-    async with world(folder, resume=resume, database=database) as running:
+async def _demo(folder: Path, *, once: bool, resume: bool, quiet: bool, database: str, ports: int) -> None:
+    async with world(folder, resume=resume, database=database, first_port=ports) as running:
         play = Play(running, say=(lambda _: None) if quiet else out)
         last = await play.all()
         if once or quiet:

@@ -87,16 +87,20 @@ class World:
     mllp_port: int
 
 
-def prepare(folder: Path, *, resume: bool, database: str) -> tuple[Settings, str]:
+def prepare(folder: Path, *, resume: bool, database: str, first_port: int) -> tuple[Settings, str]:
     """The configuration and the day; a new folder, or with `resume` the one that is there.
 
-    `database` is a PostgreSQL URL in the place of a SQLite file in the folder.
+    `database` is a PostgreSQL URL in the place of a SQLite file in the folder; `first_port` is the first of four in a
+    row, 0 for the usual ones, or any where those are taken.
     """
     config, day = folder / "fhirpay.toml", folder / "day"
     if not (resume and config.exists() and day.exists()):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        ports = {name: _free(port) for name, port in PREFERRED.items()}
+        if first_port:
+            ports = {name: first_port + number for number, name in enumerate(PREFERRED)}
+        else:
+            ports = {name: _free(port) for name, port in PREFERRED.items()}
         secrets = {f"{name}_token": token for name, token in TOKENS.items()}
         text = _CONFIG.format(
             folder=folder.resolve(),
@@ -130,9 +134,9 @@ def _free(preferred: int) -> int:
 
 
 @contextlib.asynccontextmanager
-async def world(folder: Path, *, resume: bool = False, database: str = "") -> AsyncIterator[World]:
+async def world(folder: Path, *, resume: bool = False, database: str = "", first_port: int = 0) -> AsyncIterator[World]:
     """fhirpay with all roles, the processor and the EHR, up for the length of the block."""
-    settings, day = prepare(folder, resume=resume, database=database)
+    settings, day = prepare(folder, resume=resume, database=database, first_port=first_port)
     tenant = settings.tenants[0]
     merchant, connection = tenant.merchants[0], tenant.connections[0]
     system = build(settings)
