@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 
 from ..errors import FhirpayError
 from .charsets import encode
-from .delimiters import DEFAULT
+from .delimiters import DEFAULT, Delimiters, escape
 from .reader import Message
-from .writer import Field, Raw, SegmentValues, compose
+from .writer import SegmentValues, compose
 
 ERROR_TEXTS = {  # HL7 table 0357
     "0": "Message accepted",
@@ -107,15 +107,14 @@ def build(
     """An acknowledgement with MSA-1 `code`. `control_id` becomes its MSH-10; `message` None: an unreadable header."""
     version = version_of(message)
     marks = message.delimiters if message else DEFAULT
-    lines: list[SegmentValues] = [
-        _msh(message, control_id, now, version),
-        _msa(message, code, version, error.message if error else "; ".join(remark.text for remark in remarks)),
-    ]
+    errors: list[SegmentValues] = []
     if error:
-        lines.append(_err(version, error.location or "", error.hl7_error, "E", error.code, error.message))
+        errors = [_err(version, error.location or "", error.hl7_error, "E", error.code, error.message)]
     elif version >= (2, 5):
-        lines += [_err(version, remark.location, "0", "W", "", remark.text) for remark in remarks]
-    return encode(compose(lines, marks), message.encoding if message else "ascii")
+        errors = [_err(version, remark.location, "0", "W", "", remark.text) for remark in remarks]
+    says = error.message if error else "; ".join(remark.text for remark in remarks)
+    header = _msh(message, marks, control_id, now, version) + _msa(message, marks, code, version, says)
+    return encode(header + compose(errors, marks), message.encoding if message else "ascii")
 
 
 def version_of(message: Message | None) -> tuple[int, ...]:
@@ -126,30 +125,41 @@ def version_of(message: Message | None) -> tuple[int, ...]:
     return min(max(tuple(int(part) for part in text.split(".")), _OLDEST), _NEWEST)
 
 
-def _msh(message: Message | None, control_id: str, now: datetime, version: tuple[int, ...]) -> SegmentValues:
-    msh = message.first("MSH") if message else None
+# MSH and MSA stand in every answer, on the sender's waiting time: they are what the sender wrote, echoed as it is, and
+# words of ours that need no escaping, so they are joined here. Text of any other kind goes through `compose`.
 
-    def echo(field: int) -> Raw:
-        return Raw(msh.raw(field)) if msh else Raw("")
 
-    event = message.event if message else ""
-    kind: Field = "ACK"
+def _msh(message: Message | None, marks: Delimiters, control_id: str, now: datetime, version: tuple[int, ...]) -> str:
+    sent = message.fields_of("MSH") if message else []
+    sent = [*sent, *[""] * (19 - len(sent))]
+    event = escape(message.event, marks) if message else ""
+    kind = "ACK"
     if event and version >= (2, 3, 1):
-        kind = ("ACK", event, "ACK")  # the structure became a component in 2.3.1
+        kind = (marks.component or " ").join(("ACK", event, "ACK"))  # the structure became a component in 2.3.1
     elif event and version >= (2, 2):
-        kind = ("ACK", event)
+        kind = (marks.component or " ").join(("ACK", event))
     stamp = now.astimezone(UTC).strftime("%Y%m%d%H%M%S+0000")
-    return (
-        *("MSH", echo(5), echo(6), echo(3), echo(4), stamp, ""),
-        *(kind, control_id, echo(11) or "P", echo(12) or "2.5.1", "", "", "", "", "", echo(18)),
+    fields = (
+        "MSH",
+        marks.encoding_characters,
+        sent[5],
+        sent[6],
+        sent[3],
+        sent[4],
+        stamp,
+        "",
+        kind,
+        escape(control_id, marks),
     )
+    rest = (sent[11] or "P", sent[12] or "2.5.1", "", "", "", "", "", sent[18])
+    return marks.field.join((*fields, *rest)).rstrip(marks.field) + "\r"
 
 
-def _msa(message: Message | None, code: str, version: tuple[int, ...], text: str) -> SegmentValues:
-    msh = message.first("MSH") if message else None
-    about = Raw(msh.raw(10)) if msh else Raw("")
+def _msa(message: Message | None, marks: Delimiters, code: str, version: tuple[int, ...], text: str) -> str:
+    about = message.first("MSH") if message else None
     # MSA-3 is the only place for words before 2.5 (ERR-8 since) and was 80 characters long.
-    return ("MSA", code, about, text[:80]) if version < (2, 5) else ("MSA", code, about)
+    says = escape(text[:80], marks) if text and version < (2, 5) else ""
+    return marks.field.join(("MSA", code, about.raw(10) if about else "", says)).rstrip(marks.field) + "\r"
 
 
 def _err(

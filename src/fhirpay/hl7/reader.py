@@ -61,24 +61,17 @@ def compile_paths(*paths: str) -> Paths:
 class Segment:
     """One segment: `name`, and `index` counted from 1 among those of the same name."""
 
-    __slots__ = ("_key", "_message", "index", "name")
+    __slots__ = ("_fields", "_message", "_verbatim", "index", "name")
 
     def __init__(self, message: Message, name: str, index: int) -> None:
         self._message = message
-        self._key = name if index == 1 else f"{name}[{index}]"
+        self._fields = message.fields_of(name if index == 1 else f"{name}[{index}]")
+        self._verbatim = 2 if name == "MSH" else 0  # MSH-1 and MSH-2 are the delimiters themselves
         self.name = name
         self.index = index
 
     def __repr__(self) -> str:
         return f"<Segment {self.name}[{self.index}]>"  # never its content: it is health information
-
-    @property
-    def _fields(self) -> list[str]:
-        return self._message.fields_of(self._key)
-
-    @property
-    def _verbatim(self) -> int:
-        return 2 if self.name == "MSH" else 0
 
     @property
     def count(self) -> int:
