@@ -14,12 +14,16 @@ from .clock import Clock
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, lower case
 
 
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
+
+
 def _base32(number: int, width: int) -> str:
-    digits: list[str] = []
-    for _ in range(width):
-        number, rest = divmod(number, 32)
-        digits.append(_ALPHABET[rest])
-    return "".join(reversed(digits))
+    """`number` in `width` digits, an even number of them: two at a time, since every row gets an identifier."""
+    pairs: list[str] = []
+    for _ in range(width // 2):
+        pairs.append(_PAIRS[number & 1023])
+        number >>= 10
+    return "".join(reversed(pairs))
 
 
 class Ids(Protocol):
