@@ -53,3 +53,31 @@ def test_every_dependency_has_its_reason() -> None:
     project = tomllib.loads((Path(__file__).resolve().parent.parent / "pyproject.toml").read_text())
     needed = [re.split(r"[\[>=<]", line)[0] for line in project["project"]["dependencies"]]
     assert [name for name in needed if f"| {name} |" not in README] == []
+
+
+def test_the_configuration_that_it_shows_can_be_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fhirpay.wiring import build
+
+    shown = README.split("```toml\n")[1].split("```")[0].replace("sqlite:///var/", f"sqlite:///{tmp_path}/")
+    for name in re.findall(r"env:(\w+)", shown):
+        monkeypatch.setenv(name, "a secret of more than thirty-two characters")
+    path = tmp_path / "fhirpay.toml"
+    path.write_text(shown, encoding="utf-8")
+    system = build(config.load(path))
+    assert [listener.name for listener in system.listeners()] == ["lab"]
+    assert {"/hl7v2", "/health/ready", "/api/v1/payments"} <= set(system.web.openapi()["paths"])
+
+
+def test_every_option_that_it_names_exists() -> None:
+    from typer.main import get_command
+
+    from fhirpay.cli.main import app
+
+    known = set()
+    todo = [get_command(app)]
+    for command in todo:
+        todo += getattr(command, "commands", {}).values()
+        known |= {option for parameter in command.params for option in parameter.opts}
+    for line in README.splitlines():
+        if line.startswith("| `fhirpay "):
+            assert set(re.findall(r"`(--[a-z-]+)", line)) <= known, line

@@ -117,8 +117,12 @@ class Merchant(_Section):
     webhook_secrets: tuple[str, ...] = Field(
         default=(), description="live signing secrets, newest first; two while rotating"
     )
-    descriptor: str = Field(default="", description="what a payer's statement shows: a neutral name, 22 characters")
-    timeout_s: float = Field(default=20, description="longest wait for an answer")
+    descriptor: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9 .*&'-]{0,22}$",
+        description="what a payer's statement shows: a neutral name of 22 characters at most",
+    )
+    timeout_s: float = Field(default=10, gt=0, description="longest wait for an answer of the processor")
     private_network: bool = Field(default=False, description="the address may be a private or loopback one")
 
 
@@ -129,7 +133,7 @@ class Connection(_Section):
     base_url: str = Field(description="FHIR base of the EHR")
     token: str = Field(default="", description="bearer token; use env:NAME")
     organization: str = Field(default="", description="Organization id at that EHR, as requestor and payee")
-    timeout_s: float = Field(default=10, description="longest wait for an answer")
+    timeout_s: float = Field(default=10, gt=0, description="longest wait for an answer of the EHR")
     private_network: bool = Field(
         default=False, description="the address may be a private or loopback one, as inside a hospital"
     )
@@ -197,10 +201,22 @@ class Settings(_Section):
         default="", description="key of keyed hashes and blind indexes, 32 characters or more; use env:NAME"
     )
     workers: int = Field(default=4, ge=1, le=64, description="units of work in hand at once in this process")
-    lease_s: float = Field(default=60, description="how long a worker holds a lane; over twice the call timeouts")
+    lease_s: float = Field(
+        default=60, description="how long a worker holds an item; over four times the longest timeout_s"
+    )
     poll_s: float = Field(default=1.0, description="longest sleep between looks for work when nothing wakes us")
     body_max_bytes: int = Field(default=10_000_000, description="largest HTTP body taken")
     tenants: tuple[Tenant, ...] = ()
+
+    @model_validator(mode="after")
+    def _lease_outlasts_calls(self) -> Settings:
+        """An item makes two calls at most before its lease is looked at again, and a lease holds twice as long."""
+        for tenant in self.tenants:
+            for one in (*tenant.merchants, *tenant.connections):
+                if self.lease_s <= 4 * one.timeout_s:
+                    least = f"{4 * one.timeout_s:g}"
+                    raise ValueError(f"lease_s must be over four times the timeout_s of '{one.name}': above {least}")
+        return self
 
     def tenant(self, name: str) -> Tenant:
         return _named(self.tenants, name, "tenant")

@@ -14,12 +14,14 @@ from ..net.http import Transport, client
 from .adapters.simulated import SimulatedProcessor
 from .port import Hosted, Processor, Vault
 
-TIMEOUT_S = 10.0  # of one call; a worker's lease is longer than twice the sum of an operation's calls
-
 
 def _simulated(merchant: Merchant, transport: Transport | None) -> Processor:
-    # The simulator runs on this machine or beside it.
-    http = client(merchant.base_url, timeout_s=TIMEOUT_S, allow_private=True, transport=transport)
+    http = client(
+        merchant.base_url,
+        timeout_s=merchant.timeout_s,
+        allow_private=merchant.private_network,
+        transport=transport,
+    )
     return SimulatedProcessor(http, secret_key=merchant.secret_key, webhook_secrets=merchant.webhook_secrets)
 
 

@@ -32,7 +32,7 @@ from ..payments.port import (
     Unknown,
 )
 from ..payments.records import Operation
-from ..payments.registry import TIMEOUT_S, Registry
+from ..payments.registry import Registry
 from . import refund, take_payment
 from .settle_outcome import ENDS, settle, unknown_key
 
@@ -104,7 +104,8 @@ class LookUp:
         if operation.state is not OperationState.UNKNOWN or work.attempt > RESENDS or operation.sent_at is None:
             return False
         ttl = capabilities.idempotency_ttl
-        if ttl is None or tx.now + timedelta(seconds=2 * TIMEOUT_S) >= operation.sent_at + ttl:
+        merchant = self._tenant.merchant(store.get(tx, operation.payment_id).merchant)
+        if ttl is None or tx.now + timedelta(seconds=2 * merchant.timeout_s) >= operation.sent_at + ttl:
             return False
         if operation.kind is OperationKind.HOSTED or (operation.refund_id is None and operation.processor_ref is None):
             return False

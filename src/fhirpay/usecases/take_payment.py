@@ -19,7 +19,7 @@ from typing import Literal
 from ..billing import money as billing
 from ..billing import rows as billing_rows
 from ..billing import store as obligations
-from ..config import Tenant
+from ..config import Merchant, Tenant
 from ..db.unit import Tx, Units
 from ..domain.money import Money
 from ..domain.obligation import ObligationState
@@ -149,14 +149,14 @@ class Call:
     operation: Operation
     token: str
 
-    @property
-    def request(self) -> PaymentRequest:
+    def request(self, merchant: Merchant) -> PaymentRequest:
         """What goes out. The allow-list: nothing of the account, the obligations or the patient is in reach here."""
         return PaymentRequest(
             reference=self.payment.payment_id,
             amount=self.operation.amount,
             method=self.token,
             initiated_by="merchant" if self.payment.initiated_by == "merchant" else "customer",
+            descriptor=merchant.descriptor,
         )
 
 
@@ -206,11 +206,12 @@ class TakePayment:
             return Prepared(Reference(operation.processor_ref))
         # No money moves here, so after a few tries another key is safe: some processors repeat a stored 500 for ever.
         key = f"{operation.operation_id}-prepare-{attempt // 3}"
+        request = call.request(self._tenant.merchant(payment.merchant))
         if operation.kind is OperationKind.HOSTED:
             back = f"{self._public_url}/api/v1/return/{self._tenant.name}/{payment.payment_id}"
             hosted = self._registry.hosted(payment.merchant)
-            return await hosted.open_page(call.request, return_url=back, idempotency_key=key)
-        return await self._registry.of(payment.merchant).prepare(call.request, idempotency_key=key)
+            return await hosted.open_page(request, return_url=back, idempotency_key=key)
+        return await self._registry.of(payment.merchant).prepare(request, idempotency_key=key)
 
     # ── units ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -10,7 +10,9 @@ from fhirpay.payments.registry import Registry, build
 
 
 def tenant(base_url: str) -> Tenant:
-    merchant = Merchant(name="main", processor="simulated", base_url=base_url, secret_key="sk_test")
+    merchant = Merchant(
+        name="main", processor="simulated", base_url=base_url, secret_key="sk_test", private_network=True
+    )
     return Tenant(name="main", facilities=(Facility(name="main"),), merchants=(merchant,))
 
 
