@@ -394,6 +394,36 @@ class ProcessorContract:
         await w.pay(page.url, w.cards["approve"])
         assert await w.taken(request.reference) == 125_00
 
+    async def test_nobody_pays_on_a_page_that_was_closed(self, w: World) -> None:
+        request, page = await self.page(w)
+        assert isinstance(w.processor, Hosted)
+        ref = self.ref(request, page.reference, kind=OperationKind.HOSTED)
+        for key in ("c1", "c1", "c2"):
+            await w.processor.close_page(page.reference, idempotency_key=key)
+            found = await w.processor.lookup(ref)
+            assert isinstance(found, Canceled)
+            assert (found.expired, found.undoes) == (True, None)
+        await w.pay(page.url, w.cards["approve"])
+        assert await w.taken(request.reference) == 0
+
+    async def test_closing_a_page_that_was_paid_changes_nothing(self, w: World) -> None:
+        request, page = await self.page(w)
+        assert isinstance(w.processor, Hosted)
+        await w.pay(page.url, w.cards["approve"])
+        await w.processor.close_page(page.reference, idempotency_key="c")
+        found = await w.processor.lookup(self.ref(request, page.reference, kind=OperationKind.HOSTED))
+        assert isinstance(found, Approved)
+        assert await w.taken(request.reference) == 125_00
+
+    @pytest.mark.parametrize("lost", ["answer", "request"])
+    async def test_whether_a_page_was_closed_is_looked_up(self, w: World, lost: str) -> None:
+        request, page = await self.page(w)
+        assert isinstance(w.processor, Hosted)
+        await (w.lose_answer if lost == "answer" else w.lose_request)("close")
+        await w.processor.close_page(page.reference, idempotency_key="c")
+        found = await w.processor.lookup(self.ref(request, page.reference, kind=OperationKind.HOSTED))
+        assert isinstance(found, Canceled if lost == "answer" else ActionNeeded)
+
     async def test_a_stored_method_pays(self, w: World) -> None:
         if not isinstance(w.processor, Vault) or not w.processor.capabilities.vault:
             pytest.skip("not offered by this processor")

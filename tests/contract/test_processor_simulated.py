@@ -14,7 +14,7 @@ from fhirpay.simulators.processor_faults import Fault
 from fhirpay.simulators.processor_webhooks import HEADER, sign
 from processor_running import OLD_WEBHOOK_SECRET, WEBHOOK_SECRET, Running, running_processor
 
-_CALLS = {"prepare": "create", "submit": "confirm"}
+_CALLS = {"prepare": "create", "submit": "confirm", "close": "expire"}
 
 
 class SimulatedWorld:

@@ -259,6 +259,11 @@ class Hosted(Protocol):
         self, request: PaymentRequest, *, return_url: str, idempotency_key: str
     ) -> Prepared | Declined: ...
 
+    async def close_page(self, page: Reference, *, idempotency_key: str) -> None:
+        """Ask that nobody can pay there any more. What became of the page is for a lookup to say, whatever the answer:
+        it may have been paid, or have ended, a moment earlier. Raises ProcessorUnavailable when nothing was sent."""
+        ...
+
 
 @runtime_checkable
 class Vault(Protocol):

@@ -295,4 +295,6 @@ def expire(books: Books, page: Doc) -> Doc:
     page["status"] = "expired"
     books.save(page)
     books.emit("checkout.expired", page)
+    if page["payment"]:  # its payer was about to confirm it
+        void(books, books.get("payment", page["payment"]))
     return page

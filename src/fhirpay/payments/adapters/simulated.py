@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -157,6 +158,10 @@ class SimulatedProcessor:
     async def open_page(self, request: PaymentRequest, *, return_url: str, idempotency_key: str) -> Prepared | Declined:
         self._check_currency(request.amount)
         return await self._prepare("/v1/checkouts", wire.to_page(request, return_url), idempotency_key)
+
+    async def close_page(self, page: Reference, *, idempotency_key: str) -> None:
+        with suppress(Uncertain):
+            await self._call("POST", f"/v1/checkouts/{page}/expire", {}, idempotency_key)
 
     async def open_setup_page(self, our_reference: str, *, return_url: str, idempotency_key: str) -> Prepared:
         body = {"mode": "setup", "reference": our_reference, "return_url": return_url}

@@ -165,7 +165,7 @@ def outcome(doc: Doc) -> Outcome:
 
 def _page(doc: Doc) -> Outcome:
     paid = doc["payment"]
-    if isinstance(paid, dict) and paid["status"] != "declined":
+    if isinstance(paid, dict) and paid["status"] not in ("declined", "canceled"):  # those were tries
         return outcome(paid)
     if doc["status"] == "open":
         return ActionNeeded(doc["url"], Reference(doc["id"]))
