@@ -130,9 +130,9 @@ class System:
             if interface.mllp_port is not None
         ]
 
-    def workers(self) -> list[Worker]:
-        """The worker role: inbox and outbox of each tenant."""
-        owner = f"{socket.gethostname()}:{os.getpid()}"
+    def workers(self, owner: str = "") -> list[Worker]:
+        """The worker role: inbox and outbox of each tenant. `owner` names who holds a lease: this process, else."""
+        owner = owner or f"{socket.gethostname()}:{os.getpid()}"
         settings = self.settings
         return [
             Worker(

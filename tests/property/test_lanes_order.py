@@ -52,7 +52,7 @@ class Model:
         self.clock = FrozenClock(datetime(2026, 11, 20, 15, 0, tzinfo=UTC))
         self.ids = CountedIds()
         self.writing = Writing(path, clock=self.clock, ids=self.ids, limits=Limits())
-        self.writing._raw.execute("PRAGMA synchronous=OFF")
+        self.writing.raw.execute("PRAGMA synchronous=OFF")
         self.lanes: dict[str, list[str]] = defaultdict(list)
         self.of: dict[str, set[str]] = {}
         self.state: dict[str, str] = {}
@@ -61,8 +61,8 @@ class Model:
 
     def run(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
         tx = Tx(
-            self.writing._connection,
-            self.writing._raw,
+            self.writing.connection,
+            self.writing.raw,
             tenant="main",
             dialect="sqlite",
             ids=self.ids,

@@ -63,7 +63,7 @@ class Limits:
     busy_s: float = 5.0  # other processes: a backup, a shell
 
 
-class _Job:
+class Job:
     """A unit that waits for its turn, then for its loop to hear of it."""
 
     __slots__ = ("args", "error", "fn", "future", "kwargs", "tenant", "value")
@@ -146,16 +146,16 @@ class Writing:
     """The writing connection and the transactions on it. Used by one thread at a time."""
 
     def __init__(self, path: Path, *, clock: Clock, ids: Ids, limits: Limits) -> None:
-        self._raw = connect(path, busy_s=limits.busy_s)
-        self._connection: Connection = engine_for(self._raw).connect()
+        self.raw = connect(path, busy_s=limits.busy_s)
+        self.connection: Connection = engine_for(self.raw).connect()
         self._clock = clock
         self._ids = ids
 
-    def run(self, job: _Job, topics: set[str]) -> None:
+    def run(self, job: Job, topics: set[str]) -> None:
         """Run one unit inside the open transaction."""
         tx = Tx(
-            self._connection,
-            self._raw,
+            self.connection,
+            self.raw,
             tenant=job.tenant,
             dialect="sqlite",
             ids=self._ids,
@@ -165,20 +165,20 @@ class Writing:
         topics |= tx.topics
 
     def begin(self) -> None:
-        self._raw.execute("BEGIN IMMEDIATE")
+        self.raw.execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
-        self._raw.execute("COMMIT")
+        self.raw.execute("COMMIT")
 
     def rollback(self) -> None:
         # SQLite has already rolled back by itself after a full disk or an I/O error.
         try:
-            if self._raw.in_transaction:
-                self._raw.execute("ROLLBACK")
+            if self.raw.in_transaction:
+                self.raw.execute("ROLLBACK")
         except sqlite3.Error:  # the next BEGIN says what is wrong, to a unit that can be told
             log.error("db.rollback_failed", exc=True)
 
-    def alone(self, job: _Job, topics: set[str]) -> None:
+    def alone(self, job: Job, topics: set[str]) -> None:
         """Run one unit in a transaction of its own; its value or its error is on the job afterwards."""
         own: set[str] = set()
         try:
@@ -193,8 +193,8 @@ class Writing:
             topics |= own
 
     def close(self) -> None:
-        self._connection.close()
-        self._raw.close()
+        self.connection.close()
+        self.raw.close()
 
 
 class SqliteDatabase:
@@ -212,8 +212,8 @@ class SqliteDatabase:
         self._read_only = read_only
         self._limits = limits or Limits()
         self._lock = FileLock(self.path)
-        self._urgent: deque[_Job] = deque()
-        self._normal: deque[_Job] = deque()
+        self._urgent: deque[Job] = deque()
+        self._normal: deque[Job] = deque()
         self._mutex = threading.Lock()
         self._arrived = threading.Condition(self._mutex)
         self._asleep = False
@@ -264,20 +264,20 @@ class SqliteDatabase:
     ) -> Any:
         if self._read_only:
             raise InvariantBroken("this database was opened to read only")
-        job = _Job(tenant, fn, args, kwargs, asyncio.get_running_loop().create_future())
+        job = Job(tenant, fn, args, kwargs, asyncio.get_running_loop().create_future())
         if not self._offer(job, urgent):
             await self._offer_later(job, urgent)
         # Cancelling this wait cancels the future alone: the unit runs, and may well be committed already.
         return await job.future
 
-    async def _offer_later(self, job: _Job, urgent: bool) -> None:
+    async def _offer_later(self, job: Job, urgent: bool) -> None:
         give_up = time.monotonic() + self._limits.full_wait_s
         while not self._offer(job, urgent):
             if time.monotonic() > give_up:
                 raise StorageUnavailable("too many units of work are waiting to be stored; try again")
             await asyncio.sleep(0.005)
 
-    def _offer(self, job: _Job, urgent: bool) -> bool:
+    def _offer(self, job: Job, urgent: bool) -> bool:
         with self._mutex:
             if not self._open:
                 raise StorageUnavailable("the database is closed; this process is stopping")
@@ -289,13 +289,13 @@ class SqliteDatabase:
                 self._arrived.notify()
         return True
 
-    def _take(self) -> _Job | None:
+    def _take(self) -> Job | None:
         """The next unit without waiting. Only the writer thread takes, and deque.popleft needs no lock."""
         if self._urgent:
             return self._urgent.popleft()
         return self._normal.popleft() if self._normal else None
 
-    def _wait(self) -> _Job | None:
+    def _wait(self) -> Job | None:
         """The next unit; None when the database is closed and nothing is left."""
         with self._mutex:
             while True:
@@ -312,7 +312,7 @@ class SqliteDatabase:
             self._tell(self._write_group(writing, first, topics), topics)
         writing.close()
 
-    def _write_group(self, writing: Writing, first: _Job, topics: set[str]) -> list[_Job]:
+    def _write_group(self, writing: Writing, first: Job, topics: set[str]) -> list[Job]:
         """Run what waits in one transaction. Every job of the returned list has its value or its error."""
         members = [first]
         woken: set[str] = set()
@@ -344,9 +344,9 @@ class SqliteDatabase:
             topics |= woken
         return members
 
-    def _tell(self, members: list[_Job], topics: set[str]) -> None:
+    def _tell(self, members: list[Job], topics: set[str]) -> None:
         """One call into each event loop that waits, then the topics."""
-        by_loop: dict[asyncio.AbstractEventLoop, list[_Job]] = {}
+        by_loop: dict[asyncio.AbstractEventLoop, list[Job]] = {}
         for job in members:
             by_loop.setdefault(job.future.get_loop(), []).append(job)
         for loop, jobs in by_loop.items():
@@ -395,7 +395,7 @@ class SqliteDatabase:
         return found
 
 
-def _resolve(jobs: list[_Job]) -> None:
+def _resolve(jobs: list[Job]) -> None:
     for job in jobs:
         if job.future.done():  # the wait was cancelled
             continue

@@ -5,7 +5,7 @@ returns plain values, does no I/O of its own and is *re-runnable*: the executor 
 (a neighbour in the same group failed, a deadlock on PostgreSQL). Cancelling the wait doesn't cancel the unit.
 
 Called by use cases, workers and web handlers, which own their units; stores take the `tx` they are given.
-The executors are `sqlite.py` (one writer thread) and `postgres.py` (a thread pool); a third one goes beside them.
+The executors are `sqlite.py` (one writer thread), `postgres.py` (a thread pool) and, for simulations, `inline.py`.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ route nobody wrote down is a payment nobody can explain. `tests/unit/net` proves
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -87,7 +86,8 @@ class HttpClient:
         """The answer, of whatever status. Raises NeverSent or Uncertain; `timeout_s` bounds the whole call."""
         limit = self.timeout_s if timeout_s is None else timeout_s
         await self._check_addresses()
-        started = time.monotonic()
+        now = asyncio.get_running_loop().time
+        started = now()
         try:
             async with (
                 asyncio.timeout(limit),
@@ -110,7 +110,7 @@ class HttpClient:
         except _NEVER_SENT as error:
             raise NeverSent(f"{self.host} could not be reached ({type(error).__name__})", host=self.host) from None
         except (httpx2.HTTPError, httpx2.StreamError, TimeoutError) as error:
-            waited = round(time.monotonic() - started, 1)
+            waited = round(now() - started, 1)
             kind = type(error).__name__
             raise Uncertain(f"no complete answer from {self.host} after {waited} s ({kind})", host=self.host) from None
 
@@ -125,9 +125,10 @@ class HttpClient:
         return b"".join(parts)
 
     async def _check_addresses(self) -> None:
-        if self._resolves and time.monotonic() >= self._resolved_until:
+        now = asyncio.get_running_loop().time
+        if self._resolves and now() >= self._resolved_until:
             await check_host(self.host, self._port, allow_private=self._allow_private)
-            self._resolved_until = time.monotonic() + _RESOLVED_FOR_S
+            self._resolved_until = now() + _RESOLVED_FOR_S
 
     async def aclose(self) -> None:
         await self._client.aclose()

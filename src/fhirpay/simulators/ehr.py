@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
-from fastapi.concurrency import run_in_threadpool
 
 from .ehr_capabilities import Switches, capability_statement
 from .ehr_faults import Fault, FaultLayer, Faults
@@ -26,7 +26,7 @@ from .ehr_json import read, write
 from .ehr_mllp import listening
 from .ehr_outbound import Outbound
 from .ehr_rules import TYPES, Issue, check, references, valid_id
-from .ehr_store import Many, Stale, Store, Version
+from .ehr_store import Many, Stale, Store, Version, new_uuid, utc_now
 
 _JSON = "application/fhir+json"
 _RESULT = {"_count", "_sort", "_offset", "_format", "_pretty", "_summary"}  # not conditions
@@ -46,7 +46,7 @@ def _refused(status: int, code: str, says: str, expression: str = "") -> Refused
 
 
 class Ehr:
-    """The FHIR behaviour. Each method is one interaction and runs in a thread."""
+    """The FHIR behaviour. Each method is one interaction."""
 
     def __init__(self, store: Store, switches: Switches, faults: Faults) -> None:
         self.store = store
@@ -171,12 +171,15 @@ def create_app(
     switches: Switches | None = None,
     organization: str = "clinic",
     mllp_port: int | None = None,
+    clock: Callable[[], datetime] = utc_now,
+    new_id: Callable[[], str] = new_uuid,
 ) -> FastAPI:
     """The server as an ASGI application. `app.state.ehr` is its Ehr, `organization` the practice it belongs to.
 
     With `mllp_port` it also takes HL7v2 messages there (0: any free port, then in `app.state.mllp_port`).
+    `clock` and `new_id` (of what it stores under an id of its own) are the machine's unless given.
     """
-    store, faults = Store(database), Faults()
+    store, faults = Store(database, clock=clock, new_id=new_id), Faults()
     ehr = Ehr(store, switches or Switches(), faults)
     ehr.seed({"resourceType": "Organization", "id": organization, "name": "The practice"})
 
@@ -229,30 +232,30 @@ def _fhir_routes(app: FastAPI, ehr: Ehr, token: str) -> None:
     @app.get("/fhir/{kind}")
     async def search(request: Request, kind: str) -> Response:
         base = admit(request, kind)
-        return _plain(await run_in_threadpool(ehr.search, kind, request.url.query, base))
+        return _plain(ehr.search(kind, request.url.query, base))
 
     @app.post("/fhir/{kind}/_search")
     async def search_by_post(request: Request, kind: str) -> Response:
         base = admit(request, kind)
         query = "&".join(filter(None, [request.url.query, (await request.body()).decode()]))
-        return _plain(await run_in_threadpool(ehr.search, kind, query, base))
+        return _plain(ehr.search(kind, query, base))
 
     @app.post("/fhir/{kind}")
     async def create(request: Request, kind: str) -> Response:
         base, body = admit(request, kind), await request.body()
-        version, new = await run_in_threadpool(ehr.create, kind, body, request.headers.get("if-none-exist"))
+        version, new = ehr.create(kind, body, request.headers.get("if-none-exist"))
         return _stored(request, base, version, 201 if new else 200)
 
     @app.put("/fhir/{kind}")
     async def conditional_update(request: Request, kind: str) -> Response:
         base, body, if_match = admit(request, kind), await request.body(), request.headers.get("if-match")
-        version, new = await run_in_threadpool(ehr.conditional_update, kind, body, request.url.query, if_match)
+        version, new = ehr.conditional_update(kind, body, request.url.query, if_match)
         return _stored(request, base, version, 201 if new else 200)
 
     @app.get("/fhir/{kind}/{id}")
     async def read_one(request: Request, kind: str, id: str) -> Response:
         base = admit(request, kind)
-        version = await run_in_threadpool(ehr.read, kind, id)
+        version = ehr.read(kind, id)
         if request.headers.get("if-none-match") == f'W/"{version.version}"':
             return Response(status_code=304)
         return _stored(request, base, version, 200, located=False)
@@ -260,18 +263,18 @@ def _fhir_routes(app: FastAPI, ehr: Ehr, token: str) -> None:
     @app.put("/fhir/{kind}/{id}")
     async def update(request: Request, kind: str, id: str) -> Response:
         base, body, if_match = admit(request, kind), await request.body(), request.headers.get("if-match")
-        version, new = await run_in_threadpool(ehr.update, kind, id, body, if_match)
+        version, new = ehr.update(kind, id, body, if_match)
         return _stored(request, base, version, 201 if new else 200)
 
     @app.get("/fhir/{kind}/{id}/_history")
     async def history(request: Request, kind: str, id: str) -> Response:
         base = admit(request, kind)
-        return _plain(await run_in_threadpool(ehr.history, kind, id, base))
+        return _plain(ehr.history(kind, id, base))
 
     @app.get("/fhir/{kind}/{id}/_history/{version}")
     async def vread(request: Request, kind: str, id: str, version: str) -> Response:
         base = admit(request, kind)
-        return _stored(request, base, await run_in_threadpool(ehr.read, kind, id, version), 200, located=False)
+        return _stored(request, base, ehr.read(kind, id, version), 200, located=False)
 
     @app.api_route("/fhir/{rest:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
     async def others(request: Request, rest: str) -> Response:
@@ -284,7 +287,7 @@ def _control_routes(app: FastAPI, ehr: Ehr) -> None:
 
     @app.get("/control/resources")
     async def resources(type: str = "") -> Response:
-        versions = await run_in_threadpool(ehr.store.everything, type)
+        versions = ehr.store.everything(type)
         shown = [
             {"type": v.type, "id": v.id, "version": v.version, "method": v.method, "resource": v.resource}
             for v in versions
@@ -312,7 +315,7 @@ def _control_routes(app: FastAPI, ehr: Ehr) -> None:
 
     @app.get("/control/messages")
     async def messages() -> dict[str, Any]:
-        return {"messages": [m.decode("utf-8", "replace") for m in await run_in_threadpool(ehr.store.messages)]}
+        return {"messages": [m.decode("utf-8", "replace") for m in ehr.store.messages()]}
 
     @app.post("/control/send/hl7")
     async def send_hl7(request: Request, host: str, port: int) -> dict[str, str]:
@@ -324,7 +327,7 @@ def _control_routes(app: FastAPI, ehr: Ehr) -> None:
     async def chart(request: Request, to: str, token: str = "") -> Response:
         """The EHR stores the resource in the body under its own id and sends it on to a FHIR base."""
         resource = read(await request.body())
-        version, _ = await run_in_threadpool(ehr.chart, resource)
+        version, _ = ehr.chart(resource)
         status, answer = await Outbound(fhir=to, token=token).send_fhir(version.resource)
         shown = {"resource": version.resource, "status": status, "answer": answer}
         return Response(write(shown), media_type="application/json")

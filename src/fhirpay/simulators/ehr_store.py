@@ -1,7 +1,7 @@
 """The simulated EHR's own book: every version of every resource, in one SQLite file that survives a kill.
 
-Used by `ehr.py` from its thread pool; one connection, one lock, each method one transaction. To make another search
-parameter work, add it to `_index`.
+Used by `ehr.py`; one connection, one lock, each method one transaction. To make another search parameter work, add it
+to `_index`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -54,10 +54,22 @@ class Many(Exception):
     """A condition matched more than one resource."""
 
 
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def new_uuid() -> str:
+    return str(uuid.uuid4())
+
+
 class Store:
     """One file, one connection, one lock."""
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(
+        self, path: Path | str, *, clock: Callable[[], datetime] = utc_now, new_id: Callable[[], str] = new_uuid
+    ) -> None:
+        self._clock = clock
+        self._new_id = new_id
         if str(path) != ":memory:":
             Path(path).parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
@@ -89,7 +101,7 @@ class Store:
         with self._write():
             if unless is not None and (found := self._one(kind, unless)):
                 return found, False
-            return self._put(resource, id or str(uuid.uuid4()), "POST"), True
+            return self._put(resource, id or self._new_id(), "POST"), True
 
     def update(self, resource: dict[str, Any], id: str, *, if_match: int | None = None) -> tuple[Version, bool]:
         """The new version, and whether that created the resource. Raises Stale."""
@@ -125,19 +137,22 @@ class Store:
 
         Raises ValueError for a parameter that this EHR doesn't know.
         """
-        before = datetime.now(UTC) - timedelta(seconds=lag_s)
+        before = self._clock() - timedelta(seconds=lag_s)
         with self._lock:
             return self._search(kind, criteria, before.isoformat(timespec="milliseconds"))
 
     def keep_message(self, body: bytes) -> None:
         with self._write():
-            self._db.execute("insert into message (received, body) values (?, ?)", (_now(), body))
+            self._db.execute("insert into message (received, body) values (?, ?)", (self._now(), body))
 
     def messages(self) -> list[bytes]:
         with self._lock:
             return [row[0] for row in self._db.execute("select body from message order by number")]
 
     # Below: inside the lock.
+
+    def _now(self) -> str:
+        return self._clock().isoformat(timespec="milliseconds")
 
     def _select(self, where: str, values: Sequence[Any]) -> list[Version]:
         sql = "select type, id, version, updated, method, body from version where " + where  # noqa: S608 (ours)
@@ -148,7 +163,7 @@ class Store:
         return found[0] if found else None
 
     def _one(self, kind: str, criteria: Sequence[tuple[str, str]]) -> Version | None:
-        found = self._search(kind, criteria, _now())
+        found = self._search(kind, criteria, self._now())
         if len(found) > 1:
             raise Many
         return found[0] if found else None
@@ -157,7 +172,7 @@ class Store:
         kind = resource["resourceType"]
         current = self._latest(kind, id)
         number = current.version + 1 if current else 1
-        updated = _now()
+        updated = self._now()
         meta = dict(resource.get("meta") or {}) | {"versionId": str(number), "lastUpdated": updated}
         rest = {key: value for key, value in resource.items() if key not in ("resourceType", "id", "meta")}
         stored = {"resourceType": kind, "id": id, "meta": meta, **rest}
@@ -181,10 +196,6 @@ class Store:
         sql = "select l.id from latest l where " + " and ".join(where) + " order by l.updated, l.id"  # noqa: S608 (ours)
         ids = [row[0] for row in self._db.execute(sql, values)]
         return [found for id in ids if (found := self._latest(kind, id))]
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _index(resource: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

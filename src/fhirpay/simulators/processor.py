@@ -13,6 +13,8 @@ import argparse
 import asyncio
 import hmac
 import json
+import secrets
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -42,8 +44,10 @@ class Simulator:
         secret_key: str = "sk_simulated",
         webhook_url: str = "",
         webhook_secrets: Sequence[str] = ("whsec_simulated",),
+        clock: Callable[[], float] = time.time,
+        token: Callable[[int], str] = secrets.token_hex,
     ) -> None:
-        self.books = Books(path)
+        self.books = Books(path, clock=clock, token=token)
         self.faults = Faults()
         self.messenger = Messenger(self.books, url=webhook_url, secrets=webhook_secrets)
         self.secret_key = secret_key
@@ -145,9 +149,21 @@ def create_app(
     secret_key: str = "sk_simulated",
     webhook_url: str = "",
     webhook_secrets: Sequence[str] = ("whsec_simulated",),
+    clock: Callable[[], float] = time.time,
+    token: Callable[[int], str] = secrets.token_hex,
 ) -> FastAPI:
-    """The processor as an ASGI app. `app.state.simulator` is for tests in the same process."""
-    simulator = Simulator(path, secret_key=secret_key, webhook_url=webhook_url, webhook_secrets=webhook_secrets)
+    """The processor as an ASGI app. `app.state.simulator` is for tests in the same process.
+
+    `clock` (seconds since 1970) and `token(n)` (2n hexadecimal digits) are the machine's unless given.
+    """
+    simulator = Simulator(
+        path,
+        secret_key=secret_key,
+        webhook_url=webhook_url,
+        webhook_secrets=webhook_secrets,
+        clock=clock,
+        token=token,
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -12,7 +12,7 @@ import json
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,16 @@ class Refused(Exception):
 class Books:
     """Documents by id, and the few queries that the processor's API needs. Use inside `transaction()`."""
 
-    def __init__(self, path: str | Path = ":memory:") -> None:
+    def __init__(
+        self,
+        path: str | Path = ":memory:",
+        *,
+        clock: Callable[[], float] = time.time,
+        token: Callable[[int], str] = secrets.token_hex,
+    ) -> None:
+        """`clock` is seconds since 1970, `token(n)` 2n random hexadecimal digits: for who wants to choose them."""
+        self._clock = clock
+        self.token = token
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=5000;" + _SCHEMA)
 
@@ -74,13 +83,13 @@ class Books:
         self._db.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (name, json.dumps(value)))
 
     def now(self) -> float:
-        """This processor's own time: the machine's, moved by what `/control/clock` has advanced."""
-        return time.time() + self.setting("clock_offset_s", 0)
+        """This processor's own time: its clock's, moved by what `/control/clock` has advanced."""
+        return self._clock() + self.setting("clock_offset_s", 0)
 
     # ── documents ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def new(self, prefix: str, object_: str, reference: str, **fields: Any) -> Doc:
-        doc = {"id": f"{prefix}_{secrets.token_hex(10)}", "object": object_, "reference": reference, **fields}
+        doc = {"id": f"{prefix}_{self.token(10)}", "object": object_, "reference": reference, **fields}
         doc["created"] = self.now()
         seq = self._db.execute("SELECT COALESCE(MAX(seq), 0) + 1 FROM thing").fetchone()[0]
         values = (doc["id"], object_, reference, seq, doc["created"], json.dumps(doc))
@@ -126,7 +135,7 @@ class Books:
     def emit(self, type_: str, doc: Doc) -> None:
         """Record an event and queue its delivery, as the settings of `/control/webhooks` say."""
         now = self.now()
-        event = {"id": f"evt_{secrets.token_hex(10)}", "type": type_, "created": int(now), "data": {"object": doc}}
+        event = {"id": f"evt_{self.token(10)}", "type": type_, "created": int(now), "data": {"object": doc}}
         values = (event["id"], json.dumps(event))
         seq = self._db.execute("INSERT INTO event (id, body) VALUES (?, ?)", values).lastrowid
         mode = self.setting("webhooks", {})

@@ -6,7 +6,6 @@ changes the documents, emits its events and returns the document to answer with,
 
 from __future__ import annotations
 
-import secrets
 from typing import Any
 
 from .processor_books import Books, Doc, Refused
@@ -17,8 +16,8 @@ LATER_S = 2 * 24 * 3600  # what takes time takes two days
 PAGE_LIVES_S = 24 * 3600
 
 
-def _id(prefix: str) -> str:
-    return f"{prefix}_{secrets.token_hex(10)}"
+def _id(books: Books, prefix: str) -> str:
+    return f"{prefix}_{books.token(10)}"
 
 
 def _amount(body: Doc) -> tuple[int, str]:
@@ -102,7 +101,7 @@ def confirm(books: Books, payment: Doc, *, capture: bool, base_url: str) -> Doc:
 
 
 def _approve(books: Books, payment: Doc, amount: int) -> None:
-    payment["authorization"] = {"id": _id("au"), "code": secrets.token_hex(3).upper(), "amount": amount}
+    payment["authorization"] = {"id": _id(books, "au"), "code": books.token(3).upper(), "amount": amount}
     payment["amount_authorized"], payment["next_action"] = amount, None
     if payment.get("wants_capture", True):
         _take(books, payment, amount)
@@ -112,7 +111,7 @@ def _approve(books: Books, payment: Doc, amount: int) -> None:
 
 
 def _take(books: Books, payment: Doc, amount: int) -> None:
-    payment["capture"] = {"id": _id("ch"), "amount": amount, "at": books.now()}
+    payment["capture"] = {"id": _id(books, "ch"), "amount": amount, "at": books.now()}
     payment["amount_captured"], payment["status"], payment["settles_at"] = amount, "captured", None
     books.emit("payment.captured", payment)
 
@@ -144,7 +143,7 @@ def void(books: Books, payment: Doc) -> Doc:
     if payment["amount_refunded"]:
         raise Refused(409, "wrong_state", "the payment has been refunded in part")
     undoes = payment["capture"]["id"] if payment["capture"] else None
-    payment["voided"] = {"id": _id("vo"), "undoes": undoes, "at": books.now()}
+    payment["voided"] = {"id": _id(books, "vo"), "undoes": undoes, "at": books.now()}
     payment["status"], payment["next_action"] = "voided" if undoes else "canceled", None
     books.save(payment)
     books.emit(f"payment.{payment['status']}", payment)

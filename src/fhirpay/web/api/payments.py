@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -111,8 +111,9 @@ def payments_router(deps: Deps) -> APIRouter:
 async def _answered(deps: Deps, payment_id: str) -> None:
     """Wait until the payer has a page to go to, or the processor has answered; not longer than is polite."""
     topic = store.topic(payment_id)
-    ends = time.monotonic() + deps.patience_s
-    while (left := ends - time.monotonic()) > 0:
+    now = asyncio.get_running_loop().time
+    ends = now() + deps.patience_s
+    while (left := ends - now()) > 0:
         seen = deps.wakeups.count(topic)
         payment = await deps.units.read(store.get, payment_id)
         if payment.state is not PaymentState.CREATED:
