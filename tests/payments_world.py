@@ -45,6 +45,7 @@ from processor_running import OLD_WEBHOOK_SECRET, SECRET_KEY, WEBHOOK_SECRET, Ru
 
 TOKEN = "api-token"  # noqa: S105
 USD = "USD"
+DESCRIPTOR = "Main Street Practice"
 
 
 def usd(minor: int) -> Money:
@@ -215,6 +216,7 @@ def tenant_of(base_url: str, **facility: Any) -> Tenant:
                 processor="simulated",
                 base_url=base_url,
                 secret_key=SECRET_KEY,
+                descriptor=DESCRIPTOR,
                 webhook_secrets=(WEBHOOK_SECRET, OLD_WEBHOOK_SECRET),
             ),
         ),
@@ -264,7 +266,7 @@ async def payments_world(
                 headers={"Authorization": f"Bearer {TOKEN}"},
             )
         )
-        looks = LookUp(units, tenant, registry)
+        looks = LookUp(units, tenant, registry, public_url=deps.public_url)
         handlers = {
             "payment.submit": TakePayment(units, tenant, registry, public_url=deps.public_url).run,
             "payment.lookup": looks.run,

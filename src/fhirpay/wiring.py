@@ -215,7 +215,7 @@ def _house(
     for interface in tenant.interfaces:
         load(interface.mapping)  # a mistake in a mapping file shows at start, not with the first message
     messages = ApplyMessage(units, tenant)
-    lookups = LookUp(units, tenant, processors)
+    lookups = LookUp(units, tenant, processors, public_url=public_url)
     return House(
         tenant=tenant,
         units=units,

@@ -102,9 +102,16 @@ class ProcessorContract:
     def money(self, minor: int) -> Money:
         return Money(minor, self.currency)
 
-    def request(self, w: World, does: str = "approve", minor: int = 125_00) -> PaymentRequest:
-        method = w.methods[does] if does else ""
-        return PaymentRequest(_ids.new("pay"), self.money(minor), method, descriptor="Main Street Practice")
+    def request(self, w: World, does: str = "approve", minor: int = 125_00, *, capture: bool = True) -> PaymentRequest:
+        """`does` is one of the world's methods; empty for a page, where the payer brings one."""
+        return PaymentRequest(
+            _ids.new("pay"),
+            self.money(minor),
+            w.methods[does] if does else "",
+            descriptor="Main Street Practice",
+            capture=capture,
+            return_url="https://pay.example.com/r/1",
+        )
 
     async def prepared(self, w: World, request: PaymentRequest) -> Reference:
         made = await w.processor.prepare(request, idempotency_key=f"{request.reference}-p")
@@ -115,11 +122,17 @@ class ProcessorContract:
         request = self.request(w, does, minor)
         return request, await self.prepared(w, request)
 
+    async def held(self, w: World) -> tuple[PaymentRequest, Reference, Approved]:
+        """Authorized, and nothing captured yet."""
+        request = self.request(w, capture=False)
+        prepared = await self.prepared(w, request)
+        outcome = await w.processor.submit(prepared, request, idempotency_key=f"{request.reference}-a")
+        assert isinstance(outcome, Approved)
+        return request, prepared, outcome
+
     async def paid(self, w: World, minor: int = 125_00) -> tuple[PaymentRequest, Reference, Approved]:
         request, prepared = await self.sale(w, minor=minor)
-        outcome = await w.processor.submit(
-            prepared, request.amount, capture=True, idempotency_key=f"{request.reference}-s"
-        )
+        outcome = await w.processor.submit(prepared, request, idempotency_key=f"{request.reference}-s")
         assert isinstance(outcome, Approved)
         return request, prepared, outcome
 
@@ -150,7 +163,7 @@ class ProcessorContract:
 
     async def test_a_decline_is_a_value_with_a_reason(self, w: World) -> None:
         request, prepared = await self.sale(w, "decline")
-        outcome = await w.processor.submit(prepared, request.amount, capture=True, idempotency_key=request.reference)
+        outcome = await w.processor.submit(prepared, request, idempotency_key=request.reference)
         assert isinstance(outcome, Declined)
         assert outcome.reason
         assert isinstance(await w.processor.lookup(self.ref(request, prepared)), Declined)
@@ -160,14 +173,14 @@ class ProcessorContract:
         if not w.processor.capabilities.partial_approval:
             pytest.skip("not offered by this processor")
         request, prepared = await self.sale(w, "partial")
-        outcome = await w.processor.submit(prepared, request.amount, capture=True, idempotency_key=request.reference)
+        outcome = await w.processor.submit(prepared, request, idempotency_key=request.reference)
         assert isinstance(outcome, Approved)
         assert self.money(0) < outcome.amount < request.amount
         assert await w.taken(request.reference) == outcome.amount.minor
 
     async def test_a_payer_who_has_to_act_is_neither_approved_nor_declined(self, w: World) -> None:
         request, prepared = await self.sale(w, "action")
-        outcome = await w.processor.submit(prepared, request.amount, capture=True, idempotency_key=request.reference)
+        outcome = await w.processor.submit(prepared, request, idempotency_key=request.reference)
         assert isinstance(outcome, ActionNeeded)
         assert await w.taken(request.reference) == 0
 
@@ -181,7 +194,7 @@ class ProcessorContract:
         request = PaymentRequest(_ids.new("pay"), self.money(500), "tok_nowhere")
         made = await w.processor.prepare(request, idempotency_key="k")
         if isinstance(made, Prepared):
-            outcome = await w.processor.submit(made.reference, request.amount, capture=True, idempotency_key="k2")
+            outcome = await w.processor.submit(made.reference, request, idempotency_key="k2")
             assert isinstance(outcome, Declined)
         else:
             assert isinstance(made, Declined)
@@ -189,10 +202,9 @@ class ProcessorContract:
     # ── authorize, capture, void ──────────────────────────────────────────────────────────────────────────────────
 
     async def test_authorize_then_capture_a_part(self, w: World) -> None:
-        request, prepared = await self.sale(w)
-        held = await w.processor.submit(prepared, request.amount, capture=False, idempotency_key="a")
-        assert isinstance(held, Approved)
+        request, prepared, held = await self.held(w)
         assert not held.captured
+        assert held.amount == request.amount
         assert await w.taken(request.reference) == 0
         amount = self.money(100_00) if w.processor.capabilities.partial_capture else request.amount
         took = await w.processor.capture(prepared, amount, idempotency_key="c")
@@ -202,17 +214,21 @@ class ProcessorContract:
         assert await w.taken(request.reference) == amount.minor
 
     async def test_void_of_an_authorization(self, w: World) -> None:
-        request, prepared = await self.sale(w)
-        await w.processor.submit(prepared, request.amount, capture=False, idempotency_key="a")
+        request, prepared, _ = await self.held(w)
         assert isinstance(await w.processor.void(prepared, idempotency_key="v"), Approved)
         assert isinstance(await w.processor.lookup(self.ref(request, prepared)), Canceled)
         took = await w.processor.capture(prepared, request.amount, idempotency_key="c")
         assert isinstance(took, Unknown | Declined)
         assert await w.taken(request.reference) == 0
 
-    async def test_void_of_a_capture_names_what_it_takes_back(self, w: World) -> None:
+    async def test_void_of_a_capture_names_what_it_takes_back_or_is_refused(self, w: World) -> None:
         request, prepared, taken = await self.paid(w)
         gone = await w.processor.void(prepared, idempotency_key="v")
+        if not w.processor.capabilities.void_after_capture:
+            assert isinstance(gone, Declined)
+            assert isinstance(await w.processor.lookup(self.ref(request, prepared)), Approved)
+            assert await w.taken(request.reference) == 125_00
+            return
         assert isinstance(gone, Approved)
         found = await w.processor.lookup(self.ref(request, prepared))
         assert isinstance(found, Canceled)
@@ -260,7 +276,7 @@ class ProcessorContract:
     async def test_a_lost_answer_is_unknown_until_it_is_looked_up(self, w: World) -> None:
         request, prepared = await self.sale(w)
         await w.lose_answer("submit")
-        outcome = await w.processor.submit(prepared, request.amount, capture=True, idempotency_key="s")
+        outcome = await w.processor.submit(prepared, request, idempotency_key="s")
         assert isinstance(outcome, Unknown)
         found = await w.processor.lookup(self.ref(request, prepared, age=timedelta(0)))
         assert isinstance(found, Approved)
@@ -276,7 +292,7 @@ class ProcessorContract:
     async def test_not_found_proves_nothing_before_the_horizon(self, w: World) -> None:
         request, prepared = await self.sale(w)
         await w.lose_request("submit")
-        outcome = await w.processor.submit(prepared, request.amount, capture=True, idempotency_key="s")
+        outcome = await w.processor.submit(prepared, request, idempotency_key="s")
         assert isinstance(outcome, Unknown)
         horizon = w.processor.capabilities.lookup_settles_after
         early = await w.processor.lookup(self.ref(request, prepared, age=horizon - timedelta(seconds=1)))
@@ -291,9 +307,7 @@ class ProcessorContract:
         request = self.request(w)
         first = await self.prepared(w, request)
         assert await self.prepared(w, request) == first
-        outcomes = [
-            await w.processor.submit(first, request.amount, capture=True, idempotency_key="s") for _ in range(3)
-        ]
+        outcomes = [await w.processor.submit(first, request, idempotency_key="s") for _ in range(3)]
         assert isinstance(outcomes[0], Approved)
         assert outcomes == [outcomes[0]] * 3
         for _ in range(2):
@@ -315,7 +329,7 @@ class ProcessorContract:
     async def test_an_unheard_of_status_is_unknown(self, w: World) -> None:
         request, prepared = await self.sale(w)
         await w.answer_strangely("submit")
-        outcome = await w.processor.submit(prepared, request.amount, capture=True, idempotency_key="s")
+        outcome = await w.processor.submit(prepared, request, idempotency_key="s")
         assert isinstance(outcome, Unknown)
         assert isinstance(await w.processor.lookup(self.ref(request, prepared)), Approved)
 
@@ -323,7 +337,7 @@ class ProcessorContract:
     async def test_a_server_error_is_unknown_where_money_may_move(self, w: World, status: int) -> None:
         request, prepared = await self.sale(w)
         await w.fail("submit", status)
-        outcome = await w.processor.submit(prepared, request.amount, capture=True, idempotency_key="s")
+        outcome = await w.processor.submit(prepared, request, idempotency_key="s")
         assert isinstance(outcome, Unknown)
 
     async def test_a_server_error_while_preparing_is_safe_to_repeat(self, w: World) -> None:
@@ -340,7 +354,7 @@ class ProcessorContract:
         request, prepared = await self.sale(w)
         await w.fail("submit", 429)
         with pytest.raises(ProcessorUnavailable):
-            await w.processor.submit(prepared, request.amount, capture=True, idempotency_key="s")
+            await w.processor.submit(prepared, request, idempotency_key="s")
         assert await w.taken(request.reference) == 0
 
     async def test_never_sent_is_unavailable_everywhere(self, w: World) -> None:
@@ -350,7 +364,7 @@ class ProcessorContract:
         with pytest.raises(ProcessorUnavailable):
             await w.processor.prepare(request, idempotency_key="1")
         with pytest.raises(ProcessorUnavailable):
-            await w.processor.submit(prepared, amount, capture=True, idempotency_key="2")
+            await w.processor.submit(prepared, request, idempotency_key="2")
         with pytest.raises(ProcessorUnavailable):
             await w.processor.capture(prepared, amount, idempotency_key="3")
         with pytest.raises(ProcessorUnavailable):
@@ -365,7 +379,7 @@ class ProcessorContract:
         if not isinstance(w.processor, Hosted) or not w.processor.capabilities.hosted:
             pytest.skip("not offered by this processor")
         request = self.request(w, "")
-        made = await w.processor.open_page(request, return_url="https://pay.example.com/r/1", idempotency_key="h")
+        made = await w.processor.open_page(request, idempotency_key="h")
         assert isinstance(made, Prepared)
         assert made.url
         return request, made
@@ -437,7 +451,7 @@ class ProcessorContract:
         assert await w.processor.read_method(method.token) == method
         request = PaymentRequest(_ids.new("pay"), self.money(50_00), method.token, initiated_by="merchant")
         prepared = await self.prepared(w, request)
-        outcome = await w.processor.submit(prepared, request.amount, capture=True, idempotency_key="s")
+        outcome = await w.processor.submit(prepared, request, idempotency_key="s")
         assert isinstance(outcome, Approved)
 
     # ── events ────────────────────────────────────────────────────────────────────────────────────────────────────

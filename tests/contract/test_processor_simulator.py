@@ -232,9 +232,9 @@ async def test_what_is_late_happens_after_the_caller_gave_up() -> None:
         made = await adapter.prepare(request, idempotency_key="p")
         assert isinstance(made, Prepared)
         await running.fault("confirm", "late", seconds=0.2)
-        await adapter.submit(made.reference, request.amount, capture=True, idempotency_key="s")
+        await adapter.submit(made.reference, request, idempotency_key="s")
         assert await running.taken(request.reference) == 0
-        again = await adapter.submit(made.reference, request.amount, capture=True, idempotency_key="s")
+        again = await adapter.submit(made.reference, request, idempotency_key="s")
         assert isinstance(again, Approved)
         await asyncio.sleep(0.4)
         assert await running.taken(request.reference) == 10_00

@@ -26,6 +26,7 @@ Reference = NewType("Reference", str)
 _OPAQUE = re.compile(r"[a-z]{2,8}[0-9a-z]{16,40}\Z")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{4,80}\Z")
 _DESCRIPTOR = re.compile(r"[A-Za-z0-9 .*&'-]{1,22}\Z")
+_RETURN_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~-]+)*/?\Z")  # nothing rides on it as a parameter
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Capabilities:
     partial_capture: bool = False
     partial_approval: bool = False
     refund_before_settlement: bool = True
+    void_after_capture: bool = False  # a capture can be taken back whole, as if it had not been; else only refunded
     hosted: bool = False
     vault: bool = False
 
@@ -66,6 +68,8 @@ class PaymentRequest:
     method: str = ""  # token of a stored method; empty on a hosted page
     initiated_by: Literal["customer", "merchant"] = "customer"  # card networks want to know (stored credential)
     descriptor: str = ""  # what the payer's statement shows: the practice's neutral name
+    capture: bool = True  # False: only authorize, to be captured later
+    return_url: str = ""  # where a payer who has to go to the processor's page comes back to: an address of ours
 
     def __post_init__(self) -> None:
         if not _OPAQUE.match(self.reference):
@@ -74,6 +78,8 @@ class PaymentRequest:
             raise ValueInvalid("a method is a processor's token, nothing else")
         if self.descriptor and not _DESCRIPTOR.match(self.descriptor):
             raise ValueInvalid("a descriptor has at most 22 characters: letters, digits, space, . * & ' -")
+        if self.return_url and not _RETURN_URL.match(self.return_url):
+            raise ValueInvalid("a payer comes back to a plain address of ours, without parameters")
         if self.amount.minor <= 0:
             raise RuleBroken(f"a payment of {self.amount} can't be asked for")
 
@@ -228,11 +234,17 @@ class Processor(Protocol):
         """An id to look up by; no money moves, so doubt about this call is `ProcessorUnavailable` too."""
         ...
 
-    async def submit(self, prepared: Reference, amount: Money, *, capture: bool, idempotency_key: str) -> Outcome: ...
+    async def submit(self, prepared: Reference, request: PaymentRequest, *, idempotency_key: str) -> Outcome:
+        """Move the money, or hold it: with the request that was prepared, field by field the same."""
+        ...
 
-    async def capture(self, authorization: Reference, amount: Money, *, idempotency_key: str) -> Outcome: ...
+    async def capture(self, authorization: Reference, amount: Money, *, idempotency_key: str) -> Outcome:
+        """Take the amount, once; what was held beyond it is released. `authorization` is what `prepare` gave."""
+        ...
 
-    async def void(self, payment: Reference, *, idempotency_key: str) -> Outcome: ...
+    async def void(self, payment: Reference, *, idempotency_key: str) -> Outcome:
+        """End it without money. A captured payment is `Declined` here, unless `void_after_capture`: refund it."""
+        ...
 
     async def refund(
         self, payment: Reference, amount: Money, *, our_reference: str, idempotency_key: str
@@ -255,9 +267,7 @@ class Processor(Protocol):
 class Hosted(Protocol):
     """Optional: the payer pays on a page of the processor. Announced by `capabilities.hosted`."""
 
-    async def open_page(
-        self, request: PaymentRequest, *, return_url: str, idempotency_key: str
-    ) -> Prepared | Declined: ...
+    async def open_page(self, request: PaymentRequest, *, idempotency_key: str) -> Prepared | Declined: ...
 
     async def close_page(self, page: Reference, *, idempotency_key: str) -> None:
         """Ask that nobody can pay there any more. What became of the page is for a lookup to say, whatever the answer:

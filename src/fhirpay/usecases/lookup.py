@@ -61,10 +61,11 @@ def operation_ref(operation: Operation, *, payment_reference: str | None, now: d
 class LookUp:
     """The handler of both kinds; `work.ref` is the operation."""
 
-    def __init__(self, units: Units, tenant: Tenant, registry: Registry) -> None:
+    def __init__(self, units: Units, tenant: Tenant, registry: Registry, *, public_url: str) -> None:
         self._units = units
         self._tenant = tenant
         self._registry = registry
+        self._public_url = public_url
 
     async def run(self, work: Work) -> None:
         operation, ref, merchant, final = await self._units.read(self._read, work.ref)
@@ -117,7 +118,8 @@ class LookUp:
         if operation.refund_id:
             call = await self._units.read(refund.read_call, operation.operation_id)
             return await refund.send(self._registry, call)
-        call = await self._units.read(take_payment.read_call, operation.operation_id)
+        read = take_payment.read_call
+        call = await self._units.read(read, operation.operation_id, self._tenant, self._public_url)
         assert operation.processor_ref is not None
         return await take_payment.submit(self._registry, call, Reference(operation.processor_ref))
 

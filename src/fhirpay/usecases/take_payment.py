@@ -19,7 +19,7 @@ from typing import Literal
 from ..billing import money as billing
 from ..billing import rows as billing_rows
 from ..billing import store as obligations
-from ..config import Merchant, Tenant
+from ..config import Tenant
 from ..db.unit import Tx, Units
 from ..domain.money import Money
 from ..domain.obligation import ObligationState
@@ -148,23 +148,30 @@ class Call:
     payment: Payment
     operation: Operation
     token: str
+    descriptor: str
+    return_url: str
 
-    def request(self, merchant: Merchant) -> PaymentRequest:
+    @property
+    def request(self) -> PaymentRequest:
         """What goes out. The allow-list: nothing of the account, the obligations or the patient is in reach here."""
         return PaymentRequest(
             reference=self.payment.payment_id,
             amount=self.operation.amount,
             method=self.token,
             initiated_by="merchant" if self.payment.initiated_by == "merchant" else "customer",
-            descriptor=merchant.descriptor,
+            descriptor=self.descriptor,
+            capture=self.operation.kind is not OperationKind.AUTHORIZE,
+            return_url=self.return_url,
         )
 
 
-def read_call(tx: Tx, operation_id: str) -> Call:
+def read_call(tx: Tx, operation_id: str, tenant: Tenant, public_url: str) -> Call:
+    """Raises ConfigInvalid when the payment's merchant is no longer configured."""
     operation = store.operation(tx, operation_id)
     payment = store.get(tx, operation.payment_id)
     token = stored_methods.get(tx, payment.method_id).token if payment.method_id else ""
-    return Call(payment, operation, token)
+    back = f"{public_url.rstrip('/')}/api/v1/return/{tenant.name}/{payment.payment_id}"
+    return Call(payment, operation, token, tenant.merchant(payment.merchant).descriptor, back)
 
 
 class TakePayment:
@@ -174,11 +181,11 @@ class TakePayment:
         self._units = units
         self._tenant = tenant
         self._registry = registry
-        self._public_url = public_url.rstrip("/")
+        self._public_url = public_url
 
     async def run(self, work: Work) -> None:
         """Raises ProcessorUnavailable while nothing has been sent: the worker tries again."""
-        call = await self._units.read(read_call, work.ref)
+        call = await self._units.read(read_call, work.ref, self._tenant, self._public_url)
         if call.operation.state is not OperationState.PREPARED:
             # Sent by a worker that died, or settled already by an event: never sent again from here.
             return await self._units.write(self._taken_over, work)
@@ -206,12 +213,9 @@ class TakePayment:
             return Prepared(Reference(operation.processor_ref))
         # No money moves here, so after a few tries another key is safe: some processors repeat a stored 500 for ever.
         key = f"{operation.operation_id}-prepare-{attempt // 3}"
-        request = call.request(self._tenant.merchant(payment.merchant))
         if operation.kind is OperationKind.HOSTED:
-            back = f"{self._public_url}/api/v1/return/{self._tenant.name}/{payment.payment_id}"
-            hosted = self._registry.hosted(payment.merchant)
-            return await hosted.open_page(request, return_url=back, idempotency_key=key)
-        return await self._registry.of(payment.merchant).prepare(request, idempotency_key=key)
+            return await self._registry.hosted(payment.merchant).open_page(call.request, idempotency_key=key)
+        return await self._registry.of(payment.merchant).prepare(call.request, idempotency_key=key)
 
     # ── units ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -292,4 +296,4 @@ def _no_longer_owed(tx: Tx, payment: Payment) -> str:
 async def submit(registry: Registry, call: Call, prepared: Reference) -> Outcome:
     """Move the money: with this attempt's key, always the same bytes."""
     processor = registry.of(call.payment.merchant)
-    return await processor.submit(prepared, call.operation.amount, capture=True, idempotency_key=call.operation.key)
+    return await processor.submit(prepared, call.request, idempotency_key=call.operation.key)

@@ -42,6 +42,10 @@ USD = "USD"
         {"method": "tok visa"},
         {"descriptor": "Oncology, Dr. Müller & Partner"},
         {"descriptor": "99213^Office visit"},
+        {"return_url": "https://pay.example.com/r?mrn=4711"},
+        {"return_url": "https://pay.example.com/r#canary"},
+        {"return_url": "https://user:pw@pay.example.com/r"},
+        {"return_url": "javascript:alert(1)"},
     ],
 )
 def test_a_request_has_no_room_for_anything_but_ours(wrong: dict[str, str]) -> None:
@@ -56,7 +60,9 @@ def test_a_request_of_nothing_is_refused() -> None:
 
 def test_what_goes_out_is_a_closed_list_of_fields() -> None:
     """A new field of a request doesn't leave the house by being added."""
-    request = PaymentRequest(REFERENCE, Money(125_00, USD), "tok_visa", "merchant", "Main Street")
+    request = PaymentRequest(
+        REFERENCE, Money(125_00, USD), "tok_visa", "merchant", "Main Street", return_url="https://x.example"
+    )
     assert set(wire.to_payment(request)) == {
         "amount",
         "currency",
@@ -65,7 +71,7 @@ def test_what_goes_out_is_a_closed_list_of_fields() -> None:
         "descriptor",
         "initiated_by",
     }
-    page = wire.to_page(request, "https://x.example")
+    page = wire.to_page(request)
     assert set(page) == {"mode", "amount", "currency", "reference", "descriptor", "return_url"}
     assert [one.name for one in dataclasses.fields(PaymentRequest)] == [
         "reference",
@@ -73,6 +79,8 @@ def test_what_goes_out_is_a_closed_list_of_fields() -> None:
         "method",
         "initiated_by",
         "descriptor",
+        "capture",
+        "return_url",
     ]
 
 

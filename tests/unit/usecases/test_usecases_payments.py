@@ -11,7 +11,7 @@ from fhirpay.db.unit import Database
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.errors import RuleBroken
 from fhirpay.payments import refunds, store
-from payments_world import World, payments_world, usd
+from payments_world import DESCRIPTOR, World, payments_world, usd
 
 
 @pytest.fixture
@@ -32,6 +32,12 @@ async def test_a_payment_by_stored_method_is_taken_allocated_and_queued_for_the_
     assert balances["processor_clearing"] == 125_00
     assert balances.get("unapplied_credit", 0) == balances.get("ar_patient", 0) == 0
     await world.sweep()
+
+
+async def test_the_payer_reads_the_practices_neutral_name_on_the_statement(world: World) -> None:
+    account = await world.invoiced("ana", 80_00)
+    (payment,) = await world.processor.payments(await world.paid(account))
+    assert payment["descriptor"] == DESCRIPTOR
 
 
 async def test_a_decline_frees_what_was_reserved(world: World) -> None:

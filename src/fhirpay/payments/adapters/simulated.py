@@ -46,6 +46,7 @@ CAPABILITIES = Capabilities(
     lookup_settles_after=timedelta(seconds=60),
     partial_capture=True,
     partial_approval=True,
+    void_after_capture=True,
     hosted=True,
     vault=True,
 )
@@ -89,8 +90,8 @@ class SimulatedProcessor:
         self._check_currency(request.amount)
         return await self._prepare("/v1/payments", wire.to_payment(request), idempotency_key)
 
-    async def submit(self, prepared: Reference, amount: Money, *, capture: bool, idempotency_key: str) -> Outcome:
-        said = await self._move(f"/v1/payments/{prepared}/confirm", {"capture": capture}, idempotency_key)
+    async def submit(self, prepared: Reference, request: PaymentRequest, *, idempotency_key: str) -> Outcome:
+        said = await self._move(f"/v1/payments/{prepared}/confirm", {"capture": request.capture}, idempotency_key)
         return said if not isinstance(said, _Said) else wire.outcome(said.doc)
 
     async def capture(self, authorization: Reference, amount: Money, *, idempotency_key: str) -> Outcome:
@@ -155,9 +156,9 @@ class SimulatedProcessor:
 
     # ── hosted pages and stored methods ───────────────────────────────────────────────────────────────────────────
 
-    async def open_page(self, request: PaymentRequest, *, return_url: str, idempotency_key: str) -> Prepared | Declined:
+    async def open_page(self, request: PaymentRequest, *, idempotency_key: str) -> Prepared | Declined:
         self._check_currency(request.amount)
-        return await self._prepare("/v1/checkouts", wire.to_page(request, return_url), idempotency_key)
+        return await self._prepare("/v1/checkouts", wire.to_page(request), idempotency_key)
 
     async def close_page(self, page: Reference, *, idempotency_key: str) -> None:
         with suppress(Uncertain):

@@ -62,14 +62,14 @@ def to_payment(request: PaymentRequest) -> Doc:
     }
 
 
-def to_page(request: PaymentRequest, return_url: str) -> Doc:
+def to_page(request: PaymentRequest) -> Doc:
     return {
         "mode": "payment",
         "amount": request.amount.minor,
         "currency": request.amount.currency,
         "reference": request.reference,
         "descriptor": request.descriptor,
-        "return_url": return_url,
+        "return_url": request.return_url,
     }
 
 
