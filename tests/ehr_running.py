@@ -15,7 +15,9 @@ import uvicorn
 
 from fhirpay.simulators.ehr import Ehr, create_app
 from fhirpay.simulators.ehr_capabilities import Switches
+from fhirpay.simulators.ehr_faults import Fault
 from fhirpay.simulators.ehr_json import read, write
+from fhirpay.simulators.ehr_store import Store
 
 TOKEN = "ehr-token"  # noqa: S105 (of a test)
 
@@ -37,6 +39,20 @@ class Running:
         return await self.http.request(
             method, self.base_url + path, content=content, headers=sent | dict(headers or {})
         )
+
+    async def control(self, path: str, body: Any = None) -> Any:
+        """What stands at `/control/…` of the same server; a `body` is posted."""
+        url = f"{self.base_url.removesuffix('/fhir')}/control/{path}"
+        answer = await (self.http.get(url) if body is None else self.http.post(url, json=body))
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def fault(self, mode: str, times: int | None = 1, **more: Any) -> None:
+        self.ehr.faults.set.append(Fault(mode, times=times, **more))
+
+    @property
+    def store(self) -> Store:
+        return self.ehr.store
 
     def stored(self, kind: str) -> list[dict[str, Any]]:
         """Every version of every resource of a type."""

@@ -1,8 +1,8 @@
 """A simulated EHR: a FHIR R4 server written from the R4 definitions, with its own durable book.
 
 Run it with `python -m fhirpay.simulators.ehr --port 8092 --database var/ehr.db --token …`, or give `create_app(…)` to
-uvicorn. FHIR base: `/fhir`. Beside it `/control/…` for tests and the demo: what is stored, faults, switches. Sections
-named in comments are of hl7.org/fhir/R4/http.html. What it takes stands in `ehr_rules.py`.
+uvicorn. FHIR base: `/fhir`; beside it `/control/…` for tests and the demo (`ehr_control.py`). What it takes stands in
+`ehr_rules.py`, what it does wrong in `ehr_faults.py`. Sections in comments are of hl7.org/fhir/R4/http.html.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import argparse
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,13 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 
 from .ehr_capabilities import Switches, capability_statement
-from .ehr_faults import Fault, FaultLayer, Faults
+from .ehr_clock import Clock, utc_now
+from .ehr_control import control
+from .ehr_faults import FaultLayer, Faults
 from .ehr_json import read, write
 from .ehr_mllp import listening
-from .ehr_outbound import Outbound
-from .ehr_rules import TYPES, Issue, check, references, valid_id
-from .ehr_store import Many, Stale, Store, Version, new_uuid, utc_now
+from .ehr_rules import TYPES, Issue, check, references, rewritten, valid_id
+from .ehr_store import Many, Stale, Store, Version, new_uuid
 
 _JSON = "application/fhir+json"
 _RESULT = {"_count", "_sort", "_offset", "_format", "_pretty", "_summary"}  # not conditions
@@ -48,10 +48,11 @@ def _refused(status: int, code: str, says: str, expression: str = "") -> Refused
 class Ehr:
     """The FHIR behaviour. Each method is one interaction."""
 
-    def __init__(self, store: Store, switches: Switches, faults: Faults) -> None:
+    def __init__(self, store: Store, switches: Switches, faults: Faults, clock: Clock) -> None:
         self.store = store
         self.switches = switches
         self.faults = faults
+        self.clock = clock
 
     def seed(self, resource: dict[str, Any]) -> None:
         """What the EHR has of its own, such as the practice's Organization. Once."""
@@ -68,6 +69,8 @@ class Ehr:
         found = self.store.read(kind, id, number) if not version or number else None
         if found is None:
             raise _refused(404, "not-found", f"there is no {kind}/{id}" + (f" version {version}" * bool(version)))
+        if found.deleted:  # §read: "410 Gone"
+            raise _refused(410, "deleted", f"{kind}/{id} was deleted")
         return found
 
     def create(self, kind: str, body: bytes, if_none_exist: str | None) -> tuple[Version, bool]:
@@ -77,9 +80,15 @@ class Ehr:
             criteria = parse_qsl(if_none_exist.lstrip("?"))
             if not criteria:
                 raise _refused(400, "invalid", "If-None-Exist has no search parameter")
+            if self.faults.takes("match_all", "POST"):
+                criteria = []
             if self.faults.takes("forget_if_none_exist"):
                 criteria = None
-        return self._conditional(lambda: self.store.create(resource, unless=criteria))
+        lag = self.faults.takes("lagging_if_none_exist") if criteria else None
+        kept = self._kept(resource)
+        return self._conditional(
+            lambda: self.store.create(kept, unless=criteria, lag_s=lag.seconds if lag else 0, sent=resource)
+        )
 
     def update(self, kind: str, id: str, body: bytes, if_match: str | None) -> tuple[Version, bool]:
         resource = self._taken(kind, body)
@@ -87,13 +96,20 @@ class Ehr:
             raise _refused(400, "invalid", f"id in the body is not '{id}'", f"{kind}.id")
         if not valid_id(id):
             raise _refused(400, "value", f"'{id}' is not a FHIR id", f"{kind}.id")
-        if self.store.read(kind, id) is None and not self.switches.update_create:
-            raise _refused(405, "not-supported", "this server gives ids itself: update of what is not there")
+        if self.store.read(kind, id) is None:
+            if not self.switches.update_create:
+                says = "this server gives ids itself: update of what is not there"
+                raise _refused(self.switches.update_refusal, "not-supported", says)
+            if self.faults.takes("other_id"):
+                return self.store.create(self._kept(resource), sent=resource)
         number = _version(if_match)
         try:
-            return self.store.update(resource, id, if_match=number)
+            return self.store.update(self._kept(resource), id, if_match=number, sent=resource)
         except Stale:
             raise _refused(412, "conflict", f"{kind}/{id} is not at version {number}") from None
+
+    def _kept(self, resource: dict[str, Any]) -> dict[str, Any]:
+        return rewritten(resource) if self.faults.takes("rewrite") else resource
 
     def conditional_update(self, kind: str, body: bytes, query: str, if_match: str | None) -> tuple[Version, bool]:
         if not self.switches.conditional_update or not (criteria := _conditions(query)):
@@ -114,8 +130,10 @@ class Ehr:
         given = dict(parse_qsl(query))
         lag = self.faults.takes("index_lag")
         try:
-            found = self.store.search(kind, _conditions(query), lag_s=lag.seconds if lag else 0)
-            count, offset = int(given.get("_count", "50")), int(given.get("_offset", "0"))
+            criteria = [] if self.faults.takes("match_all", "GET") else _conditions(query)
+            found = self.store.search(kind, criteria, lag_s=lag.seconds if lag else 0)
+            count = min(int(given.get("_count", "50")), self.switches.page_max)
+            offset = int(given.get("_offset", "0"))
         except ValueError as error:
             raise _refused(400, "not-supported", str(error)) from None
         if given.get("_sort", "").startswith("-"):
@@ -179,8 +197,9 @@ def create_app(
     With `mllp_port` it also takes HL7v2 messages there (0: any free port, then in `app.state.mllp_port`).
     `clock` and `new_id` (of what it stores under an id of its own) are the machine's unless given.
     """
-    store, faults = Store(database, clock=clock, new_id=new_id), Faults()
-    ehr = Ehr(store, switches or Switches(), faults)
+    own, faults = Clock(clock), Faults()
+    store = Store(database, clock=own.now, new_id=new_id)
+    ehr = Ehr(store, switches or Switches(), faults, own)
     ehr.seed({"resourceType": "Organization", "id": organization, "name": "The practice"})
 
     @asynccontextmanager
@@ -194,9 +213,9 @@ def create_app(
 
     app = FastAPI(lifespan=lifespan, openapi_url=None, redirect_slashes=False)
     app.state.ehr = ehr
-    app.add_middleware(FaultLayer, faults=faults)
+    app.add_middleware(FaultLayer, faults=faults, clock=own)
     _fhir_routes(app, ehr, token)
-    _control_routes(app, ehr)
+    app.include_router(control(ehr))
 
     @app.exception_handler(Refused)
     async def _outcome(_: Request, error: Refused) -> Response:
@@ -227,7 +246,9 @@ def _fhir_routes(app: FastAPI, ehr: Ehr, token: str) -> None:
 
     @app.get("/fhir/metadata")
     async def metadata() -> Response:
-        return Response(write(capability_statement(ehr.switches)), media_type=_JSON)
+        return Response(
+            write(capability_statement(ehr.switches, boast=ehr.faults.takes("boast") is not None)), media_type=_JSON
+        )
 
     @app.get("/fhir/{kind}")
     async def search(request: Request, kind: str) -> Response:
@@ -280,57 +301,6 @@ def _fhir_routes(app: FastAPI, ehr: Ehr, token: str) -> None:
     async def others(request: Request, rest: str) -> Response:
         admit(request)
         raise _refused(405, "not-supported", f"{request.method} of this address is not offered; see /fhir/metadata")
-
-
-def _control_routes(app: FastAPI, ehr: Ehr) -> None:
-    """Not FHIR, and not an EHR's: for those who run the play."""
-
-    @app.get("/control/resources")
-    async def resources(type: str = "") -> Response:
-        versions = ehr.store.everything(type)
-        shown = [
-            {"type": v.type, "id": v.id, "version": v.version, "method": v.method, "resource": v.resource}
-            for v in versions
-        ]
-        return Response(write({"resources": shown}), media_type="application/json")
-
-    @app.get("/control/faults")
-    @app.delete("/control/faults")
-    async def faults(request: Request) -> dict[str, Any]:
-        if request.method == "DELETE":
-            ehr.faults.set.clear()
-        return {"faults": ehr.faults.shown()}
-
-    @app.post("/control/faults")
-    async def add_fault(fault: Fault) -> dict[str, Any]:
-        ehr.faults.set.append(fault)
-        return {"faults": ehr.faults.shown()}
-
-    @app.post("/control/switches")
-    async def switch(values: dict[str, bool]) -> dict[str, Any]:
-        for name, value in values.items():
-            if hasattr(ehr.switches, name):
-                setattr(ehr.switches, name, value)
-        return asdict(ehr.switches)
-
-    @app.get("/control/messages")
-    async def messages() -> dict[str, Any]:
-        return {"messages": [m.decode("utf-8", "replace") for m in ehr.store.messages()]}
-
-    @app.post("/control/send/hl7")
-    async def send_hl7(request: Request, host: str, port: int) -> dict[str, str]:
-        """The EHR sends the message in the body over MLLP and tells the ACK."""
-        answer = await Outbound(mllp=(host, port)).send_hl7(await request.body())
-        return {"ack": answer.decode("utf-8", "replace")}
-
-    @app.post("/control/chart")
-    async def chart(request: Request, to: str, token: str = "") -> Response:
-        """The EHR stores the resource in the body under its own id and sends it on to a FHIR base."""
-        resource = read(await request.body())
-        version, _ = ehr.chart(resource)
-        status, answer = await Outbound(fhir=to, token=token).send_fhir(version.resource)
-        shown = {"resource": version.resource, "status": status, "answer": answer}
-        return Response(write(shown), media_type="application/json")
 
 
 def _version(if_match: str | None) -> int | None:

@@ -1,4 +1,4 @@
-"""What the simulated EHR says of itself at `/fhir/metadata`: true of its switches, since it is made from them.
+"""What the simulated EHR says of itself at `/fhir/metadata`: true of its switches, unless it is told to boast.
 
 Used by `ehr.py`. A switch that is off makes the server behave so, not only say so.
 """
@@ -20,10 +20,14 @@ class Switches:
     conditional_update: bool = True  # PUT [type]?identifier=…
     search: bool = True
     references_checked: bool = False  # a literal reference must lead to something here
+    page_max: int = 50  # most resources on one page of a search
+    update_refusal: int = 405  # how it says that ids are its own to give
 
 
-def capability_statement(switches: Switches) -> dict[str, Any]:
-    """CapabilityStatement (R4), of kind `instance`."""
+def capability_statement(switches: Switches, *, boast: bool = False) -> dict[str, Any]:
+    """CapabilityStatement (R4), of kind `instance`. `boast`: it announces all, true or not."""
+    if boast:
+        switches = Switches(references_checked=switches.references_checked)
     return {
         "resourceType": "CapabilityStatement",
         "status": "active",

@@ -11,9 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
+from zlib import crc32
 
 from fhir.resources.R4B import get_fhir_model_class
 from pydantic import ValidationError
+
+from .ehr_json import write
 
 # type → the element that its `patient` search parameter follows
 TYPES: dict[str, str] = {
@@ -144,6 +147,18 @@ def _sums(resource: dict[str, Any]) -> Iterator[Issue]:
         yield Issue("business-rule", "a line is in another currency", "PaymentReconciliation.detail")
     elif lines and sum(Decimal(line["value"]) for line in lines) != Decimal(total["value"]):
         yield Issue("business-rule", "the lines don't add up to paymentAmount", "PaymentReconciliation.detail")
+
+
+def rewritten(resource: dict[str, Any]) -> dict[str, Any]:
+    """What an EHR keeps that numbers everything itself and knows no extension, no identifier of a line or payment."""
+    kept = {key: value for key, value in resource.items() if key not in ("extension", "paymentIdentifier")}
+    identifiers = resource.get("identifier") or []
+    if identifiers:
+        kept["identifier"] = [{"system": "urn:ehr:own", "value": f"X{crc32(write(resource).encode())}"}]
+    if "detail" in resource:
+        dropped = ("extension", "identifier", "predecessor")
+        kept["detail"] = [{k: v for k, v in line.items() if k not in dropped} for line in resource["detail"]]
+    return kept
 
 
 def references(resource: dict[str, Any]) -> Iterator[tuple[str, str]]:

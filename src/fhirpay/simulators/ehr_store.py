@@ -16,12 +16,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from .ehr_clock import utc_now
 from .ehr_json import read, write
 from .ehr_rules import TYPES
 
 _SCHEMA = """
 create table if not exists version (
-  type text, id text, version integer, updated text, method text, body text, primary key (type, id, version));
+  type text, id text, version integer, updated text, method text, body text, sent text,
+  primary key (type, id, version));
 create table if not exists latest (type text, id text, version integer, updated text, primary key (type, id));
 create table if not exists entry (type text, id text, param text, system text, value text);
 create index if not exists entry_by_value on entry (type, param, value);
@@ -40,10 +42,15 @@ class Version:
     updated: str
     method: str
     body: str
+    sent: str  # as it came; the server may have stored less of it
 
     @property
     def resource(self) -> dict[str, Any]:
         return read(self.body)
+
+    @property
+    def deleted(self) -> bool:
+        return self.method == "DELETE"
 
 
 class Stale(Exception):
@@ -52,10 +59,6 @@ class Stale(Exception):
 
 class Many(Exception):
     """A condition matched more than one resource."""
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 def new_uuid() -> str:
@@ -94,22 +97,52 @@ class Store:
             self._db.execute("commit")
 
     def create(
-        self, resource: dict[str, Any], *, unless: Sequence[tuple[str, str]] | None = None, id: str = ""
+        self,
+        resource: dict[str, Any],
+        *,
+        unless: Sequence[tuple[str, str]] | None = None,
+        lag_s: float = 0,
+        sent: dict[str, Any] | None = None,
     ) -> tuple[Version, bool]:
-        """The new resource and True; with `unless`, the one that matches it and False. Raises Many."""
+        """The new resource and True; with `unless`, the one that matches it and False. Raises Many.
+
+        `lag_s` is how far the index behind `unless` is behind; `sent` is the body as it came, where that differs.
+        """
         kind = resource["resourceType"]
         with self._write():
-            if unless is not None and (found := self._one(kind, unless)):
+            if unless is not None and (found := self._one(kind, unless, lag_s)):
                 return found, False
-            return self._put(resource, id or self._new_id(), "POST"), True
+            return self._put(resource, self._new_id(), "POST", sent), True
 
-    def update(self, resource: dict[str, Any], id: str, *, if_match: int | None = None) -> tuple[Version, bool]:
+    def update(
+        self, resource: dict[str, Any], id: str, *, if_match: int | None = None, sent: dict[str, Any] | None = None
+    ) -> tuple[Version, bool]:
         """The new version, and whether that created the resource. Raises Stale."""
         with self._write():
             current = self._latest(resource["resourceType"], id)
             if if_match is not None and (current is None or current.version != if_match):
                 raise Stale
-            return self._put(resource, id, "PUT"), current is None
+            return self._put(resource, id, "PUT", sent), current is None or current.deleted
+
+    def delete(self, kind: str, id: str) -> None:
+        """As the EHR's own staff do it: from now on it is gone, and was there."""
+        with self._write():
+            current = self._latest(kind, id)
+            if current is not None and not current.deleted:
+                row = (kind, id, current.version + 1, self._now(), "DELETE", current.body, current.sent)
+                self._db.execute("insert into version values (?, ?, ?, ?, ?, ?, ?)", row)
+                self._unlist(kind, id)
+
+    def restore(self, seconds: float) -> None:
+        """The EHR comes back from a backup that is so old: what is younger is forgotten."""
+        before = self._now(-seconds)
+        with self._write():
+            lost = self._select("updated > ? order by rowid", (before,))
+            self._db.execute("delete from version where updated > ?", (before,))
+            for kind, id in {(one.type, one.id) for one in lost}:
+                self._unlist(kind, id)
+                if (left := self._latest(kind, id)) and not left.deleted:
+                    self._list(left)
 
     def matching(self, kind: str, criteria: Sequence[tuple[str, str]]) -> Version | None:
         """The one that a conditional update means. Raises Many."""
@@ -137,9 +170,17 @@ class Store:
 
         Raises ValueError for a parameter that this EHR doesn't know.
         """
-        before = self._clock() - timedelta(seconds=lag_s)
         with self._lock:
-            return self._search(kind, criteria, before.isoformat(timespec="milliseconds"))
+            return self._search(kind, criteria, self._now(-lag_s))
+
+    def live(self, kind: str, system: str, value: str) -> list[Version]:
+        """What is there now and came with that identifier, whatever the server made of it. For those who count."""
+        with self._lock:
+            latest = [self._latest(row[0], row[1]) for row in self._db.execute("select type, id from latest")]
+        wanted = {"system": system, "value": value}
+        return [
+            one for one in latest if one and one.type == kind and wanted in (read(one.sent).get("identifier") or ())
+        ]
 
     def keep_message(self, body: bytes) -> None:
         with self._write():
@@ -151,24 +192,21 @@ class Store:
 
     # Below: inside the lock.
 
-    def _now(self) -> str:
-        return self._clock().isoformat(timespec="milliseconds")
-
     def _select(self, where: str, values: Sequence[Any]) -> list[Version]:
-        sql = "select type, id, version, updated, method, body from version where " + where  # noqa: S608 (ours)
+        sql = "select type, id, version, updated, method, body, sent from version where " + where  # noqa: S608 (ours)
         return [Version(*row) for row in self._db.execute(sql, values)]
 
     def _latest(self, kind: str, id: str) -> Version | None:
         found = self._select("type = ? and id = ? order by version desc limit 1", (kind, id))
         return found[0] if found else None
 
-    def _one(self, kind: str, criteria: Sequence[tuple[str, str]]) -> Version | None:
-        found = self._search(kind, criteria, self._now())
+    def _one(self, kind: str, criteria: Sequence[tuple[str, str]], lag_s: float = 0) -> Version | None:
+        found = self._search(kind, criteria, self._now(-lag_s))
         if len(found) > 1:
             raise Many
         return found[0] if found else None
 
-    def _put(self, resource: dict[str, Any], id: str, method: str) -> Version:
+    def _put(self, resource: dict[str, Any], id: str, method: str, sent: dict[str, Any] | None) -> Version:
         kind = resource["resourceType"]
         current = self._latest(kind, id)
         number = current.version + 1 if current else 1
@@ -176,16 +214,23 @@ class Store:
         meta = dict(resource.get("meta") or {}) | {"versionId": str(number), "lastUpdated": updated}
         rest = {key: value for key, value in resource.items() if key not in ("resourceType", "id", "meta")}
         stored = {"resourceType": kind, "id": id, "meta": meta, **rest}
-        version = Version(kind, id, number, updated, method, write(stored))
-        self._db.execute(
-            "insert into version values (?, ?, ?, ?, ?, ?)", (kind, id, number, updated, method, version.body)
-        )
-        self._db.execute("insert or replace into latest values (?, ?, ?, ?)", (kind, id, number, updated))
-        self._db.execute("delete from entry where type = ? and id = ?", (kind, id))
-        self._db.executemany(
-            "insert into entry values (?, ?, ?, ?, ?)", [(kind, id, *entry) for entry in _index(stored)]
-        )
+        version = Version(kind, id, number, updated, method, write(stored), write(sent or resource))
+        row = (kind, id, number, updated, method, version.body, version.sent)
+        self._db.execute("insert into version values (?, ?, ?, ?, ?, ?, ?)", row)
+        self._unlist(kind, id)
+        self._list(version)
         return version
+
+    def _list(self, version: Version) -> None:
+        """Into the index."""
+        kind, id = version.type, version.id
+        self._db.execute("insert into latest values (?, ?, ?, ?)", (kind, id, version.version, version.updated))
+        entries = [(kind, id, *entry) for entry in _index(version.resource)]
+        self._db.executemany("insert into entry values (?, ?, ?, ?, ?)", entries)
+
+    def _unlist(self, kind: str, id: str) -> None:
+        for name in ("latest", "entry"):
+            self._db.execute(f"delete from {name} where type = ? and id = ?", (kind, id))  # noqa: S608 (ours)
 
     def _search(self, kind: str, criteria: Sequence[tuple[str, str]], before: str) -> list[Version]:
         where, values = ["l.type = ?", "l.updated <= ?"], [kind, before]
@@ -193,9 +238,12 @@ class Store:
             clause, more = _clause(kind, name, text)
             where.append(clause)
             values += more
-        sql = "select l.id from latest l where " + " and ".join(where) + " order by l.updated, l.id"  # noqa: S608 (ours)
+        sql = "select l.id from latest l where " + " and ".join(where) + " order by l.updated, l.rowid"  # noqa: S608 (ours)
         ids = [row[0] for row in self._db.execute(sql, values)]
         return [found for id in ids if (found := self._latest(kind, id))]
+
+    def _now(self, moved_s: float = 0) -> str:
+        return (self._clock() + timedelta(seconds=moved_s)).isoformat(timespec="milliseconds")
 
 
 def _index(resource: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
