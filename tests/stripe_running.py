@@ -1,0 +1,102 @@
+"""The Stripe look-alike on a loopback port, in the manner of `processor_running`: same names for the same things."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+
+from processor_running import served
+from stripe_server.app import Server, create_app
+from stripe_server.versions import LATEST
+
+SECRET_KEY = "sk_test_51LookAlike"  # noqa: S105
+WEBHOOK_SECRET = "whsec_new"  # noqa: S105
+OLD_WEBHOOK_SECRET = "whsec_old"  # noqa: S105
+Doc = dict[str, Any]
+
+
+@dataclass
+class Running:
+    """A served account: its address, its insides, and a client for its control handles."""
+
+    base_url: str
+    simulator: Server
+    http: httpx2.AsyncClient
+
+    async def control(self, what: str, body: Doc) -> Doc:
+        answer = await self.http.post(f"{self.base_url}/control/{what}", json=body)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    async def fault(self, operation: str, fault: str, **more: Any) -> None:
+        await self.control("faults", {"operation": operation, "fault": fault, **more})
+
+    async def books(self) -> Doc:
+        return (await self.http.get(f"{self.base_url}/control/books")).json()
+
+    async def events(self) -> list[Doc]:
+        return (await self.http.get(f"{self.base_url}/control/events")).json()["events"]
+
+    async def payments(self, our_reference: str) -> list[Doc]:
+        return [doc for doc in (await self.books())["payments"] if our_reference in doc["references"]]
+
+    async def taken(self, our_reference: str) -> int:
+        """Money that this account holds of that payment, by its own money movements."""
+        books = await self.books()
+        ids = {doc["id"] for doc in books["payments"] if our_reference in doc["references"]}
+        return sum(doc["amount"] for doc in books["movements"] if doc["payment_intent"] in ids)
+
+    async def pay_page(self, url: str, card: str = "4242424242424242", action: str = "pay") -> httpx2.Response:
+        return await self.http.post(url, data={"card": card, "action": action})
+
+    async def bank_page(self, url: str, action: str = "confirm") -> httpx2.Response:
+        return await self.http.post(url, data={"action": action})
+
+
+@asynccontextmanager
+async def running_stripe(
+    *,
+    webhook_url: str = "",
+    webhook_secrets: Sequence[str] = (WEBHOOK_SECRET,),
+    port: int = 0,
+    api_version: str = LATEST,
+    clock: Callable[[], float] = time.time,
+) -> AsyncIterator[Running]:
+    server = Server(
+        secret_key=SECRET_KEY,
+        webhook_url=webhook_url,
+        webhook_secrets=webhook_secrets,
+        api_version=api_version,
+        clock=clock,
+    )
+    async with served(create_app(server), port) as bound, httpx2.AsyncClient(trust_env=False) as http:
+        yield Running(f"http://127.0.0.1:{bound}", server, http)
+
+
+@contextmanager
+def stripe_apart(**more: Any) -> Iterator[Running]:
+    """The same in a thread of its own, for callers that block (Stripe's SDK). Its async methods are of no use there."""
+    ready, stop = threading.Event(), threading.Event()
+    found: list[Running] = []
+
+    async def serve() -> None:
+        async with running_stripe(**more) as running:
+            found.append(running)
+            ready.set()
+            await asyncio.to_thread(stop.wait)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    try:
+        assert ready.wait(30)
+        yield found[0]
+    finally:
+        stop.set()
+        thread.join()

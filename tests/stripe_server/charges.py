@@ -1,0 +1,106 @@
+"""Charges: one attempt to move money each. API reference, The Charge object."""
+
+from __future__ import annotations
+
+import secrets
+
+from .books import Books
+from .cards import Card
+from .errors import Doc
+
+
+def add(books: Books, intent: Doc, method: Doc, *, status: str, captured: bool) -> Doc:
+    card: Card = books.known[method["id"]]["acts"]
+    kept = books.known[intent["id"]]
+    suffix = intent["statement_descriptor_suffix"]
+    doc = {
+        "id": books.id("py" if method["type"] == "us_bank_account" else "ch"),
+        "object": "charge",
+        "amount": intent["amount"],
+        "amount_captured": 0,
+        "amount_refunded": 0,
+        "application": None,
+        "application_fee": None,
+        "application_fee_amount": None,
+        "authorization_code": secrets.token_hex(3) if status == "succeeded" and method["type"] == "card" else None,
+        "balance_transaction": None,
+        "billing_details": method["billing_details"],
+        "calculated_statement_descriptor": f"PRACTICE* {suffix}".upper() if suffix else "PRACTICE",
+        "captured": captured,
+        "created": books.now(),
+        "currency": intent["currency"],
+        "customer": intent["customer"],
+        "description": intent["description"],
+        "disputed": False,
+        "failure_balance_transaction": None,
+        "failure_code": None,
+        "failure_message": None,
+        "fraud_details": {},
+        "livemode": False,
+        # API reference, Create a PaymentIntent: the charge copies the PaymentIntent's metadata once, when it is made
+        "metadata": dict(intent["metadata"]),
+        "on_behalf_of": None,
+        "outcome": _outcome(card, status),
+        "paid": status == "succeeded",
+        "payment_intent": intent["id"],
+        "payment_method": method["id"],
+        "payment_method_details": _details(method),
+        "receipt_email": intent["receipt_email"],
+        "receipt_number": None,
+        "receipt_url": None,
+        "refunded": False,
+        "review": None,
+        "shipping": None,
+        "source_transfer": None,
+        "statement_descriptor": intent["statement_descriptor"],
+        "statement_descriptor_suffix": suffix,
+        "status": status,
+        "transfer_data": None,
+        "transfer_group": None,
+    }
+    intent["latest_charge"] = doc["id"]
+    return books.add(doc, acts=card, off_session=kept.get("off_session", False))
+
+
+def _outcome(card: Card, status: str) -> Doc:
+    approved = status != "failed"
+    return {
+        "advice_code": None,
+        "network_advice_code": None,
+        "network_decline_code": None,
+        "network_status": "approved_by_network" if approved else "declined_by_network",
+        "reason": None if approved else card.decline_code,
+        "risk_level": "normal",
+        "seller_message": "Payment complete." if approved else "The bank did not return any further details.",
+        "type": "authorized" if approved else "issuer_declined",
+    }
+
+
+def _details(method: Doc) -> Doc:
+    if method["type"] == "us_bank_account":
+        bank = method["us_bank_account"]
+        return {"type": "us_bank_account", "us_bank_account": {"bank_name": bank["bank_name"], "last4": bank["last4"]}}
+    names = ("brand", "country", "exp_month", "exp_year", "fingerprint", "funding", "last4")
+    details = {name: method["card"][name] for name in names}
+    return {"type": "card", "card": {**details, "network": method["card"]["brand"], "wallet": None}}
+
+
+def captured(books: Books, charge: Doc, amount: int, *, at_once: bool) -> None:
+    """Money has come in. Asynchronous capture: the balance transaction shows only later, with charge.updated."""
+    charge["captured"], charge["amount_captured"] = True, amount
+    kind = "payment" if charge["id"].startswith("py_") else "charge"
+    movement = books.move(kind, amount, charge, charge["payment_intent"])
+    if at_once:
+        charge["balance_transaction"] = movement["id"]
+    else:
+        books.known[charge["id"]]["shows_later"] = (movement["id"], books.now() + 3600)
+
+
+def show_movements(books: Books) -> None:
+    """Asynchronous capture: listen for charge.updated to know when the balance transaction becomes available."""
+    for charge in books.all("charge"):
+        movement, at = books.known[charge["id"]].get("shows_later", (None, 0))
+        if movement and books.now() >= at:
+            del books.known[charge["id"]]["shows_later"]
+            charge["balance_transaction"] = movement
+            books.emit("charge.updated", charge, {"balance_transaction": None})

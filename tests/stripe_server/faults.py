@@ -1,0 +1,61 @@
+"""What can go wrong between a caller and this server, on request: the words of the simulated processor, and two more.
+
+| fault | what the caller sees | what happened |
+|---|---|---|
+| before | 500 | nothing, and the key is free: it broke before the endpoint |
+| after | 500 | it was done, and the key replays the 500 |
+| error500 | 500, and again for the same key | nothing |
+| lost_answer | the connection breaks inside the answer | it was done |
+| lost_request | the connection breaks inside the answer | nothing |
+| hang | no answer for `seconds` | it was done |
+| slow | the answer after `seconds`; the same key meanwhile: 409 | done at the end |
+| late | the connection breaks; the same key meanwhile: 409 | done `seconds` later |
+| rate_limited | 429 | nothing; the key is not looked at |
+| locked | 429 lock_timeout | nothing; the key is not looked at |
+| weird | a status that nobody has heard of | it was done |
+
+Operations: create, confirm, capture, void, refund, get, list, checkout, expire, method, setup, customer; `*` is any.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+FAULTS = "before after error500 lost_answer lost_request hang slow late rate_limited locked weird".split()
+
+
+@dataclass(slots=True)
+class Fault:
+    operation: str
+    fault: str
+    times: int = 1
+    seconds: float = 30
+
+
+@dataclass(slots=True)
+class Faults:
+    waiting: list[Fault] = field(default_factory=list[Fault])
+    asked: dict[str, int] = field(default_factory=dict[str, int])
+
+    def take(self, operation: str) -> Fault | None:
+        """The next fault for this operation, counted down."""
+        self.asked[operation] = self.asked.get(operation, 0) + 1
+        for fault in self.waiting:
+            if fault.operation in (operation, "*"):
+                fault.times -= 1
+                if fault.times <= 0:
+                    self.waiting.remove(fault)
+                return fault
+        return None
+
+
+class BrokenAnswer(Response):
+    """An answer that stops before its end: the connection closes, and the caller can't know."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"1000")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"{", "more_body": True})
