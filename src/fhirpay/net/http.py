@@ -1,9 +1,13 @@
 """HTTP out: one client with a small pool per destination. The only importer of the HTTP library.
 
 Called by processor adapters and by fhir/client.py. An answer of any status is a `Response`; no answer is `NeverSent`
-(exactly the library's ConnectError, ConnectTimeout and PoolTimeout) or `Uncertain` (everything else). Nothing is
-retried here, no redirect followed, no proxy or credential taken from the environment: a payment that went out by a
-route nobody wrote down is a payment nobody can explain. `tests/unit/net` proves the line with a raw socket peer.
+(it ended before there was a connection to write to: the library's ConnectError, ConnectTimeout and PoolTimeout, or our
+own limit during those) or `Uncertain` (everything else). Nothing is retried here, no redirect followed, no proxy or
+credential taken from the environment: a payment that went out by a route nobody wrote down is a payment nobody can
+explain. `tests/contract/test_net_never_sent.py` proves the line with a raw socket peer.
+
+A connection carries one call. A kept one may be closed by the peer while we write to it, and whatever a peer sends
+beyond its answer would be read as the answer to the next call: somebody else's approval.
 """
 
 from __future__ import annotations
@@ -38,6 +42,20 @@ class Response:
         return 200 <= self.status < 300
 
 
+class _Stage:
+    """How far one call has come, told by the library: nothing, then the connection (TLS and all), then the request."""
+
+    last = ""
+
+    async def note(self, event: str, _: Mapping[str, object]) -> None:
+        self.last = event
+
+    def never_sent(self, error: Exception) -> bool:
+        if self.last.startswith("connection."):
+            return True
+        return not self.last and isinstance(error, _NEVER_SENT)
+
+
 class HttpClient:
     """Calls to one destination. Made by `client`; closed by who made it."""
 
@@ -61,13 +79,13 @@ class HttpClient:
         self._resolved_until = 0.0
         # Our own copy of the headers: the library must not add cookies or credentials that a peer handed us.
         self._client = httpx2.AsyncClient(
-            headers={"user-agent": "fhirpay", **(headers or {})},
+            headers={"user-agent": "fhirpay", **(headers or {}), "connection": "close"},
             timeout=_timeout(timeout_s),
             transport=transport
             or httpx2.AsyncHTTPTransport(
                 trust_env=False,
                 retries=0,
-                limits=httpx2.Limits(max_connections=max_connections, max_keepalive_connections=max_connections),
+                limits=httpx2.Limits(max_connections=max_connections),
             ),
             trust_env=False,
             follow_redirects=False,
@@ -85,6 +103,7 @@ class HttpClient:
     ) -> Response:
         """The answer, of whatever status. Raises NeverSent or Uncertain; `timeout_s` bounds the whole call."""
         limit = self.timeout_s if timeout_s is None else timeout_s
+        stage = _Stage()
         await self._check_addresses()
         now = asyncio.get_running_loop().time
         started = now()
@@ -99,6 +118,7 @@ class HttpClient:
                     params=httpx2.QueryParams(dict(params) if isinstance(params, Mapping) else tuple(params or ()))
                     or None,
                     timeout=_timeout(limit),
+                    extensions={"trace": stage.note},
                 ) as answer,
             ):
                 self._client.cookies.clear()
@@ -107,9 +127,9 @@ class HttpClient:
                     headers={name.lower(): value for name, value in answer.headers.items()},
                     body=await self._read(answer),
                 )
-        except _NEVER_SENT as error:
-            raise NeverSent(f"{self.host} could not be reached ({type(error).__name__})", host=self.host) from None
-        except (httpx2.HTTPError, httpx2.StreamError, TimeoutError) as error:
+        except (httpx2.HTTPError, httpx2.StreamError, OSError) as error:  # OSError: also what TLS says of its peer
+            if stage.never_sent(error):
+                raise NeverSent(f"{self.host} could not be reached ({type(error).__name__})", host=self.host) from None
             waited = round(now() - started, 1)
             kind = type(error).__name__
             raise Uncertain(f"no complete answer from {self.host} after {waited} s ({kind})", host=self.host) from None

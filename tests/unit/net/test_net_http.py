@@ -1,4 +1,7 @@
-"""Which failures were never sent, proven with a raw socket peer: everything else may have happened."""
+"""What a client keeps to: every answer is an answer, nothing is followed, remembered or taken from the environment.
+
+How a call without an answer is classed: tests/contract/test_net_never_sent.py.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from contextlib import asynccontextmanager
 import httpx2
 import pytest
 
-from fhirpay.net.http import HttpClient, NeverSent, Uncertain, client
+from fhirpay.net.http import HttpClient, Uncertain, client
 
 Peer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -23,7 +26,7 @@ def _free_port() -> int:
 
 
 @asynccontextmanager
-async def peer(behave: Peer, *, timeout_s: float = 2, max_connections: int = 5) -> AsyncIterator[HttpClient]:
+async def peer(behave: Peer) -> AsyncIterator[HttpClient]:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await behave(reader, writer)
@@ -34,7 +37,7 @@ async def peer(behave: Peer, *, timeout_s: float = 2, max_connections: int = 5) 
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    http = client(f"http://127.0.0.1:{port}", timeout_s=timeout_s, allow_private=True, max_connections=max_connections)
+    http = client(f"http://127.0.0.1:{port}", allow_private=True)
     try:
         yield http
     finally:
@@ -56,131 +59,6 @@ async def test_an_answer_of_any_status_is_an_answer() -> None:
     async with peer(behave) as http:
         answer = await http.send("POST", "/x", body=b"{}")
     assert (answer.status, answer.body, answer.headers["retry-after"], answer.ok) == (503, b"wait", "3", False)
-
-
-async def test_a_refused_connection_was_never_sent() -> None:
-    http = client(f"http://127.0.0.1:{_free_port()}", allow_private=True)
-    with pytest.raises(NeverSent):
-        await http.send("POST", "/pay", body=b"{}")
-    await http.aclose()
-
-
-async def test_a_name_without_address_was_never_sent() -> None:
-    http = client("http://nowhere.invalid", allow_private=True)
-    with pytest.raises(NeverSent):
-        await http.send("POST", "/pay", body=b"{}")
-    await http.aclose()
-
-
-async def test_a_failed_tls_handshake_was_never_sent() -> None:
-    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(1)
-        writer.write(b"this is no TLS")
-
-    async with peer(behave) as plain:
-        http = client(plain.base_url.replace("http:", "https:"), allow_private=True, timeout_s=2)
-        with pytest.raises(NeverSent):
-            await http.send("POST", "/pay", body=b"{}")
-        await http.aclose()
-
-
-async def test_no_free_connection_in_time_was_never_sent() -> None:
-    seen = 0
-
-    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal seen
-        await _request(reader)
-        seen += 1
-        await asyncio.sleep(1.2)
-        writer.write(OK)
-
-    async with peer(behave, timeout_s=2, max_connections=1) as http:
-        first = asyncio.create_task(http.send("POST", "/first", body=b"{}"))
-        await asyncio.sleep(0.1)
-        with pytest.raises(NeverSent):
-            await http.send("POST", "/second", body=b"{}", timeout_s=0.6)
-        assert (await first).ok
-    assert seen == 1
-
-
-async def _accept_and_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.close()
-
-
-async def _reset_after_reading_some(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await reader.read(10)
-    writer.transport.abort()
-
-
-async def _close_after_the_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await _request(reader)
-
-
-async def _close_inside_the_head(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await _request(reader)
-    writer.write(b"HTTP/1.1 200 OK\r\ncontent-le")
-
-
-async def _close_inside_the_body(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await _request(reader)
-    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n{")
-
-
-async def _silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await _request(reader)
-    await asyncio.sleep(3)
-
-
-async def _drips(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await _request(reader)
-    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n")
-    for _ in range(50):
-        writer.write(b".")
-        await writer.drain()
-        await asyncio.sleep(0.1)
-
-
-async def _talks_nonsense(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await _request(reader)
-    writer.write(b"\x15\x03\x01 nonsense\r\n\r\n")
-
-
-@pytest.mark.parametrize(
-    "behave",
-    [
-        _accept_and_close,
-        _reset_after_reading_some,
-        _close_after_the_request,
-        _close_inside_the_head,
-        _close_inside_the_body,
-        _silent,
-        _drips,
-        _talks_nonsense,
-    ],
-)
-async def test_anything_after_the_connection_stood_is_uncertain(behave: Peer) -> None:
-    async with peer(behave, timeout_s=0.5) as http:
-        with pytest.raises(Uncertain):
-            await http.send("POST", "/pay", body=b"{" + b" " * 100_000 + b"}")
-
-
-async def test_a_stale_kept_connection_is_uncertain_and_the_request_is_not_repeated() -> None:
-    requests = 0
-
-    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal requests
-        await _request(reader)
-        requests += 1
-        writer.write(OK)
-        await writer.drain()
-        await _request(reader)  # the second one arrives, and gets no answer
-        requests += 1
-
-    async with peer(behave) as http:
-        assert (await http.send("POST", "/one", body=b"{}")).ok
-        with pytest.raises(Uncertain):
-            await http.send("POST", "/two", body=b"{}")
-    assert requests == 2
 
 
 async def test_no_redirect_is_followed_and_no_cookie_kept() -> None:
