@@ -47,7 +47,7 @@ def sdk(running: Running, session: requests.Session) -> Iterator[stripe.StripeCl
 
 def create(sdk: stripe.StripeClient, method: str = "pm_card_visa", **more: Any) -> stripe.PaymentIntent:
     params = {"amount": 12500, "currency": "usd", "payment_method": method, "automatic_payment_methods": NEVER, **more}
-    return sdk.v1.payment_intents.create(params)  # type: ignore[arg-type]
+    return sdk.v1.payment_intents.create(params)
 
 
 def paid(sdk: stripe.StripeClient, method: str = "pm_card_visa", **more: Any) -> stripe.PaymentIntent:
@@ -80,7 +80,7 @@ def test_create_then_confirm(sdk: stripe.StripeClient) -> None:
 def test_create_and_confirm_at_once(sdk: stripe.StripeClient) -> None:
     intent = create(sdk, "pm_card_mastercard", confirm=True, capture_method="automatic", expand=["latest_charge"])
     assert intent.status == "succeeded"
-    assert intent.latest_charge.balance_transaction is not None  # type: ignore[union-attr]
+    assert intent.latest_charge.balance_transaction is not None
 
 
 def test_the_balance_transaction_of_an_asynchronous_capture_comes_later(
@@ -203,7 +203,7 @@ def test_refunds_in_parts_and_never_too_much(sdk: stripe.StripeClient) -> None:
     assert ([doc.id for doc in listed.data], listed.has_more) == ([rest.id], True)
     assert [doc.id for doc in listed.auto_paging_iter()] == [rest.id, first.id]
     charge = sdk.v1.charges.list({"payment_intent": intent.id, "expand": ["data.refunds"]}).data[0]
-    assert (charge.refunded, charge.amount_refunded, len(charge.refunds.data)) == (True, 12500, 2)  # type: ignore[union-attr]
+    assert (charge.refunded, charge.amount_refunded, len(charge.refunds.data)) == (True, 12500, 2)
 
 
 def test_a_refund_may_be_pending_or_fail_after_it_succeeded(running: Running, sdk: stripe.StripeClient) -> None:
@@ -270,7 +270,7 @@ def test_error_classes(running: Running, sdk: stripe.StripeClient, session: requ
         running.simulator.faults.waiting.append(Fault("create", fault))
         with pytest.raises(stripe.RateLimitError) as limited:
             create(sdk)
-        assert limited.value.json_body["error"]["code"] == code  # type: ignore[index,call-overload]
+        assert limited.value.json_body["error"]["code"] == code
     running.simulator.faults.waiting.append(Fault("create", "before"))
     with pytest.raises(stripe.APIError):
         create(sdk)
@@ -312,7 +312,7 @@ def checkout(sdk: stripe.StripeClient, **more: Any) -> stripe.checkout.Session:
         "client_reference_id": "pay0123456789abcdef",
         **more,
     }
-    return sdk.v1.checkout.sessions.create({k: v for k, v in params.items() if v is not None})  # type: ignore[arg-type]
+    return sdk.v1.checkout.sessions.create({k: v for k, v in params.items() if v is not None})
 
 
 def type_card(session: stripe.checkout.Session, card: str) -> httpx2.Response:
@@ -363,7 +363,7 @@ def test_a_method_saved_on_a_page_pays_later_with_its_customer(sdk: stripe.Strip
     assert type_card(session, "4242424242424242").is_redirect
     done = sdk.v1.checkout.sessions.retrieve(session.id, {"expand": ["setup_intent.payment_method"]})
     assert done.payment_status == "no_payment_required"
-    method = done.setup_intent.payment_method  # type: ignore[union-attr]
+    method = done.setup_intent.payment_method
     assert isinstance(method, stripe.PaymentMethod)
     assert method.customer == customer.id
     with pytest.raises(stripe.InvalidRequestError, match="belongs to the Customer"):
@@ -377,14 +377,14 @@ def test_a_method_saved_on_a_page_pays_later_with_its_customer(sdk: stripe.Strip
 
 def test_setup_intents_and_attaching(sdk: stripe.StripeClient) -> None:
     customer = sdk.v1.customers.create({"name": "A"})
-    made = sdk.v1.setup_intents.create({"customer": customer.id, "automatic_payment_methods": NEVER})  # type: ignore[typeddict-item]
+    made = sdk.v1.setup_intents.create({"customer": customer.id, "automatic_payment_methods": NEVER})
     assert made.status == "requires_payment_method"
     done = sdk.v1.setup_intents.confirm(made.id, {"payment_method": "pm_card_visa"})
     assert done.status == "succeeded"
     assert sdk.v1.payment_methods.retrieve(str(done.payment_method)).customer == customer.id
     attached = sdk.v1.payment_methods.attach("pm_card_amex", {"customer": customer.id})
-    assert (attached.customer, attached.card.last4) == (customer.id, "0005")  # type: ignore[union-attr]
-    dropped = sdk.v1.setup_intents.create({"automatic_payment_methods": NEVER})  # type: ignore[typeddict-item]
+    assert (attached.customer, attached.card.last4) == (customer.id, "0005")
+    dropped = sdk.v1.setup_intents.create({"automatic_payment_methods": NEVER})
     assert sdk.v1.setup_intents.cancel(dropped.id).status == "canceled"
     assert sdk.v1.customers.retrieve(customer.id).name == "A"
 

@@ -10,6 +10,7 @@ from .cards import NUMBERS, method_for
 from .errors import Doc, invalid, unreadable
 from .expand import as_list, page
 from .forms import EXPAND, MINIMUM, PAGE, Form, array, currency, hash_of, integer, metadata, one_of, string
+from .intent_forms import check_descriptors
 from .versions import ALLOWED_TYPES, NO_WRITABLE_TYPES, UI_MODE_RENAMED, types_no_longer_supported
 
 LIVES_S = 24 * 3600  # Create a Checkout Session, expires_at: 24 hours by default, 30 minutes to 24 hours
@@ -114,7 +115,7 @@ def create(books: Books, params: Doc, *, version: str, base_url: str) -> Doc:
     total, code, items = _total(params) if mode == "payment" else _setup_currency(params)
     types = params.get("payment_method_types") or params.get("allowed_payment_method_types") or ["card"]
     if mode == "payment":
-        payment_intents.check_descriptors(params.get("payment_intent_data", {}), types, inside="payment_intent_data")
+        check_descriptors(params.get("payment_intent_data", {}), types, inside="payment_intent_data")
     doc = _session(books, params, mode, total, code, types, expires_at)
     doc["ui_mode"] = "hosted_page" if version >= UI_MODE_RENAMED else "hosted"
     doc["url"] = f"{base_url}/c/pay/{doc['id']}"

@@ -52,6 +52,7 @@ def create(books: Books, params: Doc) -> Doc:
             "destination_details": {"card": {"reference_status": "pending", "type": "refund"}, "type": "card"},
             "metadata": params.get("metadata", {}),
             "payment_intent": charge["payment_intent"],
+            "pending_reason": "processing" if acts.refund == "pend" else None,
             "reason": params.get("reason"),
             "receipt_number": None,
             "source_transfer_reversal": None,
@@ -97,7 +98,7 @@ def turn(books: Books, doc: Doc, status: str) -> None:
     if doc["status"] in ("failed", "canceled") or (doc["status"] == "succeeded" and status != "failed"):
         raise invalid(f"This refund is {doc['status']}.")
     previous = {"status": doc["status"]}
-    doc["status"] = status
+    doc |= {"status": status, "pending_reason": None}
     books.known[doc["id"]].pop("turns", None)
     if status == "failed":
         charge = books.things[doc["charge"]]

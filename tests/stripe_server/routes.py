@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from . import checkout, payment_intents, refunds, setup
+from . import checkout, intent_forms, payment_intents, refunds, setup
 from .errors import Doc
 from .expand import page
 from .forms import EXPAND, PAGE, Form, array, string
@@ -22,7 +22,7 @@ _EVENTS = Form({**PAGE, "type": string(), "types": array(string(), 20)}, (), fro
 
 
 def routes(server: Server) -> APIRouter:
-    router = APIRouter(prefix="/v1")
+    router = APIRouter()
     books = server.books
 
     def post(path: str, operation: str, object_: str, form: Form | Callable[[str], Form], deed: _Deed) -> None:
@@ -32,14 +32,14 @@ def routes(server: Server) -> APIRouter:
             chosen = form if isinstance(form, Form) else form(version)
             return await server.act(operation, object_, request, chosen, lambda params, call: deed(params, call, **ids))
 
-        router.add_api_route(path, handler, methods=["POST"])
+        router.add_route("/v1" + path, handler, methods=["POST"])
 
     def get(path: str, operation: str, object_: str, form: Form, deed: _Deed) -> None:
         async def handler(request: Request) -> Response:
             ids = request.path_params
             return await server.read(operation, object_, request, form, lambda params, call: deed(params, call, **ids))
 
-        router.add_api_route(path, handler, methods=["GET"])
+        router.add_route("/v1" + path, handler, methods=["GET"])
 
     def one(object_: str, param: str) -> _Deed:
         return lambda params, call, id_: books.get(object_, id_, param=param, in_path=True)
@@ -82,19 +82,19 @@ def _intents(server: Server, post: _Post, get: _Post, one: _One) -> None:
         return payment_intents.cancel(books, intent(id_), params.get("cancellation_reason"))
 
     base, thing = "/payment_intents", "payment_intent"
-    post(base, "create", thing, payment_intents.create_form, create)
-    get(base, "list", f"list.{thing}", payment_intents.LIST, lambda params, call: payment_intents.listed(books, params))
+    post(base, "create", thing, intent_forms.create_form, create)
+    get(base, "list", f"list.{thing}", intent_forms.LIST, lambda params, call: payment_intents.listed(books, params))
     get(
         f"{base}/search",
         "list",
         f"list.{thing}",
-        payment_intents.SEARCH,
+        intent_forms.SEARCH,
         lambda params, call: payment_intents.search(books, params),
     )
-    get(f"{base}/{{id_}}", "get", thing, payment_intents.RETRIEVE, one(thing, "intent"))
-    post(f"{base}/{{id_}}/confirm", "confirm", thing, payment_intents.confirm_form, confirm)
-    post(f"{base}/{{id_}}/capture", "capture", thing, payment_intents.CAPTURE, capture)
-    post(f"{base}/{{id_}}/cancel", "void", thing, payment_intents.CANCEL, cancel)
+    get(f"{base}/{{id_}}", "get", thing, intent_forms.RETRIEVE, one(thing, "intent"))
+    post(f"{base}/{{id_}}/confirm", "confirm", thing, intent_forms.confirm_form, confirm)
+    post(f"{base}/{{id_}}/capture", "capture", thing, intent_forms.CAPTURE, capture)
+    post(f"{base}/{{id_}}/cancel", "void", thing, intent_forms.CANCEL, cancel)
 
 
 def _sessions(server: Server, post: _Post, get: _Post, one: _One) -> None:
@@ -135,7 +135,7 @@ def _methods(server: Server, post: _Post, get: _Post, one: _One) -> None:
         return setup.detach(books, books.get("payment_method", id_, param="payment_method", in_path=True))
 
     post("/setup_intents", "setup", "setup_intent", setup.create_form, create)
-    get("/setup_intents/{id_}", "get", "setup_intent", payment_intents.RETRIEVE, one("setup_intent", "intent"))
+    get("/setup_intents/{id_}", "get", "setup_intent", intent_forms.RETRIEVE, one("setup_intent", "intent"))
     post("/setup_intents/{id_}/confirm", "setup", "setup_intent", setup.CONFIRM, confirm)
     post("/setup_intents/{id_}/cancel", "setup", "setup_intent", setup.CANCEL, cancel)
     post("/customers", "customer", "customer", setup.CUSTOMER, lambda params, call: setup.customer(books, params))

@@ -9,7 +9,7 @@ from .cards import MESSAGES, Card, known_test_method, make_method
 from .errors import Doc, card, invalid
 from .expand import shown
 from .forms import EXPAND, Form, array, boolean, hash_of, metadata, one_of, string
-from .payment_intents import MANDATE, resolve_types
+from .intent_forms import MANDATE, resolve_types
 from .versions import ALLOWED_TYPES
 
 # API reference, Create a customer
