@@ -111,8 +111,9 @@ class Merchant(_Section):
     """An account at a payment processor."""
 
     name: str
-    processor: Literal["simulated"] = Field(description="which adapter")
-    base_url: str = Field(description="the processor's address")
+    processor: Literal["simulated", "stripe"] = Field(description="which adapter")
+    base_url: str = Field(default="", description="the processor's address; empty: the one that its adapter knows")
+    api_version: str = Field(default="", description="the version of the processor's API; empty: the adapter's own")
     secret_key: str = Field(description="the key of our calls; use env:NAME")
     webhook_secrets: tuple[str, ...] = Field(
         default=(), description="live signing secrets, newest first; two while rotating"

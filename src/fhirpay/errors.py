@@ -8,7 +8,7 @@
     ├─ RuleBroken            over-refund, closed period, on hold       422  parks
     ├─ NotPermitted          no or wrong credentials                   401, 403
     ├─ UpstreamUnavailable   nothing happened there; retry is safe     503
-    │   ├─ ProcessorUnavailable
+    │   ├─ ProcessorUnavailable, ProcessorMisconfigured (our key there is wrong)
     │   └─ EhrUnavailable
     ├─ StorageUnavailable    nothing could be stored                   503  no answer, close
     └─ InvariantBroken       a bug of ours                             500  parks
@@ -130,6 +130,12 @@ class UpstreamUnavailable(FhirpayError):
 
 class ProcessorUnavailable(UpstreamUnavailable):
     code = "processor-unavailable"
+
+
+class ProcessorMisconfigured(ProcessorUnavailable):
+    """Our key or our account there is wrong: nothing happened, and nothing will until a person has changed it."""
+
+    code = "processor-misconfigured"
 
 
 class EhrUnavailable(UpstreamUnavailable):

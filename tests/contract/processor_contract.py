@@ -12,6 +12,7 @@ calls go wrong and to look into the processor's own books. What matters is alway
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
@@ -44,6 +45,7 @@ from fhirpay.payments.port import (
 
 _ids = RandomIds(SystemClock())
 HOUR = timedelta(hours=1)
+_OTHER_DIGITS = str.maketrans("0123456789abcdef", "123456789abcdef0")
 
 
 class World(Protocol):
@@ -218,7 +220,7 @@ class ProcessorContract:
         assert isinstance(await w.processor.void(prepared, idempotency_key="v"), Approved)
         assert isinstance(await w.processor.lookup(self.ref(request, prepared)), Canceled)
         took = await w.processor.capture(prepared, request.amount, idempotency_key="c")
-        assert isinstance(took, Unknown | Declined)
+        assert isinstance(took, Unknown | Declined | Canceled)
         assert await w.taken(request.reference) == 0
 
     async def test_void_of_a_capture_names_what_it_takes_back_or_is_refused(self, w: World) -> None:
@@ -480,9 +482,8 @@ class ProcessorContract:
             (good, body, at - timedelta(seconds=301)),
             ({}, body, at),
             (dict.fromkeys(good, ""), body, at),
-            ({name: value[:-1] for name, value in good.items()}, body, at),
+            ({name: value.translate(_OTHER_DIGITS) for name, value in good.items()}, body, at),
             (dict.fromkeys(good, "t=,v1=,,=="), body, at),
-            ({name: value.replace("v1=", "v0=") for name, value in good.items()}, body, at),
         ]
         for headers, changed, moment in cases:
             with pytest.raises(NotAuthenticated):
@@ -498,6 +499,8 @@ class ProcessorContract:
         at = datetime.now(UTC)
         headers = w.sign(b"{}", at)
         text = w.processor.scrub(f"Authorization: Bearer sk_test\n{headers}\nmethod={w.methods['approve']}\n")
-        for secret in (*[part for value in headers.values() for part in value.split("v1=")[1:]], w.methods["approve"]):
+        signatures = [part for value in headers.values() for part in re.findall(r"[0-9A-Za-z+/]{40,}", value)]
+        assert signatures
+        for secret in (*signatures, w.methods["approve"]):
             assert secret not in text
         assert "sk_test" not in text

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fhirpay.domain.money import Money
-from fhirpay.payments.adapters.simulated_wire import check_signature
+from fhirpay.payments.adapters.signature import check
 from fhirpay.payments.port import Approved, PaymentRequest, Prepared
 from processor_running import SECRET_KEY, WEBHOOK_SECRET, Running, now, running_processor, webhook_peer
 
@@ -134,7 +134,7 @@ async def test_events_are_signed_and_delivered_until_taken() -> None:
         await running.control("clock", {"advance_s": 5})
         await peer.got(2)
         (headers, body), (_, again) = peer.taken
-        check_signature(headers["simulator-signature"], body, [WEBHOOK_SECRET], now())
+        check(headers["simulator-signature"], body, [WEBHOOK_SECRET], now())
         assert body == again
         assert json.loads(body)["type"] == "payment.captured"
 
@@ -146,7 +146,7 @@ async def test_two_live_secrets_sign_while_rotating() -> None:
         await peer.got(1)
         headers, body = peer.taken[0]
         for secret in ("whsec_next", WEBHOOK_SECRET):
-            check_signature(headers["simulator-signature"], body, [secret], now())
+            check(headers["simulator-signature"], body, [secret], now())
 
 
 async def test_events_are_duplicated_dropped_held_reordered_and_silent() -> None:

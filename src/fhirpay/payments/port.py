@@ -139,6 +139,7 @@ class Declined:
     reason: str
     code: str = "declined"
     reference: Reference | None = None
+    again: bool = True  # False: the bank or the card network forbids to try this method again
 
 
 @dataclass(frozen=True, slots=True)

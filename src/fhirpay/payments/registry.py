@@ -10,22 +10,40 @@ from collections.abc import Callable, Mapping
 
 from ..config import Merchant, Tenant
 from ..errors import ConfigInvalid, NotFound
-from ..net.http import Transport, client
+from ..net.http import HttpClient, Transport, client
+from .adapters import stripe
 from .adapters.simulated import SimulatedProcessor
 from .port import Hosted, Processor, Vault
 
 
-def _simulated(merchant: Merchant, transport: Transport | None) -> Processor:
-    http = client(
-        merchant.base_url,
+def _http(merchant: Merchant, transport: Transport | None, base_url: str = "") -> HttpClient:
+    """To the merchant's own address, else to the one that the adapter knows. Raises ConfigInvalid without either."""
+    return client(
+        merchant.base_url or base_url,
         timeout_s=merchant.timeout_s,
         allow_private=merchant.private_network,
         transport=transport,
     )
+
+
+def _simulated(merchant: Merchant, transport: Transport | None) -> Processor:
+    http = _http(merchant, transport)
     return SimulatedProcessor(http, secret_key=merchant.secret_key, webhook_secrets=merchant.webhook_secrets)
 
 
-_MAKES: Mapping[str, Callable[[Merchant, Transport | None], Processor]] = {"simulated": _simulated}
+def _stripe(merchant: Merchant, transport: Transport | None) -> Processor:
+    return stripe.StripeProcessor(
+        _http(merchant, transport, stripe.BASE_URL),
+        secret_key=merchant.secret_key,
+        webhook_secrets=merchant.webhook_secrets,
+        api_version=merchant.api_version or stripe.API_VERSION,
+    )
+
+
+_MAKES: Mapping[str, Callable[[Merchant, Transport | None], Processor]] = {
+    "simulated": _simulated,
+    "stripe": _stripe,
+}
 
 
 class Registry:

@@ -10,6 +10,7 @@ import pytest
 
 from fhirpay.domain.money import Money
 from fhirpay.errors import MessageInvalid, RuleBroken, ValueInvalid
+from fhirpay.payments.adapters import signature
 from fhirpay.payments.adapters import simulated_wire as wire
 from fhirpay.payments.adapters.simulated import CAPABILITIES
 from fhirpay.payments.port import (
@@ -177,6 +178,6 @@ def test_a_signature_is_checked_before_anything_is_parsed() -> None:
     from fhirpay.errors import NotAuthenticated
 
     with pytest.raises(NotAuthenticated):
-        wire.check_signature("t=1,v1=00", b"not json", ["s"], datetime(2026, 1, 1, tzinfo=UTC))
+        signature.check("t=1,v1=00", b"not json", ["s"], datetime(2026, 1, 1, tzinfo=UTC))
     with pytest.raises(NotAuthenticated):
-        wire.check_signature("t=1,v1=00", b"{}", [], datetime(2026, 1, 1, tzinfo=UTC))
+        signature.check("t=1,v1=00", b"{}", [], datetime(2026, 1, 1, tzinfo=UTC))

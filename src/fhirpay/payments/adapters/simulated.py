@@ -38,6 +38,7 @@ from ..port import (
     Reference,
     Unknown,
 )
+from . import signature
 from . import simulated_wire as wire
 
 CAPABILITIES = Capabilities(
@@ -190,7 +191,7 @@ class SimulatedProcessor:
 
     def read_event(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> ProcessorEvent:
         by_name = {name.lower(): value for name, value in headers.items()}
-        wire.check_signature(by_name.get(_SIGNATURE, ""), body, self._webhook_secrets, now)
+        signature.check(by_name.get(_SIGNATURE, ""), body, self._webhook_secrets, now)
         return wire.read_event(body)
 
     def scrub(self, transcript: str) -> str:

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -14,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ...domain.money import Money
-from ...errors import FhirpayError, MessageInvalid, NotAuthenticated
+from ...errors import FhirpayError, MessageInvalid
 from ..port import (
     ActionNeeded,
     Approved,
@@ -35,7 +33,6 @@ from ..port import (
 )
 
 Doc = dict[str, Any]
-SIGNATURE_TOLERANCE_S = 300
 
 # The processor's decline codes → ours, and the sentence that the desk may read out.
 DECLINES = {
@@ -193,25 +190,6 @@ def of_many(docs: Sequence[Doc], kind: OperationKind) -> Outcome | None:
 # ── events ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 _ABOUT = {"payment": EventAbout.PAYMENT, "refund": EventAbout.REFUND, "checkout": EventAbout.PAGE}
-
-
-def check_signature(header: str, body: bytes, secrets: Sequence[str], now: datetime) -> None:
-    """Raises NotAuthenticated unless one of the live secrets signed these bytes within the last five minutes."""
-    parts = [part.partition("=") for part in header.split(",")]
-    stamps = [value for name, _, value in parts if name.strip() == "t"]
-    given = [value.strip() for name, _, value in parts if name.strip() == "v1"]
-    if len(stamps) != 1 or not re.fullmatch(r"[0-9]{1,12}", stamps[0]) or not given:
-        raise NotAuthenticated("the signature header is missing or malformed")
-    signed = stamps[0].encode() + b"." + body
-    matches = False
-    for secret in secrets:  # all of them, so that the time taken says nothing
-        ours = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
-        for theirs in given:
-            matches |= hmac.compare_digest(ours.encode(), theirs.encode())
-    if not matches:
-        raise NotAuthenticated("the signature is not one of ours")
-    if abs(int(now.timestamp()) - int(stamps[0])) > SIGNATURE_TOLERANCE_S:
-        raise NotAuthenticated("the signature is too old, or from the future")
 
 
 def read_event(body: bytes) -> ProcessorEvent:

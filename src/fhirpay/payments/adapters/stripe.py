@@ -1,0 +1,294 @@
+"""Adapter to Stripe: create unconfirmed, keep the id, then confirm; so that a lost answer is settled by reading.
+
+Built by `registry` from a merchant's configuration; called through the port. Plain HTTP calls with forms, the API's
+version pinned. How an answer is read stands in stripe_wire.py, what a refusal means in stripe_declines.py; here is only
+what to call, and which answers mean that nothing happened:
+
+| answer | of prepare, open page (no money) | of submit, capture, void, refund |
+|---|---|---|
+| never sent, 429 | ProcessorUnavailable | ProcessorUnavailable |
+| 401, 403, or an object of the other mode or account | ProcessorMisconfigured: a person has to act | the same |
+| 200 | Prepared | by the status table; unrecognised → Unknown |
+| 402 card error | Declined | Declined; ActionNeeded where the bank wants the payer to confirm |
+| 400, 404 invalid request | Declined | Declined, unless the payment has moved on meanwhile |
+| 409 (the key is in use), 400 (the key was used for something else), 5xx, no answer | ProcessorUnavailable | Unknown |
+
+Stripe keeps the first answer of a key, a 500 too, for a day at least: past that, and where a 500 is all that comes
+back, only reading is left. There is no lookup by key and the search index lags: what has no id is found by listing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from ...domain.money import Money
+from ...errors import ProcessorMisconfigured, ProcessorUnavailable, RuleBroken
+from ...net.http import HttpClient, NeverSent, Response, Uncertain
+from ..port import (
+    Approved,
+    Capabilities,
+    Declined,
+    Method,
+    OperationKind,
+    OperationRef,
+    Outcome,
+    PaymentRequest,
+    Prepared,
+    ProcessorEvent,
+    Reference,
+    Unknown,
+)
+from . import signature
+from . import stripe_wire as wire
+
+BASE_URL = "https://api.stripe.com"
+API_VERSION = "2025-09-30.clover"
+CAPABILITIES = Capabilities(
+    # Those whose minor unit is ISO 4217's at Stripe too (ISK and UGX are not, three decimals have rules of their own).
+    currencies=frozenset(
+        "AED AUD BRL CAD CHF CZK DKK EUR GBP HKD ILS JPY MXN NOK NZD PLN QAR SAR SEK SGD USD ZAR".split()
+    ),
+    idempotency_ttl=timedelta(hours=23),  # keys are kept for 24 at least: an hour for clocks and queues
+    lookup_settles_after=timedelta(minutes=5),  # reading is consistent; this is for a request still on its way
+    partial_capture=True,
+    hosted=True,
+    vault=True,
+)
+_PAGE = 100  # the most that one listing returns
+_PAGES = 20
+_SLACK = timedelta(hours=1)  # how much older than its operation an object may be
+_PATHS = {OperationKind.REFUND: "/v1/refunds", OperationKind.HOSTED: "/v1/checkout/sessions"}
+_INTENTS = "/v1/payment_intents"
+_SESSIONS = "/v1/checkout/sessions"
+Params = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """A complete answer, as JSON."""
+
+    status: int
+    doc: dict[str, Any]
+
+    @property
+    def error(self) -> dict[str, Any]:
+        error = self.doc.get("error")
+        return error if isinstance(error, dict) else {}
+
+
+class StripeProcessor:
+    """`Processor`, `Hosted` and `Vault` over one HTTP client."""
+
+    name = "stripe"
+
+    def __init__(
+        self,
+        http: HttpClient,
+        *,
+        secret_key: str,
+        webhook_secrets: Sequence[str] = (),
+        api_version: str = API_VERSION,
+        capabilities: Capabilities = CAPABILITIES,
+    ) -> None:
+        self.capabilities = capabilities
+        self._http = http
+        self._secret_key = secret_key
+        self._webhook_secrets = tuple(webhook_secrets)
+        self._api_version = api_version
+
+    # ── money ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def prepare(self, request: PaymentRequest, *, idempotency_key: str) -> Prepared | Declined:
+        self._check_currency(request.amount)
+        return await self._prepare(_INTENTS, wire.to_payment(request), idempotency_key)
+
+    async def submit(self, prepared: Reference, request: PaymentRequest, *, idempotency_key: str) -> Outcome:
+        kind = OperationKind.SALE if request.capture else OperationKind.AUTHORIZE
+        return await self._move(f"{_INTENTS}/{prepared}/confirm", wire.to_confirm(request), idempotency_key, kind)
+
+    async def capture(self, authorization: Reference, amount: Money, *, idempotency_key: str) -> Outcome:
+        body = {"amount_to_capture": amount.minor, "expand": [wire.CHARGE]}
+        return await self._move(f"{_INTENTS}/{authorization}/capture", body, idempotency_key, OperationKind.CAPTURE)
+
+    async def void(self, payment: Reference, *, idempotency_key: str) -> Outcome:
+        return await self._move(f"{_INTENTS}/{payment}/cancel", {}, idempotency_key, OperationKind.VOID)
+
+    async def refund(self, payment: Reference, amount: Money, *, our_reference: str, idempotency_key: str) -> Outcome:
+        body = wire.to_refund(payment, amount, our_reference)
+        return await self._move("/v1/refunds", body, idempotency_key, OperationKind.REFUND)
+
+    # ── looking up ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def lookup(self, operation: OperationRef) -> Outcome:
+        try:
+            return await self._look(operation)
+        except (Uncertain, ProcessorUnavailable) as error:
+            return Unknown(error.message)
+
+    async def _look(self, operation: OperationRef) -> Outcome:
+        known = operation.processor_reference
+        if operation.kind not in _PATHS:
+            known = operation.payment_reference or known
+        ids = [known] if known else await self._search(operation)
+        if isinstance(ids, Unknown):
+            return ids
+        found: list[Outcome] = [await self._read_one(theirs, operation) for theirs in ids]
+        # Of several with our reference, the one that has money in it; else the newest. None: there is none.
+        approved = [one for one in found if isinstance(one, Approved)]
+        return (approved or found or [self.capabilities.absence(operation)])[0]
+
+    async def _read_one(self, theirs: Reference, operation: OperationRef) -> Outcome:
+        path = _PATHS.get(operation.kind, _INTENTS)
+        charge = {OperationKind.REFUND: "", OperationKind.HOSTED: f"payment_intent.{wire.CHARGE}"}
+        expand = charge.get(operation.kind, wire.CHARGE)
+        said = await self._call("GET", f"{path}/{theirs}", params=[("expand[]", expand)] if expand else ())
+        if said.status != 200:
+            # An id that Stripe gave us doesn't end to exist: 404 says that we ask with another account's key.
+            return Unknown(f"the processor answered {said.status} when asked for {theirs}")
+        if wire.not_done(said.doc, operation.kind):
+            return self.capabilities.absence(operation)
+        return wire.outcome(said.doc, operation.kind)
+
+    async def _search(self, operation: OperationRef) -> list[Reference] | Unknown:
+        """The ids of everything with our reference, the newest first; back to before the operation was sent."""
+        params = [("limit", str(_PAGE))]
+        if operation.kind is OperationKind.REFUND and operation.payment_reference:
+            params.append(("payment_intent", operation.payment_reference))
+        path = _PATHS.get(operation.kind, _INTENTS)
+        newest: datetime | None = None
+        after: Params = ()
+        for _ in range(_PAGES):
+            said = await self._call("GET", path, params=[*params, *after])
+            docs = said.doc.get("data")
+            if said.status != 200 or not isinstance(docs, list) or not all(isinstance(doc, dict) for doc in docs):
+                return Unknown(f"a list that we can't read ({said.status})")
+            if found := wire.with_reference(docs, operation.our_reference):
+                return [Reference(str(doc["id"])) for doc in found]
+            if not docs or not said.doc.get("has_more"):
+                return []
+            newest = newest or wire.moment(docs[0].get("created"))
+            if wire.moment(docs[-1].get("created")) < newest - operation.age - _SLACK:
+                return []
+            after = [("starting_after", str(docs[-1].get("id")))]
+        return Unknown("too many to look through: it has to be looked for at the processor")
+
+    # ── hosted pages and stored methods ───────────────────────────────────────────────────────────────────────────
+
+    async def open_page(self, request: PaymentRequest, *, idempotency_key: str) -> Prepared | Declined:
+        self._check_currency(request.amount)
+        return await self._prepare(_SESSIONS, wire.to_page(request), idempotency_key)
+
+    async def close_page(self, page: Reference, *, idempotency_key: str) -> None:
+        try:
+            await self._call("POST", f"{_SESSIONS}/{page}/expire", {}, idempotency_key)
+        except Uncertain:
+            return  # a lookup says what became of it
+
+    async def open_setup_page(self, our_reference: str, *, return_url: str, idempotency_key: str) -> Prepared:
+        made = await self._prepare(_SESSIONS, wire.to_setup_page(our_reference, return_url), idempotency_key)
+        if isinstance(made, Declined):
+            raise RuleBroken("the processor opens no page to store a method on")
+        return made
+
+    async def read_method(self, token: str) -> Method | None:
+        """By our token of it (customer and method), or by the id of the page on which a payer has stored it."""
+        if token.startswith("cs_"):
+            page = await self._read(f"{_SESSIONS}/{token}", [("expand[]", "setup_intent.payment_method")])
+            setup = page.get("setup_intent") if page else None
+            if not isinstance(setup, dict) or setup.get("status") != "succeeded":
+                return None
+            stored = setup.get("payment_method")
+            return wire.method(stored, stored.get("customer")) if isinstance(stored, dict) else None
+        customer, theirs = wire.split(token)
+        stored = await self._read(f"/v1/payment_methods/{theirs}")
+        if not stored or (customer and stored.get("customer") != customer):
+            return None  # taken off the customer: it can't be charged any more
+        return wire.method(stored, stored.get("customer"))
+
+    # ── events ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def read_event(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> ProcessorEvent:
+        by_name = {name.lower(): value for name, value in headers.items()}
+        signature.check(by_name.get("stripe-signature", ""), body, self._webhook_secrets, now)
+        return wire.read_event(body)
+
+    def scrub(self, transcript: str) -> str:
+        return wire.scrub(transcript)
+
+    # ── calls ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _prepare(self, path: str, body: dict[str, Any], key: str) -> Prepared | Declined:
+        """No money moves here, so any doubt is safe to repeat with the same key."""
+        try:
+            said = await self._call("POST", path, body, key)
+            if said.status == 200:
+                return wire.prepared(said.doc)
+        except (Uncertain, LookupError, TypeError) as error:
+            raise ProcessorUnavailable(f"the processor's answer did not come, or makes no sense: {error}") from None
+        found = wire.answered_otherwise(said.status, said.error, OperationKind.SALE)
+        if isinstance(found, Declined):
+            return found
+        raise ProcessorUnavailable(f"the processor answered {said.status} {said.error.get('code') or ''}".rstrip())
+
+    async def _move(self, path: str, body: dict[str, Any], key: str, kind: OperationKind) -> Outcome:
+        """A call that may move money: only what was never sent or refused unprocessed is an error."""
+        try:
+            said = await self._call("POST", path, body, key)
+        except Uncertain as error:
+            return Unknown(str(error))
+        if said.status == 200:
+            return wire.outcome(said.doc, kind)
+        return wire.answered_otherwise(said.status, said.error, kind)
+
+    async def _read(self, path: str, params: Params = ()) -> dict[str, Any] | None:
+        """None for what isn't there. Raises ProcessorUnavailable when it can't be said."""
+        try:
+            said = await self._call("GET", path, params=params)
+        except Uncertain as error:
+            raise ProcessorUnavailable(str(error)) from None
+        if said.status not in (200, 404):
+            raise ProcessorUnavailable(f"the processor answered {said.status}")
+        return said.doc if said.status == 200 else None
+
+    async def _call(
+        self, method: str, path: str, body: dict[str, Any] | None = None, key: str = "", params: Params = ()
+    ) -> _Said:
+        """Raises Uncertain; ProcessorUnavailable and ProcessorMisconfigured where nothing happened."""
+        headers = {"authorization": f"Bearer {self._secret_key}", "stripe-version": self._api_version}
+        content = None
+        if body is not None:
+            headers |= {"content-type": "application/x-www-form-urlencoded", "idempotency-key": key}
+            content = wire.form(body)
+        try:
+            answer = await self._http.send(method, path, body=content, headers=headers, params=params)
+        except NeverSent as error:
+            raise ProcessorUnavailable(str(error)) from None
+        if answer.status == 429:
+            raise ProcessorUnavailable("the processor refused the call unprocessed (429)")
+        if answer.status in (401, 403):
+            raise ProcessorMisconfigured(
+                f"Stripe does not accept our key for this ({answer.status}): look at the merchant's secret_key"
+            )
+        said = _Said(answer.status, _json(answer))
+        if why := wire.elsewhere(said.error):
+            raise ProcessorMisconfigured(why)
+        return said
+
+    def _check_currency(self, amount: Money) -> None:
+        if amount.currency not in self.capabilities.currencies:
+            raise RuleBroken(f"{self.name} takes no {amount.currency}")
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+
+def _json(answer: Response) -> dict[str, Any]:
+    try:
+        doc = json.loads(answer.body)
+    except ValueError:
+        return {}
+    return doc if isinstance(doc, dict) else {}
