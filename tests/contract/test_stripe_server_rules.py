@@ -132,6 +132,13 @@ REFUSED: list[tuple[str, Doc, str, str]] = [
         "",
         "expand",
     ),
+    # Error codes: parameters_exclusive
+    (
+        "payment_intents",
+        {**INTENT, "allowed_payment_method_types[]": "card"},
+        "parameters_exclusive",
+        "allowed_payment_method_types",
+    ),
     # API reference, Create a refund
     ("refunds", {}, "parameter_missing", "payment_intent"),
     ("refunds", {"payment_intent": "pi_none"}, "resource_missing", "payment_intent"),

@@ -389,10 +389,23 @@ def test_setup_intents_and_attaching(sdk: stripe.StripeClient) -> None:
     assert sdk.v1.customers.retrieve(customer.id).name == "A"
 
 
-def test_a_method_without_a_customer_pays_once(sdk: stripe.StripeClient) -> None:
-    first = paid(sdk)
-    with pytest.raises(stripe.InvalidRequestError, match="may not be used again"):
-        create(sdk, str(first.payment_method))
+def test_a_method_without_a_customer_is_used_once(sdk: stripe.StripeClient) -> None:
+    paying = str(paid(sdk).payment_method)
+    with pytest.raises(stripe.CardError) as no:
+        paid(sdk, "pm_card_chargeDeclined")
+    assert no.value.error is not None
+    assert no.value.error.payment_method is not None
+    for method in (paying, no.value.error.payment_method.id):
+        with pytest.raises(stripe.InvalidRequestError, match="may not be used again"):
+            create(sdk, method)
+        with pytest.raises(stripe.InvalidRequestError, match="may not be used again"):
+            sdk.v1.customers.create({"payment_method": method})
+
+
+def test_a_method_is_saved_while_it_pays(sdk: stripe.StripeClient) -> None:
+    customer = sdk.v1.customers.create().id
+    first = paid(sdk, customer=customer, setup_future_usage="off_session")
+    assert create(sdk, str(first.payment_method), customer=customer, confirm=True).status == "succeeded"
 
 
 # ── events ────────────────────────────────────────────────────────────────────────────────────────────────────────

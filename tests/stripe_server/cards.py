@@ -147,4 +147,4 @@ def _method(books: Books, type_: str, details: Doc, *, acts: Card) -> Doc:
         "type": type_,
         type_: details,
     }
-    return books.add(doc, acts=acts, spent=False)
+    return books.add(doc, acts=acts, spent="")

@@ -7,7 +7,7 @@ from typing import Any
 from . import payment_intents, setup
 from .books import Books
 from .cards import NUMBERS, method_for
-from .errors import Doc, invalid, unreadable
+from .errors import Doc, exclusive, invalid, unreadable
 from .expand import as_list, page
 from .forms import EXPAND, MINIMUM, PAGE, Form, array, currency, hash_of, integer, metadata, one_of, string
 from .intent_forms import check_descriptors
@@ -105,7 +105,7 @@ def create(books: Books, params: Doc, *, version: str, base_url: str) -> Doc:
     # Create a Checkout Session: customer and customer_email, customer and customer_creation exclude each other
     for other in ("customer_email", "customer_creation"):
         if "customer" in params and other in params:
-            raise unreadable(f"You may only specify one of these parameters: customer, {other}.", param=other)
+            raise exclusive("customer", other)
     expires_at = params.get("expires_at", books.now() + LIVES_S)
     if not 30 * 60 <= expires_at - books.now() + 60 <= LIVES_S + 120:
         raise unreadable(

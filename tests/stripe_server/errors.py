@@ -40,6 +40,12 @@ def unreadable(message: str, *, code: str = "", param: str = "") -> Refused:
     return Refused(400, _error("invalid_request_error", message, code, param, {}), stored=False)
 
 
+def exclusive(*params: str) -> Refused:
+    """Error codes: parameters_exclusive."""
+    message = f"You may only specify one of these parameters: {', '.join(params)}."
+    return unreadable(message, code="parameters_exclusive", param=params[0])
+
+
 def limit(what: str) -> Refused:
     """Documented by Stripe, not modelled here."""
     message = f"This look-alike does not model {what}."

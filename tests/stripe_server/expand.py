@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .books import Books
-from .errors import Doc, unreadable
+from .errors import Doc, exclusive, unreadable
 
 # API reference: the attributes marked Expandable, and what is behind them
 EXPANDABLE: dict[str, dict[str, str]] = {
@@ -91,7 +91,7 @@ def page(books: Books, docs: Iterable[Doc], query: Doc, url: str, *, object_: st
     """Newest first. API reference, Pagination: limit 10 by default, starting_after and ending_before are ids."""
     limit_ = query.get("limit", 10)
     if "starting_after" in query and "ending_before" in query:
-        raise unreadable("You can only pass one of starting_after and ending_before.", param="starting_after")
+        raise exclusive("starting_after", "ending_before")
     horizon = books.now() - books.settings["list_lag_s"]
     window = query.get("created", {})
     tests = {"gt": int.__gt__, "gte": int.__ge__, "lt": int.__lt__, "lte": int.__le__}

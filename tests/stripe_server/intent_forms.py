@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .errors import Doc, unreadable
+from .errors import Doc, exclusive, unreadable
 from .forms import (
     EXPAND,
     MINIMUM,
@@ -172,7 +172,7 @@ def resolve_types(params: Doc, code: str, version: str) -> tuple[list[str], Doc 
     automatic = params.get("automatic_payment_methods")
     if given and (len(given) > 1 or (automatic and automatic["enabled"])):
         # Changelog, 2026-07-29.dahlia: mutually exclusive; Create a PaymentIntent for the older parameter
-        raise unreadable(f"You may only specify one of these parameters: {given[0]}, automatic_payment_methods.")
+        raise exclusive(*given, "automatic_payment_methods")
     offered = ["card", "us_bank_account"] if code == "usd" else ["card"]
     if "payment_method_types" in params:
         return params["payment_method_types"], None

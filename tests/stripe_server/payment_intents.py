@@ -117,8 +117,9 @@ def _method(books: Books, intent: Doc, id_: str) -> Doc:
             code="resource_missing",
             param="payment_method",
         )
-    if owner is None and books.known[method["id"]]["spent"]:
-        # Payment Methods, reuse: one that was used without a customer, or detached, can't be used again
+    if owner is None and books.known[method["id"]]["spent"] not in ("", intent["id"]):
+        # Payment Methods, reuse: one that was used without a customer, or detached, can't be used again; a declined
+        # attempt is a use, too
         raise invalid(
             "The provided PaymentMethod was previously used with a PaymentIntent without Customer attachment, shared "
             "with a connected account without Customer attachment, or was detached from a Customer. It may not be used "
@@ -187,6 +188,8 @@ def attempt(books: Books, intent: Doc, method: Doc, params: Doc, *, base_url: st
     acts: Card = books.known[method["id"]]["acts"]
     intent["payment_method"], intent["next_action"], intent["last_payment_error"] = method["id"], None, None
     books.known[intent["id"]]["off_session"] = params.get("off_session", False)
+    if method["customer"] is None:
+        books.known[method["id"]]["spent"] = intent["id"]
     if acts.does.startswith("authenticate") and not authenticated:
         if params.get("off_session") or params.get("error_on_requires_action"):
             # Save and reuse, off-session: authentication_required, the customer has to come back on session
@@ -204,7 +207,10 @@ def attempt(books: Books, intent: Doc, method: Doc, params: Doc, *, base_url: st
         return
     manual = intent["capture_method"] == "manual"
     charge = charges.add(books, intent, method, status="succeeded", captured=False)
-    _spend_or_attach(books, intent, method)
+    if method["customer"] is None and intent["customer"] and intent["setup_future_usage"]:
+        # Create a PaymentIntent, setup_future_usage: the method is attached to the customer once it is confirmed
+        method["customer"] = intent["customer"]
+        books.emit("payment_method.attached", method)
     if manual:
         intent["status"], intent["amount_capturable"] = "requires_capture", intent["amount"]
         books.known[intent["id"]]["lapses_at"] = books.now() + AUTHORIZATION_LIVES_S
@@ -215,14 +221,6 @@ def attempt(books: Books, intent: Doc, method: Doc, params: Doc, *, base_url: st
     intent["status"], intent["amount_received"] = "succeeded", intent["amount"]
     books.emit("charge.succeeded", charge)
     books.emit("payment_intent.succeeded", intent)
-
-
-def _spend_or_attach(books: Books, intent: Doc, method: Doc) -> None:
-    if method["customer"] is None and intent["customer"] and intent["setup_future_usage"]:
-        method["customer"] = intent["customer"]
-        books.emit("payment_method.attached", method)
-    elif method["customer"] is None:
-        books.known[method["id"]]["spent"] = True
 
 
 def _ask_to_authenticate(books: Books, intent: Doc, return_url: str | None, base_url: str) -> None:

@@ -152,7 +152,7 @@ def detach(books: Books, method: Doc) -> Doc:
         )
     previous = {"customer": method["customer"]}
     method["customer"] = None
-    books.known[method["id"]]["spent"] = True
+    books.known[method["id"]]["spent"] = "detached"
     books.emit("payment_method.detached", method, previous)
     return method
 
