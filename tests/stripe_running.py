@@ -20,6 +20,8 @@ SECRET_KEY = "sk_test_51LookAlike"  # noqa: S105
 WEBHOOK_SECRET = "whsec_new"  # noqa: S105
 OLD_WEBHOOK_SECRET = "whsec_old"  # noqa: S105
 Doc = dict[str, Any]
+INTENT = {"amount": "5000", "currency": "usd", "automatic_payment_methods[enabled]": "true"}
+NEVER = {"automatic_payment_methods[allow_redirects]": "never"}
 
 
 @dataclass
@@ -78,6 +80,47 @@ async def running_stripe(
     )
     async with served(create_app(server), port) as bound, httpx2.AsyncClient(trust_env=False) as http:
         yield Running(f"http://127.0.0.1:{bound}", server, http)
+
+
+class Caller:
+    """Requests as curl would make them."""
+
+    def __init__(self, running: Running, http: httpx2.AsyncClient) -> None:
+        self.running = running
+        self._http = http
+
+    async def post(self, path: str, form: Doc | None = None, *, key: str = "", **headers: str) -> httpx2.Response:
+        auth = {"authorization": f"Bearer {SECRET_KEY}", **({"idempotency-key": key} if key else {}), **headers}
+        return await self._http.post(f"{self.running.base_url}/v1/{path}", data=form or {}, headers=auth)
+
+    async def get(self, path: str, **headers: str) -> httpx2.Response:
+        auth = {"authorization": f"Bearer {SECRET_KEY}", **headers}
+        return await self._http.get(f"{self.running.base_url}/v1/{path}", headers=auth)
+
+    async def made(self, path: str, form: Doc | None = None, **more: Any) -> Doc:
+        answer = await self.post(path, form, **more)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def paid(self, **more: str) -> Doc:
+        form = {**INTENT, **NEVER, "payment_method": "pm_card_visa", "confirm": "true", **more}
+        return await self.made("payment_intents", form)
+
+    async def intents(self) -> int:
+        return len((await self.running.books())["payments"])
+
+
+def error(answer: httpx2.Response, status: int = 400) -> Doc:
+    assert answer.status_code == status, answer.text
+    body = answer.json()
+    assert set(body) == {"error"}
+    return body["error"]
+
+
+@asynccontextmanager
+async def calling_stripe(**more: Any) -> AsyncIterator[Caller]:
+    async with running_stripe(**more) as running, httpx2.AsyncClient(trust_env=False, timeout=20) as http:
+        yield Caller(running, http)
 
 
 @contextmanager

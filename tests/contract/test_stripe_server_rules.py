@@ -1,28 +1,21 @@
 """The Stripe look-alike is as strict as Stripe's documentation: what breaks a documented rule is refused, and says why.
 
-Each case names the page. Faults and the delivery of events are here too: what a caller sees, and what has happened.
+Each case names the page. Wrong parameters, wrong keys and versions, wrong moments, wrong repeats.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator
-from typing import Any
 
 import httpx2
 import pytest
 
-from processor_running import Peer, webhook_peer
-from stripe_running import OLD_WEBHOOK_SECRET, SECRET_KEY, WEBHOOK_SECRET, Running, running_stripe
+from stripe_running import INTENT, NEVER, SECRET_KEY, Caller, Doc, calling_stripe, error
 from stripe_server.forms import parse
 from stripe_server.versions import LATEST, VERSIONS
-from stripe_server.webhooks import HEADER, sign
 
-Doc = dict[str, Any]
-INTENT = {"amount": "5000", "currency": "usd", "automatic_payment_methods[enabled]": "true"}
-NEVER = {"automatic_payment_methods[allow_redirects]": "never"}
 PAGE = {
     "mode": "payment",
     "success_url": "https://x.example/",
@@ -35,45 +28,10 @@ SETUP = {"mode": "setup", "success_url": "https://x.example/"}
 REFERENCE = "pay0123456789abcdef0123"
 
 
-class Caller:
-    """Requests as curl would make them."""
-
-    def __init__(self, running: Running, http: httpx2.AsyncClient) -> None:
-        self.running = running
-        self._http = http
-
-    async def post(self, path: str, form: Doc | None = None, *, key: str = "", **headers: str) -> httpx2.Response:
-        auth = {"authorization": f"Bearer {SECRET_KEY}", **({"idempotency-key": key} if key else {}), **headers}
-        return await self._http.post(f"{self.running.base_url}/v1/{path}", data=form or {}, headers=auth)
-
-    async def get(self, path: str, **headers: str) -> httpx2.Response:
-        auth = {"authorization": f"Bearer {SECRET_KEY}", **headers}
-        return await self._http.get(f"{self.running.base_url}/v1/{path}", headers=auth)
-
-    async def made(self, path: str, form: Doc | None = None, **more: Any) -> Doc:
-        answer = await self.post(path, form, **more)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-    async def paid(self, **more: str) -> Doc:
-        form = {**INTENT, **NEVER, "payment_method": "pm_card_visa", "confirm": "true", **more}
-        return await self.made("payment_intents", form)
-
-    async def intents(self) -> int:
-        return len((await self.running.books())["payments"])
-
-
 @pytest.fixture
 async def api() -> AsyncIterator[Caller]:
-    async with running_stripe() as running, httpx2.AsyncClient(trust_env=False, timeout=20) as http:
-        yield Caller(running, http)
-
-
-def error(answer: httpx2.Response, status: int = 400) -> Doc:
-    assert answer.status_code == status, answer.text
-    body = answer.json()
-    assert set(body) == {"error"}
-    return body["error"]
+    async with calling_stripe() as caller:
+        yield caller
 
 
 # ── parameters ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -351,146 +309,3 @@ async def test_a_key_in_use_is_a_conflict(api: Caller) -> None:
     assert (busy["type"], busy["code"]) == ("idempotency_error", "idempotency_key_in_use")
     assert (await first).json()["status"] == "succeeded"
     assert (await api.post(path, key="k")).headers["idempotent-replayed"] == "true"
-
-
-# ── faults ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize(
-    ("fault", "sees", "done", "again"),
-    [
-        ("before", 500, False, 200),
-        ("after", 500, True, 500),
-        ("error500", 500, False, 500),
-        ("lost_answer", 0, True, 200),
-        ("lost_request", 0, False, 200),
-        ("rate_limited", 429, False, 200),
-        ("locked", 429, False, 200),
-        ("weird", 200, True, 200),
-    ],
-)
-async def test_faults(api: Caller, fault: str, sees: int, done: bool, again: int) -> None:
-    """`again` is what the same key gets afterwards: a 500 is saved too (Idempotent requests), a 429 is not."""
-    form = {**INTENT, **NEVER, "payment_method": "pm_card_visa", "metadata[reference]": REFERENCE}
-    path = f"payment_intents/{(await api.made('payment_intents', form))['id']}/confirm"
-    await api.running.fault("confirm", fault)
-    if sees:
-        answer = await api.post(path, key="k")
-        assert answer.status_code == sees
-        assert (fault == "weird") == (answer.json().get("status") == "quantum_superposition")
-    else:
-        with pytest.raises(httpx2.RemoteProtocolError):
-            await api.post(path, key="k")
-    assert await api.running.taken(REFERENCE) == (5000 if done else 0)
-    repeated = await api.post(path, key="k")
-    assert repeated.status_code == again
-    assert await api.running.taken(REFERENCE) == (5000 if done or again == 200 else 0)
-
-
-async def test_a_late_effect_comes_after_the_connection_broke(api: Caller) -> None:
-    form = {**INTENT, **NEVER, "payment_method": "pm_card_visa", "metadata[reference]": REFERENCE}
-    path = f"payment_intents/{(await api.made('payment_intents', form))['id']}/confirm"
-    await api.running.fault("confirm", "late", seconds=0.5)
-    with pytest.raises(httpx2.RemoteProtocolError):
-        await api.post(path, key="k")
-    async with asyncio.timeout(20):
-        while await api.running.taken(REFERENCE) == 0:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-    assert (await api.post(path, key="k")).headers["idempotent-replayed"] == "true"
-    assert await api.running.taken(REFERENCE) == 5000
-
-
-async def test_a_hanging_answer_has_had_its_effect(api: Caller) -> None:
-    await api.running.fault("create", "hang", seconds=20)
-    async with httpx2.AsyncClient(trust_env=False, timeout=0.5) as http:
-        with pytest.raises(httpx2.ReadTimeout):
-            await Caller(api.running, http).post("payment_intents", INTENT, key="k")
-    async with asyncio.timeout(20):
-        while await api.intents() == 0:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-    assert (await api.post("payment_intents", INTENT, key="k")).headers["idempotent-replayed"] == "true"
-
-
-async def test_a_lagging_list_does_not_show_what_is_new(api: Caller) -> None:
-    made = await api.made("payment_intents", INTENT)
-    await api.running.control("settings", {"list_lag_s": 30})
-    assert (await api.get("payment_intents")).json()["data"] == []
-    assert (await api.get(f"payment_intents/{made['id']}")).json()["id"] == made["id"]
-    await api.running.control("clock", {"advance_s": 31})
-    assert [doc["id"] for doc in (await api.get("payment_intents")).json()["data"]] == [made["id"]]
-
-
-async def test_pages_are_between_1_and_100(api: Caller) -> None:
-    """API reference, Pagination."""
-    for query in ("limit=0", "limit=101", "limit=x", "page=2", "starting_after=pi_none", "expand[]=latest_charge"):
-        error(await api.get(f"payment_intents?{query}"))
-
-
-# ── events ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.fixture
-async def hooked() -> AsyncIterator[tuple[Caller, Peer]]:
-    async with (
-        webhook_peer() as peer,
-        running_stripe(webhook_url=peer.url) as running,
-        httpx2.AsyncClient(trust_env=False, timeout=20) as http,
-    ):
-        yield Caller(running, http), peer
-
-
-def genuine(taken: tuple[Any, bytes], secret: str = WEBHOOK_SECRET) -> bool:
-    """Webhooks, Verify webhook signatures manually."""
-    headers, body = taken
-    stamp = dict(part.split("=", 1) for part in headers[HEADER.lower()].split(",") if part.startswith("t="))["t"]
-    assert abs(int(stamp) - time.time()) < 120
-    wanted = sign([secret], body, int(stamp)).split(",")[1]
-    return wanted in headers[HEADER.lower()].split(",")
-
-
-def types(peer: Peer) -> list[str]:
-    return [json.loads(body)["type"] for _, body in peer.taken]
-
-
-async def test_events_are_delivered_signed_and_repeated_until_taken(hooked: tuple[Caller, Peer]) -> None:
-    api, peer = hooked
-    peer.answers = [500]
-    await api.made("payment_intents", INTENT, key="k1")
-    await peer.got(2, within_s=30)
-    (_, first), (_, second) = peer.taken
-    assert first == second
-    event = json.loads(first)
-    assert (event["object"], event["type"], event["livemode"]) == ("event", "payment_intent.created", False)
-    assert event["api_version"] == LATEST
-    assert event["request"]["idempotency_key"] == "k1"
-    assert event["data"]["object"]["object"] == "payment_intent"
-    assert all(genuine(taken) for taken in peer.taken)
-
-
-async def test_during_a_rotation_both_secrets_sign(hooked: tuple[Caller, Peer]) -> None:
-    """Webhooks, Roll endpoint signing secrets: one signature for each secret while both are live."""
-    api, peer = hooked
-    await api.running.control("webhooks", {"secrets": [WEBHOOK_SECRET, OLD_WEBHOOK_SECRET]})
-    await api.made("payment_intents", INTENT)
-    await peer.got(1, within_s=30)
-    assert genuine(peer.taken[0], WEBHOOK_SECRET)
-    assert genuine(peer.taken[0], OLD_WEBHOOK_SECRET)
-
-
-async def test_events_can_be_held_doubled_turned_round_dropped_and_forged(hooked: tuple[Caller, Peer]) -> None:
-    api, peer = hooked
-    await api.running.control("webhooks", {"hold": True, "newest_first": True, "duplicates": 1, "drop_next": 1})
-    await api.paid()
-    assert peer.taken == []
-    await api.running.control("webhooks", {"hold": False})
-    await peer.got(4, within_s=30)
-    assert types(peer) == ["payment_intent.succeeded"] * 2 + ["charge.succeeded"] * 2
-    await api.running.control("webhooks", {"duplicates": 0, "forged": 1})
-    await api.made("payment_intents", INTENT)
-    await peer.got(6, within_s=30)
-    assert sorted(genuine(taken) for taken in peer.taken[4:]) == [False, True]
-    dropped = (await api.running.events())[0]
-    assert dropped["type"] == "payment_intent.created"
-    await api.running.control(f"events/{dropped['id']}/redeliver", {})
-    await peer.got(7, within_s=30)
-    assert json.loads(peer.taken[6][1])["id"] == dropped["id"]
