@@ -33,7 +33,9 @@ from fhirpay.payments.adapters.simulated import SimulatedProcessor
 from fhirpay.payments.port import Method
 from fhirpay.payments.registry import Registry
 from fhirpay.simulators.processor_webhooks import HEADER, sign
+from fhirpay.usecases import capture, void
 from fhirpay.usecases.collect import reassess_accounts
+from fhirpay.usecases.follow_up import FollowUp
 from fhirpay.usecases.lookup import LookUp
 from fhirpay.usecases.refund import NewRefund, Refunds, request
 from fhirpay.usecases.take_payment import NewPayment, TakePayment, start
@@ -104,6 +106,15 @@ class World:
         reassess_accounts(tx, [account], self.tenant)
         return account
 
+    async def cancel_invoice(self, invoice: str) -> None:
+        def cancel(tx: Tx) -> None:
+            found = fhir.get(tx, "Invoice", invoice)
+            assert found is not None
+            fhir.put(tx, {**found.resource, "status": "cancelled"})
+            reassess_accounts(tx, [found.resource["account"]["reference"]], self.tenant)
+
+        await self.units.write(cancel)
+
     async def askable(self, account: str) -> int:
         owed = await self.units.read(obligations.owed, account)
         return sum(one.askable.minor for one in owed)
@@ -128,6 +139,16 @@ class World:
         wish = NewPayment(account_ref=account, requested_by="test", amount=amount, **more)
         return await self.units.write(start, wish, self.tenant)
 
+    async def authorized(self, account: str, *, minor: int | None = None) -> str:
+        return await self.paid(account, minor=minor, capture=False)
+
+    async def capture(self, payment_id: str, minor: int | None = None) -> str:
+        amount = None if minor is None else usd(minor)
+        return await self.units.write(capture.request, capture.NewCapture(payment_id, amount), self.registry)
+
+    async def void(self, payment_id: str) -> str:
+        return await self.units.write(void.request, payment_id, self.registry)
+
     async def refund(self, payment_id: str, minor: int | None = None) -> str:
         amount = None if minor is None else usd(minor)
         wish = NewRefund(payment_id, "a test", "test", amount)
@@ -147,12 +168,12 @@ class World:
         """Two days in growing steps: whatever looks again has looked again."""
         for minutes in (0.1, 0.2, 1, 2, 5, 10, 30, 60, 240, 720, 1440):
             await self.work(hours=minutes / 60)
-            if minutes == 0.2:
-                # What is late comes within a minute, not after the two days that pass here in no time.
-                await asyncio.gather(*self.processor.simulator.later)
 
-    async def paid(self, account: str, token: str = "tok_visa", *, minor: int | None = None) -> str:
-        payment_id = await self.start(account, minor=minor, method_id=await self.method(account, token))
+    async def paid(
+        self, account: str, token: str = "tok_visa", *, minor: int | None = None, capture: bool = True
+    ) -> str:
+        method = await self.method(account, token)
+        payment_id = await self.start(account, minor=minor, method_id=method, capture=capture)
         await self.work()
         for _ in range(20):  # on a slow machine a call may run out of its short time: it is made, or looked up, again
             if await self.state(payment_id) != "created":
@@ -267,8 +288,11 @@ async def payments_world(
             )
         )
         looks = LookUp(units, tenant, registry, public_url=deps.public_url)
+        follow_ups = FollowUp(units, tenant, registry)
         handlers = {
             "payment.submit": TakePayment(units, tenant, registry, public_url=deps.public_url).run,
+            "payment.capture": follow_ups.run,
+            "payment.void": follow_ups.run,
             "payment.lookup": looks.run,
             "refund.submit": Refunds(units, tenant, registry).run,
             "refund.lookup": looks.run,

@@ -41,6 +41,13 @@ class Running:
     async def fault(self, operation: str, fault: str, **more: Any) -> None:
         await self.control("faults", {"operation": operation, "fault": fault, **more})
 
+    async def act(self, path: str, body: Doc | None = None) -> Doc:
+        """What somebody does at the processor itself, such as on its dashboard."""
+        headers = {"authorization": f"Bearer {SECRET_KEY}"}
+        answer = await self.http.post(f"{self.base_url}/v1/{path}", json=body or {}, headers=headers)
+        assert answer.is_success, answer.text
+        return answer.json()
+
     async def books(self) -> Doc:
         return (await self.http.get(f"{self.base_url}/control/books")).json()
 

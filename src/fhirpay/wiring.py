@@ -35,6 +35,7 @@ from .security.tokens import Tokens
 from .usecases import collect, post_back, refund, take_payment, webhook
 from .usecases.apply_message import ApplyMessage
 from .usecases.autopay import Autopay
+from .usecases.follow_up import FollowUp
 from .usecases.lookup import LookUp
 from .usecases.parked import note_parked_call
 from .usecases.receive_fhir import FhirIntake
@@ -216,6 +217,7 @@ def _house(
         load(interface.mapping)  # a mistake in a mapping file shows at start, not with the first message
     messages = ApplyMessage(units, tenant)
     lookups = LookUp(units, tenant, processors, public_url=public_url)
+    follow_ups = FollowUp(units, tenant, processors)
     return House(
         tenant=tenant,
         units=units,
@@ -234,6 +236,8 @@ def _house(
         outbox={
             take_payment.KIND: take_payment.TakePayment(units, tenant, processors, public_url=public_url).run,
             refund.KIND: refund.Refunds(units, tenant, processors).run,
+            "payment.capture": follow_ups.run,
+            "payment.void": follow_ups.run,
             "payment.lookup": lookups.run,
             "refund.lookup": lookups.run,
             post_back.KIND: post_back.PostBack(units, tenant, ehrs).run,

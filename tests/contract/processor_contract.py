@@ -237,6 +237,38 @@ class ProcessorContract:
         assert (found.undoes, found.reference) == (taken.reference, gone.reference)
         assert await w.taken(request.reference) == 0
 
+    async def test_a_capture_or_void_whose_answer_was_lost_is_found(self, w: World) -> None:
+        request, prepared, _ = await self.held(w)
+        await w.lose_answer("capture")
+        assert isinstance(await w.processor.capture(prepared, request.amount, idempotency_key="c"), Unknown)
+        captured = self.ref(request, prepared, kind=OperationKind.CAPTURE, age=timedelta(0))
+        found = await w.processor.lookup(captured)
+        assert isinstance(found, Approved)
+        assert (found.captured, found.amount) == (True, request.amount)
+        assert await w.taken(request.reference) == 125_00
+        request, prepared, _ = await self.held(w)
+        await w.lose_answer("void")
+        assert isinstance(await w.processor.void(prepared, idempotency_key="v"), Unknown)
+        ended = await w.processor.lookup(self.ref(request, prepared, kind=OperationKind.VOID, age=timedelta(0)))
+        assert isinstance(ended, Approved | Canceled)
+        assert await w.taken(request.reference) == 0
+
+    async def test_a_capture_or_void_that_never_happened_is_proven_absent_after_the_horizon(self, w: World) -> None:
+        horizon = w.processor.capabilities.lookup_settles_after
+        request, prepared, _ = await self.held(w)
+        for kind in (OperationKind.CAPTURE, OperationKind.VOID):
+            await w.lose_request(kind)
+            if kind is OperationKind.CAPTURE:
+                lost = await w.processor.capture(prepared, request.amount, idempotency_key="c")
+            else:
+                lost = await w.processor.void(prepared, idempotency_key="v")
+            assert isinstance(lost, Unknown)
+            early = self.ref(request, prepared, kind=kind, age=horizon - timedelta(seconds=1))
+            assert isinstance(await w.processor.lookup(early), Unknown)
+            late = self.ref(request, prepared, kind=kind, age=horizon)
+            assert isinstance(await w.processor.lookup(late), ProvenAbsent)
+        assert await w.taken(request.reference) == 0
+
     # ── refunds ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def test_refund_in_two_parts_and_never_more(self, w: World) -> None:

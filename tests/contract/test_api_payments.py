@@ -110,6 +110,45 @@ async def test_a_refund_in_part(world: World) -> None:
     await world.sweep()
 
 
+async def test_authorize_capture_a_part_and_void(world: World) -> None:
+    account = await world.invoiced("ana", 80_00)
+    body = {"account": account, "method": {"stored_method": await world.method(account)}, "capture": "manual"}
+    held = read(await post(world, "/payments", body))
+    assert (held["state"], held["authorized"]["value"], held["captured"]["value"]) == (
+        "authorized",
+        Decimal("80.00"),
+        Decimal("0.00"),
+    )
+    part = {"amount": {"value": "30.00", "currency": "USD"}}
+    answer = await post(world, f"/payments/{held['id']}/capture", part, "c1")
+    taken = read(answer)
+    assert (answer.status_code, taken["state"], taken["captured"]["value"]) == (200, "captured", Decimal("30.00"))
+    assert [(one["kind"], one["state"]) for one in taken["operations"]] == [
+        ("authorize", "approved"),
+        ("capture", "approved"),
+    ]
+    again = await post(world, f"/payments/{held['id']}/capture", part, "c1")
+    assert (again.status_code, again.content) == (200, answer.content)
+    second = await post(world, f"/payments/{held['id']}/capture", {}, "c2")
+    assert (second.status_code, second.json()["code"]) == (422, "rule-broken")
+    gone = read(await post(world, f"/payments/{held['id']}/void", {}, "v1"))
+    assert (gone["state"], gone["voided"]["value"]) == ("voided", Decimal("30.00"))
+    assert read(await world.api.get("/api/v1/accounts/ana/balance"))["askable"][0]["value"] == Decimal("80.00")
+    await world.sweep()
+
+
+async def test_wrong_captures_and_voids_get_their_own_answers(world: World) -> None:
+    account = await world.invoiced("ana", 80_00)
+    assert (await post(world, "/payments/nowhere/capture", {}, "k")).status_code == 404
+    assert (await post(world, "/payments/nowhere/void", {}, "v")).status_code == 404
+    paged = await post(world, "/payments", {"account": account, "method": HOSTED, "capture": "manual"}, "h")
+    assert (paged.status_code, paged.json()["code"]) == (422, "rule-broken")
+    other = await post(world, "/payments", {"account": account, "method": HOSTED, "capture": "later"}, "o")
+    assert (other.status_code, other.json()["location"]) == (400, "capture")
+    said = {"reason": "x"}
+    assert (await post(world, "/payments/nowhere/void", said, "w")).json()["location"] == "reason"
+
+
 async def test_what_is_owed_and_why(world: World) -> None:
     account = await world.invoiced("ana", 80_00, 45_00)
     balance = read(await world.api.get("/api/v1/accounts/ana/balance"))
@@ -233,7 +272,14 @@ async def test_nothing_without_a_token(world: World) -> None:
         answer = await world.api.get(f"/api/v1{path}", headers={"Authorization": "Bearer guessed"})
         assert (answer.status_code, answer.json()["code"]) == (401, "not-authenticated")
         assert answer.headers["www-authenticate"] == "Bearer"
-    for path in ("/payments", "/refunds", "/method-setups", "/stored-methods"):
+    for path in (
+        "/payments",
+        "/payments/x/capture",
+        "/payments/x/void",
+        "/refunds",
+        "/method-setups",
+        "/stored-methods",
+    ):
         answer = await world.api.post(f"/api/v1{path}", json={}, headers={"Authorization": ""})
         assert answer.status_code == 401
     for path in ("/payments/nowhere", "/refunds/nowhere", "/stored-methods/nowhere", "/return/main/nowhere"):

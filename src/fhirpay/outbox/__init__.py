@@ -20,6 +20,8 @@ QUEUE = "outbox"
 # kind → what its handler does
 KINDS = {
     "payment.submit": "sends an operation of a payment to its processor",
+    "payment.capture": "takes what was authorized, or a part of it",
+    "payment.void": "ends a payment before it settles",
     "payment.lookup": "asks the processor what became of an operation",
     "refund.submit": "sends a refund to its processor",
     "refund.lookup": "asks the processor what became of a refund",

@@ -159,6 +159,15 @@ def open_operation(tx: Tx, payment_id: str) -> Operation | None:
     return found[0] if found else None
 
 
+def unfinished_operation(tx: Tx, payment_id: str) -> Operation | None:
+    """The one that has no final outcome: open, or a capture or void that the processor carries out later."""
+    for one in reversed(operations_of(tx, payment_id)):
+        later = one.kind in (OperationKind.CAPTURE, OperationKind.VOID) and one.state is OperationState.PENDING
+        if later or one.state in operations.OPEN:
+            return one
+    return None
+
+
 def unknown_operations(tx: Tx) -> list[Operation]:
     """Everything that nobody knows the outcome of, oldest first."""
     return _operations(tx, _operation.c.state == str(OperationState.UNKNOWN))

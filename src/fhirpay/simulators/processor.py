@@ -49,9 +49,10 @@ class Simulator:
     ) -> None:
         self.books = Books(path, clock=clock, token=token)
         self.faults = Faults()
-        self.messenger = Messenger(self.books, url=webhook_url, secrets=webhook_secrets)
+        self.messenger = Messenger(self.books, url=webhook_url, secrets=webhook_secrets, before=self.do_what_was_late)
         self.secret_key = secret_key
-        self.later: set[asyncio.Task[None]] = set()
+        self.released = asyncio.Event()  # whoever hangs waits for it
+        self._late: list[tuple[float, Callable[[], object]]] = []
 
     def permitted(self, request: Request) -> None:
         if not hmac.compare_digest(request.headers.get("authorization", ""), f"Bearer {self.secret_key}"):
@@ -90,14 +91,13 @@ class Simulator:
                 return self._once(key, _bytes(request, raw), body, action)
 
         if fault and fault.fault == "late":
-            task = asyncio.create_task(_later(perform, fault.seconds, self.messenger.wake))
-            self.later.add(task)
-            task.add_done_callback(self.later.discard)
+            self._late.append((self.books.now() + fault.seconds, perform))
             return BrokenAnswer()
         status, answer = perform()
         self.messenger.wake()
         if fault and fault.fault == "hang":
-            await asyncio.sleep(fault.seconds)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.released.wait(), fault.seconds)
         if fault and fault.fault == "after":
             return JSONResponse({"error": {"code": "internal", "message": "something broke"}}, 500)
         if operation == "confirm" and status == 200 and self._gives_no_answer(answer):
@@ -112,6 +112,14 @@ class Simulator:
         if key:
             self.books.remember(key, request, status, answer)
         return status, answer
+
+    def do_what_was_late(self) -> None:
+        """Carry out what was put off until now, in its order."""
+        due = [one for one in self._late if one[0] <= self.books.now()]
+        self._late = [one for one in self._late if one not in due]
+        for _, perform in due:
+            with suppress(Refused):
+                perform()
 
     def _gives_no_answer(self, answer: Doc) -> bool:
         return answer.get("method", {}).get("acts_as") == "tok_timeout"
@@ -134,13 +142,6 @@ def _broken(fault: Fault | None) -> Response | None:
 
 def _weird(body: Doc, fault: Fault | None) -> Doc:
     return {**body, "status": "quantum_superposition"} if fault and fault.fault == "weird" else body
-
-
-async def _later(perform: Callable[[], object], seconds: float, wake: Callable[[], None]) -> None:
-    await asyncio.sleep(seconds)
-    with suppress(Refused):
-        perform()
-    wake()
 
 
 def create_app(
@@ -169,11 +170,10 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         messenger = asyncio.create_task(simulator.messenger.run())
         yield
+        simulator.released.set()
         messenger.cancel()
-        for task in [messenger, *simulator.later]:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        with suppress(asyncio.CancelledError):
+            await messenger
         simulator.books.close()
 
     app = FastAPI(title="Simulated processor", lifespan=lifespan)

@@ -26,6 +26,9 @@ CREATE TABLE IF NOT EXISTS thing (
 CREATE INDEX IF NOT EXISTS thing_reference ON thing (object, reference);
 CREATE TABLE IF NOT EXISTS idempotency (
   key TEXT PRIMARY KEY, request TEXT NOT NULL, status INTEGER NOT NULL, body TEXT NOT NULL, at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS movement (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, type TEXT NOT NULL, payment TEXT NOT NULL, amount INTEGER NOT NULL,
+  currency TEXT NOT NULL, at REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS event (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, body TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS delivery (
   id INTEGER PRIMARY KEY AUTOINCREMENT, event_seq INTEGER NOT NULL, due REAL NOT NULL, attempts INTEGER NOT NULL,
@@ -181,18 +184,30 @@ class Books:
         names = ("event", "type", "state", "attempts", "answer")
         return [dict(zip(names, (r[0], json.loads(r[1])["type"], *r[2:]), strict=True)) for r in rows]
 
+    # ── money ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def move(self, type_: str, payment: Doc, amount: int) -> None:
+        """Money moves: above zero to the merchant, below zero back. By capture, void, refund, refund_failed."""
+        values = (type_, payment["id"], amount, payment["currency"], self.now())
+        self._db.execute("INSERT INTO movement (type, payment, amount, currency, at) VALUES (?, ?, ?, ?, ?)", values)
+
+    def movements(self) -> list[Doc]:
+        """Every movement of money, in order: what a ledger is compared with."""
+        names = ("type", "payment", "amount", "currency", "at")
+        rows = self._db.execute("SELECT type, payment, amount, currency, at FROM movement ORDER BY seq")
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
     # ── what an auditor would ask ─────────────────────────────────────────────────────────────────────────────────
 
     def totals(self) -> dict[str, dict[str, int]]:
         """Per currency: money taken, given back, and what this processor holds for the merchant."""
         sums: dict[str, dict[str, int]] = {}
-        for payment in self.all("payment"):
-            line = sums.setdefault(payment["currency"], {"captured": 0, "voided": 0, "refunded": 0, "balance": 0})
-            kind = "voided" if payment["voided"] else "captured"
-            line[kind] += payment["amount_captured"]
-        for refund in self.all("refund"):
-            if refund["status"] == "succeeded":
-                sums[refund["currency"]]["refunded"] += refund["amount"]
-        for line in sums.values():
-            line["balance"] = line["captured"] - line["refunded"]
+        for one in self.movements():
+            line = sums.setdefault(one["currency"], {"captured": 0, "voided": 0, "refunded": 0, "balance": 0})
+            line["balance"] += one["amount"]
+            if one["type"] == "void":
+                line["captured"] += one["amount"]
+                line["voided"] -= one["amount"]
+            else:
+                line["captured" if one["type"] == "capture" else "refunded"] += abs(one["amount"])
         return sums

@@ -32,14 +32,20 @@ def control(simulator: Simulator) -> APIRouter:
 
     @router.delete("/faults")
     async def clear_faults() -> Doc:
+        """No more faults, and what hangs is answered now."""
         simulator.faults.waiting.clear()
+        simulator.released.set()
+        simulator.released.clear()
         return {"waiting": 0}
 
     @router.post("/clock")
     async def advance(body: dict[str, Any], request: Request) -> Doc:
-        """`{"advance_s": 86400}`: two days later pending things end; keys older than `keys_live_s` are forgotten."""
+        """`{"advance_s": 86400}`: what is late is done, two days later pending things end; keys older than
+        `keys_live_s` are forgotten."""
         with books.transaction():
             books.set("clock_offset_s", books.setting("clock_offset_s", 0) + body.get("advance_s", 0))
+        simulator.do_what_was_late()
+        with books.transaction():
             rules.tick(books, base_url=str(request.base_url))
         simulator.messenger.wake()
         return {"now": books.now()}
@@ -95,6 +101,7 @@ def control(simulator: Simulator) -> APIRouter:
             "payments": books.all("payment"),
             "refunds": books.all("refund"),
             "checkouts": books.all("checkout"),
+            "movements": books.movements(),
             "totals": books.totals(),
             "asked": simulator.faults.asked,
         }

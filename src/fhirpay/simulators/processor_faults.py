@@ -7,8 +7,8 @@
 | error500 | 500, and again for the same key | nothing, and the key is spoilt |
 | lost_answer | the connection breaks inside the answer | it was done |
 | lost_request | the connection breaks inside the answer | nothing |
-| hang | no answer for `seconds` | it was done |
-| late | the connection breaks | it is done `seconds` later |
+| hang | no answer for `seconds`, or until the faults are cleared | it was done |
+| late | the connection breaks | it is done `seconds` later, by this processor's own clock |
 | rate_limited | 429 with Retry-After | nothing |
 | weird | a status that nobody has heard of | it was done |
 

@@ -13,6 +13,7 @@ from .processor_cards import CARDS, DECLINES, behaviour, card_of
 
 CURRENCIES = ("USD", "EUR", "GBP", "CAD", "JPY", "KWD")
 LATER_S = 2 * 24 * 3600  # what takes time takes two days
+HELD_S = 7 * 24 * 3600  # an authorization that nobody captures ends by itself
 PAGE_LIVES_S = 24 * 3600
 
 
@@ -107,12 +108,14 @@ def _approve(books: Books, payment: Doc, amount: int) -> None:
         _take(books, payment, amount)
     else:
         payment["status"] = "authorized"
+        payment["authorization"]["expires_at"] = books.now() + HELD_S
         books.emit("payment.authorized", payment)
 
 
 def _take(books: Books, payment: Doc, amount: int) -> None:
     payment["capture"] = {"id": _id(books, "ch"), "amount": amount, "at": books.now()}
     payment["amount_captured"], payment["status"], payment["settles_at"] = amount, "captured", None
+    books.move("capture", payment, amount)
     books.emit("payment.captured", payment)
 
 
@@ -145,6 +148,8 @@ def void(books: Books, payment: Doc) -> Doc:
     undoes = payment["capture"]["id"] if payment["capture"] else None
     payment["voided"] = {"id": _id(books, "vo"), "undoes": undoes, "at": books.now()}
     payment["status"], payment["next_action"] = "voided" if undoes else "canceled", None
+    if undoes:
+        books.move("void", payment, -payment["amount_captured"])
     books.save(payment)
     books.emit(f"payment.{payment['status']}", payment)
     return payment
@@ -173,6 +178,8 @@ def refund(books: Books, body: Doc) -> Doc:
     )
     payment["amount_refunded"] += amount
     books.save(payment)
+    if made["status"] == "succeeded":
+        books.move("refund", payment, -amount)
     books.emit(f"refund.{made['status']}", made)
     return made
 
@@ -181,10 +188,14 @@ def decide(books: Books, id_: str, result: str, *, base_url: str) -> Doc:
     """End what is processing, in review, waiting for its payer or pending; also fail a refund late."""
     if id_.startswith("re_"):
         made = books.get("refund", id_)
+        payment = books.get("payment", made["payment"])
         if result == "failed" and made["status"] in ("pending", "succeeded"):
-            payment = books.get("payment", made["payment"])
             payment["amount_refunded"] -= made["amount"]
             books.save(payment)
+            if made["status"] == "succeeded":
+                books.move("refund_failed", payment, made["amount"])
+        elif result == "succeeded" and made["status"] == "pending":
+            books.move("refund", payment, -made["amount"])
         made["status"], made["settles_at"] = result, None
         books.save(made)
         books.emit(f"refund.{result}", made)
@@ -211,7 +222,7 @@ def decide(books: Books, id_: str, result: str, *, base_url: str) -> Doc:
 
 
 def tick(books: Books, *, base_url: str) -> None:
-    """What time alone brings about: processing ends, pending refunds end, pages expire."""
+    """What time alone brings about: processing ends, pending refunds end, authorizations and pages expire."""
     now = books.now()
     for doc in books.all("payment") + books.all("refund"):
         if doc["settles_at"] is not None and doc["settles_at"] <= now:
@@ -220,6 +231,10 @@ def tick(books: Books, *, base_url: str) -> None:
             else:
                 result = behaviour(doc["method"]["acts_as"], doc["amount"]).later
             decide(books, doc["id"], result, base_url=base_url)
+        if doc["status"] == "authorized" and doc["authorization"]["expires_at"] <= now:
+            doc["status"] = "expired"
+            books.save(doc)
+            books.emit("payment.expired", doc)
     for page in books.all("checkout"):
         if page["status"] == "open" and page["expires_at"] <= now:
             expire(books, page)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import httpx2
 
@@ -30,11 +30,15 @@ def sign(secrets: Sequence[str], body: bytes, at: int) -> str:
 class Messenger:
     """Delivers what the books have queued. `url` may be empty: then everything waits."""
 
-    def __init__(self, books: Books, *, url: str, secrets: Sequence[str]) -> None:
+    def __init__(
+        self, books: Books, *, url: str, secrets: Sequence[str], before: Callable[[], None] = lambda: None
+    ) -> None:
+        """`before` is done before each look at what is due."""
         self.books = books
         self.url = url
         self.secrets = list(secrets)
         self.base_url = ""
+        self._before = before
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
@@ -44,6 +48,7 @@ class Messenger:
         async with httpx2.AsyncClient(timeout=10, trust_env=False) as http:
             while True:
                 self._wake.clear()
+                self._before()
                 with self.books.transaction():
                     tick(self.books, base_url=self.base_url)
                 await self.deliver(http)
@@ -56,7 +61,7 @@ class Messenger:
     async def deliver(self, http: httpx2.AsyncClient) -> int:
         """Send what is due, one after the other; how many were taken."""
         mode = self.books.setting("webhooks", {})
-        if not self.url or mode.get("hold"):
+        if not self.url or mode.get("hold") or mode.get("silent_until", 0) > self.books.now():
             return 0
         taken = 0
         for delivery, attempts, body in self.books.due_deliveries(newest_first=bool(mode.get("newest_first"))):

@@ -33,8 +33,10 @@ from ..payments.port import (
 )
 from ..payments.records import Operation
 from ..payments.registry import Registry
-from . import refund, take_payment
-from .settle_outcome import ENDS, settle, unknown_key
+from . import refund
+from .call import Call, read_call, send
+from .outcome_says import FOLLOW_UPS
+from .settle_outcome import ENDS, HELD_LOOK, holds, settle, unknown_key
 
 log = Log("payments")
 
@@ -68,23 +70,23 @@ class LookUp:
         self._public_url = public_url
 
     async def run(self, work: Work) -> None:
-        operation, ref, merchant, final = await self._units.read(self._read, work.ref)
+        ref, merchant, final = await self._units.read(self._read, work.ref)
         if final:
             return await self._units.write(complete, work)
         processor = self._registry.of(merchant)
         outcome = await processor.lookup(ref)
         if isinstance(outcome, Unknown) and await self._units.write(self._resending, work, processor.capabilities):
             try:
-                outcome = await self._resend(operation)
+                outcome = await send(self._registry, await self._units.read(self._call, work.ref))
             except ProcessorUnavailable as error:
                 outcome = Unknown(error.message)
         await self._units.write(self._finish, work, outcome)
 
-    def _read(self, tx: Tx, operation_id: str) -> tuple[Operation, OperationRef, str, bool]:
+    def _read(self, tx: Tx, operation_id: str) -> tuple[OperationRef, str, bool]:
         operation = store.operation(tx, operation_id)
         payment = store.get(tx, operation.payment_id)
         ref = operation_ref(operation, payment_reference=payment.processor_ref, now=tx.now)
-        return operation, ref, payment.merchant, self._final(tx, operation)
+        return ref, payment.merchant, self._final(tx, operation)
 
     def _final(self, tx: Tx, operation: Operation) -> bool:
         if operation.state in (OperationState.SENT, OperationState.UNKNOWN):
@@ -93,6 +95,8 @@ class LookUp:
             return True  # prepared anew: whoever sends it looks after it
         if operation.refund_id:
             return refunds.get(tx, operation.refund_id).state in refund.ENDS
+        if operation.kind in FOLLOW_UPS and operation.state is not OperationState.PENDING:
+            return True
         return store.get(tx, operation.payment_id).state in ENDS
 
     def _resending(self, tx: Tx, work: Work, capabilities: Capabilities) -> bool:
@@ -114,14 +118,8 @@ class LookUp:
         log.info("operation.resent", operation_id=operation.operation_id, attempt=work.attempt)
         return True
 
-    async def _resend(self, operation: Operation) -> Outcome:
-        if operation.refund_id:
-            call = await self._units.read(refund.read_call, operation.operation_id)
-            return await refund.send(self._registry, call)
-        read = take_payment.read_call
-        call = await self._units.read(read, operation.operation_id, self._tenant, self._public_url)
-        assert operation.processor_ref is not None
-        return await take_payment.submit(self._registry, call, Reference(operation.processor_ref))
+    def _call(self, tx: Tx, operation_id: str) -> Call:
+        return read_call(tx, operation_id, self._tenant, self._public_url)
 
     def _finish(self, tx: Tx, work: Work, outcome: Outcome) -> None:
         operation = store.operation(tx, work.ref)
@@ -153,6 +151,8 @@ class LookUp:
 
     def _next(self, tx: Tx, work: Work, operation: Operation, outcome: Outcome) -> timedelta | None:
         """When to look again; None when this outcome ends it."""
+        if holds(outcome, operation.kind):
+            return HELD_LOOK
         if not isinstance(outcome, Unknown | ActionNeeded | Pending | InReview):
             return None
         first = _SOON if operation.state in OPEN else _PATIENT

@@ -42,13 +42,14 @@ from ..payments.port import (
     OperationKind,
     Outcome,
     Pending,
-    Reference,
     Unknown,
 )
-from ..payments.records import Operation, Payment, Refund, RefundShare
+from ..payments.records import Payment, Refund, RefundShare
 from ..payments.registry import Registry
 from . import collect, post_back
-from .settle_outcome import business_day, lane_of, move_operation, take_off
+from .call import Call, read_call, send
+from .money_off import back_to_credit, business_day, drop_refund, take_off
+from .settle_outcome import lane_of, move_operation
 
 log = Log("payments")
 
@@ -78,8 +79,11 @@ def request(tx: Tx, wish: NewRefund, tenant: Tenant) -> str:
         raise RuleBroken("a refund needs a reason")
     if payment.state is not PaymentState.CAPTURED:
         raise RuleBroken(f"payment {payment.payment_id} is {payment.state}: there is nothing to give back")
+    before = store.unfinished_operation(tx, payment.payment_id)
+    if before is not None and before.kind is OperationKind.VOID:
+        raise RuleBroken(f"the void of {payment.payment_id} has no outcome yet", payment_id=payment.payment_id)
     left = payment.captured - payment.returned - refunds.claimed(tx, payment)
-    amount = wish.amount or left
+    amount = left if wish.amount is None else wish.amount
     if amount.currency != payment.currency or amount.minor <= 0 or amount > left:
         raise RuleBroken(f"{left} of {payment.payment_id} is left to give back, not {amount}")
     refund = _approve(tx, tenant, payment, amount, reason=wish.reason, by=wish.requested_by)
@@ -119,32 +123,6 @@ def _approve(tx: Tx, tenant: Tenant, payment: Payment, amount: Money, *, reason:
 
 
 # ── sending ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """All that a call needs, read in one unit."""
-
-    payment: Payment
-    refund: Refund
-    operation: Operation
-
-
-def read_call(tx: Tx, operation_id: str) -> Call:
-    operation = store.operation(tx, operation_id)
-    assert operation.refund_id is not None
-    return Call(store.get(tx, operation.payment_id), refunds.get(tx, operation.refund_id), operation)
-
-
-async def send(registry: Registry, call: Call) -> Outcome:
-    """With this attempt's key, always the same bytes."""
-    assert call.payment.processor_ref is not None
-    return await registry.of(call.payment.merchant).refund(
-        Reference(call.payment.processor_ref),
-        call.operation.amount,
-        our_reference=call.refund.refund_id,
-        idempotency_key=call.operation.key,
-    )
 
 
 class Refunds:
@@ -187,8 +165,12 @@ class Refunds:
                 why = Unknown("the worker that sent it did not come back")
                 settle(tx, self._tenant, operation.operation_id, why, source=f"operation:{operation.operation_id}")
             return None
+        if refund.state in ENDS:  # such as a void at the processor: it is not to be sent any more
+            complete(tx, work)
+            store.move_operation(tx, operation, OperationState.CANCELLED, says=refund.failure_says)
+            return None
         store.sent(tx, operation)
-        return Call(payment, refund, store.operation(tx, operation.operation_id))
+        return read_call(tx, operation.operation_id, self._tenant)
 
     def _finish(self, tx: Tx, work: Work, call: Call, outcome: Outcome) -> None:
         store.lock(tx, call.payment.payment_id)
@@ -222,7 +204,7 @@ def _take_in(tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, outcome: 
         case Declined() | Canceled():
             says = outcome.reason if isinstance(outcome, Declined) else "The processor canceled the refund."
             if refund.state in (_S.SUBMITTED, _S.PENDING, _S.REQUIRES_ACTION):
-                return _failed(tx, tenant, payment, refund, says)
+                return drop_refund(tx, tenant, payment, refund, _S.FAILED, says)
             if refund.state is _S.SUCCEEDED:
                 return _failed_late(tx, tenant, payment, refund, says, source=source)
         case Pending(reference=reference) | InReview(reference=reference) if refund.state is _S.SUBMITTED:
@@ -263,26 +245,13 @@ def _succeeded(
     return refund
 
 
-def _failed(tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, says: str) -> Refund:
-    """It will not go out: the money stays with us, as credit of its payer."""
-    refund = refunds.move(tx, refund, _S.FAILED, failure_says=says)
-    _back_to_credit(tx, payment, refund, says)
-    day = business_day(tenant, payment.facility, tx.now)
-    entry = rules.refund_dropped(
-        payment.payment_id, refund.refund_id, refund.amount, occurred_at=tx.now, business_date=day
-    )
-    ledger.post(tx, entry, key=f"refund-dropped/{refund.refund_id}")
-    log.warning("refund.failed", refund_id=refund.refund_id, payment_id=payment.payment_id)
-    return refund
-
-
 def _failed_late(tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, says: str, *, source: str) -> Refund:
     """The processor had reported it as done, and the money came back. The EHR was told: that is for a person."""
     refund = refunds.move(tx, refund, _S.FAILED, failure_says=says)
     fact = PaymentFact(FactKind.REFUND_FAILED, tx.now, source, undoes=refund.processor_ref or "")
     store.record_facts(tx, payment.payment_id, [fact])
     store.refold(tx, payment)
-    _back_to_credit(tx, payment, refund, f"{says} It had been reported as done, also to the EHR.")
+    back_to_credit(tx, payment, refund, f"{says} It had been reported as done, also to the EHR.")
     day = business_day(tenant, payment.facility, tx.now)
     came_back = rules.refund_failed_late(
         payment.payment_id, refund.refund_id, payment.merchant, refund.amount, occurred_at=tx.now, business_date=day
@@ -294,17 +263,6 @@ def _failed_late(tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, says:
     ledger.post(tx, dropped, key=f"refund-dropped/{refund.refund_id}")
     log.warning("refund.failed_late", refund_id=refund.refund_id, payment_id=payment.payment_id)
     return refund
-
-
-def _back_to_credit(tx: Tx, payment: Payment, refund: Refund, says: str) -> None:
-    for share in refunds.shares(tx, refund.refund_id):
-        if share.allocation:
-            store.add_to_allocation(tx, payment.payment_id, share.allocation, refunded=-share.amount.minor)
-            store.add_to_allocation(tx, payment.payment_id, share.allocation, paid=-share.amount.minor)
-    billing.add_credit(tx, payment.account_ref, payment.payment_id, refund.amount)
-    key = f"{payment.payment_id}:refund-failed:{refund.refund_id}"
-    says = f"{refund.amount} of {refund.refund_id} did not go out: {says}"
-    store.open_break(tx, key, "refund_failed", says, payment=payment, amount=refund.amount)
 
 
 def adopt(tx: Tx, tenant: Tenant, payment: Payment, outcome: Approved, *, source: str) -> Refund | None:

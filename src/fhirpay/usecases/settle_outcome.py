@@ -1,25 +1,23 @@
 """What an outcome means for our books: one function for answers, lookups and events alike.
 
-Called inside the caller's unit by take_payment.py (an answer), lookup.py (a lookup) and webhook.py (an event). The
-payment's row is locked first; facts are recorded once each, the payment is folded anew, and what a fact leads to
-(capture in the ledger, allocation, write-back) is had once, whoever tells it and how often. The same facts in any
-order end in the same books. A success that comes too late is money all the same: unapplied credit and a break.
+Called inside the caller's unit by take_payment.py and follow_up.py (an answer), lookup.py (a lookup) and webhook.py
+(an event). What the outcome says is outcome_says.py's to read. The payment's row is locked first; facts are recorded
+once each, the payment is folded anew, and what a fact leads to (capture in the ledger, allocation, write-back) is had
+once, whoever tells it and how often. The same facts in any order end in the same books. A success that comes too late
+is money all the same: unapplied credit and a break.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import datetime, timedelta
 
 from ..billing import money as billing
-from ..billing import store as obligations
 from ..config import Tenant
 from ..db.unit import Tx
 from ..domain.money import Money
 from ..domain.operation import OPEN, OperationState
 from ..domain.payment import CLOSED, AnomalyKind, FactKind, Folded, PaymentFact, PaymentState
-from ..errors import InvariantBroken
 from ..ledger import rules
 from ..ledger import store as ledger
 from ..log import Log
@@ -41,14 +39,20 @@ from ..payments.port import (
 )
 from ..payments.records import Operation, Payment
 from . import collect, post_back
+from .money_off import business_day, drop_refunds, take_off
+from .outcome_says import FOLLOW_UPS, facts_of, state_of
 
 log = Log("payments")
 
 _K = FactKind
-LOOKUP = {True: "refund.lookup", False: "payment.lookup"}
-SUBMIT = {True: "refund.submit", False: "payment.submit"}
+SUBMIT = {
+    OperationKind.CAPTURE: "payment.capture",
+    OperationKind.VOID: "payment.void",
+    OperationKind.REFUND: "refund.submit",
+}  # all others: payment.submit
 ENDS = CLOSED | {PaymentState.CAPTURED, PaymentState.RETURNED}
 FIRST_LOOK = timedelta(seconds=1)  # most lost answers are found at once
+HELD_LOOK = timedelta(days=1)  # an authorization ends by itself, and the event that says so may be lost
 
 
 def lane_of(payment_id: str) -> str:
@@ -62,9 +66,10 @@ def settle(tx: Tx, tenant: Tenant, operation_id: str, outcome: Outcome, *, sourc
     payment = store.lock(tx, operation.payment_id)
     operation = store.operation(tx, operation_id)  # as it is now that nobody else can move it
     move_operation(tx, operation, outcome, amount=operation.amount)
-    facts = facts_of(outcome, operation.kind, at=tx.now, source=source)
+    known = _captures(store.facts_of(tx, payment.payment_id), payment.currency)
+    facts = facts_of(outcome, operation, captures=known, at=tx.now, source=source)
     store.record_facts(tx, payment.payment_id, facts)
-    _note_details(tx, payment, outcome)
+    _note_details(tx, payment, operation.kind, outcome)
     return refold_and_carry_out(tx, tenant, payment.payment_id)
 
 
@@ -89,7 +94,7 @@ def move_operation(tx: Tx, operation: Operation, outcome: Outcome, *, amount: Mo
         if operation.state is OperationState.PREPARED:  # an event was faster than our own unit
             store.sent(tx, operation)
             operation = store.operation(tx, operation.operation_id)
-        new = _state_of(outcome, amount)
+        new = state_of(outcome, operation.kind, amount)
         if new is not operation.state:
             says = outcome.why[:300] if isinstance(outcome, Unknown) else ""
             store.move_operation(tx, operation, new, says=says)
@@ -99,6 +104,13 @@ def move_operation(tx: Tx, operation: Operation, outcome: Outcome, *, amount: Mo
         _queue_lookup(tx, operation, FIRST_LOOK)
     elif isinstance(outcome, ActionNeeded | Pending | InReview):
         _queue_lookup(tx, operation, timedelta(minutes=2))
+    elif holds(outcome, operation.kind):
+        _queue_lookup(tx, operation, HELD_LOOK)
+
+
+def holds(outcome: Outcome, kind: OperationKind) -> bool:
+    """Whether it says that an amount is authorized and nothing taken: looked at daily, until it is taken or ends."""
+    return kind is OperationKind.AUTHORIZE and isinstance(outcome, Approved) and not outcome.captured
 
 
 def unknown_key(operation: Operation) -> str:
@@ -106,31 +118,11 @@ def unknown_key(operation: Operation) -> str:
     return f"{operation.payment_id}:unknown:{operation.operation_id}"
 
 
-def _state_of(outcome: Outcome, asked: Money) -> OperationState:
-    match outcome:
-        case Approved(amount=got):
-            return OperationState.PARTLY_APPROVED if got.minor < asked.minor else OperationState.APPROVED
-        case Canceled(undoes=undoes):
-            return OperationState.APPROVED if undoes else OperationState.DECLINED
-        case Declined():
-            return OperationState.DECLINED
-        case ActionNeeded():
-            return OperationState.ACTION_NEEDED
-        case Pending():
-            return OperationState.PENDING
-        case InReview():
-            return OperationState.IN_REVIEW
-        case Unknown():
-            return OperationState.UNKNOWN
-        case ProvenAbsent():
-            return OperationState.PROVEN_ABSENT
-
-
 def _queue_lookup(tx: Tx, operation: Operation, wait: timedelta) -> None:
     """One item an attempt: it comes back by itself until the outcome is final."""
     outbox_add(
         tx,
-        LOOKUP[operation.refund_id is not None],
+        "refund.lookup" if operation.refund_id else "payment.lookup",
         operation.operation_id,
         [f"operation:{operation.operation_id}"],
         tx.now + wait,
@@ -141,59 +133,18 @@ def _queue_lookup(tx: Tx, operation: Operation, wait: timedelta) -> None:
 def _queue_submit(tx: Tx, operation: Operation) -> None:
     ref = operation.refund_id or operation.operation_id
     key = f"{operation.operation_id}:{operation.attempt + 1}"
-    kind = SUBMIT[operation.refund_id is not None]
+    kind = SUBMIT.get(operation.kind, "payment.submit")
     outbox_add(tx, kind, ref, [lane_of(operation.payment_id)], once_key=key)
 
 
-# ── facts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the payment ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def facts_of(outcome: Outcome, kind: OperationKind, *, at: datetime, source: str) -> list[PaymentFact]:
-    """What an outcome says of the payment."""
-
-    def fact(
-        which: FactKind,
-        amount: Money | None = None,
-        reference: str | None = "",
-        undoes: str = "",
-        when: datetime | None = None,
-    ) -> PaymentFact:
-        return PaymentFact(which, when or at, source, amount, reference or "", undoes)
-
-    match outcome:
-        case Approved(captured=True, amount=amount, reference=reference, at=when):
-            return [fact(_K.CAPTURED, amount, reference, when=when)]
-        case Approved(amount=amount, reference=reference, at=when):
-            if kind is OperationKind.VOID:
-                return []  # who asked for the void says what it takes back
-            return [fact(_K.AUTHORIZED, amount, reference, when=when)]
-        case Declined(code="failed"):
-            return [fact(_K.PROCESSING), fact(_K.FAILED)]
-        case Declined():
-            return [fact(_K.DECLINED)]
-        case ActionNeeded():
-            return [fact(_K.REQUIRES_ACTION)]
-        case Pending():
-            return [fact(_K.PROCESSING)]
-        case InReview():
-            return [fact(_K.IN_REVIEW)]
-        case Canceled(expired=True):
-            return [fact(_K.EXPIRED)]
-        case Canceled(undoes=str(undoes), amount=Money() as amount, reference=reference, at=when):
-            # The capture may be news too. Its own time isn't told here; the fold takes the earliest that is known.
-            return [
-                fact(_K.CAPTURED, amount, undoes, when=when),
-                fact(_K.VOIDED, None, reference, undoes, when=when),
-            ]
-        case Canceled():
-            return [fact(_K.CANCELED)]
-        case Unknown() | ProvenAbsent():
-            return []
-
-
-def _note_details(tx: Tx, payment: Payment, outcome: Outcome) -> None:
+def _note_details(tx: Tx, payment: Payment, kind: OperationKind, outcome: Outcome) -> None:
     values: dict[str, object] = {}
     match outcome:
+        case Declined() | ActionNeeded() if kind in FOLLOW_UPS:
+            return  # the payment itself stands as it was
         case Approved(details=details, payment=reference) as got:
             values = {
                 "brand": details.brand or payment.brand,
@@ -261,11 +212,6 @@ def _captures(facts: list[PaymentFact], currency: str) -> dict[str, tuple[Money,
     return found
 
 
-def business_day(tenant: Tenant, facility: str, at: datetime) -> date:
-    """The till's day: in the facility's zone."""
-    return at.astimezone(ZoneInfo(tenant.facility(facility).zone)).date()
-
-
 def _captured(
     tx: Tx, tenant: Tenant, payment: Payment, reference: str, amount: Money, at: datetime, *, late: bool
 ) -> None:
@@ -316,45 +262,21 @@ def _shares_left(tx: Tx, payment: Payment) -> list[Share]:
 
 
 def _voided(tx: Tx, tenant: Tenant, payment: Payment, reference: str, amount: Money, at: datetime) -> None:
-    """A capture taken back before it settled: allocations first, then the capture itself."""
+    """A capture taken back before it settled: allocations first, then the capture itself. All of it is owed again."""
     if not store.first_time(tx, payment.payment_id, f"void:{reference}", amount):
         return
+    drop_refunds(tx, tenant, payment, says="The payment was voided: there is nothing to give back.")
     for one in store.allocations(tx, payment.payment_id):
         if one.kept:
             store.add_to_allocation(tx, payment.payment_id, one.sequence, paid=-one.kept.minor)
     says = f"{amount} was voided at the processor: what the EHR was told has to be taken back there"
     store.open_break(tx, f"{payment.payment_id}:void:{reference}", "voided", says, payment=payment, amount=amount)
     day = business_day(tenant, payment.facility, at)
-    billing.post(tx, take_off(tx, payment, amount), business_date=day)
+    moves = take_off(tx, payment, amount)
+    billing.post(tx, moves, business_date=day)
     entry = rules.void_capture(
         payment.payment_id, payment.merchant, amount, occurred_at=at, business_date=day, refs={"capture": reference}
     )
     ledger.post(tx, entry, key=f"void/{payment.payment_id}/{reference}")
-
-
-def take_off(tx: Tx, payment: Payment, amount: Money) -> list[billing.LedgerMove]:
-    """Take this much of the payment's money off the accounts: what stands as credit first, then what it has paid,
-    the newest first. What it had paid is owed again. The ledger's moves that follow, to be posted.
-    """
-    allocated = store.allocations(tx, payment.payment_id)
-    accounts = list(dict.fromkeys([payment.account_ref, *(one.account_ref for one in allocated)]))
-    moves: list[billing.LedgerMove] = []
-    left = amount
-    for account_ref in accounts:
-        for credit in billing.credits_of(tx, account_ref):
-            part = min(left, credit.amount, key=lambda money: money.minor)
-            if credit.payment_id == payment.payment_id and part:
-                billing.take_credit(tx, account_ref, payment.payment_id, part)
-                left = left - part
-    first = [one.obligation_id for one in reversed(allocated)]
-    others = [one.obligation_id for ref in accounts for one in obligations.obligations_of(tx, ref)]
-    for obligation_id in dict.fromkeys([*first, *others]):
-        for share in billing.payments_on(tx, obligation_id):
-            part = min(left, share.amount, key=lambda money: money.minor)
-            if share.payment_id == payment.payment_id and part:
-                taken = billing.reopen(tx, obligation_id, part, payment_id=payment.payment_id)
-                moves += taken.ledger
-                left = left - part
-    if left:
-        raise InvariantBroken(f"{left} of {payment.payment_id} is on no account", payment_id=payment.payment_id)
-    return moves
+    for account_ref in dict.fromkeys(move.account_ref for move in moves):
+        collect.act(tx, account_ref, tenant)

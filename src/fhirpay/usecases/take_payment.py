@@ -3,7 +3,7 @@
     unit 1   what is owed re-read and reserved, payment and operation recorded    ── crash here: nothing has moved
     call     prepare: the processor knows of it, no money moves                   ── crash here: again, same key
     unit 2   the processor's id stored, operation `sent`, the lease still ours    ── crash here: was it sent? look it up
-    call     submit                                                               ── crash here: look it up
+    call     submit: a sale, or an authorization that capture.py takes later      ── crash here: look it up
     unit 3   outcome, ledger, write-back and work complete, together              ── crash here: rolled back; look it up
 
 `start` is unit 1, called inside another unit: by the API, and by autopay where an obligation has become collectable.
@@ -17,12 +17,10 @@ from datetime import timedelta
 from typing import Literal
 
 from ..billing import money as billing
-from ..billing import rows as billing_rows
 from ..billing import store as obligations
 from ..config import Tenant
 from ..db.unit import Tx, Units
 from ..domain.money import Money
-from ..domain.obligation import ObligationState
 from ..domain.operation import OPEN, OperationState
 from ..domain.payment import FactKind, PaymentFact
 from ..errors import LeaseLost, ProcessorUnavailable, RuleBroken, ValueInvalid
@@ -32,9 +30,10 @@ from ..log import Log
 from ..outbox import add as outbox_add
 from ..payments import store, stored_methods
 from ..payments.allocation import Share
-from ..payments.port import ActionNeeded, Declined, OperationKind, Outcome, PaymentRequest, Prepared, Reference, Unknown
-from ..payments.records import Operation, Payment
+from ..payments.port import ActionNeeded, Declined, OperationKind, Outcome, Prepared, Reference, Unknown
+from ..payments.records import Payment
 from ..payments.registry import Registry
+from .call import Call, no_longer_owed, read_call, send
 from .settle_outcome import lane_of, refold_and_carry_out, settle
 
 log = Log("payments")
@@ -52,6 +51,7 @@ class NewPayment:
     amount: Money | None = None
     obligations: tuple[str, ...] = ()
     method_id: str | None = None  # a stored method; None: the payer pays on the processor's page
+    capture: bool = True  # False: only authorize, by a stored method; the money is taken by capture.py, or never
     return_url: str = ""
     initiated_by: Literal["customer", "merchant"] = "customer"
     fact_key: str | None = None  # the business fact that may be paid once
@@ -64,6 +64,8 @@ def start(tx: Tx, wish: NewPayment, tenant: Tenant) -> str:
     """
     if wish.fact_key is not None and (known := store.of_fact(tx, wish.fact_key)):
         return known
+    if wish.method_id is None and not wish.capture:
+        raise RuleBroken("the processor's page takes the money at once: authorize by a stored method")
     asked = _asked(tx, wish)
     facility = tenant.facility(asked.facility)
     merchant = tenant.merchant(facility.merchant)
@@ -92,7 +94,8 @@ def start(tx: Tx, wish: NewPayment, tenant: Tenant) -> str:
         for sequence, share in enumerate(reserved, start=1)
     ]
     store.reserve_shares(tx, payment_id, shares)
-    kind = OperationKind.HOSTED if wish.method_id is None else OperationKind.SALE
+    kind = OperationKind.SALE if wish.capture else OperationKind.AUTHORIZE
+    kind = OperationKind.HOSTED if wish.method_id is None else kind
     operation_id = store.add_operation(tx, payment_id, kind, asked.amount)
     outbox_add(tx, KIND, operation_id, [lane_of(payment_id)])
     log.info("payment.started", payment_id=payment_id, operation_id=operation_id, merchant=merchant.name)
@@ -123,7 +126,9 @@ def _asked(tx: Tx, wish: NewPayment) -> _Asked:
     if len(facilities) > 1:
         raise RuleBroken("what is owed belongs to several facilities: name the obligations of one")
     total = sum((one.askable for one in chosen), Money.zero(currencies.pop()))
-    return _Asked([one.obligation_id for one in chosen], wish.amount or total, facilities.pop())
+    return _Asked(
+        [one.obligation_id for one in chosen], total if wish.amount is None else wish.amount, facilities.pop()
+    )
 
 
 def _check_method(tx: Tx, wish: NewPayment, merchant: str, amount: Money) -> None:
@@ -139,39 +144,6 @@ def _check_method(tx: Tx, wish: NewPayment, merchant: str, amount: Money) -> Non
             raise RuleBroken("there is no consent to charge this method without asking", method_id=wish.method_id)
         if consent.cap.currency != amount.currency or consent.cap < amount:
             raise RuleBroken(f"the payer agreed to {consent.cap} at most, not {amount}", method_id=wish.method_id)
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """All that a call needs, read in one unit."""
-
-    payment: Payment
-    operation: Operation
-    token: str
-    descriptor: str
-    return_url: str
-
-    @property
-    def request(self) -> PaymentRequest:
-        """What goes out. The allow-list: nothing of the account, the obligations or the patient is in reach here."""
-        return PaymentRequest(
-            reference=self.payment.payment_id,
-            amount=self.operation.amount,
-            method=self.token,
-            initiated_by="merchant" if self.payment.initiated_by == "merchant" else "customer",
-            descriptor=self.descriptor,
-            capture=self.operation.kind is not OperationKind.AUTHORIZE,
-            return_url=self.return_url,
-        )
-
-
-def read_call(tx: Tx, operation_id: str, tenant: Tenant, public_url: str) -> Call:
-    """Raises ConfigInvalid when the payment's merchant is no longer configured."""
-    operation = store.operation(tx, operation_id)
-    payment = store.get(tx, operation.payment_id)
-    token = stored_methods.get(tx, payment.method_id).token if payment.method_id else ""
-    back = f"{public_url.rstrip('/')}/api/v1/return/{tenant.name}/{payment.payment_id}"
-    return Call(payment, operation, token, tenant.merchant(payment.merchant).descriptor, back)
 
 
 class TakePayment:
@@ -197,12 +169,13 @@ class TakePayment:
             prepared = Declined(error.message, "refused")
         if isinstance(prepared, Declined):
             return await self._units.write(self._finish, work, prepared)
-        if not await self._units.write(self._sending, work, prepared):
+        sending = await self._units.write(self._sending, work, prepared)
+        if sending is None:
             return None
         if call.operation.kind is OperationKind.HOSTED:
             return await self._units.write(self._finish, work, ActionNeeded(prepared.url, prepared.reference))
         try:
-            outcome = await submit(self._registry, call, prepared.reference)
+            outcome = await send(self._registry, sending)
         except ProcessorUnavailable as error:
             return await self._units.write(self._not_sent, work, error.message)
         await self._units.write(self._finish, work, outcome)
@@ -219,10 +192,10 @@ class TakePayment:
 
     # ── units ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _sending(self, tx: Tx, work: Work, prepared: Prepared) -> bool:
+    def _sending(self, tx: Tx, work: Work, prepared: Prepared) -> Call | None:
         """Unit 2. After this, only an answer, a lookup or an event says what became of it.
 
-        False when it is no longer owed: then nothing is sent.
+        None when it is no longer owed: then nothing is sent.
         """
         if not still_ours(tx, work):
             raise LeaseLost(f"another worker has taken {work.work_id} over", work_id=work.work_id)
@@ -231,15 +204,15 @@ class TakePayment:
         operation = store.operation(tx, work.ref)
         if operation.state is not OperationState.PREPARED:
             raise LeaseLost("the operation has moved on meanwhile", operation_id=work.ref)
-        if why := _no_longer_owed(tx, payment):
+        if why := no_longer_owed(tx, payment, payment.amount):
             self._give_up(tx, work, payment, code="no-longer-owed", says=why)
-            return False
+            return None
         store.sent(tx, operation, processor_ref=prepared.reference)
         if operation.kind is OperationKind.HOSTED:
             store.change(tx, payment.payment_id, hosted_url=prepared.url, hosted_until=prepared.expires_at)
         elif payment.processor_ref is None:
             store.change(tx, payment.payment_id, processor_ref=prepared.reference)
-        return True
+        return read_call(tx, work.ref, self._tenant, self._public_url)
 
     def _finish(self, tx: Tx, work: Work, outcome: Outcome) -> None:
         """Unit 3. The payment's lock first, the ledger last."""
@@ -275,25 +248,3 @@ class TakePayment:
         store.change(tx, payment.payment_id, failure_code=code, failure_says=says)
         store.record_facts(tx, payment.payment_id, [PaymentFact(FactKind.CANCELED, tx.now, "us")])
         refold_and_carry_out(tx, self._tenant, payment.payment_id)
-
-
-def _no_longer_owed(tx: Tx, payment: Payment) -> str:
-    """Why what was reserved may not be taken after all: insurance found, a credit, a hold since then. Empty: it may."""
-    shares = store.allocations(tx, payment.payment_id)
-    accounts = billing_rows.lock(tx, (share.account_ref for share in shares))
-    for account in accounts.values():
-        if why := billing_rows.stopped(tx, account):
-            return why
-    for share in shares:
-        one = obligations.obligation(tx, share.obligation_id)
-        if one.state not in (ObligationState.IN_FLIGHT, ObligationState.COLLECTABLE) or one.hold:
-            return f"{share.obligation_id} is {one.state} now"
-        if one.patient - one.paid < one.in_flight:
-            return f"only {one.patient - one.paid} of {share.obligation_id} is owed now"
-    return ""
-
-
-async def submit(registry: Registry, call: Call, prepared: Reference) -> Outcome:
-    """Move the money: with this attempt's key, always the same bytes."""
-    processor = registry.of(call.payment.merchant)
-    return await processor.submit(prepared, call.request, idempotency_key=call.operation.key)

@@ -18,6 +18,7 @@ from ..config import Tenant
 from ..db.unit import Tx, Units
 from ..domain.clock import Clock
 from ..domain.money import Money
+from ..domain.operation import OperationState
 from ..errors import MessageInvalid, NotFound, NotPermitted
 from ..flow.lane import Work, complete, retry
 from ..inbox.store import Incoming, Recorded, get, note_outcome, record
@@ -124,11 +125,11 @@ class Webhooks:
         payment = _payment(tx, merchant, ours, theirs)
         if payment is None:
             return _Subject(found.event_id, merchant, why_not="about a payment that was not made here")
-        taking = [one for one in store.operations_of(tx, payment.payment_id) if one.refund_id is None]
-        if not taking:
+        operation = _spoken_of(store.operations_of(tx, payment.payment_id))
+        if operation is None:
             return _Subject(found.event_id, merchant, why_not="nothing was sent for this payment")
-        ref = operation_ref(taking[-1], payment_reference=payment.processor_ref, now=tx.now)
-        return _Subject(found.event_id, merchant, taking[-1], ref)
+        ref = operation_ref(operation, payment_reference=payment.processor_ref, now=tx.now)
+        return _Subject(found.event_id, merchant, operation, ref)
 
     def _of_refund(self, tx: Tx, found: _Subject, ours: str, theirs: str) -> _Subject:
         known = refunds.find(tx, ours) if ours else []
@@ -176,6 +177,13 @@ class Webhooks:
             retry(tx, work, after=None, error=why)
         else:
             self._ignore(tx, work, f"could not be looked up: {why}")
+
+
+def _spoken_of(operations: list[Operation]) -> Operation | None:
+    """Whose lookup tells what an event is about: the capture or void that is under way, else what made the payment."""
+    mine = [one for one in operations if one.refund_id is None]
+    under_way = [one for one in mine if one.state in (OperationState.SENT, OperationState.UNKNOWN)]
+    return under_way[-1] if under_way else mine[0] if mine else None
 
 
 def _payment(tx: Tx, merchant: str, ours: str, theirs: str) -> Payment | None:

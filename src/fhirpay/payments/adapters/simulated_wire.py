@@ -134,6 +134,7 @@ STATUS: dict[str, Callable[[Doc], Outcome]] = {
     "failed": lambda doc: Declined("The payment failed.", "failed", Reference(doc["id"])),
     "canceled": _ended,
     "voided": _ended,
+    "expired": lambda doc: Canceled(Reference(doc["id"]), expired=True),
 }
 REFUND_STATUS: dict[str, Callable[[Doc], Outcome]] = {
     "pending": lambda doc: Pending(Reference(doc["id"])),
@@ -174,6 +175,8 @@ def _page(doc: Doc) -> Outcome:
 def voided(doc: Doc) -> Outcome:
     """The outcome of a void: approved when it ended the payment."""
     found = outcome(doc)
+    if isinstance(found, Canceled) and found.expired:
+        return found
     if isinstance(found, Canceled) and found.reference:
         amount = found.amount or Money.zero(str(doc.get("currency", "USD")))
         return Approved(found.reference, amount, captured=False, at=found.at, payment=Reference(doc["id"]))

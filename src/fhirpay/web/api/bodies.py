@@ -6,7 +6,7 @@ Free text that goes on record (a reason, a consent) is refused when it holds a c
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from fastapi import Request
@@ -57,18 +57,29 @@ class MethodChoice(_Body):
 
 
 class NewPaymentBody(_Body):
-    """Without `amount`: all that may be asked for now."""
+    """Without `amount`: all that may be asked for now. `capture` manual: only authorize, by a stored method."""
 
     account: Short | None = Field(default=None, description="Account/ID, or system|value")
     obligations: tuple[str, ...] = Field(default=(), max_length=100)
     amount: Amount | None = None
     method: MethodChoice
+    capture: Literal["automatic", "manual"] = "automatic"
 
     @model_validator(mode="after")
     def _something(self) -> NewPaymentBody:
         if self.account is None and not self.obligations:
             raise ValueError("say what is to be paid: an account, or obligations")
         return self
+
+
+class NewCaptureBody(_Body):
+    """Without `amount`: all that is authorized. With less, the rest is released."""
+
+    amount: Amount | None = None
+
+
+class NewVoidBody(_Body):
+    """Nothing to say: a payment is voided whole."""
 
 
 class NewRefundBody(_Body):

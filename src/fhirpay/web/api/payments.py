@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -15,7 +16,9 @@ from ...errors import NotFound, RuleBroken
 from ...fhir import store as fhir
 from ...payments import refunds, store
 from ...payments.records import Payment
+from ...usecases import capture as capturing
 from ...usecases import refund as refunding
+from ...usecases import void as voiding
 from ...usecases.take_payment import NewPayment, start
 from . import bodies, views
 from .deps import Deps, answer_once, json_answer, once_of
@@ -62,14 +65,44 @@ def payments_router(deps: Deps) -> APIRouter:
                 obligations=body.obligations,
                 method_id=body.method.stored_method,
                 return_url=back,
+                capture=body.capture == "automatic",
             )
             return start(tx, wish, deps.tenant)
 
         async def answer(payment_id: str) -> tuple[int, dict[str, Any]]:
-            await _answered(deps, payment_id)
+            await _until(deps, payment_id, lambda tx: store.get(tx, payment_id).state is not PaymentState.CREATED)
             return 201, await deps.units.read(views.payment, payment_id)
 
         return await answer_once(deps, once_of(deps, request, client, raw), make, answer)
+
+    @router.post("/payments/{payment_id}/capture", openapi_extra=bodies.openapi(bodies.NewCaptureBody))
+    async def capture(payment_id: str, request: Request) -> Response:
+        """Take what was authorized, or a part of it: the rest is released."""
+        client = deps.client(request)
+        raw, body = await bodies.read(request, bodies.NewCaptureBody, max_bytes=deps.body_max_bytes)
+        wish = capturing.NewCapture(payment_id, body.amount.money if body.amount else None)
+
+        def make(tx: Tx) -> str:
+            capturing.request(tx, wish, deps.registry)
+            return payment_id
+
+        return await answer_once(deps, once_of(deps, request, client, raw), make, changed)
+
+    @router.post("/payments/{payment_id}/void", openapi_extra=bodies.openapi(bodies.NewVoidBody))
+    async def void(payment_id: str, request: Request) -> Response:
+        """End a payment before it settles: release what was authorized, or take the whole capture back."""
+        client = deps.client(request)
+        raw, _ = await bodies.read(request, bodies.NewVoidBody, max_bytes=deps.body_max_bytes)
+
+        def make(tx: Tx) -> str:
+            voiding.request(tx, payment_id, deps.registry)
+            return payment_id
+
+        return await answer_once(deps, once_of(deps, request, client, raw), make, changed)
+
+    async def changed(payment_id: str) -> tuple[int, dict[str, Any]]:
+        await _until(deps, payment_id, lambda tx: store.open_operation(tx, payment_id) is None)
+        return 200, await deps.units.read(views.payment, payment_id)
 
     @router.get("/payments/{payment_id}")
     async def one(payment_id: str, request: Request) -> Response:
@@ -108,15 +141,14 @@ def payments_router(deps: Deps) -> APIRouter:
     return router
 
 
-async def _answered(deps: Deps, payment_id: str) -> None:
-    """Wait until the payer has a page to go to, or the processor has answered; not longer than is polite."""
+async def _until(deps: Deps, payment_id: str, done: Callable[[Tx], bool]) -> None:
+    """Wait until the payment has come so far (a page to go to, an answer); not longer than is polite."""
     topic = store.topic(payment_id)
     now = asyncio.get_running_loop().time
     ends = now() + deps.patience_s
     while (left := ends - now()) > 0:
         seen = deps.wakeups.count(topic)
-        payment = await deps.units.read(store.get, payment_id)
-        if payment.state is not PaymentState.CREATED:
+        if await deps.units.read(done):
             return
         # On another machine's worker no event reaches us: look again by ourselves.
         await deps.wakeups.wait(topic, min(left, 0.5), since=seen)

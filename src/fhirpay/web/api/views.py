@@ -31,7 +31,9 @@ def payment(tx: Tx, payment_id: str) -> Json:
         "id": found.payment_id,
         "state": str(found.state),
         "amount": money(found.amount),
+        "authorized": money(found.authorized),
         "captured": money(found.captured),
+        "voided": money(found.voided),
         "refunded": money(found.refunded),
         "account": found.account_ref,
         "method": _method_of(found),
@@ -52,6 +54,10 @@ def payment(tx: Tx, payment_id: str) -> Json:
         "business_date": found.business_date,
         "merchant": found.merchant,
         "processor": {"name": found.processor, "reference": found.processor_ref, "capture": found.capture_ref},
+        "operations": [
+            {"kind": str(one.kind), "state": str(one.state), "amount": money(one.amount), "since": at(one.created_at)}
+            for one in store.operations_of(tx, payment_id)
+        ],
         "refunds": [one.refund_id for one in refunds.of_payment(tx, payment_id)],
     }
     if found.failure_code:

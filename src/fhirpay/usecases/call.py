@@ -1,0 +1,96 @@
+"""One call to a processor: read whole in one unit, sent in another moment. Called by the handlers that send, and by
+lookup.py where the same bytes may go out again. An attempt's key and bytes are always the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..billing import rows as billing_rows
+from ..billing import store as obligations
+from ..config import Tenant
+from ..db.unit import Tx
+from ..domain.money import Money
+from ..domain.obligation import ObligationState
+from ..payments import store, stored_methods
+from ..payments.allocation import Share, in_order
+from ..payments.port import OperationKind, Outcome, PaymentRequest, Reference
+from ..payments.records import Operation, Payment
+from ..payments.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """All that a call needs."""
+
+    payment: Payment
+    operation: Operation
+    token: str
+    descriptor: str
+    return_url: str
+
+    @property
+    def request(self) -> PaymentRequest:
+        """What goes out. The allow-list: nothing of the account, the obligations or the patient is in reach here."""
+        return PaymentRequest(
+            reference=self.payment.payment_id,
+            amount=self.operation.amount,
+            method=self.token,
+            initiated_by="merchant" if self.payment.initiated_by == "merchant" else "customer",
+            descriptor=self.descriptor,
+            capture=self.operation.kind is not OperationKind.AUTHORIZE,
+            return_url=self.return_url,
+        )
+
+
+def read_call(tx: Tx, operation_id: str, tenant: Tenant, public_url: str = "") -> Call:
+    """`public_url` where a payer may have to come back to us. Raises ConfigInvalid when the merchant is gone."""
+    operation = store.operation(tx, operation_id)
+    payment = store.get(tx, operation.payment_id)
+    token = stored_methods.get(tx, payment.method_id).token if payment.method_id else ""
+    back = f"{public_url.rstrip('/')}/api/v1/return/{tenant.name}/{payment.payment_id}" if public_url else ""
+    return Call(payment, operation, token, tenant.merchant(payment.merchant).descriptor, back)
+
+
+async def send(registry: Registry, call: Call) -> Outcome:
+    """Move the money, or stop it from moving. Raises ProcessorUnavailable when nothing can have happened."""
+    operation, key = call.operation, call.operation.key
+    processor = registry.of(call.payment.merchant)
+    ours = operation.processor_ref if operation.refund_id is None else call.payment.processor_ref
+    assert ours is not None
+    reference = Reference(ours)
+    match operation.kind:
+        case OperationKind.SALE | OperationKind.AUTHORIZE:
+            return await processor.submit(reference, call.request, idempotency_key=key)
+        case OperationKind.CAPTURE:
+            return await processor.capture(reference, operation.amount, idempotency_key=key)
+        case OperationKind.VOID:
+            return await processor.void(reference, idempotency_key=key)
+        case OperationKind.REFUND:
+            assert operation.refund_id is not None
+            return await processor.refund(
+                reference, operation.amount, our_reference=operation.refund_id, idempotency_key=key
+            )
+        case OperationKind.HOSTED:
+            raise AssertionError("a page is opened, and its payer does the rest")
+
+
+def no_longer_owed(tx: Tx, payment: Payment, amount: Money) -> str:
+    """Why this much of what was reserved may not be taken after all: insurance found, a credit, a hold since then.
+
+    Empty: it may.
+    """
+    reserved = store.allocations(tx, payment.payment_id)
+    accounts = billing_rows.lock(tx, (share.account_ref for share in reserved))
+    for account in accounts.values():
+        if why := billing_rows.stopped(tx, account):
+            return why
+    shares = [Share(one.sequence, one.obligation_id, one.account_ref, one.reserved) for one in reserved]
+    for share in in_order(amount, shares)[0]:
+        one = obligations.obligation(tx, share.obligation_id)
+        if one.state not in (ObligationState.IN_FLIGHT, ObligationState.COLLECTABLE) or one.hold:
+            return f"{share.obligation_id} is {one.state} now"
+        others = one.in_flight - next(mine.reserved for mine in reserved if mine.sequence == share.sequence)
+        if one.patient - one.paid - others < share.amount:
+            return f"only {one.patient - one.paid} of {share.obligation_id} is owed now"
+    return ""
