@@ -476,7 +476,7 @@ class StoredAccount:
         self.reassess(tx)
 
     def on_release(self, tx: Tx, name: str) -> None:
-        entries.release_hold(tx, self.holds[name], by="ann")
+        entries.release_hold(tx, self.holds[name], by="ann", why="settled")
         self.reassess(tx)
 
     def on_staff(self, tx: Tx, minor: int) -> None:

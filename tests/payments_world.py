@@ -34,7 +34,8 @@ from fhirpay.payments.port import Method
 from fhirpay.payments.registry import Registry
 from fhirpay.simulators.processor_webhooks import HEADER, sign
 from fhirpay.usecases import capture, void
-from fhirpay.usecases.collect import reassess_accounts
+from fhirpay.usecases.close_page import ClosePage
+from fhirpay.usecases.collect import Reassess, reassess_accounts
 from fhirpay.usecases.follow_up import FollowUp
 from fhirpay.usecases.lookup import LookUp
 from fhirpay.usecases.refund import NewRefund, Refunds, request
@@ -293,6 +294,8 @@ async def payments_world(
             "payment.submit": TakePayment(units, tenant, registry, public_url=deps.public_url).run,
             "payment.capture": follow_ups.run,
             "payment.void": follow_ups.run,
+            "reassess": Reassess(units, tenant).run,
+            "payment.close": ClosePage(units, tenant, registry).run,
             "payment.lookup": looks.run,
             "refund.submit": Refunds(units, tenant, registry).run,
             "refund.lookup": looks.run,

@@ -32,9 +32,10 @@ from .payments import registry
 from .payments.registry import Registry
 from .security.pan import screen_json
 from .security.tokens import Tokens
-from .usecases import collect, post_back, refund, take_payment, webhook
+from .usecases import collect, post_back, refund, stale_pages, take_payment, webhook
 from .usecases.apply_message import ApplyMessage
 from .usecases.autopay import Autopay
+from .usecases.close_page import ClosePage
 from .usecases.follow_up import FollowUp
 from .usecases.lookup import LookUp
 from .usecases.parked import note_parked_call
@@ -235,6 +236,7 @@ def _house(
         },
         outbox={
             take_payment.KIND: take_payment.TakePayment(units, tenant, processors, public_url=public_url).run,
+            stale_pages.CLOSE: ClosePage(units, tenant, processors).run,
             refund.KIND: refund.Refunds(units, tenant, processors).run,
             "payment.capture": follow_ups.run,
             "payment.void": follow_ups.run,
@@ -242,6 +244,7 @@ def _house(
             "refund.lookup": lookups.run,
             post_back.KIND: post_back.PostBack(units, tenant, ehrs).run,
             collect.KIND: Autopay(units, tenant).run,
+            collect.AGAIN: collect.Reassess(units, tenant).run,
         },
         messages=messages,
     )

@@ -78,6 +78,9 @@ class Desired:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
+    """`stands_until`: when time alone may change it; None: only something new does."""
+
     obligations: tuple[Desired, ...]
     holds: tuple[Hold, ...] = ()
     notes: tuple[Note, ...] = ()
+    stands_until: datetime | None = None

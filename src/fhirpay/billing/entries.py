@@ -6,10 +6,11 @@ withdrawn, by somebody.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import RowMapping, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
@@ -19,6 +20,8 @@ from ..errors import NotFound, RuleBroken
 from .facts import Hold, StaffAmount
 from .holds import BY_HAND
 from .tables import AccountHold, StaffEntry
+
+REFUNDED = "refunded"  # opened by a refund of what is still owed: is it to be asked for again?
 
 _holds, _entries = table(AccountHold), table(StaffEntry)
 
@@ -31,10 +34,43 @@ class Stated:
     self_pay: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class HoldRecord:
+    """A hold as it was opened and released."""
+
+    hold_id: str
+    account_ref: str
+    name: str
+    says: str
+    opened_by: str
+    opened_at: datetime
+    released_by: str | None
+    released_at: datetime | None
+    released_why: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRecord:
+    """What staff stated, and whether they took it back. `amount` is None of a confirmation of self-pay."""
+
+    entry_id: str
+    account_ref: str
+    kind: str
+    amount: Money | None
+    reason: str
+    entered_by: str
+    entered_at: datetime
+    withdrawn_by: str | None
+    withdrawn_at: datetime | None
+    withdrawn_why: str | None
+
+
 def open_hold(tx: Tx, account_ref: str, name: str, *, says: str, by: str) -> str:
     """Stop collection on the account; the hold's id, of the one already open under this name if there is one."""
-    if name not in BY_HAND:
+    if name not in BY_HAND | {REFUNDED}:
         raise RuleBroken(f"there is no hold '{name}'; there are {', '.join(sorted(BY_HAND))}")
+    if not says.strip():
+        raise RuleBroken("a hold needs a reason: it is what the desk reads out")
     where = (_holds.c.tenant_id == tx.tenant, _holds.c.account_ref == account_ref, _holds.c.name == name)
     known = tx.scalar(select(_holds.c.hold_id).where(*where, _holds.c.released_at.is_(None)))
     if known is not None:
@@ -45,20 +81,40 @@ def open_hold(tx: Tx, account_ref: str, name: str, *, says: str, by: str) -> str
     return hold_id
 
 
-def release_hold(tx: Tx, hold_id: str, *, by: str) -> str:
-    """End it; its account. Raises NotFound when it isn't open."""
+def release_hold(tx: Tx, hold_id: str, *, by: str, why: str) -> HoldRecord:
+    """End it; what it was. Raises NotFound when it isn't open."""
+    if not why.strip():
+        raise RuleBroken("releasing a hold needs a reason: it is kept with the hold")
     where = (_holds.c.tenant_id == tx.tenant, _holds.c.hold_id == hold_id, _holds.c.released_at.is_(None))
-    values = {"released_by": by, "released_at": tx.now}
-    account = tx.scalar(update(_holds).where(*where).values(values).returning(_holds.c.account_ref))
-    if account is None:
-        raise NotFound(f"there is no open hold {hold_id}")
-    return account
+    values = {"released_by": by, "released_at": tx.now, "released_why": why}
+    row = tx.one(update(_holds).where(*where).values(values).returning(*_holds.c))
+    if row is None:
+        raise NotFound(f"there is no open hold {hold_id}", hold_id=hold_id)
+    return _hold(row)
 
 
 def holds_of(tx: Tx, account_ref: str) -> tuple[Hold, ...]:
     """The holds that staff have open on the account."""
-    where = (_holds.c.tenant_id == tx.tenant, _holds.c.account_ref == account_ref, _holds.c.released_at.is_(None))
-    return tuple(Hold(row["name"], row["says"], row["hold_id"]) for row in tx.all(select(_holds).where(*where)))
+    found = all_holds(tx, account_ref)
+    return tuple(Hold(one.name, one.says, one.hold_id) for one in found if one.released_at is None)
+
+
+def all_holds(tx: Tx, account_ref: str) -> list[HoldRecord]:
+    """Every hold that was opened on the account by hand, released ones too, oldest first."""
+    where = (_holds.c.tenant_id == tx.tenant, _holds.c.account_ref == account_ref)
+    return [_hold(row) for row in tx.all(select(_holds).where(*where).order_by(_holds.c.opened_at, _holds.c.hold_id))]
+
+
+def hold(tx: Tx, hold_id: str) -> HoldRecord:
+    """Raises NotFound."""
+    row = tx.one(select(_holds).where(_holds.c.tenant_id == tx.tenant, _holds.c.hold_id == hold_id))
+    if row is None:
+        raise NotFound(f"there is no hold {hold_id}", hold_id=hold_id)
+    return _hold(row)
+
+
+def _hold(row: RowMapping) -> HoldRecord:
+    return HoldRecord(**{field.name: row[field.name] for field in fields(HoldRecord)})
 
 
 def enter_amount(tx: Tx, account_ref: str, amount: Money, *, reason: str, by: str) -> str:
@@ -82,22 +138,42 @@ def _enter(tx: Tx, account_ref: str, kind: str, reason: str, by: str, **values: 
     return entry_id
 
 
-def withdraw(tx: Tx, entry_id: str, *, by: str) -> str:
+def withdraw(tx: Tx, entry_id: str, *, by: str, why: str) -> str:
     """Take an entry back; its account. Raises NotFound when it isn't there any more."""
+    if not why.strip():
+        raise RuleBroken("taking an entry back needs a reason: it is kept with the entry")
     where = (_entries.c.tenant_id == tx.tenant, _entries.c.entry_id == entry_id, _entries.c.withdrawn_at.is_(None))
-    values = {"withdrawn_by": by, "withdrawn_at": tx.now}
+    values = {"withdrawn_by": by, "withdrawn_at": tx.now, "withdrawn_why": why}
     account = tx.scalar(update(_entries).where(*where).values(values).returning(_entries.c.account_ref))
     if account is None:
-        raise NotFound(f"there is no entry {entry_id} to withdraw")
+        raise NotFound(f"there is no entry {entry_id} to withdraw", entry_id=entry_id)
     return account
 
 
-def of_account(tx: Tx, account_ref: str) -> Stated:
+def entry(tx: Tx, entry_id: str) -> EntryRecord:
+    """Raises NotFound."""
+    row = tx.one(select(_entries).where(_entries.c.tenant_id == tx.tenant, _entries.c.entry_id == entry_id))
+    if row is None:
+        raise NotFound(f"there is no entry {entry_id}", entry_id=entry_id)
+    return _entry(row)
+
+
+def all_entries(tx: Tx, account_ref: str) -> list[EntryRecord]:
+    """Everything that staff have stated on the account, withdrawn or not, oldest first."""
     where = (_entries.c.tenant_id == tx.tenant, _entries.c.account_ref == account_ref)
-    found = tx.all(select(_entries).where(*where, _entries.c.withdrawn_at.is_(None)).order_by(_entries.c.entry_id))
+    return [_entry(row) for row in tx.all(select(_entries).where(*where).order_by(_entries.c.entry_id))]
+
+
+def _entry(row: RowMapping) -> EntryRecord:
+    amount = None if row["currency"] is None else Money(row["amount_minor"], row["currency"])
+    named = {field.name: row[field.name] for field in fields(EntryRecord) if field.name != "amount"}
+    return EntryRecord(amount=amount, **named)
+
+
+def of_account(tx: Tx, account_ref: str) -> Stated:
+    """What counts of it."""
+    found = [one for one in all_entries(tx, account_ref) if one.withdrawn_at is None]
     amounts = tuple(
-        StaffAmount(row["entry_id"], Money(row["amount_minor"], row["currency"]), row["reason"], row["entered_at"])
-        for row in found
-        if row["kind"] == "amount"
+        StaffAmount(one.entry_id, one.amount, one.reason, one.entered_at) for one in found if one.amount is not None
     )
-    return Stated(amounts, next((row["entry_id"] for row in found if row["kind"] == "self_pay"), ""))
+    return Stated(amounts, next((one.entry_id for one in found if one.kind == "self_pay"), ""))

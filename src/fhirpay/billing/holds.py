@@ -85,12 +85,17 @@ def _people(facts: AccountFacts, today: date) -> Iterator[Hold]:
     if not patient.active:
         yield Hold("identity", "the patient's record is not active", patient.ref)
     others = [one for one in guarantors_on(facts, today) if one.ref != patient.ref]
-    if patient.birth_date is not None and _age(patient.birth_date, today) < ADULT_YEARS and not others:
+    if patient.birth_date is not None and today < comes_of_age(patient.birth_date) and not others:
         yield Hold("minor", "the patient is a minor and nobody is named as responsible", patient.ref)
 
 
-def _age(born: date, today: date) -> int:
-    return today.year - born.year - ((today.month, today.day) < (born.month, born.day))
+def comes_of_age(born: date) -> date:
+    """The day; for who was born on 29 February the first of March."""
+    year = min(born.year + ADULT_YEARS, 9999)
+    try:
+        return born.replace(year=year)
+    except ValueError:
+        return date(year, 3, 1)
 
 
 def _in_force(facts: AccountFacts, today: date) -> list[Insurance]:

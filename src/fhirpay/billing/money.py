@@ -28,6 +28,7 @@ from .store import Reassessed, askable_of, credits
 from .tables import ObligationShare
 
 shares = table(ObligationShare)
+CREDIT = "unapplied_credit"  # on the worklist
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ def settle(tx: Tx, payment_id: str, paid: Iterable[Share]) -> Settled:
     """The payment was captured: its reservation ends, and these parts are paid.
 
     What an obligation no longer takes (it was credited or found to be insured meanwhile) becomes the account's
-    credit. Post `ledger` after the capture.
+    credit, on the worklist with the question whose money it is. Post `ledger` after the capture.
     """
     paid = list(paid)
     mine = _of_payment(tx, payment_id)
@@ -142,6 +143,7 @@ def settle(tx: Tx, payment_id: str, paid: Iterable[Share]) -> Settled:
         credited += [over] if over.amount else []
     for over in credited:
         add_credit(tx, over.account_ref, payment_id, over.amount)
+        _ask_whose(tx, over)
     return Settled(tuple(placed), tuple(credited), _catch_up(tx, refs))
 
 
@@ -260,12 +262,19 @@ def carry_out(tx: Tx, reassessed: Reassessed) -> CarriedOut:
     moves += _catch_up(tx, [ref])
     left = tuple(credits_of(tx, ref))
     for credit in left if taken else ():
-        says = f"{credit.amount} of {credit.payment_id} is no longer owed: whose money is it?"
-        worklist.open_item(
-            tx, kind="unapplied_credit", subject=f"{ref}/{credit.payment_id}", says=says, account_ref=ref
-        )
+        _ask_whose(tx, credit)
+    for payment_id in {share.payment_id for share in applied} - {credit.payment_id for credit in left}:
+        worklist.settled(tx, CREDIT, f"{ref}/{payment_id}")
     post(tx, moves, business_date=tx.now.astimezone(ZoneInfo(reassessed.facility.zone)).date())
     return CarriedOut(tuple(taken), applied, left)
+
+
+def _ask_whose(tx: Tx, credit: Share) -> None:
+    says = f"{credit.amount} of {credit.payment_id} is no longer owed: whose money is it?"
+    subject = f"{credit.account_ref}/{credit.payment_id}"
+    worklist.open_item(
+        tx, kind=CREDIT, subject=subject, says=says, account_ref=credit.account_ref, amount=credit.amount
+    )
 
 
 # ── the ledger ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -24,6 +24,7 @@ from .charges import COUNTS, WITHDRAWN, Worth, worths_of
 from .copays import add_copays
 from .facts import AccountFacts, Charge, Insurance
 from .holds import LIVE, holds_of
+from .waits import next_change
 
 _MAY_STILL_PAY = LIVE | {"cancelled"}
 
@@ -53,10 +54,12 @@ def assess(facts: AccountFacts, policy: Facility, at: datetime) -> Assessment:
     for charge in sorted(facts.charges, key=lambda one: one.ref):
         _add_charge(case, charge, staff)
     notes = {(note.kind, note.subject): note for note in (*case.worths.notes, *case.notes)}
+    turns = next_change(facts, case.holds, today)
     return Assessment(
         obligations=tuple(sorted(case.found, key=lambda one: one.key)),
         holds=case.holds,
         notes=tuple(note for _, note in sorted(notes.items())),
+        stands_until=None if turns is None else case.morning(turns),
     )
 
 

@@ -67,8 +67,9 @@ def reassess(tx: Tx, account_ref: str, tenant: Tenant, *, applying: str = "") ->
     if changed or json.loads(account["topics"]) != list(topics):
         revision = rows.touch(tx, account_ref, topics=topics)
     for note in assessment.notes:
-        about = {"kind": note.kind, "subject": note.subject, "says": note.says}
-        worklist.open_item(tx, **about, account_ref=account_ref, standing=True)
+        worklist.open_item(
+            tx, kind=note.kind, subject=note.subject, says=note.says, account_ref=account_ref, standing=True
+        )
     _post(tx, account_ref, facility, before, after, revision)
     amounts = askable_of(tx, account_ref, after)
     was = {row["obligation_id"]: _open(row) for row in before}

@@ -122,6 +122,7 @@ class AccountHold(Row, table=True):
     opened_at: datetime = Field(sa_type=UtcDateTime)
     released_by: str | None = Field(default=None, sa_type=Text)
     released_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    released_why: str | None = Field(default=None, sa_type=Text)
 
 
 class StaffEntry(Row, table=True):
@@ -144,6 +145,7 @@ class StaffEntry(Row, table=True):
     entered_at: datetime = Field(sa_type=UtcDateTime)
     withdrawn_by: str | None = Field(default=None, sa_type=Text)
     withdrawn_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    withdrawn_why: str | None = Field(default=None, sa_type=Text)
 
 
 class WorklistItem(Row, table=True):
@@ -154,6 +156,7 @@ class WorklistItem(Row, table=True):
         UniqueConstraint("tenant_id", "kind", "subject"),
         CheckConstraint("state IN ('open', 'done')", name="state"),
         Index(None, "tenant_id", "state", "created_at"),
+        Index(None, "tenant_id", "account_ref"),
     )
 
     tenant_id: str = Field(primary_key=True, sa_type=Text)
@@ -165,3 +168,7 @@ class WorklistItem(Row, table=True):
     state: str = Field(sa_type=Text)
     created_at: datetime = Field(sa_type=UtcDateTime)
     done_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    done_by: str | None = Field(default=None, sa_type=Text)  # empty: nobody, it settled itself
+    done_why: str | None = Field(default=None, sa_type=Text)
+    amount_minor: int | None = Field(default=None, sa_type=BigInteger)
+    currency: str | None = Field(default=None, sa_type=Text)

@@ -10,11 +10,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, literal, select, update
+from sqlalchemy import ColumnElement, and_, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
 from ..db.unit import Tx
+from ..domain.money import Money
 from ..errors import NotFound
 from .tables import WorklistItem
 
@@ -28,32 +29,40 @@ class Item:
     subject: str
     says: str
     account_ref: str
-    state: str
+    amount: Money | None
     created_at: datetime
 
 
-def open_item(tx: Tx, *, kind: str, subject: str, says: str, account_ref: str = "", standing: bool = False) -> str:
+def open_item(
+    tx: Tx,
+    *,
+    kind: str,
+    subject: str,
+    says: str,
+    account_ref: str = "",
+    amount: Money | None = None,
+    standing: bool = False,
+) -> str:
     """Put it on the list; its id, the same one when it is there already."""
     is_it = (_items.c.tenant_id == tx.tenant, _items.c.kind == kind, _items.c.subject == subject)
     known = tx.one(select(_items).where(*is_it))
     if known is not None and known["says"] == says and (standing or known["state"] == "open"):
         return known["item_id"]
     item_id = tx.ids.new("wrk")
-    row = {"tenant_id": tx.tenant, "item_id": item_id, "kind": kind, "subject": subject, "says": says}
-    row |= {"account_ref": account_ref or None, "state": "open", "created_at": tx.now}
-    again = {"says": says, "state": "open", "done_at": None}
-    statement = (
-        insert(_items).values(row).on_conflict_do_update(index_elements=["tenant_id", "kind", "subject"], set_=again)
-    )
+    row = {"tenant_id": tx.tenant, "item_id": item_id, "kind": kind, "subject": subject, "created_at": tx.now}
+    worth = {"amount_minor": amount.minor if amount else None, "currency": amount.currency if amount else None}
+    again = {"says": says, "state": "open", "done_at": None, "done_by": "", "done_why": "", **worth}
+    statement = insert(_items).values(row | again | {"account_ref": account_ref or None})
+    statement = statement.on_conflict_do_update(index_elements=["tenant_id", "kind", "subject"], set_=again)
     return tx.scalar(statement.returning(_items.c.item_id))
 
 
-def done(tx: Tx, item_id: str) -> None:
-    """Take it off the list. Raises NotFound."""
-    where = (_items.c.tenant_id == tx.tenant, _items.c.item_id == item_id)
-    values = {"state": "done", "done_at": tx.now}
+def done(tx: Tx, item_id: str, *, by: str, why: str) -> None:
+    """Take it off the list, for good reason. Raises NotFound when it isn't on it."""
+    where = (_items.c.tenant_id == tx.tenant, _items.c.item_id == item_id, _items.c.state == "open")
+    values = {"state": "done", "done_at": tx.now, "done_by": by, "done_why": why}
     if tx.execute(update(_items).where(*where).values(values)).rowcount == 0:
-        raise NotFound(f"there is no item {item_id} on the worklist")
+        raise NotFound(f"{item_id} is not on the worklist")
 
 
 def settled(tx: Tx, kind: str, subject: str) -> None:
@@ -72,21 +81,33 @@ def _settle(tx: Tx, *which: ColumnElement[bool]) -> None:
     tx.execute(update(_items).where(_items.c.tenant_id == tx.tenant, _items.c.state == "open", *which).values(values))
 
 
-def list_open(tx: Tx, *, account_ref: str | None = None, limit: int = 200) -> list[Item]:
-    """What is open, oldest first."""
+def list_open(
+    tx: Tx,
+    *,
+    account_ref: str | None = None,
+    kind: str | None = None,
+    after: tuple[datetime, str] | None = None,
+    limit: int = 200,
+) -> list[Item]:
+    """What is open, oldest first; `after` is the moment and id of the last one seen."""
     where = [_items.c.tenant_id == tx.tenant, _items.c.state == "open"]
     if account_ref is not None:
         where.append(_items.c.account_ref == account_ref)
+    if kind is not None:
+        where.append(_items.c.kind == kind)
+    if after is not None:
+        since, item_id = after
+        where.append(or_(_items.c.created_at > since, and_(_items.c.created_at == since, _items.c.item_id > item_id)))
     found = tx.all(select(_items).where(*where).order_by(_items.c.created_at, _items.c.item_id).limit(limit))
     return [
         Item(
-            row["item_id"],
-            row["kind"],
-            row["subject"],
-            row["says"],
-            row["account_ref"] or "",
-            row["state"],
-            row["created_at"],
+            item_id=row["item_id"],
+            kind=row["kind"],
+            subject=row["subject"],
+            says=row["says"],
+            account_ref=row["account_ref"] or "",
+            amount=None if row["currency"] is None else Money(row["amount_minor"], row["currency"]),
+            created_at=row["created_at"],
         )
         for row in found
     ]

@@ -22,10 +22,12 @@ KINDS = {
     "payment.submit": "sends an operation of a payment to its processor",
     "payment.capture": "takes what was authorized, or a part of it",
     "payment.void": "ends a payment before it settles",
+    "payment.close": "has the processor close a page whose amount is no longer owed",
     "payment.lookup": "asks the processor what became of an operation",
     "refund.submit": "sends a refund to its processor",
     "refund.lookup": "asks the processor what became of a refund",
     "autopay": "starts a payment by stored method once its notice has run",
+    "reassess": "assesses an account anew on a day on which time alone changes what it owes",
     "writeback": "posts a payment or a refund to the EHR",
     "ack": "sends a deferred application acknowledgement",
 }

@@ -252,7 +252,7 @@ class PaymentBreakRow(Row, table=True):
     """Something that the rules can't explain, for a person. Opened once per key, never a silent skip."""
 
     __tablename__ = "payment_break"
-    __table_args__ = (Index(None, "tenant_id", "payment_id"),)
+    __table_args__ = (Index(None, "tenant_id", "payment_id"), Index(None, "tenant_id", "closed_at", "opened_at"))
 
     tenant_id: str = Field(primary_key=True, sa_type=Text)
     break_key: str = Field(primary_key=True, sa_type=Text)
@@ -265,3 +265,4 @@ class PaymentBreakRow(Row, table=True):
     opened_at: datetime = Field(sa_type=UtcDateTime)
     closed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     closed_by: str = Field(default="", sa_type=Text)
+    closed_why: str | None = Field(default=None, sa_type=Text)

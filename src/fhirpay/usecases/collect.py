@@ -2,28 +2,34 @@
 
 `reassess_accounts` is called in the unit of whatever changed (a message, a FHIR write, a replay), `act` by whoever
 changes what the policy looks at (a stored method, a consent). What is to be taken by a stored method is a row of the
-outbox: autopay.py is its handler. One fact (this obligation, this amount) is charged once; what was tried in vain
-goes on the desk's list.
+outbox, autopay.py its handler; what the calendar alone will change is one too, for `Reassess`. One fact (this
+obligation, this amount) is charged once; what was tried in vain goes on the desk's list.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
 
 from ..billing import money, rows, store, worklist
 from ..billing.intake import accounts_of
+from ..billing.money import CarriedOut
 from ..billing.policy import Action, AutopayDue, Consent, RequestPayment, decide
 from ..billing.rows import ObligationView
+from ..billing.store import Reassessed
 from ..config import Tenant
-from ..db.unit import Tx
+from ..db.unit import Tx, Units
 from ..domain.payment import CLOSED
 from ..fhir.store import Change, Stored, version
-from ..flow.lane import release
+from ..flow.lane import Work, complete, release
 from ..outbox import add
 from ..payments import store as payments
 from ..payments import stored_methods
+from .stale_pages import close_stale_pages
 
 KIND = "autopay"
+AGAIN = "reassess"
 LIST = "payment_due"
 
 
@@ -46,8 +52,50 @@ def reassess_accounts(tx: Tx, account_refs: Iterable[str], tenant: Tenant) -> No
     rows.lock(tx, refs)  # all of them before the first ledger entry: every unit takes its locks in this order
     for ref in refs:
         reassessed = store.reassess(tx, ref, tenant)
-        money.carry_out(tx, reassessed)
+        moved = money.carry_out(tx, reassessed)
+        _tell_of_moves(tx, moved)
+        close_stale_pages(tx, reassessed.obligations)
+        _again_in_time(tx, reassessed, moved)
         act(tx, ref, tenant)
+
+
+def _tell_of_moves(tx: Tx, moved: CarriedOut) -> None:
+    """Money that pays something else now: we have booked it, the EHR keeps what it was told first."""
+    for share in moved.applied:
+        was_on = [one.obligation_id for one in moved.taken if one.payment_id == share.payment_id]
+        says = f"{share.amount} of {share.payment_id} pays {share.obligation_id} now, and"
+        says += f" {', '.join(was_on)} no more" if was_on else " was credit before"
+        says += ": the EHR keeps it as it was posted first"
+        subject = f"{share.payment_id}/{share.obligation_id}"
+        worklist.open_item(
+            tx, kind="reallocated", subject=subject, says=says, account_ref=share.account_ref, amount=share.amount
+        )
+
+
+def _again_in_time(tx: Tx, reassessed: Reassessed, moved: CarriedOut) -> None:
+    """Queue the assessment that only the calendar asks for: an age, a period, or credit that waits for a bill's day."""
+    days = {reassessed.assessment.stands_until} if reassessed.obligations else set[datetime | None]()
+    if moved.credit:
+        days |= {one.collectable_from for one in reassessed.obligations if one.patient > one.paid}
+    due = min((day for day in days if day is not None and day > tx.now), default=None)
+    if due is not None:
+        fact = f"{reassessed.account_ref}|{due.isoformat()}"
+        add(tx, AGAIN, fact, [f"{AGAIN}:{fact}"], due, once_key=fact)  # a lane of its own: nothing waits behind it
+
+
+@dataclass(frozen=True, slots=True)
+class Reassess:
+    """The outbox handler of kind `reassess`: the day has come."""
+
+    units: Units
+    tenant: Tenant
+
+    async def run(self, work: Work) -> None:
+        await self.units.write(self._run, work)
+
+    def _run(self, tx: Tx, work: Work) -> None:
+        complete(tx, work)
+        reassess_accounts(tx, [work.ref.partition("|")[0]], self.tenant)
 
 
 def act(tx: Tx, account_ref: str, tenant: Tenant) -> None:
@@ -73,7 +121,9 @@ def _ask(tx: Tx, account_ref: str, action: RequestPayment) -> str:
     subject = "/".join(action.obligations)
     why = f"; not by autopay: {action.why_not_autopay}" if action.why_not_autopay else ""
     says = f"{action.amount} may be asked for from {action.due_at:%Y-%m-%d}{why}"
-    worklist.open_item(tx, kind=LIST, subject=subject, says=says, account_ref=account_ref, standing=True)
+    worklist.open_item(
+        tx, kind=LIST, subject=subject, says=says, account_ref=account_ref, amount=action.amount, standing=True
+    )
     return subject
 
 

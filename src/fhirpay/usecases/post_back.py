@@ -258,5 +258,4 @@ def _posted(tx: Tx, work: Work, posting: Posting, remote: Remote) -> None:
 
 def _off_the_worklist(tx: Tx, posting: Posting) -> None:
     """What was noted when its work parked (parked.py) is done."""
-    says = f"{KIND} of {posting.posting_id}: decided"
-    worklist.done(tx, worklist.open_item(tx, kind="parked_call", subject=posting.work_id, says=says))
+    worklist.settled(tx, "parked_call", posting.work_id)

@@ -112,8 +112,10 @@ def _approve(tx: Tx, tenant: Tenant, payment: Payment, amount: Money, *, reason:
     moves = take_off(tx, payment, amount)
     for account_ref in dict.fromkeys(move.account_ref for move in moves):
         says = f"{refund.refund_id} gave money back that had paid a valid charge: is it to be asked for again?"
-        entries.open_hold(tx, account_ref, "other", says=says, by=by)
-        worklist.open_item(tx, kind="refunded", subject=refund.refund_id, says=says, account_ref=account_ref)
+        entries.open_hold(tx, account_ref, entries.REFUNDED, says=says, by=by)
+        worklist.open_item(
+            tx, kind=entries.REFUNDED, subject=refund.refund_id, says=says, account_ref=account_ref, amount=amount
+        )
     day = business_day(tenant, payment.facility, tx.now)
     billing.post(tx, moves, business_date=day)
     entry = rules.refund_approved(payment.payment_id, refund.refund_id, amount, occurred_at=tx.now, business_date=day)

@@ -10,6 +10,7 @@ is money all the same: unapplied credit and a break.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from ..billing import money as billing
@@ -41,6 +42,7 @@ from ..payments.records import Operation, Payment
 from . import collect, post_back
 from .money_off import business_day, drop_refunds, take_off
 from .outcome_says import FOLLOW_UPS, facts_of, state_of
+from .stale_pages import CODE
 
 log = Log("payments")
 
@@ -65,6 +67,8 @@ def settle(tx: Tx, tenant: Tenant, operation_id: str, outcome: Outcome, *, sourc
     operation = store.operation(tx, operation_id)
     payment = store.lock(tx, operation.payment_id)
     operation = store.operation(tx, operation_id)  # as it is now that nobody else can move it
+    if isinstance(outcome, Canceled) and outcome.expired and payment.failure_code == CODE:
+        outcome = replace(outcome, expired=False)  # we had the page closed: whoever tells it, we tell it so
     move_operation(tx, operation, outcome, amount=operation.amount)
     known = _captures(store.facts_of(tx, payment.payment_id), payment.currency)
     facts = facts_of(outcome, operation, captures=known, at=tx.now, source=source)
@@ -158,6 +162,8 @@ def _note_details(tx: Tx, payment: Payment, kind: OperationKind, outcome: Outcom
                 values["capture_ref"] = got.reference
         case Declined(code=code, reason=reason):
             values = {"failure_code": code, "failure_says": reason}
+        case Canceled(undoes=None) if payment.failure_code == CODE:
+            return  # why we had the page closed
         case Canceled(expired=expired, undoes=None):
             values = {"failure_code": "expired" if expired else "canceled"}
         case ActionNeeded(url=url) if url:

@@ -35,6 +35,7 @@ from ..payments.records import Payment
 from ..payments.registry import Registry
 from .call import Call, no_longer_owed, read_call, send
 from .settle_outcome import lane_of, refold_and_carry_out, settle
+from .stale_pages import CODE
 
 log = Log("payments")
 
@@ -205,7 +206,7 @@ class TakePayment:
         if operation.state is not OperationState.PREPARED:
             raise LeaseLost("the operation has moved on meanwhile", operation_id=work.ref)
         if why := no_longer_owed(tx, payment, payment.amount):
-            self._give_up(tx, work, payment, code="no-longer-owed", says=why)
+            self._give_up(tx, work, payment, code=CODE, says=why)
             return None
         store.sent(tx, operation, processor_ref=prepared.reference)
         if operation.kind is OperationKind.HOSTED:

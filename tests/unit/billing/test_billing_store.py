@@ -211,20 +211,25 @@ async def test_what_staff_enter_has_a_reason_and_can_be_withdrawn(units: Units) 
         await units.write(entries.enter_amount, ACCOUNT, usd("-5.00"), reason="a mistake", by="ann")
     entry = await units.write(entries.enter_amount, ACCOUNT, usd("5.00"), reason="agreed by phone", by="ann")
     assert [one.patient for one in (await units.write(put)).obligations] == [usd("5.00")]
-    assert await units.write(entries.withdraw, entry, by="bob") == ACCOUNT
+    assert await units.write(entries.withdraw, entry, by="bob", why="typed wrong") == ACCOUNT
     assert [one.state for one in (await units.write(put)).obligations] == [ObligationState.VOID]
     with pytest.raises(NotFound):
-        await units.write(entries.withdraw, entry, by="bob")
+        await units.write(entries.withdraw, entry, by="bob", why="typed wrong")
 
 
 async def test_a_hold_is_open_once_and_released_once(units: Units) -> None:
     first = await units.write(entries.open_hold, ACCOUNT, "dispute", says="card dispute", by="ann")
     assert await units.write(entries.open_hold, ACCOUNT, "dispute", says="again", by="bob") == first
-    assert await units.write(entries.release_hold, first, by="ann") == ACCOUNT
+    with pytest.raises(RuleBroken, match="reason"):
+        await units.write(entries.release_hold, first, by="ann", why=" ")
+    released = await units.write(entries.release_hold, first, by="ann", why="won")
+    assert (released.account_ref, released.released_by, released.released_why) == (ACCOUNT, "ann", "won")
     with pytest.raises(NotFound):
-        await units.write(entries.release_hold, first, by="ann")
+        await units.write(entries.release_hold, first, by="ann", why="won")
     with pytest.raises(RuleBroken, match="bankruptcy"):
-        await units.write(entries.open_hold, ACCOUNT, "whim", says="", by="ann")
+        await units.write(entries.open_hold, ACCOUNT, "whim", says="so", by="ann")
+    with pytest.raises(RuleBroken, match="reason"):
+        await units.write(entries.open_hold, ACCOUNT, "legal", says="", by="ann")
 
 
 async def test_a_hold_opened_since_the_last_look_stops_a_payment(units: Units) -> None:
@@ -239,15 +244,15 @@ async def test_a_hold_opened_since_the_last_look_stops_a_payment(units: Units) -
 async def test_the_worklist_holds_each_thing_once(units: Units) -> None:
     first = await units.write(worklist.open_item, kind="k", subject="s", says="look", account_ref=ACCOUNT)
     assert await units.write(worklist.open_item, kind="k", subject="s", says="look again") == first
-    assert [(item.says, item.state) for item in await units.read(worklist.list_open)] == [("look again", "open")]
-    await units.write(worklist.done, first)
+    assert [item.says for item in await units.read(worklist.list_open)] == ["look again"]
+    await units.write(worklist.done, first, by="ann", why="seen")
     assert await units.read(worklist.list_open) == []
     await units.write(worklist.open_item, kind="k", subject="s", says="look again", standing=True)
     assert await units.read(worklist.list_open) == []
     await units.write(worklist.open_item, kind="k", subject="s", says="look again")
     assert [item.item_id for item in await units.read(worklist.list_open)] == [first]
     with pytest.raises(NotFound):
-        await units.write(worklist.done, "wrk0")
+        await units.write(worklist.done, "wrk0", by="ann", why="seen")
 
 
 async def test_one_tenant_does_not_see_what_another_is_owed(units: Units, database: Any) -> None:

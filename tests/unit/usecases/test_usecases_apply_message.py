@@ -252,7 +252,7 @@ async def test_replay_of_what_is_pending_is_no_second_time(w: World) -> None:
 async def test_the_worklist_keeps_what_a_person_put_aside(w: World) -> None:
     await _take(w, message("M1", CHARGE))
     (item,) = await w.house.units.read(worklist.list_open)
-    await w.house.units.write(worklist.done, item.item_id)
+    await w.house.units.write(worklist.done, item.item_id, by="ann", why="seen")
     await _take(w, message("M2", label="ADT^A08"))
     assert await w.list_of("payment_due") == []
     await _take(w, message("M3", ft1(2, "CG", "1.00&USD")))

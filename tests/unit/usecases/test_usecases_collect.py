@@ -122,7 +122,7 @@ def _hold(tx: Tx, account: str, w: World) -> str:
 
 
 def _release(tx: Tx, hold: str, w: World) -> None:
-    reassess_accounts(tx, [entries.release_hold(tx, hold, by="desk")], w.house.tenant)
+    reassess_accounts(tx, [entries.release_hold(tx, hold, by="desk", why="settled").account_ref], w.house.tenant)
 
 
 # ── autopay ───────────────────────────────────────────────────────────────────────────────────────────────────────────
