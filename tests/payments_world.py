@@ -1,4 +1,6 @@
-"""One tenant with a database, the simulated processor, our workers and our API: for tests of payments as a whole.
+"""One tenant with a database, a processor, our workers and our API: for tests of payments as a whole.
+
+The processor is the simulated one, or any other of `processor_sides`; the adapter is the one that `registry` builds.
 
 `sweep` is how a test ends: the books balance, the ledger holds what the processor holds, and nothing is unexplained.
 """
@@ -27,12 +29,11 @@ from fhirpay.fhir import store as fhir
 from fhirpay.flow.worker import Worker
 from fhirpay.ledger import store as ledger
 from fhirpay.ledger.verify import verify
-from fhirpay.net.http import client
+from fhirpay.net.http import Transport
+from fhirpay.payments import registry as registries
 from fhirpay.payments import store, stored_methods
-from fhirpay.payments.adapters.simulated import SimulatedProcessor
 from fhirpay.payments.port import Method
 from fhirpay.payments.registry import Registry
-from fhirpay.simulators.processor_webhooks import HEADER, sign
 from fhirpay.usecases import capture, void
 from fhirpay.usecases.close_page import ClosePage
 from fhirpay.usecases.collect import Reassess, reassess_accounts
@@ -44,7 +45,8 @@ from fhirpay.usecases.webhook import Webhooks
 from fhirpay.web.api.deps import Deps
 from fhirpay.web.api.router import api_router
 from fhirpay.web.problem import install
-from processor_running import OLD_WEBHOOK_SECRET, SECRET_KEY, WEBHOOK_SECRET, Running, now, running_processor
+from processor_running import now
+from processor_sides import SIMULATED, Side
 
 TOKEN = "api-token"  # noqa: S105
 USD = "USD"
@@ -61,7 +63,8 @@ class World:
     database: Database
     clock: FrozenClock
     tenant: Tenant
-    processor: Running
+    processor: Any  # the running server; processor_running and stripe_running have the same names for the same
+    side: Side
     registry: Registry
     deps: Deps
     outbox: Worker
@@ -120,11 +123,11 @@ class World:
         owed = await self.units.read(obligations.owed, account)
         return sum(one.askable.minor for one in owed)
 
-    async def method(self, account: str, token: str = "tok_visa", *, cap: int = 500_00) -> str:
+    async def method(self, account: str, token: str = "", *, cap: int = 500_00) -> str:
         """A stored method, with consent, of whatever behaviour."""
 
         def keep(tx: Tx) -> str:
-            found = Method(token, "visa", "4242", "2031-12")
+            found = Method(token or self.side.tokens["approve"], "visa", "4242", "2031-12")
             kept = stored_methods.keep(tx, found, account_ref=account, debtor_ref="", merchant="main")
             stored_methods.record_consent(
                 tx, kept.method_id, text="Yes", cap=usd(cap), given_at=None, recorded_by="test"
@@ -170,9 +173,7 @@ class World:
         for minutes in (0.1, 0.2, 1, 2, 5, 10, 30, 60, 240, 720, 1440):
             await self.work(hours=minutes / 60)
 
-    async def paid(
-        self, account: str, token: str = "tok_visa", *, minor: int | None = None, capture: bool = True
-    ) -> str:
+    async def paid(self, account: str, token: str = "", *, minor: int | None = None, capture: bool = True) -> str:
         method = await self.method(account, token)
         payment_id = await self.start(account, minor=minor, method_id=method, capture=capture)
         await self.work()
@@ -187,16 +188,17 @@ class World:
 
     # ── events ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def event(self, event: dict[str, Any], *, secret: str = WEBHOOK_SECRET) -> httpx2.Response:
+    async def event(self, event: dict[str, Any], *, secret: str = "") -> httpx2.Response:
         """Send one event to our webhook as the processor would."""
         import json
 
         body = json.dumps(event).encode()
-        headers = {HEADER: sign([secret], body, int(self.clock.now().timestamp()))}
-        return await self.api.post("/webhooks/simulated/main", content=body, headers=headers)
+        secrets = [secret or self.side.webhook_secrets[0]]
+        headers = {self.side.header: self.side.sign(secrets, body, int(self.clock.now().timestamp()))}
+        return await self.api.post(f"/webhooks/{self.side.name}/main", content=body, headers=headers)
 
     def events(self) -> list[dict[str, Any]]:
-        return self.processor.simulator.books.events()
+        return list(self.side.events(self.processor))
 
     async def deliver_events(self) -> None:
         """Those that haven't been delivered yet, in order."""
@@ -228,18 +230,20 @@ class World:
         assert await self.units.read(store.unknown_operations) == []
 
 
-def tenant_of(base_url: str, **facility: Any) -> Tenant:
+def tenant_of(side: Side, base_url: str, timeout_s: float, **facility: Any) -> Tenant:
     return Tenant(
         name="main",
         facilities=(Facility(name="main", merchant="main", **facility),),
         merchants=(
             Merchant(
                 name="main",
-                processor="simulated",
+                processor=side.name,
                 base_url=base_url,
-                secret_key=SECRET_KEY,
+                private_network=True,
+                timeout_s=timeout_s,
+                secret_key=side.secret_key,
                 descriptor=DESCRIPTOR,
-                webhook_secrets=(WEBHOOK_SECRET, OLD_WEBHOOK_SECRET),
+                webhook_secrets=side.webhook_secrets,
             ),
         ),
         connections=(Connection(name="ehr", base_url="http://127.0.0.1:1"),),
@@ -249,17 +253,22 @@ def tenant_of(base_url: str, **facility: Any) -> Tenant:
 
 @asynccontextmanager
 async def payments_world(
-    database: Database, clock: FrozenClock, *, timeout_s: float = 1, live: bool = False, **facility: Any
+    database: Database,
+    clock: FrozenClock,
+    *,
+    side: Side = SIMULATED,
+    timeout_s: float = 1,
+    live: bool = False,
+    transport: Transport | None = None,
+    **facility: Any,
 ) -> AsyncIterator[World]:
-    """`live`: the workers run by themselves, as in the served program."""
+    """`live`: the workers run by themselves, as in the served program. `transport`: the adapter's way to the server."""
     async with AsyncExitStack() as stack:
-        processor = await stack.enter_async_context(running_processor())
+        processor = await stack.enter_async_context(side.running())
         await processor.control("clock", {"advance_s": (clock.now() - now()).total_seconds()})
-        tenant = tenant_of(processor.base_url, **facility)
+        tenant = tenant_of(side, processor.base_url, timeout_s, **facility)
         units = database.units("main")
-        http = client(processor.base_url, timeout_s=timeout_s, allow_private=True)
-        adapter = SimulatedProcessor(http, secret_key=SECRET_KEY, webhook_secrets=(WEBHOOK_SECRET, OLD_WEBHOOK_SECRET))
-        registry = Registry({"main": adapter})
+        registry = registries.build(tenant, transport=transport)
         stack.push_async_callback(registry.aclose)
 
         def require(authorization: str | None, scope: str) -> ApiClient:
@@ -306,6 +315,7 @@ async def payments_world(
             clock=clock,
             tenant=tenant,
             processor=processor,
+            side=side,
             registry=registry,
             deps=deps,
             outbox=Worker(database, units, queue="outbox", handlers=handlers),

@@ -290,8 +290,10 @@ def _page(doc: Doc) -> Outcome:
 def _voided(doc: Doc) -> Outcome:
     """Approved when the payment ended without money; a captured one can be refunded only."""
     found = _by_status(STATUS, doc)
-    if isinstance(found, Canceled):
+    if isinstance(found, Canceled) and not found.expired:
         return Approved(_id(doc), Money.zero(doc["currency"].upper()), captured=False, at=found.at, payment=_id(doc))
+    if isinstance(found, Canceled):
+        return found
     if doc["status"] == "succeeded":
         return Declined("It has been captured: it can only be refunded.", "captured", _id(doc))
     return Unknown(f"not voided, but {str(doc['status'])[:40]}")

@@ -1,0 +1,66 @@
+"""The processors that payments are tested with: how each is started and configured, what its tokens and events are.
+
+`payments_world` takes one: the same use cases, workers and API run against any of them, through the adapter that the
+configuration names. To add a processor: another `Side`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import processor_running
+import stripe_running
+from fhirpay.simulators import processor_webhooks as simulated_events
+from stripe_server import webhooks as stripe_events
+
+Doc = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One processor's side of the tests. `tokens`: what a stored method does → its token there."""
+
+    name: str  # as in the configuration, and in the address of its webhook
+    running: Callable[[], AbstractAsyncContextManager[Any]]
+    secret_key: str
+    webhook_secrets: tuple[str, str]  # the newer first
+    header: str
+    sign: Callable[[Sequence[str], bytes, int], str]
+    events: Callable[[Any], list[Doc]]
+    tokens: Mapping[str, str]
+
+
+SIMULATED = Side(
+    name="simulated",
+    running=processor_running.running_processor,
+    secret_key=processor_running.SECRET_KEY,
+    webhook_secrets=(processor_running.WEBHOOK_SECRET, processor_running.OLD_WEBHOOK_SECRET),
+    header=simulated_events.HEADER,
+    sign=simulated_events.sign,
+    events=lambda running: running.simulator.books.events(),
+    tokens={
+        "approve": "tok_visa",
+        "decline": "tok_decline",
+        "funds": "tok_funds",
+        "partial": "tok_partial",
+        "action": "tok_action",
+    },
+)
+STRIPE = Side(
+    name="stripe",
+    running=stripe_running.running_stripe,
+    secret_key=stripe_running.SECRET_KEY,
+    webhook_secrets=(stripe_running.WEBHOOK_SECRET, stripe_running.OLD_WEBHOOK_SECRET),
+    header=stripe_events.HEADER,
+    sign=stripe_events.sign,
+    events=lambda running: running.simulator.books.events,
+    tokens={
+        "approve": "pm_card_visa",
+        "decline": "pm_card_chargeDeclined",
+        "funds": "pm_card_chargeDeclinedInsufficientFunds",
+        "action": "pm_card_authenticationRequired",
+    },
+)
