@@ -113,6 +113,7 @@ STATUSES = [
     ("failed", Declined),
     ("canceled", Canceled),
     ("voided", Canceled),
+    ("expired", Canceled),
 ]
 
 
