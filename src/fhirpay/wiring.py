@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -23,8 +23,7 @@ from .domain.clock import Clock, SystemClock
 from .domain.ids import Ids, RandomIds
 from .errors import ConfigInvalid, StorageUnavailable
 from .fhir.client import FhirClient
-from .flow.lane import Work
-from .flow.worker import Worker
+from .flow.worker import Handler, Worker
 from .hl7.mllp import ConnectionDrop, MllpServer
 from .mapping.loader import load
 from .net.http import Transport, client
@@ -63,8 +62,8 @@ class House:
     ehrs: Mapping[str, FhirClient]
     intakes: Mapping[str, Hl7Intake]
     tokens: Tokens
-    inbox: Mapping[str, Callable[[Work], Awaitable[None]]]
-    outbox: Mapping[str, Callable[[Work], Awaitable[None]]]
+    inbox: Mapping[str, Handler]
+    outbox: Mapping[str, Handler]
     messages: ApplyMessage
 
 

@@ -16,11 +16,10 @@ All functions take the caller's `tx`: an end stands in the same unit as the effe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, case, null, select, text, update
+from sqlalchemy import bindparam, null, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
@@ -30,15 +29,17 @@ from ..errors import LeaseLost, NotFound
 from . import places as place_store
 from . import topics as topic_store
 from .backoff import Backoff
+from .ends import leave
 from .overview import Parked, next_due, parked, pending_count, suspended
 from .tables import WorkRow
-from .topics import NO_TOPICS, Topics
 from .wake import work_topic
+from .work import Work
 
 __all__ = [
     "Parked",
     "Work",
     "complete",
+    "complete_all",
     "discard",
     "enqueue",
     "next_due",
@@ -53,27 +54,6 @@ __all__ = [
 _work = table(WorkRow)
 
 BACKOFF = Backoff()
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """An item in the hands of a worker. `fence` proves that the hands are still ours."""
-
-    work_id: str
-    tenant: str
-    queue: str
-    kind: str
-    ref: str
-    attempt: int  # this one; the first is 1
-    fence: int
-    places: tuple[tuple[str, int], ...]  # lane key and number in it, by key
-    topics: Topics = NO_TOPICS
-    held: bool = False  # has been parked before
-    error: str | None = None  # of the attempt before
-
-    @property
-    def lanes(self) -> tuple[str, ...]:
-        return tuple(key for key, _ in self.places)
 
 
 # ── in ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -217,21 +197,38 @@ def release(tx: Tx, work_id: str) -> bool:
 
 def complete(tx: Tx, work: Work) -> None:
     """Done, in the unit that has the effect. Raises LeaseLost, and then that unit must leave nothing behind."""
-    _leave(tx, work, state="done", error=None, held=False)
-    if work.held:
-        _let_go(tx, work.work_id)
+    if lost := complete_all(tx, [work]):
+        raise _lost(lost[0])
+
+
+def complete_all(tx: Tx, works: Sequence[Work]) -> list[Work]:
+    """Done, items of one queue that have no effect to store with it; those that were no longer ours."""
+    ours = leave(tx, works, state="done")
+    for work in works:
+        if work.held and work.work_id in ours:
+            _let_go(tx, work.work_id)
+    return [work for work in works if work.work_id not in ours]
 
 
 def park(tx: Tx, work: Work, *, reason: str) -> None:
     """Out of the lanes until a human releases it; what needs its topics will wait. Raises LeaseLost."""
-    _leave(tx, work, state="parked", error=reason, held=True)
+    _park(tx, work, reason)
     topic_store.hold(tx, work.work_id, work.topics)
 
 
 def park_behind(tx: Tx, work: Work, holder: str) -> None:
     """Out of the lanes until `holder` completes. Called by `lease.claim`."""
-    _leave(tx, work, state="parked", error=f"waits for {holder}", held=True)
+    _park(tx, work, f"waits for {holder}")
     topic_store.wait_for(tx, work.work_id, work.topics, holder)
+
+
+def _park(tx: Tx, work: Work, reason: str) -> None:
+    if not leave(tx, [work], state="parked", error=reason, held=True):
+        raise _lost(work)
+
+
+def _lost(work: Work) -> LeaseLost:
+    return LeaseLost(f"another worker has taken {work.work_id} over", work_id=work.work_id)
 
 
 def retry(tx: Tx, work: Work, *, after: timedelta | None, error: str) -> None:
@@ -275,47 +272,4 @@ def _fenced(tx: Tx, work: Work, statement: Any) -> None:
         _work.c.state == "ready",
     ).returning(_work.c.work_id)
     if tx.one(ours) is None:
-        raise LeaseLost(f"another worker has taken {work.work_id} over", work_id=work.work_id)
-
-
-_END = Prepared(
-    update(_work)
-    .where(
-        _work.c.tenant_id == bindparam("tenant"),
-        _work.c.work_id == bindparam("work"),
-        _work.c.fence == bindparam("f"),
-        _work.c.state == "ready",
-    )
-    .values(
-        state=bindparam("s"),
-        claim_at=null(),
-        fence=_work.c.fence + 1,
-        owner=null(),
-        error=bindparam("e"),
-        held=bindparam("h"),
-        changed_at=bindparam("now"),
-    )
-)
-
-
-_ADVANCE = Prepared(
-    update(_work)
-    .where(_work.c.tenant_id == bindparam("tenant"), _work.c.work_id == bindparam("work"))
-    .values(
-        waits=_work.c.waits - bindparam("n", type_=_work.c.waits.type),
-        claim_at=case((_work.c.waits == bindparam("n", type_=_work.c.waits.type), _work.c.due), else_=null()),
-    )
-    .returning(_work.c.claim_at)
-)
-
-
-def _leave(tx: Tx, work: Work, *, state: str, error: str | None, held: bool) -> None:
-    """Take the item out of its lanes; whoever then stands first in all of theirs becomes claimable."""
-    now = micros(tx.now)
-    end = {"tenant": tx.tenant, "work": work.work_id, "f": work.fence, "s": state, "h": held, "now": now}
-    if not tx.change(_END, {**end, "e": None if error is None else error[:500]}):
-        raise LeaseLost(f"another worker has taken {work.work_id} over", work_id=work.work_id)
-    for follower, lanes in place_store.leave(tx, work.queue, work.places):
-        ((claim_at,),) = tx.run(_ADVANCE, {"tenant": tx.tenant, "work": follower, "n": lanes})
-        if claim_at is not None and claim_at <= now:
-            tx.wake(work_topic(work.queue))
+        raise _lost(work)

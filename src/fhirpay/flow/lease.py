@@ -11,14 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from datetime import timedelta
+from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import RowMapping, select, update
+from sqlalchemy import bindparam, or_, select, update
 
 from ..db.metadata import table
-from ..db.unit import Tx
+from ..db.types import micros
+from ..db.unit import Prepared, Tx
 from . import places, topics
-from .lane import Work, park_behind
+from .lane import park_behind
 from .tables import WorkRow
+from .work import Work
 
 _work = table(WorkRow)
 
@@ -40,35 +44,12 @@ def claim(
     An item that needs a topic which a parked one blocks is parked behind that one instead.
     """
     claimed: list[Work] = []
+    given = {"tenant": tx.tenant, "q": queue, "o": owner, "now": micros(tx.now), "until": micros(tx.now + lease)}
     for _ in range(_ROUNDS):
-        rows = tx.all(
-            select(_work)
-            .where(
-                _work.c.tenant_id == tx.tenant,
-                _work.c.queue == queue,
-                _work.c.claim_at <= tx.now,
-                _work.c.kind.in_(sorted(kinds)),
-            )
-            .order_by(_work.c.claim_at, _work.c.work_id)
-            .limit(limit - len(claimed))
-            # SQLite has no such clause and needs none: there is one writer.
-            .with_for_update(skip_locked=True)
-        )
+        rows = tx.run(_claim_of(tuple(sorted(kinds))), {**given, "most": limit - len(claimed)})
         if not rows:
             break
-        tx.execute(
-            update(_work)
-            .where(_work.c.tenant_id == tx.tenant, _work.c.work_id.in_([row["work_id"] for row in rows]))
-            .values(
-                claim_at=tx.now + lease,
-                fence=_work.c.fence + 1,
-                attempt=_work.c.attempt + 1,
-                owner=owner,
-                changed_at=tx.now,
-            )
-        )
-        for row in rows:
-            work = _claimed(row)
+        for work in map(_claimed, sorted(rows)):
             holder = topics.holder_of(tx, work.work_id, work.topics.needs)
             if holder is None:
                 claimed.append(work)
@@ -81,20 +62,65 @@ def claim(
     return claimed
 
 
-def _claimed(row: RowMapping) -> Work:
-    """The item as it is after the claim's update."""
+def _claimed(row: tuple[Any, ...]) -> Work:
+    """The item as it is after the claim."""
+    _, work_id, tenant, queue, kind, ref, attempt, fence, stands, topic, held, error = row
     return Work(
-        work_id=row["work_id"],
-        tenant=row["tenant_id"],
-        queue=row["queue"],
-        kind=row["kind"],
-        ref=row["ref"],
-        attempt=row["attempt"] + 1,
-        fence=row["fence"] + 1,
-        places=places.loads(row["places"]),
-        topics=topics.loads(row["topics"]),
-        held=bool(row["held"]),
-        error=row["error"],
+        work_id=work_id,
+        tenant=tenant,
+        queue=queue,
+        kind=kind,
+        ref=ref,
+        attempt=attempt,
+        fence=fence,
+        places=places.loads(stands),
+        topics=topics.loads(topic),
+        held=bool(held),
+        error=error,
+    )
+
+
+@lru_cache
+def _claim_of(kinds: tuple[str, ...]) -> Prepared:
+    """Takes the next items and says which, in one statement; a row that another worker is taking is passed over."""
+    following = (
+        select(_work.c.work_id)
+        .where(
+            _work.c.tenant_id == bindparam("tenant"),
+            _work.c.queue == bindparam("q"),
+            _work.c.claim_at <= bindparam("now"),
+            or_(*(_work.c.kind == kind for kind in kinds)),
+        )
+        .order_by(_work.c.claim_at)  # and nothing else: the index's own order, however many came at one moment
+        .limit(bindparam("most"))
+        # SQLite has no such clause and needs none: there is one writer.
+        .with_for_update(skip_locked=True)
+        .cte("following")
+    )
+    return Prepared(
+        update(_work)
+        .where(_work.c.tenant_id == bindparam("tenant"), _work.c.work_id == following.c.work_id)
+        .values(
+            claim_at=bindparam("until"),
+            fence=_work.c.fence + 1,
+            attempt=_work.c.attempt + 1,
+            owner=bindparam("o"),
+            changed_at=bindparam("now"),
+        )
+        .returning(
+            _work.c.due,
+            _work.c.work_id,
+            _work.c.tenant_id,
+            _work.c.queue,
+            _work.c.kind,
+            _work.c.ref,
+            _work.c.attempt,
+            _work.c.fence,
+            _work.c.places,
+            _work.c.topics,
+            _work.c.held,
+            _work.c.error,
+        )
     )
 
 

@@ -1,4 +1,4 @@
-"""Places in lanes: who stands where, and who comes next. Called by `lane.py` alone.
+"""Places in lanes: who stands where, and who comes next. Called by `lane.py` and `ends.py` alone.
 
 A lane is the set of its places; the lowest number is its head. Only heads leave, so the next one is the lowest number
 that is left. Both ends of a lane are touched under the lane's lock: on PostgreSQL an advisory lock that the
@@ -61,7 +61,7 @@ _number = func.unnest(bindparam("numbers", type_=ARRAY(BigInteger))).column_valu
 _LOCK = Prepared(select(func.pg_advisory_xact_lock(_number)))
 
 
-def _lock(tx: Tx, queue: str, lanes: Iterable[str]) -> None:
+def lock(tx: Tx, queue: str, lanes: Iterable[str]) -> None:
     """Hold these lanes until the end of the transaction; in one order, so that two units can't deadlock on them."""
     if tx.dialect == "sqlite":
         return
@@ -74,7 +74,7 @@ def _lock(tx: Tx, queue: str, lanes: Iterable[str]) -> None:
 def enter(tx: Tx, queue: str, lanes: Sequence[str], work_id: str) -> tuple[list[tuple[str, int]], int]:
     """Take the last place in each lane: the places, and in how many lanes something stands before us."""
     keys = sorted(set(lanes))
-    _lock(tx, queue, keys)
+    lock(tx, queue, keys)
     places: list[tuple[str, int]] = []
     waits = 0
     for key in keys:
@@ -86,7 +86,7 @@ def enter(tx: Tx, queue: str, lanes: Sequence[str], work_id: str) -> tuple[list[
 
 def leave(tx: Tx, queue: str, places: Places) -> list[tuple[str, int]]:
     """Step out of the lanes: who stands first now, each with the number of lanes in which that is so."""
-    _lock(tx, queue, [key for key, _ in places])
+    lock(tx, queue, [key for key, _ in places])
     heads: Counter[str] = Counter()
     for key, place in places:
         lane = {"tenant": tx.tenant, "q": queue, "l": key}

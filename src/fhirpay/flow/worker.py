@@ -1,27 +1,63 @@
 """The worker loop: claims due items, runs their handlers side by side, and deals with what a handler raises.
 
-A handler calls `complete`, `retry` or `park` in its last unit, together with the effect. What it raises instead
-becomes a retry with backoff (trouble that passes: a retryable FhirpayError), a parked item (an answer that won't
-change: any other FhirpayError), or, for a bug, a retry at first and parked after a few. Started by `wiring`, one per
-tenant and queue. To add work of a new kind: a handler in `handlers`, not a change here.
+A handler calls `complete`, `retry` or `park` in its last unit, together with the effect. One that has nothing to store
+returns `DONE`. What a handler raises instead becomes a retry with backoff (trouble that passes: a retryable
+FhirpayError), a parked item (an answer that won't change: any other FhirpayError), or, for a bug, a retry at first and
+parked after a few. The ends that are left to the worker are stored together, in the unit of its next claim. Started by
+`wiring`, one per tenant and queue. To add work of a new kind: a handler in `handlers`, not a change here.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
+from enum import Enum
 
 from ..db.unit import Database, Tx, Units
 from ..errors import FhirpayError, LeaseLost, StorageUnavailable
 from ..log import Log
-from .lane import Work, park, retry
+from .lane import complete_all, park, retry
 from .lease import claim, give_back
 from .wake import pause_s, work_topic
+from .work import Work
 
 log = Log("flow")
 
-Handler = Callable[[Work], Awaitable[None]]
+
+class Done(Enum):
+    """What a handler returns that leaves the end of its item to the worker."""
+
+    DONE = "done"
+
+
+DONE = Done.DONE
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    work: Work
+    reason: str
+    again: bool
+
+    @property
+    def event(self) -> str:
+        return "work.retry" if self.again else "work.parked"
+
+
+@dataclass(frozen=True, slots=True)
+class _Ends:
+    """Items whose end the worker has to store."""
+
+    done: list[Work] = field(default_factory=list[Work])
+    failed: list[_Failed] = field(default_factory=list[_Failed])
+
+    def __bool__(self) -> bool:
+        return bool(self.done or self.failed)
+
+
+Handler = Callable[[Work], Awaitable[Done | None]]
 OnParked = Callable[[Tx, Work, str], None]
 
 _BUG_ATTEMPTS = 5  # a bug may be the neighbour's (a table being migrated); five times the same is ours
@@ -57,6 +93,7 @@ class Worker:
         self._grace_s = grace_s
         self._on_parked = on_parked
         self._in_hand: set[asyncio.Task[None]] = set()
+        self._ends = _Ends()
         self._freed = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -72,7 +109,7 @@ class Worker:
                 if free == 0:
                     await self._freed.wait()
                     continue
-                claimed = await self._claim(free)
+                claimed = await self._turn(free)
                 for work in claimed:
                     task = group.create_task(self._handle(work))
                     self._in_hand.add(task)
@@ -83,11 +120,13 @@ class Worker:
                 await asyncio.wait(self._in_hand, timeout=self._grace_s)
             for task in self._in_hand:
                 task.cancel()
+            if self._ends:
+                await self._turn(0)
 
     async def drain(self) -> int:
         """Work, one item at a time, until nothing is due; how many items that were. For tests and commands."""
         count = 0
-        while claimed := await self._units.write(self._claim_unit, 1):
+        while claimed := await self._end_and_claim(self._take_ends(), 1):
             for work in claimed:
                 await self._handle(work)
                 count += 1
@@ -102,8 +141,40 @@ class Worker:
         self._freed.set()
         self._wakeups.set(self._topic)
 
-    def _claim_unit(self, tx: Tx, limit: int) -> list[Work]:
-        return claim(
+    def _take_ends(self) -> _Ends:
+        ends, self._ends = self._ends, _Ends()
+        return ends
+
+    async def _turn(self, limit: int) -> list[Work]:
+        """Store the ends that are due, and claim: one unit, since under load each is small."""
+        ends = self._take_ends()
+        try:
+            return await self._end_and_claim(ends, limit)
+        except StorageUnavailable as error:
+            log.warning("work.claim_failed", queue=self._queue, code=error.code)
+            # With the next turn; those whose lease has run out by then are somebody else's.
+            self._ends = _Ends(ends.done + self._ends.done, ends.failed + self._ends.failed)
+            return []
+
+    async def _end_and_claim(self, ends: _Ends, limit: int) -> list[Work]:
+        lost, claimed = await self._units.write(self._turn_unit, ends, limit)
+        for work in lost:
+            log.info("work.lease_lost", work_id=work.work_id, kind=work.kind)
+        for one in ends.failed:
+            if one.work not in lost:
+                log.warning(one.event, work_id=one.work.work_id, kind=one.work.kind, reason=one.reason)
+        return claimed
+
+    def _turn_unit(self, tx: Tx, ends: _Ends, limit: int) -> tuple[list[Work], list[Work]]:
+        lost = complete_all(tx, ends.done) if ends.done else []
+        for one in ends.failed:
+            try:
+                self._fail(tx, one)
+            except LeaseLost:  # and nothing of it was stored
+                lost.append(one.work)
+        if not limit:
+            return lost, []
+        return lost, claim(
             tx,
             queue=self._queue,
             kinds=self._handlers,
@@ -113,45 +184,31 @@ class Worker:
             on_parked=self._on_parked,
         )
 
-    async def _claim(self, limit: int) -> list[Work]:
-        try:
-            return await self._units.write(self._claim_unit, limit)
-        except StorageUnavailable as error:
-            log.warning("work.claim_failed", queue=self._queue, code=error.code)
-            return []
+    def _fail(self, tx: Tx, one: _Failed) -> None:
+        if one.again:
+            retry(tx, one.work, after=None, error=one.reason)
+            return
+        park(tx, one.work, reason=one.reason)
+        if self._on_parked is not None:
+            self._on_parked(tx, one.work, one.reason)
 
     async def _handle(self, work: Work) -> None:
         try:
-            await self._handlers[work.kind](work)
+            if await self._handlers[work.kind](work) is DONE:
+                self._ends.done.append(work)
         except asyncio.CancelledError:
             await asyncio.shield(self._give_back(work))
             raise
         except LeaseLost:
             log.info("work.lease_lost", work_id=work.work_id, kind=work.kind)
         except FhirpayError as error:
-            await self._failed(work, f"{error.code}: {error}", again=error.retryable)
+            self._ends.failed.append(_Failed(work, f"{error.code}: {error}", error.retryable))
         except Exception as error:
             log.error("work.bug", exc=True, work_id=work.work_id, kind=work.kind, attempt=work.attempt)
             # The type alone: what a bug says may quote what it was working on.
-            await self._failed(work, f"bug: {type(error).__name__}", again=work.attempt < _BUG_ATTEMPTS)
-
-    async def _failed(self, work: Work, reason: str, *, again: bool) -> None:
-        try:
-            await self._units.write(self._failed_unit, work, reason, again)
-        except LeaseLost:
-            log.info("work.lease_lost", work_id=work.work_id, kind=work.kind)
-        except StorageUnavailable:  # the lease runs out by itself
-            log.warning("work.end_not_stored", work_id=work.work_id, kind=work.kind)
-        else:
-            log.warning("work.retry" if again else "work.parked", work_id=work.work_id, kind=work.kind, reason=reason)
-
-    def _failed_unit(self, tx: Tx, work: Work, reason: str, again: bool) -> None:
-        if again:
-            retry(tx, work, after=None, error=reason)
-            return
-        park(tx, work, reason=reason)
-        if self._on_parked is not None:
-            self._on_parked(tx, work, reason)
+            self._ends.failed.append(_Failed(work, f"bug: {type(error).__name__}", work.attempt < _BUG_ATTEMPTS))
+        if self._ends:
+            self._wakeups.set(self._topic)  # the loop may be asleep, and others stand behind this one
 
     async def _give_back(self, work: Work) -> None:
         try:

@@ -17,6 +17,7 @@ from ..domain.operation import OPEN, OperationState
 from ..errors import LeaseLost, ProcessorUnavailable
 from ..flow.lane import Work, complete, retry
 from ..flow.lease import still_ours
+from ..flow.worker import DONE, Done
 from ..log import Log
 from ..payments import refunds, store
 from ..payments.port import (
@@ -69,10 +70,10 @@ class LookUp:
         self._registry = registry
         self._public_url = public_url
 
-    async def run(self, work: Work) -> None:
+    async def run(self, work: Work) -> Done | None:
         ref, merchant, final = await self._units.read(self._read, work.ref)
         if final:
-            return await self._units.write(complete, work)
+            return DONE
         processor = self._registry.of(merchant)
         outcome = await processor.lookup(ref)
         if isinstance(outcome, Unknown) and await self._units.write(self._resending, work, processor.capabilities):
@@ -80,7 +81,7 @@ class LookUp:
                 outcome = await send(self._registry, await self._units.read(self._call, work.ref))
             except ProcessorUnavailable as error:
                 outcome = Unknown(error.message)
-        await self._units.write(self._finish, work, outcome)
+        return await self._units.write(self._finish, work, outcome)
 
     def _read(self, tx: Tx, operation_id: str) -> tuple[OperationRef, str, bool]:
         operation = store.operation(tx, operation_id)

@@ -24,6 +24,7 @@ from ..fhir.client import Capability, EhrRefused, FhirClient, Remote
 from ..fhir.json import dumps, loads
 from ..flow.lane import Work, complete, release, retry
 from ..flow.lease import still_ours
+from ..flow.worker import DONE, Done
 from ..log import Log
 from ..net.errors import Uncertain
 from ..outbox import add
@@ -105,11 +106,11 @@ class PostBack:
         self._facts = facts
         self._index_settles_after = index_settles_after
 
-    async def run(self, work: Work) -> None:
+    async def run(self, work: Work) -> Done | None:
         """One attempt. Raises EhrUnavailable (retry), EhrRefused or PostingUnknown (park)."""
         posting = await self._units.write(self._prepare, work.ref)
         if posting.state == "posted":
-            return await self._units.write(complete, work)
+            return DONE
         client = self._clients.get(posting.connection)
         if client is None:
             raise ConfigInvalid(f"connection '{posting.connection}' is no longer configured; define it, then replay")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -15,7 +16,7 @@ from fhirpay.domain.clock import FrozenClock
 from fhirpay.errors import LeaseLost, NotFound
 from fhirpay.flow import lane
 from fhirpay.flow.lane import Work
-from fhirpay.flow.lease import claim, give_back, still_ours
+from fhirpay.flow.lease import _claim_of, claim, give_back, still_ours
 from fhirpay.flow.tables import PlaceRow, WorkTopicRow
 
 LEASE = timedelta(seconds=60)
@@ -238,3 +239,25 @@ async def test_what_may_be_asked_for_once_is_added_once(units: Units) -> None:
     assert await units.write(put, "once more", once_key="posting:1") == first
     assert refs(await units.write(take)) == ["other"]
     assert await units.read(lane.pending_count, "inbox") == 1
+
+
+async def test_many_are_ended_at_once_and_those_that_were_lost_are_named(units: Units, clock: FrozenClock) -> None:
+    for ref, lanes in (("a1", "a"), ("b1", "b"), ("c1", "c"), ("merge", "ab"), ("c2", "c")):
+        await units.write(put, ref, list(lanes))
+    works = {work.ref: work for work in await units.write(take)}
+    assert sorted(works) == ["a1", "b1", "c1"]
+    await units.write(give_back, works["c1"])
+    assert await units.write(lane.complete_all, list(works.values())) == [works["c1"]]
+    assert sorted(refs(await units.write(take))) == ["c1", "merge"]
+
+
+def test_the_next_items_are_found_in_the_order_of_an_index(databases: Any) -> None:
+    """However many are pending, and however many came at one moment: nothing is sorted, nothing else is looked at."""
+    given = {"tenant": "main", "q": "inbox", "o": "me", "now": 1, "until": 2, "most": 10}
+    text, bind = _claim_of(("fhir", "hl7")).compiled("postgresql")
+    with databases.url("postgresql") as url, psycopg.connect(url) as raw:
+        raw.execute("SET enable_seqscan = off")
+        raw.execute("SET enable_bitmapscan = off")
+        plan = "\n".join(row[0] for row in raw.execute(f"EXPLAIN {text}", bind(given)))
+    assert "Index Scan using ix_work_claim" in plan
+    assert "Sort" not in plan

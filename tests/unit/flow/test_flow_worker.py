@@ -12,7 +12,7 @@ from fhirpay.errors import EhrUnavailable, LeaseLost, RuleBroken
 from fhirpay.flow import lane
 from fhirpay.flow.backoff import Backoff
 from fhirpay.flow.lane import Work
-from fhirpay.flow.worker import Worker
+from fhirpay.flow.worker import DONE, Done, Worker
 
 Handle = Callable[[Work], Awaitable[None]]
 
@@ -72,6 +72,56 @@ async def test_passing_trouble_is_retried_and_an_answer_that_stands_is_parked(
     ]
     assert parked[1] == ("bug", "bug: KeyError")
     assert await units.read(lane.pending_count, "outbox") == 2
+
+
+async def test_what_a_handler_calls_done_is_ended_by_the_worker_and_lets_the_next_one_go(
+    database: Database, units: Units, clock: FrozenClock
+) -> None:
+    seen: list[str] = []
+
+    async def handle(work: Work) -> Done:
+        seen.append(work.ref)
+        if work.ref == "slow" and work.attempt == 1:
+            clock.advance(timedelta(minutes=2))  # past its lease
+            assert await thief.drain() == 2
+        return DONE
+
+    async def finish(work: Work) -> None:
+        await units.write(lane.complete, work)
+
+    thief = worker_of(database, units, finish)
+    for ref in ("one", "slow", "two"):
+        await units.write(put, ref)
+    assert await worker_of(database, units, handle).drain() == 2
+    assert seen == ["one", "slow"]
+    assert await units.read(lane.pending_count, "outbox") == 0
+
+
+async def test_ends_are_stored_with_the_next_claim_while_the_worker_runs(database: Database, units: Units) -> None:
+    finished = asyncio.Event()
+    seen: list[str] = []
+
+    async def handle(work: Work) -> Done:
+        seen.append(work.ref)
+        if len(seen) == 20:
+            finished.set()
+        if work.ref == "a3":
+            raise RuleBroken("refused")
+        return DONE
+
+    stop = asyncio.Event()
+    worker = worker_of(database, units, handle, concurrency=4, poll_s=60)
+    for n in range(5):
+        for key in "abcd":
+            await units.write(put, f"{key}{n}", key)
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        group.create_task(worker.run(stop))
+        await finished.wait()
+        stop.set()
+    assert await units.read(lane.pending_count, "outbox") == 0
+    assert [row.ref for row in await units.read(lane.parked, "outbox")] == ["a3"]
+    for key in "abcd":
+        assert [ref for ref in seen if ref.startswith(key)] == [f"{key}{n}" for n in range(5)]
 
 
 async def test_running_is_woken_by_a_commit_and_works_lanes_side_by_side(database: Database, units: Units) -> None:
