@@ -12,6 +12,8 @@ from typing import Any
 
 import httpx2
 
+from fhirpay.net.http import client
+from fhirpay.payments.adapters.stripe import StripeProcessor
 from processor_running import served
 from stripe_server.app import Server, create_app
 from stripe_server.versions import LATEST
@@ -57,6 +59,12 @@ class Running:
 
     async def pay_page(self, url: str, card: str = "4242424242424242", action: str = "pay") -> httpx2.Response:
         return await self.http.post(url, data={"card": card, "action": action})
+
+    def adapter(self, *, timeout_s: float = 5, **more: Any) -> StripeProcessor:
+        http = client(self.base_url, timeout_s=timeout_s, allow_private=True)
+        return StripeProcessor(
+            http, secret_key=SECRET_KEY, webhook_secrets=(WEBHOOK_SECRET, OLD_WEBHOOK_SECRET), **more
+        )
 
     async def bank_page(self, url: str, action: str = "confirm") -> httpx2.Response:
         return await self.http.post(url, data={"action": action})

@@ -13,18 +13,11 @@ from datetime import datetime
 
 from processor_contract import ProcessorContract
 
-from fhirpay.net.http import client
-from fhirpay.payments.adapters.stripe import StripeProcessor
-from stripe_running import OLD_WEBHOOK_SECRET, SECRET_KEY, WEBHOOK_SECRET, Running, running_stripe
+from stripe_running import OLD_WEBHOOK_SECRET, WEBHOOK_SECRET, Running, running_stripe
 from stripe_server.faults import Fault
 from stripe_server.webhooks import sign
 
 _CALLS = {"prepare": "create", "submit": "confirm", "close": "expire"}
-
-
-def adapter(running: Running, *, timeout_s: float = 5) -> StripeProcessor:
-    http = client(running.base_url, timeout_s=timeout_s, allow_private=True)
-    return StripeProcessor(http, secret_key=SECRET_KEY, webhook_secrets=(WEBHOOK_SECRET, OLD_WEBHOOK_SECRET))
 
 
 class StripeWorld:
@@ -37,7 +30,7 @@ class StripeWorld:
     other_live_secret = OLD_WEBHOOK_SECRET
 
     def __init__(self, running: Running, stack: AsyncExitStack) -> None:
-        self.processor = adapter(running, timeout_s=2)
+        self.processor = running.adapter(timeout_s=2)
         self.taken = running.taken
         self._running = running
         self._stack = stack

@@ -12,6 +12,7 @@ from .errors import Doc
 def add(books: Books, intent: Doc, method: Doc, *, status: str, captured: bool) -> Doc:
     card: Card = books.known[method["id"]]["acts"]
     kept = books.known[intent["id"]]
+    code = secrets.token_hex(3).upper() if status == "succeeded" and method["type"] == "card" else None
     suffix = intent["statement_descriptor_suffix"]
     doc = {
         "id": books.id("py" if method["type"] == "us_bank_account" else "ch"),
@@ -22,7 +23,7 @@ def add(books: Books, intent: Doc, method: Doc, *, status: str, captured: bool) 
         "application": None,
         "application_fee": None,
         "application_fee_amount": None,
-        "authorization_code": secrets.token_hex(3) if status == "succeeded" and method["type"] == "card" else None,
+        "authorization_code": code,
         "balance_transaction": None,
         "billing_details": method["billing_details"],
         "calculated_statement_descriptor": f"PRACTICE* {suffix}".upper() if suffix else "PRACTICE",
@@ -44,7 +45,7 @@ def add(books: Books, intent: Doc, method: Doc, *, status: str, captured: bool) 
         "paid": status == "succeeded",
         "payment_intent": intent["id"],
         "payment_method": method["id"],
-        "payment_method_details": _details(method),
+        "payment_method_details": _details(method, code),
         "receipt_email": intent["receipt_email"],
         "receipt_number": None,
         "receipt_url": None,
@@ -76,13 +77,14 @@ def _outcome(card: Card, status: str) -> Doc:
     }
 
 
-def _details(method: Doc) -> Doc:
+def _details(method: Doc, code: str | None) -> Doc:
     if method["type"] == "us_bank_account":
         bank = method["us_bank_account"]
         return {"type": "us_bank_account", "us_bank_account": {"bank_name": bank["bank_name"], "last4": bank["last4"]}}
     names = ("brand", "country", "exp_month", "exp_year", "fingerprint", "funding", "last4")
     details = {name: method["card"][name] for name in names}
-    return {"type": "card", "card": {**details, "network": method["card"]["brand"], "wallet": None}}
+    network = {"network": method["card"]["brand"], "network_transaction_id": secrets.token_hex(8) if code else None}
+    return {"type": "card", "card": {**details, **network, "authorization_code": code, "wallet": None}}
 
 
 def captured(books: Books, charge: Doc, amount: int, *, at_once: bool) -> None:

@@ -8,7 +8,7 @@ from . import payment_intents, setup
 from .books import Books
 from .cards import NUMBERS, method_for
 from .errors import Doc, exclusive, invalid, unreadable
-from .expand import as_list, page
+from .expand import as_list, existing, page
 from .forms import EXPAND, MINIMUM, PAGE, Form, array, currency, hash_of, integer, metadata, one_of, string
 from .intent_forms import check_descriptors
 from .versions import ALLOWED_TYPES, NO_WRITABLE_TYPES, UI_MODE_RENAMED, types_no_longer_supported
@@ -308,5 +308,6 @@ def tick(books: Books) -> None:
 
 def listed(books: Books, query: Doc) -> Doc:
     names = ("customer", "payment_intent", "status")
+    existing(books, query, names[:2])
     docs = [doc for doc in books.all("checkout.session") if all(query.get(name) in (None, doc[name]) for name in names)]
     return page(books, docs, query, "/v1/checkout/sessions", object_="checkout.session")

@@ -87,6 +87,13 @@ def as_list(data: list[Doc], url: str, *, has_more: bool = False) -> Doc:
     return {"object": "list", "data": data, "has_more": has_more, "url": url}
 
 
+def existing(books: Books, query: Doc, names: Iterable[str]) -> None:
+    """A filter by something that this account hasn't got. Error codes: resource_missing."""
+    for name in names:
+        if name in query:
+            books.get(name, query[name], param=name)
+
+
 def page(books: Books, docs: Iterable[Doc], query: Doc, url: str, *, object_: str) -> Doc:
     """Newest first. API reference, Pagination: limit 10 by default, starting_after and ending_before are ids."""
     limit_ = query.get("limit", 10)

@@ -8,7 +8,7 @@ from . import charges
 from .books import Books
 from .cards import MESSAGES, Card, known_test_method, make_method
 from .errors import Doc, card, invalid, unexpected_state, unreadable
-from .expand import page, shown
+from .expand import existing, page, shown
 from .intent_forms import ONLY_WITH_CONFIRM, check_amount, check_descriptors, resolve_types
 from .versions import NO_WRITABLE_TYPES, types_no_longer_supported
 
@@ -365,6 +365,7 @@ _CLAUSE = re.compile(r"\s*(?:metadata\[(['\"])(?P<key>[^'\"]+)\1\]|(?P<field>sta
 
 
 def listed(books: Books, query: Doc) -> Doc:
+    existing(books, query, ("customer",))
     docs = [doc for doc in books.all("payment_intent") if query.get("customer") in (None, doc["customer"])]
     return page(books, docs, query, "/v1/payment_intents", object_="payment_intent")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .books import Books
 from .cards import Card
 from .errors import Doc, invalid, unreadable
-from .expand import page
+from .expand import existing, page
 from .forms import EXPAND, PAGE, Form, amount, metadata, one_of, string
 
 LATER_S = 2 * 24 * 3600  # Testing, Refunds: "some time later"
@@ -121,5 +121,6 @@ def tick(books: Books) -> None:
 
 def listed(books: Books, query: Doc) -> Doc:
     names = ("charge", "payment_intent")
+    existing(books, query, names)
     docs = [doc for doc in books.all("refund") if all(query.get(name) in (None, doc[name]) for name in names)]
     return page(books, docs, query, "/v1/refunds", object_="refund")

@@ -10,7 +10,7 @@ from fastapi.responses import Response
 
 from . import checkout, intent_forms, payment_intents, refunds, setup
 from .errors import Doc
-from .expand import page
+from .expand import existing, page
 from .forms import EXPAND, PAGE, Form, array, string
 
 if TYPE_CHECKING:
@@ -148,6 +148,7 @@ def _methods(server: Server, post: _Post, get: _Post, one: _One) -> None:
 def _charges(server: Server, query: Doc) -> Doc:
     """API reference, List all charges."""
     names = ("customer", "payment_intent")
+    existing(server.books, query, names)
     docs = [d for d in server.books.all("charge") if all(query.get(name) in (None, d[name]) for name in names)]
     return page(server.books, docs, query, "/v1/charges", object_="charge")
 

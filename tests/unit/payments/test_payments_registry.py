@@ -31,6 +31,14 @@ def test_a_merchant_that_is_gone_is_named() -> None:
         Registry({}).of("main")
 
 
+@pytest.mark.parametrize("version", ["2024-06-20", "2026-09-30.endive", "2025-09-30.acacia", "newest"])
+def test_a_version_that_the_stripe_adapter_does_not_speak_is_refused_at_start(version: str) -> None:
+    """Every payment would be refused by Stripe, and look like a decline."""
+    merchant = Merchant(name="main", processor="stripe", secret_key="sk_test", api_version=version)
+    with pytest.raises(ConfigInvalid, match="api_version"):
+        build(Tenant(name="main", merchants=(merchant,)))
+
+
 def test_a_destination_that_may_not_be_called_is_refused_at_start() -> None:
     with pytest.raises(ConfigInvalid):
         build(tenant("http://169.254.169.254/"))
