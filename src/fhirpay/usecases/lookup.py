@@ -81,7 +81,7 @@ class LookUp:
                 outcome = await send(self._registry, await self._units.read(self._call, work.ref))
             except ProcessorUnavailable as error:
                 outcome = Unknown(error.message)
-        return await self._units.write(self._finish, work, outcome)
+        return await self._units.write(self._finish, work, outcome, processor.capabilities.lookup_settles_after)
 
     def _read(self, tx: Tx, operation_id: str) -> tuple[OperationRef, str, bool]:
         operation = store.operation(tx, operation_id)
@@ -122,7 +122,7 @@ class LookUp:
     def _call(self, tx: Tx, operation_id: str) -> Call:
         return read_call(tx, operation_id, self._tenant, self._public_url)
 
-    def _finish(self, tx: Tx, work: Work, outcome: Outcome) -> None:
+    def _finish(self, tx: Tx, work: Work, outcome: Outcome, settles_after: timedelta) -> None:
         operation = store.operation(tx, work.ref)
         payment = store.lock(tx, operation.payment_id)
         operation = store.operation(tx, work.ref)
@@ -143,21 +143,24 @@ class LookUp:
                 says = f"nobody knows what became of {operation.kind} {operation.operation_id}: look at the processor"
                 kind = "unknown_outcome"
                 store.open_break(tx, unknown_key(operation), kind, says, payment=payment, amount=operation.amount)
-        again = self._next(tx, work, operation, outcome)
+        again = self._next(work, operation, outcome, settles_in=settles_after - age)
         if again is None:
             complete(tx, work)
         else:
             retry(tx, work, after=again, error=outcome.why if isinstance(outcome, Unknown) else "not final yet")
         settle_any(tx, self._tenant, operation, outcome, source=f"lookup:{operation.operation_id}")
 
-    def _next(self, tx: Tx, work: Work, operation: Operation, outcome: Outcome) -> timedelta | None:
-        """When to look again; None when this outcome ends it."""
+    def _next(self, work: Work, operation: Operation, outcome: Outcome, *, settles_in: timedelta) -> timedelta | None:
+        """When to look again; None when this outcome ends it. The look after the horizon proves something, whatever
+        it finds: attempts that died before it must not put it off.
+        """
         if holds(outcome, operation.kind):
             return HELD_LOOK
         if not isinstance(outcome, Unknown | ActionNeeded | Pending | InReview):
             return None
         first = _SOON if operation.state in OPEN else _PATIENT
-        return min(first * 2 ** min(work.attempt - 1, 16), _LONGEST)
+        wait = min(first * 2 ** min(work.attempt - 1, 16), _LONGEST)
+        return min(wait, settles_in) if operation.state in OPEN and settles_in > timedelta(0) else wait
 
 
 def settle_any(tx: Tx, tenant: Tenant, operation: Operation, outcome: Outcome, *, source: str) -> None:
