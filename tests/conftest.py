@@ -25,6 +25,7 @@ from fhirpay.db.migrations import migrate
 from fhirpay.db.unit import Database, Units, open_database
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.ids import CountedIds
+from matrices import pytest_terminal_summary as pytest_terminal_summary  # a hook: it prints them at the end
 
 settings.register_profile("ci", derandomize=True, deadline=None, database=None)
 settings.load_profile("ci")

@@ -135,6 +135,9 @@ class Connection(_Section):
     token: str = Field(default="", description="bearer token; use env:NAME")
     organization: str = Field(default="", description="Organization id at that EHR, as requestor and payee")
     timeout_s: float = Field(default=10, gt=0, description="longest wait for an answer of the EHR")
+    index_settles_s: int = Field(
+        default=120, ge=0, description="how long its search may lag: before that, 'not found' proves nothing"
+    )
     private_network: bool = Field(
         default=False, description="the address may be a private or loopback one, as inside a hospital"
     )

@@ -139,7 +139,13 @@ class ProcessorMisconfigured(ProcessorUnavailable):
 
 
 class EhrUnavailable(UpstreamUnavailable):
+    """`retry_after_s` is how long the EHR wants to be left alone, where it says so."""
+
     code = "ehr-unavailable"
+
+    def __init__(self, message: str, *, retry_after_s: int = 0, **ids: str) -> None:
+        super().__init__(message, **ids)
+        self.retry_after_s = retry_after_s
 
 
 class StorageUnavailable(FhirpayError):

@@ -66,8 +66,9 @@ async def test_conditional_create_and_search(fhir: FhirClient) -> None:
     first = await fhir.create(KIND, POSTING, if_none_exist="identifier=urn:pay|pay1")
     again = await fhir.create(KIND, POSTING, if_none_exist="identifier=urn:pay|pay1")
     assert first.id == again.id
-    (found,) = await fhir.search(KIND, {"identifier": "urn:pay|pay1"})
-    assert (found.id, found.version) == (first.id, "1")
+    matches = await fhir.search(KIND, {"identifier": "urn:pay|pay1"})
+    assert [(one.id, one.version) for one in matches.found] == [(first.id, "1")]
+    assert matches.complete
 
 
 async def test_a_refusal_holds_the_words_of_the_ehr(fhir: FhirClient) -> None:
@@ -119,8 +120,9 @@ async def test_a_server_that_is_not_there_was_never_reached() -> None:
         (httpx2.Response(201, headers={"location": "http://ehr/fhir/PaymentReconciliation/77/_history/3"}), "77", "3"),
         (httpx2.Response(201, headers={"location": "PaymentReconciliation/77", "etag": 'W/"4"'}), "77", "4"),
         (httpx2.Response(200, json={"resourceType": "OperationOutcome"}, headers={"location": "/X/5"}), "5", ""),
+        (httpx2.Response(201), "", ""),
     ],
-    ids=["location", "location and etag", "outcome as body"],
+    ids=["location", "location and etag", "outcome as body", "nothing"],
 )
 async def test_an_answer_without_the_resource_still_says_who_it_is(
     answer: httpx2.Response, id: str, version: str
@@ -134,7 +136,8 @@ async def test_an_answer_without_the_resource_still_says_who_it_is(
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        (httpx2.Response(201), Uncertain),
+        (httpx2.Response(200), Uncertain),
+        (httpx2.Response(201, text="<html>"), Uncertain),
         (httpx2.Response(200, text="<html>"), Uncertain),
         (httpx2.Response(302, headers={"location": "http://elsewhere"}), Uncertain),
         (httpx2.Response(408), Uncertain),
@@ -142,10 +145,70 @@ async def test_an_answer_without_the_resource_still_says_who_it_is(
         (httpx2.Response(429), EhrUnavailable),
         (httpx2.Response(422, text="no"), EhrRefused),
     ],
-    ids=["no body", "not FHIR", "redirect", "408", "503 without Retry-After", "429", "refused"],
+    ids=[
+        "200 without body",
+        "201 not FHIR",
+        "not FHIR",
+        "redirect",
+        "408",
+        "503 without Retry-After",
+        "429",
+        "refused",
+    ],
 )
 async def test_every_other_answer_has_its_class(answer: httpx2.Response, error: type[Exception]) -> None:
     fhir = connect("http://ehr.example/fhir", transport=httpx2.MockTransport(lambda _: answer))
     with pytest.raises(error):
         await fhir.create(KIND, POSTING)
+    await fhir.aclose()
+
+
+async def test_what_was_deleted_is_told_from_what_never_was(ehr: Running, fhir: FhirClient) -> None:
+    await fhir.update(KIND, "pay1", POSTING.replace('"status"', '"id": "pay1", "status"', 1))
+    ehr.store.delete(KIND, "pay1")
+    with pytest.raises(EhrRefused, match="deleted") as caught:
+        await fhir.read(KIND, "pay1")
+    assert caught.value.status == 410
+    assert await fhir.read(KIND, "pay2") is None
+
+
+async def test_a_search_sees_every_page_up_to_a_bound(ehr: Running, fhir: FhirClient) -> None:
+    ehr.ehr.switches.page_max = 2
+    for _ in range(5):
+        await fhir.create(KIND, POSTING)
+    matches = await fhir.search(KIND, {"identifier": "urn:pay|pay1"})
+    assert (len({one.id for one in matches.found}), matches.complete) == (5, True)
+    matches = await fhir.search(KIND, {"identifier": "urn:pay|pay1"}, pages_max=2)
+    assert (len(matches.found), matches.complete) == (4, False)
+
+
+@pytest.mark.parametrize(
+    ("link", "asked", "complete"),
+    [
+        ("http://inside:8080/fhir/PaymentReconciliation?page=2", ["/fhir/PaymentReconciliation?page=2"], True),
+        ("http://169.254.169.254/latest", [], False),
+    ],
+)
+async def test_a_next_page_is_asked_of_our_own_ehr_only(link: str, asked: list[str], complete: bool) -> None:
+    calls: list[httpx2.Request] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        calls.append(request)
+        more = {"link": [{"relation": "next", "url": link}]} if len(calls) == 1 else {}
+        return httpx2.Response(200, json={"resourceType": "Bundle", **more})
+
+    fhir = connect("http://ehr.example/fhir", transport=httpx2.MockTransport(answer))
+    assert (await fhir.search(KIND, {"identifier": "x"})).complete is complete
+    assert {call.url.host for call in calls} == {"ehr.example"}
+    assert [call.url.raw_path.decode() for call in calls[1:]] == asked
+    await fhir.aclose()
+
+
+@pytest.mark.parametrize(("header", "seconds"), [("120", 120), ("Fri, 20 Nov 2026 15:00:00 GMT", 0)])
+async def test_how_long_the_ehr_wants_to_be_left_alone(header: str, seconds: int) -> None:
+    answer = httpx2.Response(503, headers={"retry-after": header})
+    fhir = connect("http://ehr.example/fhir", transport=httpx2.MockTransport(lambda _: answer))
+    with pytest.raises(EhrUnavailable) as caught:
+        await fhir.create(KIND, POSTING)
+    assert caught.value.retry_after_s == seconds
     await fhir.aclose()

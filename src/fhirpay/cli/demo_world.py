@@ -67,6 +67,7 @@ name = "ehr"
 base_url = "http://127.0.0.1:{ehr}/fhir"
 token = "{ehr_token}"
 organization = "clinic"
+index_settles_s = 1
 private_network = true
 
 [[tenants.clients]]

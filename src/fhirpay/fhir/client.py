@@ -3,15 +3,17 @@
 Bodies keep their digits (json.py). What an answer means: 2xx is done; 429, and 503 with Retry-After, were refused
 unprocessed (`EhrUnavailable`, retry is safe), and so is 401 while our token is mended; other 4xx are `EhrRefused`
 with the words of the OperationOutcome; everything else, and no answer, is `Uncertain`: it may have happened.
-Only GETs are tried again here; what to do about the rest is the caller's decision.
+A 201 that names nobody is done too: it is a Remote without id. Only GETs are tried again here; what to do about the
+rest is the caller's decision.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
@@ -47,12 +49,21 @@ class Capability:
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """A resource as the server has it. `resource` is empty when the answer had no body."""
+    """A resource as the server has it. `resource` is empty when the answer had no body, `id` when it named nobody."""
 
     type: str
     id: str
     version: str
     resource: Mapping[str, Any]
+    new: bool = False  # the answer was a 201
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """What a search found; not `complete`: there is more that we didn't get to see."""
+
+    found: tuple[Remote, ...]
+    complete: bool
 
 
 class FhirClient:
@@ -86,19 +97,30 @@ class FhirClient:
         self._statement = None
 
     async def read(self, resource_type: str, id: str) -> Remote | None:
-        """The current version, or None when there is none (or it was deleted)."""
-        answer = await self._get(f"/{resource_type}/{id}", absent=(404, 410))
+        """The current version, or None where there was never one. One that was deleted is an EhrRefused of 410."""
+        answer = await self._get(f"/{resource_type}/{id}", absent=(404,))
         return None if answer is None else self._remote(resource_type, answer, id)
 
-    async def search(self, resource_type: str, params: Mapping[str, str]) -> list[Remote]:
-        """The first page of matches."""
-        bundle = self._body(await self._get(f"/{resource_type}", params=params))
-        found = [
-            entry["resource"]
-            for entry in bundle.get("entry", ())
-            if entry.get("resource", {}).get("resourceType") == resource_type
-        ]
-        return [Remote(resource_type, one.get("id", ""), _version_in(one), one) for one in found]
+    async def search(self, resource_type: str, params: Mapping[str, str], *, pages_max: int = 20) -> Matches:
+        """All matches, page after page, up to a bound."""
+        found: list[Remote] = []
+        path, query = f"/{resource_type}", list(params.items())
+        for _ in range(pages_max):
+            bundle = self._body(await self._get(path, params=query))
+            found += [
+                Remote(resource_type, one.get("id", ""), _version_in(one), one)
+                for entry in bundle.get("entry", ())
+                if (one := entry.get("resource", {})).get("resourceType") == resource_type
+            ]
+            following = [link.get("url", "") for link in bundle.get("link", ()) if link.get("relation") == "next"]
+            if not following:
+                return Matches(tuple(found), complete=True)
+            parts, base = urlsplit(following[0]), urlsplit(self._http.base_url).path
+            if not parts.path.startswith(base):
+                break
+            # Only path and query are taken: a server behind a proxy may name a host that we can't or mustn't call.
+            path, query = parts.path.removeprefix(base), parse_qsl(parts.query, keep_blank_values=True)
+        return Matches(tuple(found), complete=False)
 
     async def create(self, resource_type: str, body: str, *, if_none_exist: str = "") -> Remote:
         """The new resource; with `if_none_exist`, the one that matches it, when there is one."""
@@ -132,7 +154,7 @@ class FhirClient:
         *,
         body: str | None = None,
         headers: Mapping[str, str] | None = None,
-        params: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
         absent: tuple[int, ...] = (),
     ) -> Response | None:
         sent = self._headers | dict(headers or {}) | ({"content-type": _JSON} if body is not None else {})
@@ -153,7 +175,8 @@ class FhirClient:
         if status == 401:
             return EhrUnavailable(f"{said}: it doesn't accept the connection's token", connection=self.name)
         if status == 429 or (status == 503 and "retry-after" in answer.headers):
-            return EhrUnavailable(f"{said}: not now", connection=self.name)
+            wait_s = _seconds(answer.headers.get("retry-after", ""))
+            return EhrUnavailable(f"{said}: not now", retry_after_s=wait_s, connection=self.name)
         if 400 <= status < 500 and status != 408:
             return EhrRefused(f"{said}: {_words(answer.body)}", status=status, connection=self.name)
         return Uncertain(said, connection=self.name)
@@ -172,15 +195,20 @@ class FhirClient:
             resource = {}
         located = _LOCATION.search(answer.headers.get("location", ""))
         found = resource.get("id") or (located.group(1) if located else "") or id
-        if not found:
-            raise Uncertain(f"the EHR '{self.name}' took it and doesn't say under which id", connection=self.name)
+        if not found and answer.status != 201:
+            raise Uncertain(f"the EHR '{self.name}' answered and doesn't say about what", connection=self.name)
         tag = re.search(r'"(.+)"', answer.headers.get("etag", ""))
         version = _version_in(resource) or (located.group(2) or "" if located else "") or (tag.group(1) if tag else "")
-        return Remote(resource_type, found, version, resource)
+        return Remote(resource_type, found, version, resource, new=answer.status == 201)
 
 
 def _version_in(resource: Mapping[str, Any]) -> str:
     return str((resource.get("meta") or {}).get("versionId") or "")
+
+
+def _seconds(retry_after: str) -> int:
+    """Retry-After where it is a number of seconds; 0 for a date, which a clock of theirs wrote."""
+    return int(retry_after) if retry_after.isdecimal() else 0
 
 
 def _words(body: bytes) -> str:

@@ -2,13 +2,14 @@
 
     enqueue   in the unit that settles: one posting for each connection, and its place in the outbox
     unit 1    the body rendered, once                               ── crash here: rendered again, nothing was sent
-    look      is it there already? only when an attempt before may have arrived
-    unit 2    `sent_at` noted, the lease still ours                 ── crash here: it may be there, so look first
+    look      is it there already? what may have arrived has to be proved absent (seek_posting.py)
+    unit 2    `sent_at` and the way noted, the lease still ours     ── crash here: it may be there, so look first
     call      by the best way that the EHR offers (writeback/profile.py)
     unit 3    the EHR's id noted, work complete                     ── crash here: look, find it, note it
 
-No answer is never an answer: the posting stays `sent`, and the next attempt looks first. An EHR that lets nobody look
-gets it once; a lost answer is then `unknown`, for a person (`by_hand`). A refusal parks with the EHR's own words.
+No answer is never an answer: the posting stays `sent`, and the next attempt looks first. What can't be proved is
+`unknown`, for a person (`by_hand`), or until the EHR takes a later one, which lets the question be asked again. A
+refusal parks with the EHR's own words. An EHR that doesn't answer is left alone for a while (writeback/pause.py).
 """
 
 from __future__ import annotations
@@ -20,30 +21,30 @@ from ..billing import worklist
 from ..config import Tenant
 from ..db.unit import Tx, Units
 from ..errors import ConfigInvalid, EhrUnavailable, LeaseLost, RuleBroken
-from ..fhir.client import Capability, EhrRefused, FhirClient, Remote
+from ..fhir.client import EhrRefused, FhirClient, Remote
 from ..fhir.json import dumps, loads
-from ..flow.lane import Work, complete, release, retry
+from ..flow.lane import BACKOFF, Work, complete, park, release, retry
 from ..flow.lease import still_ours
 from ..flow.worker import DONE, Done
 from ..log import Log
 from ..net.errors import Uncertain
 from ..outbox import add
 from ..writeback import store
-from ..writeback.payment_reconciliation import RESOURCE_TYPE, PostedPayment, identifier_of, render
-from ..writeback.profile import INDEX_SETTLES_AFTER, Way, ways
+from ..writeback.pause import Pauses
+from ..writeback.payment_reconciliation import RESOURCE_TYPE, PostedPayment, render
+from ..writeback.profile import Way, ways
 from ..writeback.store import Posting
+from .parked import note_parked_call
 from .posted_facts import posted_facts
+from .seek_posting import PostingUnknown, before_first, condition, in_doubt, is_it, look, nobody_knows
 
 log = Log("writeback")
 
 KIND = "writeback"
+# A server may refuse a way that it announces, and say so like this; what it says of the content it says every way.
+_BY_ANOTHER_WAY = frozenset({400, 403, 404, 405, 412})
+_SO_IT_WAS_REFUSED_BEFORE = frozenset({404, 405})  # the same PUT that may have arrived
 Facts = Callable[[Tx, Posting, Tenant], PostedPayment]
-
-
-class PostingUnknown(RuleBroken):
-    """It may be at the EHR or not, and the EHR offers no way to find out: a person has to look."""
-
-    code = "posting-unknown"
 
 
 def enqueue(tx: Tx, *, payment_id: str, refund_id: str | None = None, tenant: Tenant) -> list[str]:
@@ -84,7 +85,7 @@ def by_hand(tx: Tx, posting_id: str, *, remote_id: str | None) -> None:
         store.not_there(tx, posting_id)
     else:
         store.posted(tx, posting_id, remote_id=remote_id, remote_version="")
-    _off_the_worklist(tx, posting)
+    worklist.settled(tx, "parked_call", posting.work_id)
     release(tx, posting.work_id)
 
 
@@ -92,56 +93,60 @@ class PostBack:
     """The outbox handler of kind `writeback`. `clients` are by connection; `facts` reads what is to be posted."""
 
     def __init__(
-        self,
-        units: Units,
-        tenant: Tenant,
-        clients: Mapping[str, FhirClient],
-        *,
-        facts: Facts = posted_facts,
-        index_settles_after: timedelta = INDEX_SETTLES_AFTER,
+        self, units: Units, tenant: Tenant, clients: Mapping[str, FhirClient], *, facts: Facts = posted_facts
     ) -> None:
         self._units = units
         self._tenant = tenant
         self._clients = clients
         self._facts = facts
-        self._index_settles_after = index_settles_after
+        self._pauses = Pauses()
 
     async def run(self, work: Work) -> Done | None:
-        """One attempt. Raises EhrUnavailable (retry), EhrRefused or PostingUnknown (park)."""
-        posting = await self._units.write(self._prepare, work.ref)
+        """One attempt. What is refused or unknown is parked; what passes is put off, with all for that EHR."""
+        posting, now = await self._units.write(self._prepare, work.ref)
         if posting.state == "posted":
             return DONE
-        client = self._clients.get(posting.connection)
+        name = posting.connection
+        client = self._clients.get(name)
         if client is None:
-            raise ConfigInvalid(f"connection '{posting.connection}' is no longer configured; define it, then replay")
+            raise ConfigInvalid(f"connection '{name}' is no longer configured; define it, then replay")
+        if left := self._pauses.left(name, now):
+            return await self._units.write(retry, work, after=left, error=f"the EHR '{name}' doesn't answer")
         try:
             remote = await self._post(work, posting, client)
-        except Uncertain as error:
-            return await self._units.write(_again, work, posting, error.message, None)
-        except EhrRefused as error:
-            await self._units.write(store.refused, posting, error.message)
-            raise
-        except PostingUnknown as error:
-            await self._units.write(store.unknown, posting.posting_id, error.message)
-            raise
+        except (EhrUnavailable, Uncertain) as error:
+            asked_s = error.retry_after_s if isinstance(error, EhrUnavailable) else 0
+            await self._units.write(self._put_off, work, posting, error.message, asked_s)
+            log.warning("posting.put_off", posting_id=posting.posting_id, connection=name, code=error.code)
+            return
+        except (EhrRefused, PostingUnknown) as error:
+            self._pauses.answered(name)
+            return await self._units.write(_parked, work, posting, error)
+        self._pauses.answered(name)
         if remote is not None:
             await self._units.write(_posted, work, posting, remote)
             log.info(
                 "posting.posted",
                 posting_id=posting.posting_id,
-                connection=posting.connection,
+                connection=name,
                 resource_type=remote.type,
                 resource_id=remote.id,
             )
 
-    def _prepare(self, tx: Tx, posting_id: str) -> Posting:
+    def _prepare(self, tx: Tx, posting_id: str) -> tuple[Posting, datetime]:
         posting = store.get(tx, posting_id)
-        if posting.body is not None or posting.state == "posted":
-            return posting
-        organization = self._tenant.connection(posting.connection).organization
-        body = dumps(render(self._facts(tx, posting, self._tenant), organization=organization))
-        store.keep_body(tx, posting_id, body)
-        return store.get(tx, posting_id)
+        if posting.body is None and posting.state != "posted":
+            organization = self._tenant.connection(posting.connection).organization
+            body = dumps(render(self._facts(tx, posting, self._tenant), organization=organization))
+            store.keep_body(tx, posting_id, body)
+            posting = store.get(tx, posting_id)
+        return posting, tx.now
+
+    def _put_off(self, tx: Tx, work: Work, posting: Posting, reason: str, asked_s: int) -> None:
+        pause = self._pauses.failed(posting.connection, tx.now, asked_s=asked_s)
+        # Later than the others: should it be this one that its EHR can't bear, they come first.
+        own = BACKOFF.delay(work.attempt, work.work_id)
+        _again(tx, work, posting, reason, pause + own)
 
     async def _post(self, work: Work, posting: Posting, client: FhirClient) -> Remote | None:
         """What the EHR has now; None when the work was put off."""
@@ -149,81 +154,51 @@ class PostBack:
         offered = ways(capability)
         if not offered:
             raise EhrRefused(f"'{client.name}' takes no {posting.resource_type}", status=405, connection=client.name)
-        for way in offered:
-            look_first = posting.sent_at is not None or way is Way.SEARCH
-            if look_first and (found := await _look(client, posting, way, capability)):
-                return found
-            if posting.sent_at is not None:
-                if way is Way.BLIND:
-                    raise _nobody_knows(posting)
-                if way is Way.SEARCH and (wait := await self._units.read(self._settles_in, posting.sent_at)):
-                    await self._units.write(_again, work, posting, "not found, but its index may be behind", wait)
-                    return None
+        if posting.sent_at is None:
+            answer = await before_first(client, posting, offered)
+        else:
+            settles = timedelta(seconds=self._tenant.connection(posting.connection).index_settles_s)
+            answer = await in_doubt(self._units, client, posting, offered, capability, settles)
+        if answer.found:
+            return answer.found
+        if answer.wait is not None:
+            await self._units.write(_again, work, posting, "not found, but its index may be behind", answer.wait)
+            return None
+        passes = _SO_IT_WAS_REFUSED_BEFORE if answer.put_again else _BY_ANOTHER_WAY
+        for way in answer.ways:
             try:
                 return await self._send(work, posting, client, way)
             except EhrRefused as error:
-                if error.status in (409, 412) and (found := await _look(client, posting, way, capability)):
-                    return found
-                if error.status != 405 or way is offered[-1]:
+                await self._units.write(store.not_sent, posting, error.message)
+                if error.status in (409, 412):
+                    seen = await look(client, posting, by_id=way is Way.PUT, search=capability.search)
+                    if seen.found:
+                        return seen.found
+                if error.status not in passes or way is answer.ways[-1]:
                     raise
                 client.forget()  # it announces what it doesn't do
             except Uncertain:
                 if way is Way.BLIND:
-                    raise _nobody_knows(posting) from None
+                    raise nobody_knows(posting) from None
                 raise
         return None
 
-    def _settles_in(self, tx: Tx, sent_at: datetime) -> timedelta | None:
-        """How long until the search index must show what was sent then. Other ways don't rely on an index."""
-        left = sent_at + self._index_settles_after - tx.now
-        return left if left > timedelta(0) else None
-
     async def _send(self, work: Work, posting: Posting, client: FhirClient, way: Way) -> Remote:
-        await self._units.write(_sending, work, posting)
+        await self._units.write(_sending, work, posting, way)
         assert posting.body is not None
         try:
             if way is Way.PUT:
                 body = _with_id(posting.body, posting.subject)
                 return await client.update(posting.resource_type, posting.subject, body)
-            condition = f"identifier={_token(posting)}" if way is Way.IF_NONE_EXIST else ""
-            return await client.create(posting.resource_type, posting.body, if_none_exist=condition)
+            when = f"identifier={condition(posting)}" if way is Way.IF_NONE_EXIST else ""
+            remote = await client.create(posting.resource_type, posting.body, if_none_exist=when)
         except EhrUnavailable as error:
             await self._units.write(store.not_sent, posting, error.message)
             raise
-
-
-async def _look(client: FhirClient, posting: Posting, way: Way, capability: Capability) -> Remote | None:
-    """Our posting at the EHR, if it can be seen. Raises EhrRefused when there is more than one."""
-    if way is Way.PUT:
-        found = await client.read(posting.resource_type, posting.subject)
-        if found is not None and _is_ours(found, posting):
-            return found
-    if not capability.search:
-        return None
-    # Some servers answer with everything when they don't know a parameter.
-    matches = await client.search(posting.resource_type, {"identifier": _token(posting)})
-    ours = [one for one in matches if _is_ours(one, posting)]
-    if len(ours) > 1:
-        ids = ", ".join(one.id for one in ours)
-        raise EhrRefused(
-            f"'{client.name}' has {posting.subject} {len(ours)} times ({ids}): all but one have to go there",
-            status=409,
-            connection=client.name,
-        )
-    return ours[0] if ours else None
-
-
-def _is_ours(remote: Remote, posting: Posting) -> bool:
-    wanted = identifier_of(posting.subject)
-    return any(
-        one.get("system") == wanted["system"] and one.get("value") == wanted["value"]
-        for one in remote.resource.get("identifier") or ()
-    )
-
-
-def _token(posting: Posting) -> str:
-    identifier = identifier_of(posting.subject)
-    return f"{identifier['system']}|{identifier['value']}"
+        if when and not remote.new and not await is_it(client, remote, posting):
+            says = f"'{client.name}' took {remote.type}/{remote.id} for {posting.subject}: it stored nothing"
+            raise EhrRefused(says, status=412, connection=client.name)
+        return remote
 
 
 def _with_id(body: str, id: str) -> str:
@@ -232,31 +207,40 @@ def _with_id(body: str, id: str) -> str:
     return dumps({"resourceType": resource.pop("resourceType"), "id": id, **resource})
 
 
-def _nobody_knows(posting: Posting) -> PostingUnknown:
-    return PostingUnknown(
-        f"the EHR '{posting.connection}' may have {posting.subject} or not, and lets nobody look it up: ask its staff",
-        posting_id=posting.posting_id,
-    )
-
-
-def _sending(tx: Tx, work: Work, posting: Posting) -> None:
+def _sending(tx: Tx, work: Work, posting: Posting, way: Way) -> None:
     if not still_ours(tx, work):
         raise LeaseLost(f"another worker has taken {work.work_id} over", work_id=work.work_id)
-    store.sending(tx, posting.posting_id)
+    store.sending(tx, posting.posting_id, way)
 
 
-def _again(tx: Tx, work: Work, posting: Posting, reason: str, after: timedelta | None) -> None:
+def _again(tx: Tx, work: Work, posting: Posting, reason: str, after: timedelta) -> None:
     store.in_doubt(tx, posting.posting_id, reason)
     retry(tx, work, after=after, error=reason)
 
 
+def _parked(tx: Tx, work: Work, posting: Posting, error: EhrRefused | PostingUnknown) -> None:
+    """One unit: what it is, that it waits, and where people look."""
+    if isinstance(error, EhrRefused):
+        store.refused(tx, posting, error.message)
+    else:
+        store.unknown(tx, posting.posting_id, error.message)
+    reason = f"{error.code}: {error}"
+    park(tx, work, reason=reason)
+    note_parked_call(tx, work, reason)
+
+
 def _posted(tx: Tx, work: Work, posting: Posting, remote: Remote) -> None:
     store.posted(tx, posting.posting_id, remote_id=remote.id, remote_version=remote.version)
-    if posting.state in ("parked", "unknown"):
-        _off_the_worklist(tx, posting)
-    complete(tx, work)
-
-
-def _off_the_worklist(tx: Tx, posting: Posting) -> None:
-    """What was noted when its work parked (parked.py) is done."""
     worklist.settled(tx, "parked_call", posting.work_id)
+    complete(tx, work)
+    for other in store.unknown_of(tx, posting.connection):
+        # The first one that the EHR took later: whether its search shows this one tells about the other.
+        if other.way != Way.BLIND and other.sent_at and _first_after(tx, other) == posting.posting_id:
+            store.look_again(tx, other.posting_id)
+            release(tx, other.work_id)
+
+
+def _first_after(tx: Tx, posting: Posting) -> str:
+    assert posting.sent_at is not None
+    later = store.first_after(tx, posting.connection, posting.sent_at)
+    return later.posting_id if later else ""

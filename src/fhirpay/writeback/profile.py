@@ -5,13 +5,9 @@ Called by usecases/post_back.py. An EHR's quirk that data can't say becomes an o
 
 from __future__ import annotations
 
-from datetime import timedelta
 from enum import StrEnum
 
 from ..fhir.client import Capability
-
-# How far a search index may be behind before "not found" means "not there".
-INDEX_SETTLES_AFTER = timedelta(minutes=2)
 
 
 class Way(StrEnum):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import RowMapping, or_, select, update
+from sqlalchemy import RowMapping, and_, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
@@ -42,6 +42,7 @@ class Posting:
     created_at: datetime
     sent_at: datetime | None
     posted_at: datetime | None
+    way: str | None
 
     @property
     def is_refund(self) -> bool:
@@ -108,14 +109,16 @@ def keep_body(tx: Tx, posting_id: str, body: str) -> None:
     _change(tx, posting_id, body=body)
 
 
-def sending(tx: Tx, posting_id: str) -> None:
+def sending(tx: Tx, posting_id: str, way: str) -> None:
     """From now on it may be there. Committed before the first byte leaves."""
-    _change(tx, posting_id, state="sent", sent_at=tx.now, attempts=_posting.c.attempts + 1, reason=None)
+    attempts = _posting.c.attempts + 1
+    _change(tx, posting_id, state="sent", sent_at=tx.now, way=way, attempts=attempts, reason=None)
 
 
 def not_sent(tx: Tx, before: Posting, reason: str) -> None:
     """The attempt after `before` proved to have had no effect: what was known before it is true again."""
-    _change(tx, before.posting_id, state="sent" if before.sent_at else "pending", sent_at=before.sent_at, reason=reason)
+    state = "sent" if before.sent_at else "pending"
+    _change(tx, before.posting_id, state=state, sent_at=before.sent_at, way=before.way, reason=reason)
 
 
 def in_doubt(tx: Tx, posting_id: str, reason: str) -> None:
@@ -139,7 +142,8 @@ def posted(tx: Tx, posting_id: str, *, remote_id: str, remote_version: str) -> N
 def refused(tx: Tx, before: Posting, reason: str) -> None:
     """The EHR said no. What certainly never arrived is rendered anew after a replay, since the cause may be mended."""
     body = before.body if before.sent_at else None
-    _change(tx, before.posting_id, state="parked", sent_at=before.sent_at, body=body, reason=reason)
+    values = {"sent_at": before.sent_at, "way": before.way, "body": body}
+    _change(tx, before.posting_id, state="parked", reason=reason, **values)
 
 
 def unknown(tx: Tx, posting_id: str, reason: str) -> None:
@@ -148,8 +152,50 @@ def unknown(tx: Tx, posting_id: str, reason: str) -> None:
 
 
 def not_there(tx: Tx, posting_id: str) -> None:
-    """A person has looked: the EHR doesn't have it, and it may be sent as if for the first time."""
-    _change(tx, posting_id, state="pending", sent_at=None, reason=None)
+    """A person has looked: the EHR doesn't have it, and it may be made and sent as if for the first time."""
+    _change(tx, posting_id, state="pending", sent_at=None, way=None, body=None, reason=None)
+
+
+def look_again(tx: Tx, posting_id: str) -> None:
+    """What was unknown may be known now."""
+    _change(tx, posting_id, state="sent")
+
+
+def first_after(tx: Tx, connection: str, sent_at: datetime) -> Posting | None:
+    """The first posting that this EHR is known to have and that was sent to it later than that."""
+    found = tx.one(
+        select(_posting)
+        .where(
+            _posting.c.tenant_id == tx.tenant,
+            _posting.c.connection == connection,
+            _posting.c.sent_at > sent_at,
+            _posting.c.state == "posted",
+        )
+        .order_by(_posting.c.sent_at, _posting.c.posting_id)
+        .limit(1)
+    )
+    return None if found is None else _read(found)
+
+
+def keeps_ids(tx: Tx, connection: str, way: str) -> bool | None:
+    """Whether the last posting that was made there by this way has the id that it was sent to; None: none was."""
+    found = tx.one(
+        select(_posting.c.remote_id, _posting.c.subject)
+        .where(
+            _posting.c.tenant_id == tx.tenant,
+            _posting.c.connection == connection,
+            _posting.c.state == "posted",
+            _posting.c.way == way,
+        )
+        .order_by(_posting.c.sent_at.desc())
+        .limit(1)
+    )
+    return None if found is None else found["remote_id"] == found["subject"]
+
+
+def unknown_of(tx: Tx, connection: str) -> list[Posting]:
+    """What only a person, or a later posting, can clear up."""
+    return _all(tx, and_(_posting.c.connection == connection, _posting.c.state == "unknown"))
 
 
 def _change(tx: Tx, posting_id: str, **values: Any) -> None:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, Text, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, Index, Text, UniqueConstraint, text
 from sqlmodel import Field
 
 from ..db.metadata import Row
 from ..db.types import UtcDateTime
+
+_OPEN = text("state <> 'posted'")
 
 
 class PostingRow(Row, table=True):
@@ -23,6 +25,8 @@ class PostingRow(Row, table=True):
         CheckConstraint("state IN ('pending', 'sent', 'posted', 'unknown', 'parked')", name="state"),
         Index(None, "tenant_id", "payment_id"),
         Index(None, "tenant_id", "remote_id"),
+        Index(None, "tenant_id", "connection", "sent_at"),
+        Index("ix_posting_unfinished", "tenant_id", "connection", sqlite_where=_OPEN, postgresql_where=_OPEN),
     )
 
     tenant_id: str = Field(primary_key=True, sa_type=Text)
@@ -41,3 +45,4 @@ class PostingRow(Row, table=True):
     created_at: datetime = Field(sa_type=UtcDateTime)
     sent_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # the last time that it may have arrived
     posted_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    way: str | None = Field(default=None, sa_type=Text)  # how it was sent then (profile.py)

@@ -20,11 +20,11 @@ from fhirpay.fhir.client import FhirClient
 from fhirpay.flow.lane import Work, parked, pending_count, release
 from fhirpay.flow.worker import Worker
 from fhirpay.net.http import client
-from fhirpay.simulators.ehr_faults import Fault
+from fhirpay.simulators.ehr_store import Store
 from fhirpay.usecases.parked import note_parked_call
 from fhirpay.usecases.post_back import PostBack, by_hand, enqueue
 from fhirpay.writeback import store
-from fhirpay.writeback.payment_reconciliation import Line, PostedPayment, allocation_id
+from fhirpay.writeback.payment_reconciliation import PAYMENT_SYSTEM, Line, PostedPayment, allocation_id
 from fhirpay.writeback.store import Posting
 
 PAYMENT, REFUND = "pay1", "ref1"
@@ -85,7 +85,17 @@ class Desk:
         return await self.units.read(list_open)
 
     def fault(self, mode: str, times: int | None = 1, **more: Any) -> None:
-        self.ehr.ehr.faults.set.append(Fault(mode, times=times, **more))
+        self.ehr.fault(mode, times, **more)
+
+    @property
+    def store(self) -> Store:
+        return self.ehr.store
+
+    async def another(self, payment_id: str = "pay-later") -> None:
+        """The EHR takes a later payment, and its index has settled."""
+        await self.settle(payment_id=payment_id)
+        await self.work()
+        await self.later()
 
     def can(self, **switches: bool) -> None:
         for name, value in switches.items():
@@ -127,21 +137,6 @@ async def test_a_payment_is_posted_once_by_every_way(desk: Desk, way: str) -> No
     assert await desk.later() == 0
 
 
-@pytest.mark.parametrize("way", ["put", "if-none-exist", "search"])
-async def test_whatever_happens_on_the_way_it_is_there_once(desk: Desk, way: str) -> None:
-    desk.can(**WAYS[way])
-    for mode in ("cut", "lost_answer", "error", "error_after", "down"):
-        payment_id = f"pay-{mode.replace('_', '-')}"
-        desk.fault(mode, methods=["PUT", "POST"])
-        posting_id = await desk.settle(payment_id=payment_id)
-        await desk.work()
-        assert (await desk.posting(posting_id)).state == ("pending" if mode == "down" else "sent"), mode
-        assert len(desk.there(payment_id)) == (mode in ("lost_answer", "error_after")), mode
-        await desk.later()
-        assert (await desk.posting(posting_id)).state == "posted", mode
-        assert [item["meta"]["versionId"] for item in desk.there(payment_id)] == ["1"], mode
-
-
 async def test_it_is_tried_until_the_ehr_takes_it(desk: Desk) -> None:
     desk.fault("down", times=None)
     posting_id = await desk.settle()
@@ -167,16 +162,36 @@ async def test_an_index_that_lags_doesnt_make_it_twice(desk: Desk) -> None:
     assert len(desk.there()) == 1
 
 
-async def test_not_found_after_the_index_has_settled_is_sent_again(desk: Desk) -> None:
-    desk.can(**WAYS["search"])
+@pytest.mark.parametrize("way", ["if-none-exist", "search"])
+async def test_not_found_is_believed_once_the_search_shows_what_came_later(desk: Desk, way: str) -> None:
+    desk.can(**WAYS[way])
     desk.fault("cut", methods=["POST"])
     posting_id = await desk.settle()
     await desk.work()
     await desk.later(timedelta(seconds=30))
     assert desk.there() == []
     await desk.later(timedelta(minutes=3))
+    assert (await desk.posting(posting_id)).state == "unknown"  # the search may be broken, for all that we know
+    assert len(await desk.open_items()) == 1
+    await desk.another()
     assert (await desk.posting(posting_id)).state == "posted"
-    assert len(desk.there()) == 1
+    assert len(desk.there(PAYMENT)) == 1
+    assert await desk.open_items() == []
+
+
+async def test_a_search_that_never_shows_what_came_later_leaves_it_to_a_person(desk: Desk) -> None:
+    desk.can(**WAYS["search"])
+    desk.fault("lost_answer", methods=["POST"])
+    desk.fault("rewrite", times=None)
+    posting_id = await desk.settle()
+    for number in range(3):
+        await desk.another(f"pay-later-{number}")
+    for _ in range(40):
+        await desk.later()
+    posting = await desk.posting(posting_id)
+    assert (posting.state, len(desk.store.live(KIND, PAYMENT_SYSTEM, PAYMENT))) == ("unknown", 1)
+    assert "its search doesn't show what it has taken" in str(posting.reason)
+    assert [item.subject for item in await desk.open_items()] == [posting.work_id]
 
 
 async def test_a_server_that_forgets_if_none_exist_still_gets_it_once(desk: Desk) -> None:
@@ -292,9 +307,9 @@ async def test_a_crash_at_any_step_then_a_restart_ends_the_same(desk: Desk, way:
 
         await Worker(desk.database, desk.units, queue="outbox", handlers={"writeback": handle}).drain()
         await desk.later()
-        await desk.later()
+        await desk.another(f"later{at}")
         assert (await desk.posting(posting_id)).state == "posted"
-        assert len(desk.there()) == at
+        assert len(desk.there()) == 2 * at
         if at not in crashes:
             break
     assert crashes == [1, 2, 3, 4, 5, 6]  # before and after the commit of each unit

@@ -1,0 +1,26 @@
+"""An EHR that has never had anything from us: way × fault (see writeback_cells.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from writeback_cells import LISTED, ROWS, play
+
+from matrices import Cell
+from writeback_world import WAYS, Desk
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("way", WAYS)
+async def test_it_is_there_once_or_somebody_is_told(
+    new_desk: Callable[[str], Awaitable[Desk]], way: str, row: str, record_property: Callable[[str, Any], None]
+) -> None:
+    cell = Cell(record_property, "writeback", row=row, column=way)
+    desk = await new_desk(f"{way} {row}")
+    outcome = await play(desk, way, ROWS[row], known=False)
+    cell.says(outcome)
+    assert outcome.startswith("listed") == (row in LISTED[way]), outcome
