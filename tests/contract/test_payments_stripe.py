@@ -1,0 +1,205 @@
+"""Payments as a whole through Stripe: our workers, webhook route and books against the server written from its API.
+
+What goes over the wire is recorded here as bytes, so that nothing of the chart can have gone out by any field.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from urllib.parse import unquote_plus
+
+import httpx2
+import pytest
+
+from fhirpay.db.unit import Database
+from fhirpay.domain.clock import FrozenClock
+from fhirpay.payments import refunds, store
+from payments_world import TOKEN, World, payments_world, usd
+from processor_sides import STRIPE
+
+# What differs between the engines is the use cases', and tested there on both.
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+OURS = {"Authorization": f"Bearer {TOKEN}"}
+
+
+class Recorded(httpx2.AsyncBaseTransport):
+    """The real way out, and a copy of everything that goes along it: line, headers and body."""
+
+    def __init__(self) -> None:
+        self._real = httpx2.AsyncHTTPTransport(trust_env=False)
+        self.sent: list[tuple[str, dict[str, str], str]] = []
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        body = (await request.aread()).decode()
+        self.sent.append((f"{request.method} {request.url}", dict(request.headers), body))
+        return await self._real.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self._real.aclose()
+
+
+@pytest.fixture
+def wire() -> Recorded:
+    return Recorded()
+
+
+@pytest.fixture
+async def world(database: Database, clock: FrozenClock, wire: Recorded) -> AsyncIterator[World]:
+    async with payments_world(database, clock, side=STRIPE, timeout_s=2, transport=wire) as made:
+        yield made
+
+
+async def test_a_stored_method_pays_and_a_part_is_given_back(world: World) -> None:
+    account = await world.invoiced("ana", 80_00, 45_00)
+    payment_id = await world.paid(account)
+    payment = await world.units.read(store.get, payment_id)
+    assert (payment.state, payment.captured, payment.brand, payment.last4) == ("captured", usd(125_00), "visa", "4242")
+    refund_id = await world.refund(payment_id, 25_00)
+    await world.work()
+    assert (await world.units.read(refunds.get, refund_id)).state == "succeeded"
+    assert await world.processor.taken(payment_id) == 100_00
+    await world.sweep()
+
+
+async def test_an_event_after_a_lost_answer_books_the_payment_once(world: World) -> None:
+    account = await world.invoiced("ana", 80_00)
+    method = await world.method(account)
+    await world.processor.fault("confirm", "lost_answer")
+    await world.processor.fault("get", "lost_answer", times=100)
+    await world.processor.fault("confirm", "rate_limited", times=100)
+    payment_id = await world.start(account, method_id=method)
+    await world.work()
+    assert await world.state(payment_id) == "created"
+    assert await world.processor.taken(payment_id) == 80_00
+    succeeded = [event for event in world.events() if event["type"] == "payment_intent.succeeded"]
+    assert len(succeeded) == 1
+    world.processor.simulator.faults.waiting.clear()
+    world.seen_events |= {event["id"] for event in world.events()}  # no other event helps
+    forged = await world.event(succeeded[0], secret="whsec_guessed")
+    assert forged.status_code == 401
+    first = await world.event(succeeded[0])
+    again = await world.event(succeeded[0], secret=STRIPE.webhook_secrets[1])
+    assert (first.json()["duplicate"], again.json()["duplicate"]) == (False, True)
+    await world.inbox.drain()
+    assert await world.state(payment_id) == "captured"
+    await world.until_quiet()
+    assert await world.processor.taken(payment_id) == 80_00
+    assert (await world.balances())["processor_clearing"] == 80_00
+    assert await world.breaks() == set()
+    await world.sweep()
+
+
+async def test_a_stored_500_is_read_around_and_tried_under_another_key(world: World) -> None:
+    account = await world.invoiced("ana", 80_00)
+    await world.processor.fault("confirm", "error500")
+    payment_id = await world.paid(account)
+    await world.until_quiet()
+    assert await world.state(payment_id) == "captured"
+    assert await world.processor.taken(payment_id) == 80_00
+    await world.sweep()
+
+
+async def test_a_payer_on_session_is_sent_to_the_bank_and_comes_back_paid(world: World) -> None:
+    account = await world.invoiced("ana", 80_00)
+    payment_id = await world.paid(account, STRIPE.tokens["action"])
+    payment = await world.units.read(store.get, payment_id)
+    assert payment.state == "requires_action"
+    assert payment.hosted_url
+    await world.processor.bank_page(payment.hosted_url)
+    await world.work(hours=0.1)
+    assert await world.state(payment_id) == "captured"
+    await world.sweep()
+
+
+async def test_a_decline_frees_what_was_reserved(world: World) -> None:
+    account = await world.invoiced("ana", 80_00)
+    payment = await world.units.read(store.get, await world.paid(account, STRIPE.tokens["funds"]))
+    assert (payment.state, payment.failure_code) == ("declined", "insufficient_funds")
+    assert await world.askable(account) == 80_00
+    await world.sweep()
+
+
+async def test_a_page_takes_a_second_try_and_is_booked_by_its_event(world: World) -> None:
+    account = await world.invoiced("ana", 80_00)
+    payment_id = await world.start(account)
+    await world.work()
+    url = (await world.units.read(store.get, payment_id)).hosted_url
+    assert url
+    await world.processor.pay_page(url, "4000000000000002")
+    await world.work(hours=0.01)
+    assert await world.state(payment_id) == "requires_action"
+    await world.processor.pay_page(url)
+    await world.work(hours=0.01)
+    assert await world.state(payment_id) == "captured"
+    await world.sweep()
+
+
+async def test_what_was_authorized_is_captured_in_part(world: World) -> None:
+    account = await world.invoiced("ana", 80_00)
+    payment_id = await world.paid(account, capture=False)
+    assert await world.state(payment_id) == "authorized"
+    assert await world.processor.taken(payment_id) == 0
+    await world.capture(payment_id, 50_00)
+    await world.work()
+    assert await world.state(payment_id) == "captured"
+    assert await world.processor.taken(payment_id) == 50_00
+    await world.sweep()
+
+
+async def test_a_refund_made_in_the_dashboard_is_booked(world: World) -> None:
+    account = await world.invoiced("ana", 80_00)
+    payment_id = await world.paid(account)
+    theirs = (await world.units.read(store.get, payment_id)).processor_ref
+    answer = await world.processor.http.post(
+        f"{world.processor.base_url}/v1/refunds",
+        data={"payment_intent": theirs, "amount": "1000"},
+        headers={"Authorization": f"Bearer {STRIPE.secret_key}"},
+    )
+    assert answer.is_success, answer.text
+    await world.work(hours=0.01)
+    assert [one.amount for one in await world.units.read(refunds.of_payment, payment_id)] == [usd(10_00)]
+    assert await world.breaks() == {"refund_outside"}
+    await world.sweep()
+
+
+async def test_nothing_of_the_chart_goes_out_by_any_field(world: World, wire: Recorded) -> None:
+    """By name, by number, by what the client wrote: stored method, page, setup, capture, refund, lookups and keys."""
+    account = await world.invoiced("canary-ana", 80_00, 45_00)
+    api, patient = world.api, {"account": account}
+    made = await api.post("/api/v1/method-setups", json=patient, headers={"Idempotency-Key": "MRN-CANARY-1"})
+    assert made.status_code == 201, made.text
+    await world.processor.pay_page(made.json()["url"])
+    consent = {"text": "CANARY agreed to chemotherapy", "cap": {"value": 500, "currency": "USD"}}
+    body = {**patient, "setup": made.json()["setup"], "consent": consent}
+    kept = await api.post("/api/v1/stored-methods", json=body, headers={"Idempotency-Key": "MRN-CANARY-2"})
+    assert kept.status_code == 201, kept.text
+    stored = {"stored_method": kept.json()["id"]}
+    ways = [
+        {"method": stored, "amount": {"value": 60, "currency": "USD"}},
+        {"method": stored, "amount": {"value": 9, "currency": "USD"}, "capture": "manual"},
+        {"method": {"hosted": {"return_url": "https://emr.example.com/CANARY?mrn=CANARY"}}},
+    ]
+    ids: list[str] = []
+    for number, way in enumerate(ways):
+        key = {"Idempotency-Key": f"MRN-CANARY-pay-{number}"}
+        answer = await api.post("/api/v1/payments", json={**patient, **way}, headers=key)
+        assert answer.is_success, answer.text
+        ids.append(answer.json()["id"])
+        await world.work()
+    await world.capture(ids[1], 5_00)
+    url = (await world.units.read(store.get, ids[2])).hosted_url
+    await world.processor.pay_page(url or "")
+    await world.work(hours=0.01)
+    assert [await world.state(one) for one in ids] == ["captured"] * 3
+    back = {"payment": ids[0], "reason": "CANARY: wrong diagnosis", "amount": {"value": 5, "currency": "USD"}}
+    assert (await api.post("/api/v1/refunds", json=back, headers={"Idempotency-Key": "MRN-CANARY-3"})).is_success
+    await world.work(hours=0.01)
+    await world.sweep()
+    asked = {line.split("?")[0].rsplit("/", 1)[-1] for line, _, _ in wire.sent}
+    assert asked > {"payment_intents", "confirm", "capture", "sessions", "refunds"}
+    for line, headers, sent in wire.sent:
+        for text in (unquote_plus(line), json.dumps(headers), unquote_plus(sent)):
+            assert "canary" not in text.lower(), text
+            assert account not in text
+    assert json.dumps(await world.processor.books()).lower().count("canary") == 0
