@@ -219,6 +219,11 @@ class ProcessorContract:
         request, prepared, _ = await self.held(w)
         assert isinstance(await w.processor.void(prepared, idempotency_key="v"), Approved)
         assert isinstance(await w.processor.lookup(self.ref(request, prepared)), Canceled)
+        assert await w.taken(request.reference) == 0
+
+    async def test_what_was_voided_is_not_captured(self, w: World) -> None:
+        request, prepared, _ = await self.held(w)
+        assert isinstance(await w.processor.void(prepared, idempotency_key="v"), Approved)
         took = await w.processor.capture(prepared, request.amount, idempotency_key="c")
         assert isinstance(took, Unknown | Declined | Canceled)
         assert await w.taken(request.reference) == 0
