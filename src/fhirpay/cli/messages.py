@@ -14,6 +14,7 @@ from ..errors import ConfigInvalid, MessageInvalid
 from ..fhir.json import dumps, loads
 from ..hl7.batch import read_batch
 from ..hl7.reader import Message
+from ..hl7.strict import Finding, check
 from ..mapping.loader import interface as shipped_interface
 from ..mapping.preview import MappedResult, failed
 from ..mapping.preview import map_file as preview
@@ -31,16 +32,25 @@ def map_file(
         Path | None, typer.Option("--against", help="A folder of expected Bundles, one JSON file a message.")
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say which rule set what.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Also check against the standard's own tables; errors give status 1.")
+    ] = False,
     tenant: TenantOption = "",
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the R4 transaction Bundle of each message, without storing anything. Status 1 when one can't be mapped."""
+    """Show the R4 transaction Bundle of each message, without storing anything. Status 1 when one can't be mapped.
+
+    With --strict and --json each message gives two lines: what it becomes, and an OperationOutcome of the check.
+    """
     with friendly():
         profile, facility = _profile(settings(config), tenant, interface)
         results = preview(file, profile, facility, explain=explain)
-        different = [result for result in results if _show(result, as_json, explain, against)]
-        if failed(results) or different:
+        wrong = failed(results)
+        for result in results:
+            wrong |= _show(result, as_json, explain, against)
+            wrong |= strict and _show_findings(result, as_json)
+        if wrong:
             raise typer.Exit(1)
 
 
@@ -72,6 +82,28 @@ def _show(result: MappedResult, as_json: bool, explain: bool, against: Path | No
         for line in result.trace.lines():
             typer.echo(f"   {line}", err=as_json)
     return against is not None and _differs(result, against)
+
+
+def _show_findings(result: MappedResult, as_json: bool) -> bool:
+    """Print what the standard's tables say about a message, by location; whether there are errors."""
+    if result.message is None:  # why it can't be read has been said
+        return False
+    findings = sorted(check(result.message), key=lambda one: (one.location, one.severity, one.text))
+    if as_json:
+        out(dumps({"resourceType": "OperationOutcome", "issue": [_as_issue(one) for one in findings] or [_SOUND]}))
+    else:
+        for one in findings:
+            out(f"   {one.severity} {one.location}: {one.text}")
+        out(f"   {len(findings)} departures from HL7 {result.message.version}")
+    return any(one.severity == "error" for one in findings)
+
+
+_SOUND = {"severity": "information", "code": "informational", "details": {"text": "as the standard's tables say"}}
+
+
+def _as_issue(finding: Finding) -> dict[str, Any]:
+    text = {"text": finding.text}
+    return {"severity": finding.severity, "code": "structure", "details": text, "location": [finding.location]}
 
 
 def _issue(issue: dict[str, Any]) -> str:

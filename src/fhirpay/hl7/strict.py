@@ -1,4 +1,4 @@
-"""What the standard's own tables say about a message, by hl7apy: for onboarding a sender and for `map --explain`.
+"""What the standard's own tables say about a message, by hl7apy: for onboarding a sender: `fhirpay map --strict`.
 
 Off the ACK path: it takes tens of milliseconds, and real messages that are good enough rarely pass. Known defects of
 hl7apy's tables are worked around in `_text_for`; a finding never quotes a value, since values are health information.

@@ -31,6 +31,7 @@ class MappedResult:
     mapped: Mapped | None
     error: FhirpayError | None
     trace: Trace | None = None
+    message: Message | None = None  # None: it can't be read as one
 
     @property
     def ok(self) -> bool:
@@ -83,6 +84,7 @@ def failed(results: Sequence[MappedResult]) -> bool:
 def _one(position: int, piece: bytes, interface: Interface, facility: Facility, explain: bool) -> MappedResult:
     label = control_id = ""
     trace = Trace() if explain else None
+    message: Message | None = None
     try:
         message = Message.parse(piece, charset_fallback=interface.charset_fallback)
         label, control_id = message.label, message.control_id
@@ -90,8 +92,8 @@ def _one(position: int, piece: bytes, interface: Interface, facility: Facility, 
     except ConfigInvalid:
         raise
     except FhirpayError as error:
-        return MappedResult(position, label, control_id, None, error, trace)
-    return MappedResult(position, label, control_id, mapped, None, trace)
+        return MappedResult(position, label, control_id, None, error, trace, message)
+    return MappedResult(position, label, control_id, mapped, None, trace, message)
 
 
 def _parked(one: Parked) -> dict[str, Any]:

@@ -110,6 +110,38 @@ def test_map_gives_a_bundle_or_says_why_not(run: Run, path: Path) -> None:
         assert {(line["resourceType"], line["type"]) for line in lines} == {("Bundle", "transaction")}
 
 
+def test_map_strict_says_by_location_what_departs_from_the_standard(run: Run, tmp_path: Path) -> None:
+    late = ft1(1, "CG", "100.00&USD", {4: "", 6: "CG"})
+    sound, wrong = message("M1", CHARGE), message("M2", late, pid={8: "SECRETVALUE"})
+    result = run("map", feed(tmp_path, sound, wrong), "--strict")
+    assert result.exit_code == 1
+    lines = [line.strip() for line in result.stdout.splitlines() if line.startswith(("   error ", "   warning "))]
+    assert any(line.startswith("error FT1-4: ") for line in lines)
+    assert any(line.startswith("warning PID-8: ") for line in lines)
+    assert not any("SECRETVALUE" in line for line in lines)
+    assert run("map", feed(tmp_path, wrong)).exit_code == 0
+    (first, checked, second, found) = run("map", feed(tmp_path, sound, wrong), "--strict", "--json").stdout.splitlines()
+    assert [loads(line)["resourceType"] for line in (first, second)] == ["Bundle", "Bundle"]
+    assert {"resourceType": loads(checked)["resourceType"]} == {"resourceType": "OperationOutcome"}
+    issues = {(issue["severity"], *issue["location"]) for issue in loads(found)["issue"]}
+    assert {("error", "FT1-4"), ("warning", "PID-8")} <= issues
+    assert [place for _, place in sorted(issues, key=lambda one: one[1])] == [
+        issue["location"][0] for issue in loads(found)["issue"]
+    ]
+
+
+def test_map_strict_is_content_with_a_message_by_the_book(run: Run, tmp_path: Path) -> None:
+    good = b"MSH|^~\\&|A|B|C|D|20261120||ADT^A04^ADT_A01|M1|P|2.5.1\rEVN|A04|20261120\r"
+    good += b"PID|1||P1^^^H^MR||EXAMPLE^PAT|||||||||||||A77\rPV1|1|O\r"
+    result = run("map", feed(tmp_path, good), "--strict", "--json")
+    assert (result.exit_code, len(result.stdout.splitlines())) == (0, 2)
+    (issue,) = loads(result.stdout.splitlines()[1])["issue"]
+    assert issue["severity"] == "information"
+    assert "0 departures from HL7 2.5.1" in run("map", feed(tmp_path, good), "--strict").stdout
+    unreadable = run("map", feed(tmp_path, b"no message\r"), "--strict", "--json")
+    assert (unreadable.exit_code, len(unreadable.stdout.splitlines())) == (1, 1)
+
+
 def test_map_keeps_every_digit_and_goes_on_after_a_bad_message(run: Run, tmp_path: Path) -> None:
     bad, good = message("M1", CHARGE, pid={3: ""}), message("M2", ft1(1, "CG", "100.500&USD"))
     result = run("map", feed(tmp_path, bad, good), "--json")
