@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, literal, or_, select, update
+from sqlalchemy import ColumnElement, RowMapping, and_, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
@@ -65,6 +65,13 @@ def done(tx: Tx, item_id: str, *, by: str, why: str) -> None:
         raise NotFound(f"{item_id} is not on the worklist")
 
 
+def find(tx: Tx, item_id: str) -> Item | None:
+    """An item that is open."""
+    where = (_items.c.tenant_id == tx.tenant, _items.c.item_id == item_id, _items.c.state == "open")
+    row = tx.one(select(_items).where(*where))
+    return None if row is None else _item(row)
+
+
 def settled(tx: Tx, kind: str, subject: str) -> None:
     """It needs nobody any more: take it off the list, if it is there. Found again, it opens again."""
     _settle(tx, _items.c.kind == kind, _items.c.subject == subject)
@@ -99,15 +106,16 @@ def list_open(
         since, item_id = after
         where.append(or_(_items.c.created_at > since, and_(_items.c.created_at == since, _items.c.item_id > item_id)))
     found = tx.all(select(_items).where(*where).order_by(_items.c.created_at, _items.c.item_id).limit(limit))
-    return [
-        Item(
-            item_id=row["item_id"],
-            kind=row["kind"],
-            subject=row["subject"],
-            says=row["says"],
-            account_ref=row["account_ref"] or "",
-            amount=None if row["currency"] is None else Money(row["amount_minor"], row["currency"]),
-            created_at=row["created_at"],
-        )
-        for row in found
-    ]
+    return [_item(row) for row in found]
+
+
+def _item(row: RowMapping) -> Item:
+    return Item(
+        item_id=row["item_id"],
+        kind=row["kind"],
+        subject=row["subject"],
+        says=row["says"],
+        account_ref=row["account_ref"] or "",
+        amount=None if row["currency"] is None else Money(row["amount_minor"], row["currency"]),
+        created_at=row["created_at"],
+    )

@@ -10,6 +10,7 @@ from .demo import demo
 from .explain import explain
 from .messages import ingest, map_file, replay
 from .serve import serve
+from .worklist import worklist
 
 app = typer.Typer(
     name="fhirpay",
@@ -25,4 +26,5 @@ app.command()(ingest)
 app.command("map")(map_file)
 app.command()(replay)
 app.command()(explain)
+app.command()(worklist)
 app.add_typer(ledger, name="ledger")

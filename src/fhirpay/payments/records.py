@@ -168,6 +168,7 @@ class Break(_Record):
     break_key: str
     kind: str
     payment_id: str
+    account_ref: str  # of its payment; empty: of none of ours
     merchant: str
     amount: Money
     says: str

@@ -8,9 +8,10 @@ the same payment come one after the other; the ledger is posted last.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, or_, select, update
+from sqlalchemy import RowMapping, and_, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
@@ -353,14 +354,32 @@ def open_break(
     return tx.scalar(statement) is not None
 
 
-def close_break(tx: Tx, key: str, *, by: str) -> None:
+def close_break(tx: Tx, key: str, *, by: str, why: str = "") -> bool:
+    """Whether it was open."""
     where = (_break.c.tenant_id == tx.tenant, _break.c.break_key == key, _break.c.closed_at.is_(None))
-    tx.execute(update(_break).where(*where).values(closed_at=tx.now, closed_by=by))
+    values = {"closed_at": tx.now, "closed_by": by, "closed_why": why}
+    return tx.execute(update(_break).where(*where).values(values)).rowcount > 0
 
 
-def breaks(tx: Tx, *, payment_id: str | None = None) -> list[Break]:
-    """Those that are open, oldest first."""
-    statement = select(_break).where(_break.c.tenant_id == tx.tenant, _break.c.closed_at.is_(None))
-    if payment_id is not None:
-        statement = statement.where(_break.c.payment_id == payment_id)
-    return [Break.of(row) for row in tx.all(statement.order_by(_break.c.opened_at, _break.c.break_key).limit(PAGE))]
+def breaks(
+    tx: Tx,
+    *,
+    payment_id: str | None = None,
+    account_ref: str | None = None,
+    kind: str | None = None,
+    after: tuple[datetime, str] | None = None,
+    limit: int = PAGE,
+) -> list[Break]:
+    """Those that are open, oldest first; `after` is the moment and key of the last one seen."""
+    theirs = and_(_payment.c.tenant_id == _break.c.tenant_id, _payment.c.payment_id == _break.c.payment_id)
+    account = func.coalesce(_payment.c.account_ref, "")
+    statement = select(_break, account.label("account_ref")).select_from(_break.outerjoin(_payment, theirs))
+    statement = statement.where(_break.c.tenant_id == tx.tenant, _break.c.closed_at.is_(None))
+    for column, wanted in ((_break.c.payment_id, payment_id), (account, account_ref), (_break.c.kind, kind)):
+        if wanted is not None:
+            statement = statement.where(column == wanted)
+    if after is not None:
+        since, key = after
+        later = and_(_break.c.opened_at == since, _break.c.break_key > key)
+        statement = statement.where(or_(_break.c.opened_at > since, later))
+    return [Break.of(row) for row in tx.all(statement.order_by(_break.c.opened_at, _break.c.break_key).limit(limit))]

@@ -9,9 +9,11 @@ from ..log import Log
 
 log = Log("outbox")
 
+KIND = "parked_call"  # on the worklist
+
 
 def note_parked_call(tx: Tx, work: Work, reason: str) -> None:
     """In the unit that parks it: one line of the worklist, named by what was to be done and why it can't be."""
     says = f"{work.kind} of {work.ref} can't be done: {reason}"
-    worklist.open_item(tx, kind="parked_call", subject=work.work_id, says=says)
+    worklist.open_item(tx, kind=KIND, subject=work.work_id, says=says)
     log.warning("call.parked", work_id=work.work_id, kind=work.kind)

@@ -6,16 +6,26 @@ from ..billing import worklist
 from ..config import Tenant
 from ..db.unit import Tx
 from ..errors import NotFound, RuleBroken
+from ..flow import lane
 from ..inbox import replay as inbox_replay
 from ..inbox.store import InboxMessage, find_by_control_id, get
+from ..outbox import QUEUE as OUTBOX
 from .apply_message import PARKED, accounts_named
 from .collect import reassess_accounts
+from .parked import KIND as PARKED_CALL
 
 
 def replay_messages(tx: Tx, *, message: str = "", interface: str = "") -> list[str]:
-    """Queue a message (by message id or control id) again, or all parked ones; which they were. Raises NotFound."""
+    """Queue a message (by message id or control id) again, or all parked ones; which they were. Raises NotFound.
+
+    Also a parked call to the outside, by its work id: it goes on from where it stood, nothing is sent blindly.
+    """
     if not message:
         return inbox_replay.replay_parked(tx, interface=interface or None)
+    if message in {one.work_id for one in lane.parked(tx, OUTBOX)}:
+        lane.release(tx, message)
+        worklist.settled(tx, PARKED_CALL, message)
+        return [message]
     found = _named(tx, message, interface)
     return [one.message_id for one in found if inbox_replay.replay(tx, one.message_id)]
 

@@ -38,6 +38,14 @@ class Amount(_Body):
             raise ValueInvalid("an amount is above zero", location="amount.value")
         return amount
 
+    @property
+    def share(self) -> Money:
+        """What a patient owes, which may be nothing."""
+        amount = Money.of(self.value, self.currency)
+        if amount.minor < 0:
+            raise ValueInvalid("nobody owes less than nothing", location="amount.value")
+        return amount
+
 
 class Hosted(_Body):
     return_url: str = Field(default="", max_length=2000, description="where the payer is sent afterwards")
@@ -105,6 +113,33 @@ class NewMethodBody(_Body):
     setup: str = Field(description="of the page on which the payer has stored the method", max_length=100)
     facility: str | None = None
     consent: ConsentBody | None = None
+
+
+class StaffBody(_Body):
+    """Who decides, at the client's side: kept with what they decide."""
+
+    by: Short = Field(description="the person, as the client knows them", examples=["jdoe"])
+
+
+class NewHoldBody(StaffBody):
+    account: Short = Field(description="Account/ID, or system|value", examples=["urn:clinic:account|A100"])
+    name: Short = Field(description="what kind of hold", examples=["dispute"])
+    says: Short = Field(description="why, in a sentence for the desk", examples=["the patient disputes the charge"])
+
+
+class DecisionBody(StaffBody):
+    why: Short = Field(examples=["agreed by phone"])
+
+
+class NewShareBody(StaffBody):
+    account: Short = Field(description="Account/ID, or system|value", examples=["urn:clinic:account|A100"])
+    amount: Amount = Field(description="what the patient owes of the account, in all")
+    reason: Short = Field(examples=["quoted before the visit"])
+
+
+class SelfPayBody(StaffBody):
+    account: Short = Field(description="Account/ID, or system|value", examples=["urn:clinic:account|A100"])
+    reason: Short = Field(examples=["the coverage ended before the visit"])
 
 
 async def read(request: Request, model: type[M], *, max_bytes: int) -> tuple[bytes, M]:

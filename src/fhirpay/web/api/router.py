@@ -7,11 +7,13 @@ from fastapi import APIRouter
 from .deps import Deps
 from .methods import methods_router
 from .payments import owed_router, payments_router, refunds_router
+from .staff import staff_router, worklist_router
 from .webhooks import webhooks_router
 
 
 def api_router(deps: Deps) -> APIRouter:
     router = APIRouter()
-    for part in (payments_router, refunds_router, owed_router, methods_router, webhooks_router):
+    ours = (payments_router, refunds_router, owed_router, methods_router, worklist_router, staff_router)
+    for part in (*ours, webhooks_router):
         router.include_router(part(deps))
     return router

@@ -7,11 +7,13 @@ from typing import Any
 
 from ...billing import money as billing
 from ...billing import store as obligations
+from ...billing.entries import EntryRecord, HoldRecord
 from ...billing.rows import ObligationView
 from ...db.unit import Tx
 from ...domain.money import Money
 from ...payments import refunds, store, stored_methods
 from ...payments.records import Payment, StoredMethod
+from ...usecases.desk_list import Line
 
 Json = dict[str, Any]
 
@@ -133,6 +135,40 @@ def obligation(one: ObligationView) -> Json:
         "askable": money(one.askable),
         "collectable_from": at(one.collectable_from),
         "why": [{"kind": says.kind, "says": says.says, "source": says.source} for says in one.statement],
+    }
+
+
+def hold(one: HoldRecord) -> Json:
+    body: Json = {"id": one.hold_id, "account": one.account_ref, "name": one.name, "says": one.says}
+    body |= {"state": "open" if one.released_at is None else "released"}
+    body |= {"opened_by": one.opened_by, "opened_at": at(one.opened_at)}
+    if one.released_at is not None:
+        body["released"] = {"by": one.released_by, "at": at(one.released_at), "why": one.released_why}
+    return body
+
+
+def entry(one: EntryRecord) -> Json:
+    body: Json = {"id": one.entry_id, "account": one.account_ref, "kind": one.kind}
+    body |= {"amount": None if one.amount is None else money(one.amount), "reason": one.reason}
+    body |= {"state": "in force" if one.withdrawn_at is None else "withdrawn"}
+    body |= {"entered_by": one.entered_by, "entered_at": at(one.entered_at)}
+    if one.withdrawn_at is not None:
+        body["withdrawn"] = {"by": one.withdrawn_by, "at": at(one.withdrawn_at), "why": one.withdrawn_why}
+    return body
+
+
+def line(one: Line, now: datetime) -> Json:
+    """A line of the worklist. `age_days` are full days."""
+    return {
+        "id": one.line_id,
+        "kind": one.kind,
+        "subject": one.subject,
+        "account": one.account_ref or None,
+        "amount": None if one.amount is None else money(one.amount),
+        "says": one.says,
+        "next": one.next,
+        "since": at(one.since),
+        "age_days": (now - one.since).days,
     }
 
 

@@ -1,0 +1,169 @@
+"""Everything that waits for a person, in one list: the worklist, breaks of payments, outcomes that nobody knows.
+
+Called by web/api/staff.py and `fhirpay worklist`. Parked messages and parked calls are lines of the worklist. Oldest
+first, page by page. To add a kind of line: open it where it is found, and say in `NEXT` what to do about it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from ..billing import worklist
+from ..billing.money import CREDIT
+from ..db.types import micros, moment
+from ..db.unit import Tx
+from ..domain.money import Money
+from ..errors import NotFound, RuleBroken, ValueInvalid
+from ..flow import lane
+from ..outbox import QUEUE
+from ..payments import store
+from .apply_message import PARKED
+from .collect import LIST
+from .parked import KIND as PARKED_CALL
+from .settle_outcome import unknown_key
+
+PAGE = 100
+UNKNOWN = "unknown_outcome"
+LOOK = "Look at it with `fhirpay explain`, then mark it done."
+
+_STATED = "Ask who sent it to correct it: it counts as soon as it is stated right."
+_AT_PROCESSOR = "Compare with the processor's own record of the payment, then mark it done."
+# kind → what a person does about it
+NEXT: Mapping[str, str] = {
+    LIST: "Ask the payer: take a payment, or send the page's link.",
+    CREDIT: "Find out whose money it is: refund it, or leave it for the next bill.",
+    "refunded": "Decide whether it is asked for again: release the hold 'refunded', or leave it and mark this done.",
+    "reallocated": "Move the money at the EHR by hand, then mark it done.",
+    PARKED: "Mend what it says, then `fhirpay replay ID`; one that can never apply: `--ignore REASON`.",
+    PARKED_CALL: "Mend what it says, then `fhirpay replay ID`; a posting that was made by hand: mark it done.",
+    UNKNOWN: "Look at the processor; it ends by itself when the processor says what became of it.",
+    # of what was stated
+    "amount_unknown": _STATED,
+    "charge_status": _STATED,
+    "charge_in_two_invoices": _STATED,
+    "copay_ambiguous": _STATED,
+    "copay_stated_twice": _STATED,
+    "credit_over": _STATED,
+    "credit_unlinked": _STATED,
+    "invoice_over_charges": "Ask for a new Invoice: until then the lower amount is asked for.",
+    "recipient_unknown": "Name the recipient as a guarantor of the account, or correct the Invoice.",
+    "coverage_withdrawn": "Find out who pays: confirm self-pay, or wait for the coverage.",
+    # of payments
+    "late_success": "Find out whose money it is: refund it, or leave it for the next bill.",
+    "over_captured": "Refund what was taken too much.",
+    "over_refunded": _AT_PROCESSOR,
+    "amounts_disagree": _AT_PROCESSOR,
+    "other_currency": _AT_PROCESSOR,
+    "other_reference": _AT_PROCESSOR,
+    "illegal_move": _AT_PROCESSOR,
+    "unmatched": _AT_PROCESSOR,
+    "not_sent": "Try it again: nothing has happened at the processor.",
+    "voided": "Take the payment back at the EHR by hand, then mark it done.",
+    "refund_amount": _AT_PROCESSOR,
+    "refund_failed": "Give the money back by another way, or leave it for the next bill.",
+    "refund_outside": "Find out who refunded it at the processor and why, then mark it done.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing for a person. `amount` where money is at stake."""
+
+    line_id: str
+    kind: str
+    subject: str
+    says: str
+    account_ref: str
+    amount: Money | None
+    since: datetime
+
+    @property
+    def next(self) -> str:
+        return NEXT.get(self.kind, LOOK)
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """A page. `cursor` leads to the next one; None: this is the last."""
+
+    lines: tuple[Line, ...]
+    cursor: str | None
+
+
+def read(
+    tx: Tx, *, account_ref: str | None = None, kind: str | None = None, cursor: str = "", limit: int = PAGE
+) -> Lines:
+    """What is open, oldest first. Raises ValueInvalid for a cursor that was not given out here."""
+    after = _after(cursor) if cursor else None
+    most = limit + 1
+    found = [
+        Line(one.item_id, one.kind, one.subject, one.says, one.account_ref, one.amount, one.created_at)
+        for one in worklist.list_open(tx, account_ref=account_ref, kind=kind, after=after, limit=most)
+    ]
+    found += [
+        Line(one.break_key, one.kind, one.payment_id, one.says, one.account_ref, one.amount or None, one.opened_at)
+        for one in store.breaks(tx, account_ref=account_ref, kind=kind, after=after, limit=most)
+    ]
+    if kind in (None, UNKNOWN):
+        found += [one for one in _unknown(tx, account_ref) if after is None or (one.since, one.line_id) > after]
+    found.sort(key=lambda one: (one.since, one.line_id))
+    page = tuple(found[:limit])
+    return Lines(page, _cursor(page[-1]) if len(found) > limit else None)
+
+
+def _unknown(tx: Tx, account_ref: str | None) -> list[Line]:
+    """Outcomes that nobody knows and of which nobody has been told yet by a break: those come first of all."""
+    told = {one.break_key for one in store.breaks(tx, kind=UNKNOWN)}
+    lines: list[Line] = []
+    for one in store.unknown_operations(tx):
+        if unknown_key(one) in told:
+            continue
+        account = store.get(tx, one.payment_id).account_ref
+        if account_ref in (None, account):
+            says = f"nobody knows yet what became of {one.kind} {one.operation_id}: {one.says or 'no answer came'}"
+            since = one.sent_at or one.created_at
+            lines.append(Line(one.operation_id, UNKNOWN, one.payment_id, says, account, one.amount, since))
+    return lines
+
+
+def done(tx: Tx, line_id: str, *, by: str, why: str) -> None:
+    """A person has dealt with it. Raises NotFound when it isn't on the list, RuleBroken where that is not enough."""
+    if not why.strip():
+        raise RuleBroken("say why it is done: it is kept with the line")
+    if line_id.startswith("opn") or ":unknown:" in line_id:
+        raise RuleBroken("an outcome that nobody knows ends when the processor says what it was, not before")
+    item = worklist.find(tx, line_id)
+    if item is None:
+        if not store.close_break(tx, line_id, by=by, why=why):
+            raise NotFound(f"{line_id} is not on the worklist")
+        return
+    if item.kind == PARKED:
+        raise RuleBroken(f"a parked message is replayed or set aside: fhirpay replay {item.subject} [--ignore REASON]")
+    if item.kind == PARKED_CALL:
+        _discard(tx, item.subject, why)
+    worklist.done(tx, line_id, by=by, why=why)
+
+
+def _discard(tx: Tx, work_id: str, why: str) -> None:
+    """The call is not to be made any more: a person did what it was for."""
+    work = next((one for one in lane.parked(tx, QUEUE) if one.work_id == work_id), None)
+    if work is not None and work.kind.startswith(("payment.", "refund.")):
+        raise RuleBroken(f"a call that moves money is tried again, never dropped: fhirpay replay {work_id}")
+    if work is not None:
+        lane.discard(tx, work_id, reason=why)
+
+
+def _cursor(last: Line) -> str:
+    return base64.urlsafe_b64encode(f"{micros(last.since)} {last.line_id}".encode()).decode().rstrip("=")
+
+
+def _after(cursor: str) -> tuple[datetime, str]:
+    try:
+        since, _, line_id = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(" ")
+        return moment(int(since)), line_id
+    except (ValueError, binascii.Error, OverflowError):
+        raise ValueInvalid("this cursor was not given out here", location="cursor") from None
