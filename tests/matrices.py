@@ -2,7 +2,8 @@
 
 A test names its cell first (`Cell(record_property, …)`) and says its outcome at the end; one that fails in between
 shows as FAILED. `conftest.py` takes the hook below: it prints each matrix at the end of the run, also under xdist, and
-writes `build/<name>-matrix.md`. To make another matrix: another name.
+writes `build/<name>-matrix.md`. A cell without a meaning says `– ` and why: the reasons stand below the table. To make
+another matrix: another name.
 """
 
 from __future__ import annotations
@@ -51,9 +52,15 @@ def _found(terminalreporter: Any) -> dict[str, dict[tuple[str, str], str]]:
 def _table(cells: dict[tuple[str, str], str]) -> Iterator[str]:
     rows = list(dict.fromkeys(row for row, _ in cells))
     columns = list(dict.fromkeys(column for _, column in cells))
+    notes = list(dict.fromkeys(text[2:] for text in cells.values() if text.startswith("– ")))
+    short = {f"– {note}": f"– ({number})" for number, note in enumerate(notes, start=1)}
+    cells = {at: short.get(text, text) for at, text in cells.items()}
     shown = [["", *columns], *([row, *(cells.get((row, column), "·") for column in columns)] for row in rows)]
     widths = [max(len(line[at]) for line in shown) for at in range(len(columns) + 1)]
     for number, line in enumerate(shown):
         yield "| " + " | ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) + " |"
         if number == 0:
             yield "|" + "|".join("-" * (width + 2) for width in widths) + "|"
+    if notes:
+        yield ""
+        yield from (f"({number}) {note}" for number, note in enumerate(notes, start=1))

@@ -231,14 +231,75 @@ async def test_what_is_late_happens_after_the_caller_gave_up() -> None:
         request = PaymentRequest("pay00000000000000000000000001", Money(10_00, "USD"), "tok_visa")
         made = await adapter.prepare(request, idempotency_key="p")
         assert isinstance(made, Prepared)
-        await running.fault("confirm", "late", seconds=0.2)
+        await running.fault("confirm", "late", seconds=DAY)
         await adapter.submit(made.reference, request, idempotency_key="s")
+        await running.control("clock", {"advance_s": DAY - 60})
         assert await running.taken(request.reference) == 0
+        await running.control("clock", {"advance_s": 60})
+        assert await running.taken(request.reference) == 10_00
         again = await adapter.submit(made.reference, request, idempotency_key="s")
         assert isinstance(again, Approved)
-        await asyncio.sleep(0.4)
         assert await running.taken(request.reference) == 10_00
         await adapter.aclose()
+
+
+async def test_what_hangs_is_answered_when_the_faults_are_cleared() -> None:
+    async with running_processor() as running:
+        await running.fault("list", "hang", seconds=600)
+        asked = asyncio.create_task(call(running, "GET", "/v1/payments?reference=r"))
+        async with asyncio.timeout(30):
+            while not running.simulator.faults.asked.get("list"):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.05)
+            assert not asked.done()
+            await running.http.delete(f"{running.base_url}/control/faults")
+            assert await asked == (200, {"data": []})
+
+
+async def test_silent_for_two_days_while_keys_die() -> None:
+    """Nothing is told, not even what was waiting before, and the key of the day before is a new request's."""
+    async with webhook_peer() as peer, running_processor(webhook_url=peer.url) as running:
+        await running.control("webhooks", {"hold": True})
+        await pay(running, "before")
+        await running.control("webhooks", {"silent_s": 2 * DAY})
+        order = {"amount": 10_00, "currency": "USD", "reference": "r", "method": "tok_visa"}
+        _, made = await call(running, "POST", "/v1/payments", order, key="k")
+        await running.control("clock", {"advance_s": DAY + 1})
+        _, again = await call(running, "POST", "/v1/payments", order, key="k")
+        assert again["id"] != made["id"]
+        assert peer.taken == []
+        await running.control("clock", {"advance_s": DAY})
+        await peer.got(1, within_s=30)
+
+
+async def test_an_authorization_ends_after_a_week() -> None:
+    async with running_processor() as running:
+        order = {"amount": 10_00, "currency": "USD", "reference": "r", "method": "tok_visa"}
+        _, made = await call(running, "POST", "/v1/payments", order)
+        await call(running, "POST", f"/v1/payments/{made['id']}/confirm", {"capture": False})
+        await running.control("clock", {"advance_s": 7 * DAY + 1})
+        _, found = await call(running, "GET", f"/v1/payments/{made['id']}")
+        assert found["status"] == "expired"
+        status, said = await call(running, "POST", f"/v1/payments/{made['id']}/capture", {})
+        assert (status, said["error"]["code"]) == (409, "wrong_state")
+        assert (await running.books())["movements"] == []
+
+
+async def test_every_movement_of_money_is_listed() -> None:
+    async with running_processor() as running:
+        kept = await pay(running, "kept")
+        gone = await pay(running, "gone", amount=20_00)
+        await call(running, "POST", f"/v1/payments/{gone['id']}/void", {})
+        _, back = await call(running, "POST", "/v1/refunds", {"payment": kept["id"], "amount": 4_00})
+        await running.control("decide", {"id": back["id"], "result": "failed"})
+        moved = [(one["type"], one["payment"], one["amount"]) for one in (await running.books())["movements"]]
+        assert moved == [
+            ("capture", kept["id"], 10_00),
+            ("capture", gone["id"], 20_00),
+            ("void", gone["id"], -20_00),
+            ("refund", kept["id"], -4_00),
+            ("refund_failed", kept["id"], 4_00),
+        ]
 
 
 async def test_a_fault_that_nobody_knows_is_refused() -> None:

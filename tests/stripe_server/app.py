@@ -60,10 +60,14 @@ class Server:
         self.faults = Faults()
         self.messenger = Messenger(self.books, webhook_url, list(webhook_secrets))
         self.secret_key = secret_key
-        self.later: set[asyncio.Task[None]] = set()
+        self.late: list[tuple[float, Callable[[], object]]] = []  # done at this time of the server's own clock
 
     def tick(self) -> None:
         """What time alone brings about."""
+        due = [one for one in self.late if one[0] <= self.books.now()]
+        self.late = [one for one in self.late if one not in due]
+        for _, perform in due:
+            perform()
         self.books.request = {"id": None, "idempotency_key": None}
         charges.show_movements(self.books)
         payment_intents.tick(self.books)
@@ -100,7 +104,7 @@ class Server:
         if key and (first := self.keys.begin(key, request.url.path, params, call.id)):
             # Idempotent requests: the first answer again; Idempotent-Replayed says so
             headers = {"Idempotent-Replayed": "true", "Original-Request": first.request_id}
-            return self._answer(call, first.status, first.body or {}, None, key=key, headers=headers)
+            return self._answer(call, first.status, first.body or {}, fault, key=key, headers=headers)
 
         def perform() -> tuple[int, Doc]:
             return self._perform(call, key, object_, form, params, deed)
@@ -110,9 +114,7 @@ class Server:
         if name == "error500":
             return self._broke(call, key)
         if name == "late":
-            task = asyncio.create_task(_later(perform, seconds))
-            self.later.add(task)
-            task.add_done_callback(self.later.discard)
+            self.late.append((self.books.now() + seconds, perform))
             return BrokenAnswer()
         if name == "slow":
             await asyncio.sleep(seconds)
@@ -211,11 +213,6 @@ def _weird(body: Doc) -> Doc:
     return {**body, "status": "quantum_superposition"} if "status" in body else body
 
 
-async def _later(perform: Callable[[], object], seconds: float) -> None:
-    await asyncio.sleep(seconds)
-    perform()
-
-
 def create_app(server: Server) -> FastAPI:
     """The server as an ASGI app; `server` stays in the caller's hands."""
 
@@ -223,10 +220,9 @@ def create_app(server: Server) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         messenger = asyncio.create_task(server.messenger.run(server.tick))
         yield
-        for task in [messenger, *server.later]:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        messenger.cancel()
+        with suppress(asyncio.CancelledError):
+            await messenger
 
     app = FastAPI(title="Stripe look-alike", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.add_exception_handler(Refused, _refused)

@@ -9,7 +9,7 @@
 | lost_request | the connection breaks inside the answer | nothing |
 | hang | no answer for `seconds` | it was done |
 | slow | the answer after `seconds`; the same key meanwhile: 409 | done at the end |
-| late | the connection breaks; the same key meanwhile: 409 | done `seconds` later |
+| late | the connection breaks; the same key meanwhile: 409 | done `seconds` later by its own clock |
 | rate_limited | 429 | nothing; the key is not looked at |
 | locked | 429 lock_timeout | nothing; the key is not looked at |
 | weird | a status that nobody has heard of | it was done |

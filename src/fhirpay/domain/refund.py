@@ -36,7 +36,8 @@ MOVES: Moves[RefundState] = Moves(
         _S.PENDING: (_S.REQUIRES_ACTION, _S.SUCCEEDED, _S.FAILED, _S.CANCELED),
         _S.REQUIRES_ACTION: (_S.SUCCEEDED, _S.FAILED, _S.CANCELED),
         _S.SUCCEEDED: (_S.FAILED,),  # late
-        _S.FAILED: (_S.REPLACED,),
+        _S.FAILED: (_S.REPLACED, _S.SUCCEEDED),  # late: said to have failed, and the money went out all the same
+        _S.CANCELED: (_S.SUCCEEDED,),  # the same
     },
 )
 # Counted against what may still be refunded: whatever has gone out or may yet go out.

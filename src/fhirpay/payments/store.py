@@ -336,8 +336,12 @@ def open_break(
     payment: Payment | None = None,
     merchant: str = "",
     amount: Money | None = None,
+    again: bool = False,
 ) -> bool:
-    """A difference for a person, opened once for each key. Whether it is new."""
+    """A difference for a person, opened once for each key. Whether it is new.
+
+    `again`: one that was closed is opened anew, since what it tells of has come back.
+    """
     row = {
         "tenant_id": tx.tenant,
         "break_key": key,
@@ -350,8 +354,14 @@ def open_break(
         "opened_at": tx.now,
         "closed_by": "",
     }
-    statement = insert(_break).values(row).on_conflict_do_nothing().returning(_break.c.break_key)
-    return tx.scalar(statement) is not None
+    statement = insert(_break).values(row)
+    if again:
+        anew = {"opened_at": tx.now, "closed_at": None, "closed_by": "", "says": says}
+        on = ["tenant_id", "break_key"]
+        statement = statement.on_conflict_do_update(index_elements=on, set_=anew, where=_break.c.closed_at.is_not(None))
+    else:
+        statement = statement.on_conflict_do_nothing()
+    return tx.scalar(statement.returning(_break.c.break_key)) is not None
 
 
 def close_break(tx: Tx, key: str, *, by: str, why: str = "") -> bool:

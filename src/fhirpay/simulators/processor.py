@@ -65,7 +65,9 @@ class Simulator:
         if fault and (early := await self._early(fault)):
             return early
         body = action()
-        return _broken(fault) or JSONResponse(_weird(body, fault))
+        if late := await self._late_or_lost(fault):
+            return late
+        return JSONResponse(_weird(body, fault))
 
     async def act(self, operation: str, request: Request, action: Action) -> Response:
         """Answer a POST: once for each Idempotency-Key, with the fault that has been asked for."""
@@ -95,14 +97,11 @@ class Simulator:
             return BrokenAnswer()
         status, answer = perform()
         self.messenger.wake()
-        if fault and fault.fault == "hang":
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self.released.wait(), fault.seconds)
-        if fault and fault.fault == "after":
-            return JSONResponse({"error": {"code": "internal", "message": "something broke"}}, 500)
+        if late := await self._late_or_lost(fault):
+            return late
         if operation == "confirm" and status == 200 and self._gives_no_answer(answer):
             return BrokenAnswer()
-        return _broken(fault) or JSONResponse(_weird(answer, fault), status)
+        return JSONResponse(_weird(answer, fault), status)
 
     def _once(self, key: str, request: bytes, body: Doc, action: Action) -> tuple[int, Doc]:
         ttl = self.books.setting("keys_live_s", KEYS_LIVE_S)
@@ -131,13 +130,18 @@ class Simulator:
             return JSONResponse({"error": {"code": "internal", "message": "something broke"}}, 500)
         return BrokenAnswer() if fault.fault == "lost_request" else None
 
+    async def _late_or_lost(self, fault: Fault | None) -> Response | None:
+        """It is done, and the answer is another one, or none, or late."""
+        if fault and fault.fault == "hang":
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.released.wait(), fault.seconds)
+        if fault and fault.fault == "after":
+            return JSONResponse({"error": {"code": "internal", "message": "something broke"}}, 500)
+        return BrokenAnswer() if fault and fault.fault == "lost_answer" else None
+
 
 def _bytes(request: Request, raw: bytes) -> bytes:
     return f"{request.method} {request.url.path}\n".encode() + raw
-
-
-def _broken(fault: Fault | None) -> Response | None:
-    return BrokenAnswer() if fault and fault.fault == "lost_answer" else None
 
 
 def _weird(body: Doc, fault: Fault | None) -> Doc:

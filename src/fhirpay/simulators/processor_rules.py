@@ -194,7 +194,10 @@ def decide(books: Books, id_: str, result: str, *, base_url: str) -> Doc:
             books.save(payment)
             if made["status"] == "succeeded":
                 books.move("refund_failed", payment, made["amount"])
-        elif result == "succeeded" and made["status"] == "pending":
+        elif result == "succeeded" and made["status"] != "succeeded":
+            if made["status"] == "failed":  # it went out after all
+                payment["amount_refunded"] += made["amount"]
+                books.save(payment)
             books.move("refund", payment, -made["amount"])
         made["status"], made["settles_at"] = result, None
         books.save(made)

@@ -42,10 +42,12 @@ from .settle_outcome import ENDS, HELD_LOOK, holds, settle, unknown_key
 log = Log("payments")
 
 RESENDS = 3  # with the same key; then reading until the horizon
+_WAITING = frozenset({OperationState.ACTION_NEEDED, OperationState.PENDING, OperationState.IN_REVIEW})
 _SOON = timedelta(seconds=5)
 _PATIENT = timedelta(minutes=2)
 _LONGEST = timedelta(hours=6)
 TELL_AFTER = timedelta(minutes=30)  # unknown for so long is told to a person
+TELL_OF_WAITING_AFTER = timedelta(days=1)  # the same where the last we heard is that the payer or a bank has to act
 
 
 def operation_ref(operation: Operation, *, payment_reference: str | None, now: datetime) -> OperationRef:
@@ -129,9 +131,8 @@ class LookUp:
         if operation.state is OperationState.SENT and isinstance(outcome, ProvenAbsent):
             # `proven_absent` follows on `unknown` only.
             store.move_operation(tx, operation, OperationState.UNKNOWN, says="no answer")
-        unfinished = isinstance(outcome, Unknown) and operation.state in OPEN
         age = tx.now - (operation.sent_at or operation.created_at)
-        if unfinished:
+        if isinstance(outcome, Unknown):
             log.warning(
                 "operation.unknown",
                 operation_id=operation.operation_id,
@@ -139,10 +140,11 @@ class LookUp:
                 attempt=work.attempt,
                 due_s=int(age.total_seconds()),
             )
-            if age >= TELL_AFTER:
+            waits = operation.state in _WAITING and age >= TELL_OF_WAITING_AFTER
+            if waits or (operation.state in OPEN and age >= TELL_AFTER):
                 says = f"nobody knows what became of {operation.kind} {operation.operation_id}: look at the processor"
-                kind = "unknown_outcome"
-                store.open_break(tx, unknown_key(operation), kind, says, payment=payment, amount=operation.amount)
+                key, kind = unknown_key(operation), "unknown_outcome"
+                store.open_break(tx, key, kind, says, payment=payment, amount=operation.amount, again=True)
         again = self._next(work, operation, outcome, settles_in=settles_after - age)
         if again is None:
             complete(tx, work)

@@ -203,6 +203,8 @@ def _take_in(tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, outcome: 
     match outcome:
         case Approved(reference=reference) if refund.state not in ENDS:
             return _succeeded(tx, tenant, payment, refund, outcome, source=source, reference=reference)
+        case Approved() if refund.state in (_S.FAILED, _S.CANCELED) and refund.succeeded_at is None:
+            return _succeeded_late(tx, tenant, payment, refund, outcome, source=source)
         case Declined() | Canceled():
             says = outcome.reason if isinstance(outcome, Declined) else "The processor canceled the refund."
             if refund.state in (_S.SUBMITTED, _S.PENDING, _S.REQUIRES_ACTION):
@@ -245,6 +247,24 @@ def _succeeded(
     ledger.post(tx, entry, key=f"refund-taken/{refund.refund_id}")
     log.info("refund.succeeded", refund_id=refund.refund_id, payment_id=payment.payment_id)
     return refund
+
+
+def _succeeded_late(
+    tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, outcome: Approved, *, source: str
+) -> Refund:
+    """It was said not to go out, and it did: what had become credit of the payer's is taken off again."""
+    says = f"{refund.refund_id} went out after all, though it had been reported as {refund.state}"
+    key = f"{payment.payment_id}:refund-late:{refund.refund_id}"
+    store.open_break(tx, key, "late_refund", says, payment=payment, amount=outcome.amount)
+    if refund.amount > payment.captured - payment.returned - refunds.claimed(tx, payment):
+        return refund  # it has been given back otherwise meanwhile: the break says so, the books can't
+    day = business_day(tenant, payment.facility, tx.now)
+    billing.post(tx, take_off(tx, payment, refund.amount), business_date=day)
+    entry = rules.refund_approved(
+        payment.payment_id, refund.refund_id, refund.amount, occurred_at=tx.now, business_date=day
+    )
+    ledger.post(tx, entry, key=f"refund-late/{refund.refund_id}")
+    return _succeeded(tx, tenant, payment, refund, outcome, source=source, reference=outcome.reference)
 
 
 def _failed_late(tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, says: str, *, source: str) -> Refund:

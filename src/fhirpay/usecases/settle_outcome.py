@@ -91,6 +91,7 @@ def move_operation(tx: Tx, operation: Operation, outcome: Outcome, *, amount: Mo
     """Where the outcome leads an operation that is still open, and the next look at what isn't final."""
     if isinstance(outcome, ProvenAbsent):
         if operation.state is OperationState.UNKNOWN:
+            store.close_break(tx, unknown_key(operation), by="the processor's answer")
             store.again(tx, operation, OperationState.PROVEN_ABSENT, "looked up after the rail's horizon: not there")
             _queue_submit(tx, operation)
         return
@@ -102,11 +103,11 @@ def move_operation(tx: Tx, operation: Operation, outcome: Outcome, *, amount: Mo
         if new is not operation.state:
             says = outcome.why[:300] if isinstance(outcome, Unknown) else ""
             store.move_operation(tx, operation, new, says=says)
-        if new not in OPEN:
-            store.close_break(tx, unknown_key(operation), by="the processor's answer")
     if isinstance(outcome, Unknown):
         _queue_lookup(tx, operation, FIRST_LOOK)
-    elif isinstance(outcome, ActionNeeded | Pending | InReview):
+        return
+    store.close_break(tx, unknown_key(operation), by="the processor's answer")
+    if isinstance(outcome, ActionNeeded | Pending | InReview):
         _queue_lookup(tx, operation, timedelta(minutes=2))
     elif holds(outcome, operation.kind):
         _queue_lookup(tx, operation, HELD_LOOK)
@@ -242,6 +243,10 @@ def _captured(
     post_back.enqueue(tx, payment_id=payment.payment_id, tenant=tenant)
     paid = [billing.Share(one.obligation_id, one.amount, payment.payment_id, one.account_ref) for one in filled]
     settled = billing.settle(tx, payment.payment_id, paid)
+    if over := sum((one.amount for one in settled.credited), Money.zero(payment.currency)):
+        says = f"{over} was paid for what was no longer owed by then: credit of the payer's, to be given back or used"
+        key = f"{payment.payment_id}:not-owed:{reference}"
+        store.open_break(tx, key, "no_longer_owed", says, payment=payment, amount=over)
     if left:
         billing.add_credit(tx, payment.account_ref, payment.payment_id, left)
     entry = rules.capture(

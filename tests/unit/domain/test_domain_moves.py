@@ -53,7 +53,8 @@ LEGAL = {
         pending: requires_action succeeded failed canceled
         requires_action: succeeded failed canceled
         succeeded: failed
-        failed: replaced
+        failed: replaced succeeded
+        canceled: succeeded
         """,
     ),
     "obligation": (

@@ -1,0 +1,618 @@
+"""Operation × fault: how each cell of the matrix is run, what must be true after it, and how it says it was resolved.
+
+A cell is a payment of its own in a world that a file's cells share. The oracle is the processor's own list of money
+movements; beside it our recorder stands between use cases and adapter and notes every call with its key and outcome, so
+that a blind resend shows. `matrices.py` prints what the cells say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from fhirpay.db.metadata import table
+from fhirpay.db.unit import Tx
+from fhirpay.domain.clock import FrozenClock
+from fhirpay.domain.operation import OperationState
+from fhirpay.errors import ProcessorUnavailable, RuleBroken
+from fhirpay.net.http import client
+from fhirpay.payments import refunds, store
+from fhirpay.payments.port import ActionNeeded, InReview, Pending, ProvenAbsent, Unknown
+from fhirpay.payments.tables import StoredMethodRow
+from payments_world import World, usd
+
+CALLS = (
+    "never sent",
+    "before",
+    "lost request",
+    "after",
+    "lost answer",
+    "error500",
+    "hang",
+    "rate limited",
+    "weird",
+    "late",
+)
+EVENTS = ("event late", "duplicated", "out of order", "forged", "dropped", "silent 48 h")
+COLUMNS = (*CALLS, *EVENTS)
+MONEY = frozenset({"submit", "capture", "void", "refund"})  # calls that may move money, or stop it from moving
+NOBODY = "http://127.0.0.1:9"
+ALWAYS = 1_000_000
+PAID = 80_00
+# How a call that may move money is resolved. What was done is found by looking; what was lost goes out again, same key.
+RESOLVED = {
+    "never sent": ("retry (never sent)",),
+    "before": ("same key",),
+    "lost request": ("same key",),
+    "after": ("lookup",),
+    "lost answer": ("lookup",),
+    "error500": ("proven absent, anew",),
+    "hang": ("lookup", "retry (never sent)"),  # its second may be over before there is a connection
+    "rate limited": ("retry (never sent)",),
+    "weird": ("lookup",),
+    "late": ("same key", "lookup"),
+    "event late": ("lookup",),
+    "duplicated": ("webhook",),
+    "out of order": ("webhook",),
+    "forged": ("same key",),
+    "dropped": ("lookup",),
+    "silent 48 h": ("unknown, listed; lookup",),
+}
+BACK = 30_00
+
+
+# ── what goes through the port ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass
+class Call:
+    name: str
+    key: str
+    at: datetime
+    by_event: bool
+    outcome: Any = None  # or the exception
+
+    @property
+    def never_sent(self) -> bool:
+        return isinstance(self.outcome, ProcessorUnavailable)
+
+    @property
+    def final(self) -> bool:
+        return not isinstance(
+            self.outcome, ProcessorUnavailable | Unknown | ProvenAbsent | ActionNeeded | Pending | InReview | None
+        )
+
+
+class Recorder:
+    """The adapter, with every call noted. `unreachable` and `impatient` are told for which call, and for how many."""
+
+    def __init__(self, adapter: Any, clock: FrozenClock) -> None:
+        self.adapter = adapter
+        self.clock = clock
+        self.calls: list[Call] = []
+        self.by_event = False
+        self._other_network: dict[str, list[Any]] = {}
+
+    def unreachable(self, name: str, times: int) -> None:
+        self._other_network[name] = [client(NOBODY, allow_private=True) for _ in range(times)]
+
+    def impatient(self, name: str) -> None:
+        """The next call waits one second, and no longer."""
+        self._other_network[name] = [client(self.adapter._http.base_url, timeout_s=1, allow_private=True)]
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.adapter, name)
+        if name not in {*MONEY, "prepare", "open_page", "open_setup_page", "lookup"}:
+            return found
+
+        async def noted(*args: Any, **more: Any) -> Any:
+            call = Call(name, more.get("idempotency_key", ""), self.clock.now(), self.by_event)
+            self.calls.append(call)
+            usual = self.adapter._http
+            others = self._other_network.get(name)
+            if others:
+                self.adapter._http = others.pop()
+            try:
+                call.outcome = await found(*args, **more)
+            except ProcessorUnavailable as error:
+                call.outcome = error
+                raise
+            finally:
+                if self.adapter._http is not usual:
+                    await self.adapter._http.aclose()
+                    self.adapter._http = usual
+            return call.outcome
+
+        return noted
+
+
+def no_blind_resend(calls: list[Call], ttl: timedelta | None) -> None:
+    """A second call with the same key only while the key lives; with another key only after proof of no effect."""
+    first_sent: dict[str, datetime] = {}
+    last: dict[str, Call] = {}
+    absent = False
+    for call in calls:
+        if call.name == "lookup":
+            absent = absent or isinstance(call.outcome, ProvenAbsent)
+        if call.name not in MONEY:
+            continue
+        before = last.get(call.name)
+        if before is not None and before.key == call.key:
+            assert ttl is not None, calls
+            assert call.at < first_sent[call.key] + ttl, calls
+        elif before is not None:
+            assert before.never_sent or absent, calls
+        first_sent.setdefault(call.key, call.at)
+        last[call.name] = call
+        absent = False
+
+
+# ── rows ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass
+class Case:
+    """One cell under way."""
+
+    bench: Bench
+    account: str
+    payment_id: str = ""
+    refund_id: str = ""
+    method_id: str = ""
+    setup_url: str = ""
+
+    @property
+    def world(self) -> World:
+        return self.bench.world
+
+    async def state(self) -> str:
+        return await self.world.state(self.payment_id)
+
+
+Does = Callable[[Case], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One operation. `asked` is the processor's name of the call, `call` the port's."""
+
+    name: str
+    asked: str
+    call: str
+    stage: Does
+    act: Does
+    again: Does  # must be refused while nobody knows
+    done: Callable[[Case], Awaitable[bool]]
+    moves: tuple[int, ...]  # every movement of money of this payment, at the processor
+    state: str
+    askable: int
+    finish: Does | None = None  # what the payer does afterwards
+    breaks: frozenset[str] = frozenset()
+    first_lose: str = ""  # rows about questions: the call whose answer is lost, so that there is something to ask
+    needs: str = ""  # the capability without which there is no such operation
+    not_here: dict[str, str] = field(default_factory=dict)  # columns without a meaning, and why
+
+
+async def nothing(case: Case) -> None:
+    """Nothing to prepare."""
+
+
+async def pays(case: Case) -> None:
+    case.method_id = case.method_id or await case.bench.method(case.account)
+    case.payment_id = await case.world.start(case.account, method_id=case.method_id)
+
+
+async def holds(case: Case) -> None:
+    case.method_id = await case.bench.method(case.account)
+    case.payment_id = await case.world.start(case.account, method_id=case.method_id, capture=False)
+
+
+async def paid(case: Case) -> None:
+    await pays(case)
+    await case.world.work()
+    assert await case.state() == "captured"
+
+
+async def held(case: Case) -> None:
+    await holds(case)
+    await case.world.work()
+    assert await case.state() == "authorized"
+
+
+async def captures(case: Case) -> None:
+    await case.world.capture(case.payment_id)
+
+
+async def voids(case: Case) -> None:
+    await case.world.void(case.payment_id)
+
+
+async def refunds_a_part(case: Case) -> None:
+    case.refund_id = await case.world.refund(case.payment_id, BACK)
+
+
+async def refunds_more_than_the_rest(case: Case) -> None:
+    await case.world.refund(case.payment_id, PAID - BACK + 1)
+
+
+async def opens(case: Case) -> None:
+    case.payment_id = await case.world.start(case.account)
+
+
+async def opened(case: Case) -> None:
+    await opens(case)
+    await case.world.work()
+    assert await has_page(case)
+
+
+async def payer_pays(case: Case) -> None:
+    payment = await case.world.units.read(store.get, case.payment_id)
+    assert payment.hosted_url
+    await case.world.processor.pay_page(payment.hosted_url)
+
+
+async def has_page(case: Case) -> bool:
+    return bool((await case.world.units.read(store.get, case.payment_id)).hosted_url)
+
+
+async def asks_for_setup(case: Case) -> None:
+    """The client asks for a page to store a method on, and after an error again: with a new key when it may."""
+    for attempt in range(6):
+        answer = await case.world.api.post(
+            "/api/v1/method-setups",
+            json={"account": case.account},
+            headers={"Idempotency-Key": f"{case.account}-{attempt // 3}"},
+        )
+        if answer.status_code == 201:
+            case.setup_url = answer.json()["url"]
+            return
+        assert answer.status_code == 503, answer.text
+
+
+async def has_setup(case: Case) -> bool:
+    return bool(case.setup_url)
+
+
+def is_(state: str) -> Callable[[Case], Awaitable[bool]]:
+    async def reached(case: Case) -> bool:
+        return await case.state() == state
+
+    return reached
+
+
+async def is_refunded(case: Case) -> bool:
+    return (await case.world.units.read(refunds.get, case.refund_id)).state == "succeeded"
+
+
+_UNTOLD = dict.fromkeys(EVENTS, "no event tells of it")
+_BY_PAYER = dict.fromkeys(CALLS, "the payer's call, not ours")
+_QUESTION = {
+    "error500": "a question has no key to spoil",
+    "after": "for a question the same as before",
+    "late": "a question has no effect",
+    **dict.fromkeys(EVENTS, "a question has no effect"),
+}
+
+ROWS = (
+    Row("prepare", "create", "prepare", nothing, pays, pays, is_("captured"), (PAID,), "captured", 0, not_here=_UNTOLD),
+    Row("sale", "confirm", "submit", nothing, pays, pays, is_("captured"), (PAID,), "captured", 0),
+    Row("authorize", "confirm", "submit", nothing, holds, holds, is_("authorized"), (), "authorized", 0),
+    Row("capture", "capture", "capture", held, captures, captures, is_("captured"), (PAID,), "captured", 0),
+    Row("void, held", "void", "void", held, voids, voids, is_("canceled"), (), "canceled", PAID),
+    Row(
+        "void, taken",
+        "void",
+        "void",
+        paid,
+        voids,
+        voids,
+        is_("voided"),
+        (PAID, -PAID),
+        "voided",
+        PAID,
+        needs="void_after_capture",
+        breaks=frozenset({"voided"}),  # what the EHR was told is taken back by a person
+    ),
+    Row(
+        "refund",
+        "refund",
+        "refund",
+        paid,
+        refunds_a_part,
+        refunds_more_than_the_rest,
+        is_refunded,
+        (PAID, -BACK),
+        "captured",
+        0,
+    ),
+    Row(
+        "page opened",
+        "checkout",
+        "open_page",
+        nothing,
+        opens,
+        opens,
+        has_page,
+        (PAID,),
+        "captured",
+        0,
+        finish=payer_pays,
+        not_here=_UNTOLD,
+    ),
+    Row("page paid", "", "lookup", opened, payer_pays, opens, is_("captured"), (PAID,), "captured", 0,
+        not_here=_BY_PAYER),
+    Row("setup page", "checkout", "open_setup_page", nothing, asks_for_setup, nothing, has_setup, (), "", PAID,
+        not_here={**_UNTOLD}),
+    Row(
+        "lookup",
+        "get",
+        "lookup",
+        nothing,
+        pays,
+        pays,
+        is_("captured"),
+        (PAID,),
+        "captured",
+        0,
+        first_lose="confirm",
+        not_here=_QUESTION,
+    ),
+    Row(
+        "list",
+        "list",
+        "lookup",
+        paid,
+        refunds_a_part,
+        refunds_more_than_the_rest,
+        is_refunded,
+        (PAID, -BACK),
+        "captured",
+        0,
+        first_lose="refund",
+        not_here=_QUESTION,
+    ),
+)  # fmt: skip
+
+
+def cells(*rows: str) -> list[Any]:
+    """The cells of these rows, as pytest's parameters."""
+    found = [row for row in ROWS if row.name in rows]
+    return [pytest.param(row, column, id=f"{row.name}-{column}") for row in found for column in COLUMNS]
+
+
+# ── running one ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _run(tx: Tx, statement: Any) -> None:
+    tx.execute(statement)
+
+
+@dataclass
+class Bench:
+    """The world that cells share."""
+
+    world: World
+    recorder: Recorder
+    method_id: str = ""
+
+    async def method(self, account: str) -> str:
+        """The stored method that always pays; it is this account's now."""
+        if not self.method_id:
+            self.method_id = await self.world.method(account)
+        moved = update(table(StoredMethodRow)).values(account_ref=account)
+        await self.world.units.write(_run, moved)
+        return self.method_id
+
+    def not_here(self, row: Row, column: str) -> str:
+        """Why the cell has no meaning. Empty: it has."""
+        if row.needs and not getattr(self.recorder.capabilities, row.needs):
+            return "this processor does not do it: a captured payment is refunded"
+        return row.not_here.get(column, "")
+
+    async def pass_time(self, seconds: float) -> None:
+        self.world.clock.advance(timedelta(seconds=seconds))
+        await self.world.processor.control("clock", {"advance_s": seconds})
+
+    async def outbox(self) -> None:
+        await self.world.outbox.drain()
+
+    async def inbox(self) -> None:
+        self.recorder.by_event = True
+        await self.world.inbox.drain()
+        self.recorder.by_event = False
+
+    def unseen(self) -> list[dict[str, Any]]:
+        new = [event for event in self.world.events() if event["id"] not in self.world.seen_events]
+        self.world.seen_events |= {event["id"] for event in new}
+        return new
+
+    async def tell(self, events: list[dict[str, Any]]) -> None:
+        for event in events:
+            assert (await self.world.event(event)).status_code == 200
+        await self.inbox()
+
+    async def clear_faults(self) -> None:
+        await self.world.processor.http.delete(f"{self.world.processor.base_url}/control/faults")
+
+    async def until_done(self, row: Row, case: Case) -> None:
+        for seconds in (0, 2, 10, 60, 120, 300, 600, 1800, 3600):
+            if seconds:
+                await self.pass_time(seconds)
+            await self.outbox()
+            if await row.done(case):
+                return
+
+    async def run(self, row: Row, column: str) -> str:
+        """Run the cell; how it was resolved. Raises AssertionError."""
+        name = f"{row.name}-{column}".replace(" ", "-").replace(",", "")
+        case = Case(self, await self.world.invoiced(name, PAID))
+        await row.stage(case)
+        self.unseen()  # what was before is told no more
+        self.recorder.calls.clear()
+        try:
+            said = await self._faulted(row, column, case)
+            assert row.call not in MONEY or said in RESOLVED[column], self.recorder.calls
+        finally:
+            await self.clear_faults()
+        assert await row.done(case), self.recorder.calls
+        if row.finish:
+            await row.finish(case)
+        # Whatever is told afterwards, twice and backwards, changes nothing.
+        late = self.unseen()
+        if column != "dropped":
+            await self.tell([*late, *reversed(late)])
+        elif row.finish:
+            await self.tell(late)
+        await self.pass_time(7200)
+        await self.outbox()
+        await self.check(row, case)
+        if row.state == "authorized":  # or it would be looked at every day of the cells to come
+            await voids(case)
+            await self.outbox()
+        return said
+
+    async def _faulted(self, row: Row, column: str, case: Case) -> str:
+        if row.first_lose:
+            await self.world.processor.fault(row.first_lose, "lost_answer", times=4)
+        if column in CALLS:
+            return await self._call_fault(row, column, case)
+        if column == "silent 48 h":
+            return await self._silent(row, case)
+        return await self._event_fault(row, column, case)
+
+    async def _call_fault(self, row: Row, column: str, case: Case) -> str:
+        if column == "never sent":
+            self.recorder.unreachable(row.call, times=2)
+        else:
+            if column == "hang":
+                self.recorder.impatient(row.call)
+            await self.world.processor.fault(row.asked, column.replace(" ", "_"), seconds=30)
+        await row.act(case)
+        await self.until_done(row, case)
+        return resolution(self.recorder.calls, row.call)
+
+    async def _event_fault(self, row: Row, column: str, case: Case) -> str:
+        if row.asked:
+            fault = "lost_request" if column == "forged" else "lost_answer"
+            await self.world.processor.fault(row.asked, fault)
+        await row.act(case)
+        await self.outbox()
+        if row.asked:
+            await self.is_unknown_and_blocks(row, case)
+        told = self.unseen()
+        match column:
+            case "forged":
+                await self._forged(row, case, told)
+            case "duplicated":
+                await self.tell([event for event in told for _ in range(3)])
+            case "out of order":
+                await self.tell(told[::-1])
+            case "dropped":
+                told = []
+        if column in ("duplicated", "out of order"):
+            assert await row.done(case), self.recorder.calls
+        await self.until_done(row, case)
+        if column == "event late":
+            await self.pass_time(7200)
+            await self.tell(told)
+        return resolution(self.recorder.calls, row.call)
+
+    async def _forged(self, row: Row, case: Case, told: list[dict[str, Any]]) -> None:
+        """Somebody else says that it has happened, by an event that we would take if our processor had signed it."""
+        template = next(event for event in reversed(self.world.events()) if event not in told)
+        asked = len(self.recorder.calls)
+        answer = await self.world.event({**template, "id": "evt_forged"}, secret="whsec_somebody_else")
+        assert answer.status_code == 401
+        await self.inbox()
+        assert len(self.recorder.calls) == asked
+        assert not await row.done(case)
+
+    async def _silent(self, row: Row, case: Case) -> str:
+        """No answer, no event, nothing to read for two days; the key dies after one."""
+        for operation in filter(None, (row.asked, "get", "list")):
+            fault = "lost_answer" if operation == row.asked else "before"
+            await self.world.processor.fault(operation, fault, times=ALWAYS)
+        await row.act(case)
+        await self.outbox()
+        for hours in (0.1, 1, 6, 16, 1, 24):
+            await self.pass_time(hours * 3600)
+            await self.outbox()
+            if hours == 1:
+                await self.is_unknown_and_blocks(row, case)
+        assert not await row.done(case)
+        listed = await self.world.units.read(lambda tx: store.breaks(tx, payment_id=case.payment_id))
+        assert "unknown_outcome" in {one.kind for one in listed}
+        await self.clear_faults()
+        await self.pass_time(6 * 3600)
+        await self.outbox()
+        return f"unknown, listed; {resolution(self.recorder.calls, row.call)}"
+
+    async def is_unknown_and_blocks(self, row: Row, case: Case) -> None:
+        if row.asked:
+            unknown = await self.world.units.read(store.unknown_operations)
+            assert [one.payment_id for one in unknown] == [case.payment_id]
+            assert unknown[0].state is OperationState.UNKNOWN
+        with pytest.raises(RuleBroken):
+            await row.again(Case(self, case.account, case.payment_id, method_id=case.method_id))
+
+    async def check(self, row: Row, case: Case) -> None:
+        books = await self.world.processor.books()
+        no_blind_resend(self.recorder.calls, self.recorder.capabilities.idempotency_ttl)
+        assert moved(books, case.payment_id) == list(row.moves)
+        balances = await self.world.balances()
+        held = books["totals"].get("USD", {}).get("balance", 0)
+        assert balances.get("processor_clearing", 0) == held, (balances, books["totals"])
+        assert await self.world.askable(case.account) == row.askable
+        assert await self.world.units.read(store.unknown_operations) == []
+        if case.payment_id:
+            payment = await self.world.units.read(store.get, case.payment_id)
+            assert payment.state == row.state
+            assert (payment.captured, payment.refunded) == (
+                usd(max(0, sum(row.moves)) and PAID),
+                usd(BACK if -BACK in row.moves else 0),
+            )
+            open_ = await self.world.units.read(lambda tx: store.breaks(tx, payment_id=case.payment_id))
+            assert {one.kind for one in open_} == row.breaks
+
+
+def moved(books: dict[str, Any], our_reference: str) -> list[int]:
+    """Each movement of this payment's money at the processor, in order."""
+    mine = {
+        doc["id"]
+        for doc in books["payments"]
+        if our_reference and our_reference in doc.get("references", [doc["reference"]])
+    }
+    return [one["amount"] for one in books["movements"] if one.get("payment_intent", one.get("payment")) in mine]
+
+
+def resolution(calls: list[Call], name: str) -> str:
+    """By which call the outcome became known."""
+    mine = [call for call in calls if call.name in (name, "lookup")]
+    for number, call in enumerate(mine):
+        if not call.final:
+            continue
+        if call.name == "lookup" and name == "lookup":
+            return "webhook" if call.by_event else f"lookup, asked {number + 1} ×"
+        if call.name == "lookup":
+            return "webhook" if call.by_event else "lookup"
+        earlier = [one for one in mine[:number] if one.name == name]
+        if not earlier:
+            return "answer"
+        if earlier[-1].never_sent:
+            known = "never sent" if name in MONEY else "no money moves"
+            return f"retry ({known})"
+        return "same key" if earlier[-1].key == call.key else "proven absent, anew"
+    return "unknown, listed"
+
+
+@asynccontextmanager
+async def bench_of(world: World) -> Any:
+    recorder = Recorder(world.registry.of("main"), world.clock)
+    world.registry._processors["main"] = recorder  # type: ignore[assignment]
+    yield Bench(world, recorder)
