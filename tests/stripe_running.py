@@ -86,7 +86,7 @@ async def running_stripe(
         api_version=api_version,
         clock=clock,
     )
-    async with served(create_app(server), port) as bound, httpx2.AsyncClient(trust_env=False) as http:
+    async with served(create_app(server), port) as bound, httpx2.AsyncClient(trust_env=False, verify=False) as http:
         yield Running(f"http://127.0.0.1:{bound}", server, http)
 
 
@@ -127,7 +127,7 @@ def error(answer: httpx2.Response, status: int = 400) -> Doc:
 
 @asynccontextmanager
 async def calling_stripe(**more: Any) -> AsyncIterator[Caller]:
-    async with running_stripe(**more) as running, httpx2.AsyncClient(trust_env=False, timeout=20) as http:
+    async with running_stripe(**more) as running, httpx2.AsyncClient(trust_env=False, verify=False, timeout=20) as http:
         yield Caller(running, http)
 
 
