@@ -119,13 +119,13 @@ class World:
 
     async def work(self) -> int:
         """All that is due in the inbox."""
-        inbox, _ = self.system.workers()
+        inbox, *_ = self.system.workers()
         return await inbox.drain()
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
         """A worker of the inbox beside what the test does."""
-        inbox, _ = self.system.workers()
+        inbox, *_ = self.system.workers()
         stop = asyncio.Event()
         task = asyncio.create_task(inbox.run(stop))
         try:

@@ -64,6 +64,7 @@ class House:
     tokens: Tokens
     inbox: Mapping[str, Handler]
     outbox: Mapping[str, Handler]
+    writeback: Mapping[str, Handler]
     messages: ApplyMessage
 
 
@@ -132,7 +133,7 @@ class System:
         ]
 
     def workers(self, owner: str = "") -> list[Worker]:
-        """The worker role: inbox and outbox of each tenant. `owner` names who holds a lease: this process, else."""
+        """The worker role: inbox, outbox, write-back of each tenant. `owner` holds the leases: else this process."""
         owner = owner or f"{socket.gethostname()}:{os.getpid()}"
         settings = self.settings
         return [
@@ -151,6 +152,7 @@ class System:
             for queue, handlers, on_parked in (
                 ("inbox", house.inbox, house.messages.on_parked),
                 ("outbox", house.outbox, note_parked_call),
+                ("outbox", house.writeback, note_parked_call),  # its own hands: an EHR that hangs delays no payment
             )
         ]
 
@@ -184,7 +186,12 @@ def build(
     houses = {
         tenant.name: _house(settings, tenant, database, clock, ids, hash_key, transport) for tenant in settings.tenants
     }
-    commands = Commands(database, settings.tenant, lambda tenant: houses[tenant].intakes if tenant in houses else {})
+    commands = Commands(
+        database,
+        settings.tenant,
+        lambda tenant: houses[tenant].intakes if tenant in houses else {},
+        lambda tenant: houses[tenant].ehrs if tenant in houses else {},
+    )
     return System(settings, clock, ids, database, hash_key, houses, commands)
 
 
@@ -241,10 +248,10 @@ def _house(
             "payment.void": follow_ups.run,
             "payment.lookup": lookups.run,
             "refund.lookup": lookups.run,
-            post_back.KIND: post_back.PostBack(units, tenant, ehrs).run,
             collect.KIND: Autopay(units, tenant).run,
             collect.AGAIN: collect.Reassess(units, tenant).run,
         },
+        writeback={post_back.KIND: post_back.PostBack(units, tenant, ehrs).run},
         messages=messages,
     )
 

@@ -21,6 +21,7 @@ class Operator(Protocol):
     async def ingest(self, interface: str, message: bytes) -> list[bytes]: ...
     async def replay(self, *, message: str, interface: str) -> list[str]: ...
     async def set_aside(self, *, message: str, interface: str, reason: str) -> list[str]: ...
+    async def resolve_posting(self, *, some_id: str, found: str, absent: bool, ehr: str) -> str: ...
 
 
 class _Told(FhirpayError):
@@ -45,6 +46,9 @@ class _Here:
     async def set_aside(self, *, message: str, interface: str, reason: str) -> list[str]:
         return await self._commands.set_aside(self._tenant, message, interface, reason)
 
+    async def resolve_posting(self, *, some_id: str, found: str, absent: bool, ehr: str) -> str:
+        return await self._commands.resolve_posting(self._tenant, some_id, found, absent, ehr)
+
 
 class _There:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tenant: str) -> None:
@@ -63,7 +67,11 @@ class _There:
     async def set_aside(self, *, message: str, interface: str, reason: str) -> list[str]:
         return (await self._ask(command="set_aside", message=message, interface=interface, reason=reason))["set_aside"]
 
-    async def _ask(self, **asked: str) -> dict[str, Any]:
+    async def resolve_posting(self, *, some_id: str, found: str, absent: bool, ehr: str) -> str:
+        asked = {"command": "resolve_posting", "posting": some_id, "found": found, "absent": absent, "ehr": ehr}
+        return (await self._ask(**asked))["resolved"]
+
+    async def _ask(self, **asked: str | bool) -> dict[str, Any]:
         self._writer.write(json.dumps({**asked, "tenant": self._tenant}).encode() + b"\n")
         await self._writer.drain()
         line = await self._reader.readline()

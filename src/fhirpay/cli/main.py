@@ -11,6 +11,7 @@ from .explain import explain
 from .messages import ingest, map_file, replay
 from .serve import serve
 from .worklist import worklist
+from .writeback import writeback
 
 app = typer.Typer(
     name="fhirpay",
@@ -28,3 +29,4 @@ app.command()(replay)
 app.command()(explain)
 app.command()(worklist)
 app.add_typer(ledger, name="ledger")
+app.add_typer(writeback, name="writeback")

@@ -41,6 +41,7 @@ class EhrRefused(RuleBroken):
 class Capability:
     """What the server says it can do with one resource type."""
 
+    read: bool = False
     create: bool = False
     update_create: bool = False
     conditional_create: bool = False
@@ -86,6 +87,7 @@ class FhirClient:
                 if rest.get("mode") == "server" and resource.get("type") == resource_type:
                     codes = {item.get("code") for item in resource.get("interaction", ())}
                     return Capability(
+                        read="read" in codes,
                         create="create" in codes,
                         update_create=resource.get("updateCreate") is True and "update" in codes,
                         conditional_create=resource.get("conditionalCreate") is True and "create" in codes,

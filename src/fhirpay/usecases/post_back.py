@@ -20,15 +20,15 @@ from datetime import datetime, timedelta
 from ..billing import worklist
 from ..config import Tenant
 from ..db.unit import Tx, Units
-from ..errors import ConfigInvalid, EhrUnavailable, LeaseLost, RuleBroken
+from ..errors import ConfigInvalid, EhrUnavailable, FhirpayError, LeaseLost, RuleBroken
 from ..fhir.client import EhrRefused, FhirClient, Remote
 from ..fhir.json import dumps, loads
-from ..flow.lane import BACKOFF, Work, complete, park, release, retry
+from ..flow.lane import BACKOFF, Work, complete, park, parked, release, retry
 from ..flow.lease import still_ours
 from ..flow.worker import DONE, Done
 from ..log import Log
 from ..net.errors import Uncertain
-from ..outbox import add
+from ..outbox import QUEUE, add
 from ..writeback import store
 from ..writeback.pause import Pauses
 from ..writeback.payment_reconciliation import RESOURCE_TYPE, PostedPayment, render
@@ -76,10 +76,15 @@ def enqueue(tx: Tx, *, payment_id: str, refund_id: str | None = None, tenant: Te
     return ids
 
 
+def waiting(tx: Tx) -> dict[str, str]:
+    """Work that waits for a person, for a reason of its own → the reason."""
+    return {one.work_id: one.reason for one in parked(tx, QUEUE) if one.kind == KIND and one.waits_for is None}
+
+
 def by_hand(tx: Tx, posting_id: str, *, remote_id: str | None) -> None:
     """A person has looked at the EHR: it is there as `remote_id`, or (None) it isn't and is to be sent again."""
     posting = store.get(tx, posting_id)
-    if posting.state not in ("unknown", "parked"):
+    if posting.state == "posted" or posting.work_id not in waiting(tx):
         raise RuleBroken(f"posting {posting_id} is {posting.state}: there is nothing to decide", posting_id=posting_id)
     if remote_id is None:
         store.not_there(tx, posting_id)
@@ -103,6 +108,14 @@ class PostBack:
 
     async def run(self, work: Work) -> Done | None:
         """One attempt. What is refused or unknown is parked; what passes is put off, with all for that EHR."""
+        try:
+            return await self._attempt(work)
+        except FhirpayError as error:
+            if error.retryable:
+                raise
+            return await self._units.write(_parked, work, error)
+
+    async def _attempt(self, work: Work) -> Done | None:
         posting, now = await self._units.write(self._prepare, work.ref)
         if posting.state == "posted":
             return DONE
@@ -118,10 +131,10 @@ class PostBack:
             asked_s = error.retry_after_s if isinstance(error, EhrUnavailable) else 0
             await self._units.write(self._put_off, work, posting, error.message, asked_s)
             log.warning("posting.put_off", posting_id=posting.posting_id, connection=name, code=error.code)
-            return
-        except (EhrRefused, PostingUnknown) as error:
+            return None
+        except (EhrRefused, PostingUnknown):
             self._pauses.answered(name)
-            return await self._units.write(_parked, work, posting, error)
+            raise
         self._pauses.answered(name)
         if remote is not None:
             await self._units.write(_posted, work, posting, remote)
@@ -132,6 +145,7 @@ class PostBack:
                 resource_type=remote.type,
                 resource_id=remote.id,
             )
+        return None
 
     def _prepare(self, tx: Tx, posting_id: str) -> tuple[Posting, datetime]:
         posting = store.get(tx, posting_id)
@@ -218,12 +232,12 @@ def _again(tx: Tx, work: Work, posting: Posting, reason: str, after: timedelta) 
     retry(tx, work, after=after, error=reason)
 
 
-def _parked(tx: Tx, work: Work, posting: Posting, error: EhrRefused | PostingUnknown) -> None:
+def _parked(tx: Tx, work: Work, error: FhirpayError) -> None:
     """One unit: what it is, that it waits, and where people look."""
-    if isinstance(error, EhrRefused):
-        store.refused(tx, posting, error.message)
+    if isinstance(error, PostingUnknown):
+        store.unknown(tx, work.ref, error.message)
     else:
-        store.unknown(tx, posting.posting_id, error.message)
+        store.refused(tx, work.ref, error.message)
     reason = f"{error.code}: {error}"
     park(tx, work, reason=reason)
     note_parked_call(tx, work, reason)

@@ -110,7 +110,7 @@ async def look(client: FhirClient, posting: Posting, *, by_id: bool, search: boo
             if error.status == 410 and posting.sent_at:
                 raise _unknown(posting, "it was there and has been deleted") from None
         else:
-            if found and (_is_ours(found, posting) or (posting.sent_at and _says_the_same(found, posting))):
+            if found and (is_ours_by(found, posting) if posting.sent_at else _is_ours(found, posting)):
                 return _Seen(found)
             taken, empty = found is not None, found is None
     if not search:
@@ -173,18 +173,19 @@ async def _matches(client: FhirClient, posting: Posting) -> tuple[list[Remote], 
     return [one for one in matches.found if _is_ours(one, posting)], matches.complete
 
 
+def is_ours_by(remote: Remote, posting: Posting) -> bool:
+    """By our identifier, or (an EHR may put its own in place of ours) by amount and date."""
+    ours = loads(posting.body or "{}")
+    same = all(remote.resource.get(name) == ours.get(name) for name in ("paymentAmount", "paymentDate"))
+    return same or _is_ours(remote, posting)
+
+
 def _is_ours(remote: Remote, posting: Posting) -> bool:
     wanted = identifier_of(posting.subject)
     return any(
         one.get("system") == wanted["system"] and one.get("value") == wanted["value"]
         for one in remote.resource.get("identifier") or ()
     )
-
-
-def _says_the_same(remote: Remote, posting: Posting) -> bool:
-    """What stands at the id that we sent it to is ours, though the EHR has put its own identifiers on it."""
-    ours = loads(posting.body or "{}")
-    return all(remote.resource.get(name) == ours.get(name) for name in ("paymentAmount", "paymentDate"))
 
 
 def _unknown(posting: Posting, why: str) -> PostingUnknown:

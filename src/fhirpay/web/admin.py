@@ -18,24 +18,28 @@ from typing import Any
 from ..config import Tenant
 from ..db.unit import Database
 from ..errors import ConfigInvalid, FhirpayError, MessageInvalid, NotFound
+from ..fhir.client import FhirClient
 from ..usecases.receive_hl7 import Hl7Intake
 from ..usecases.replay import replay_messages, set_aside
+from ..usecases.unposted import resolve
 
 _LINE_MAX = 64 * 1024 * 1024
 
 
 class Commands:
-    """What an operator may do to the data of a tenant. `intakes` are the tenant's interfaces by name."""
+    """What an operator may do to the data of a tenant. `intakes` and `ehrs` are the tenant's, by name."""
 
     def __init__(
         self,
         database: Database,
         tenant: Callable[[str], Tenant],
         intakes: Callable[[str], Mapping[str, Hl7Intake]],
+        ehrs: Callable[[str], Mapping[str, FhirClient]],
     ) -> None:
         self._database = database
         self._tenant = tenant
         self._intakes = intakes
+        self._ehrs = ehrs
 
     async def ingest(self, tenant: str, interface: str, message: bytes) -> list[bytes]:
         """Take in one HL7v2 message; its acknowledgements. Raises NotFound for an unknown interface."""
@@ -53,6 +57,11 @@ class Commands:
         """Not to be applied, by a person's decision; their ids."""
         units, owner = self._database.units(tenant), self._tenant(tenant)
         return await units.write(set_aside, message=message, interface=interface, reason=reason, tenant=owner)
+
+    async def resolve_posting(self, tenant: str, some_id: str, found: str, absent: bool, ehr: str) -> str:
+        """What a person saw at the EHR; the posting's id."""
+        units, ehrs = self._database.units(tenant), self._ehrs(tenant)
+        return await resolve(units, ehrs, some_id=some_id, found=found, absent=absent, connection=ehr)
 
 
 class AdminSocket:
@@ -111,6 +120,15 @@ class AdminSocket:
                     "reason": str(reason),
                 }:
                     return {"set_aside": await self._commands.set_aside(tenant, message, name, reason)}
+                case {
+                    "command": "resolve_posting",
+                    "tenant": str(tenant),
+                    "posting": str(some_id),
+                    "found": str(found),
+                    "absent": bool(absent),
+                    "ehr": str(ehr),
+                }:
+                    return {"resolved": await self._commands.resolve_posting(tenant, some_id, found, absent, ehr)}
                 case _:
                     raise MessageInvalid("there is no such command")
         except FhirpayError as error:

@@ -139,11 +139,10 @@ def posted(tx: Tx, posting_id: str, *, remote_id: str, remote_version: str) -> N
     )
 
 
-def refused(tx: Tx, before: Posting, reason: str) -> None:
-    """The EHR said no. What certainly never arrived is rendered anew after a replay, since the cause may be mended."""
-    body = before.body if before.sent_at else None
-    values = {"sent_at": before.sent_at, "way": before.way, "body": body}
-    _change(tx, before.posting_id, state="parked", reason=reason, **values)
+def refused(tx: Tx, posting_id: str, reason: str) -> None:
+    """It can't be. What certainly never arrived is rendered anew after a replay, since the cause may be mended."""
+    kept = {} if get(tx, posting_id).sent_at else {"body": None}
+    _change(tx, posting_id, state="parked", reason=reason, **kept)
 
 
 def unknown(tx: Tx, posting_id: str, reason: str) -> None:

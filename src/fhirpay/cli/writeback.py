@@ -1,0 +1,92 @@
+"""`fhirpay writeback …`: what no EHR has confirmed, and the word of the person who has looked."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from ..usecases.unposted import Unposted, unposted
+from ..wiring import build
+from .admin import through_server
+from .context import ConfigOption, JsonOption, TenantOption, out, reading, run, settings, tenant_name
+
+writeback = typer.Typer(help="Postings to EHRs: list, resolve.", no_args_is_help=True)
+
+
+@writeback.command("list")
+def list_postings(
+    everything: Annotated[bool, typer.Option("--all", help="Also what gets there by itself.")] = False,
+    tenant: TenantOption = "",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What waits for a person: EHR, payment or refund, amount, age, what the matter is, and what to do."""
+
+    async def main() -> list[Unposted]:
+        async with reading(config, tenant) as units:
+            return await units.read(unposted)
+
+    found = run(main)
+    shown = [one for one in found if everything or one.waits_for_a_person]
+    for one in shown:
+        out(json.dumps(_facts(one)) if as_json else _text(one))
+    if not as_json:
+        waiting = sum(one.waits_for_a_person for one in found)
+        out(f"{waiting} for a person, {len(found) - waiting} on their way")
+
+
+def _facts(one: Unposted) -> dict[str, str | int | None]:
+    return {
+        "posting": one.posting.posting_id,
+        "ehr": one.posting.connection,
+        "subject": one.posting.subject,
+        "payment": one.posting.payment_id,
+        "amount": str(one.amount.decimal),
+        "currency": one.amount.currency,
+        "state": one.posting.state,
+        "attempts": one.posting.attempts,
+        "ageSeconds": int(one.age.total_seconds()),
+        "says": one.says,
+        "todo": one.todo,
+    }
+
+
+def _text(one: Unposted) -> str:
+    posting = one.posting
+    kind = "refund" if posting.is_refund else "payment"
+    lines = [
+        f"{posting.posting_id}  {posting.state}  {kind} {posting.subject}  {one.amount}  "
+        f"at '{posting.connection}' since {_age(one.age)}",
+        *([f"    {one.says}"] if one.says else []),
+        f"    {one.todo}",
+    ]
+    return "\n".join(lines)
+
+
+def _age(age: timedelta) -> str:
+    hours, minutes = divmod(int(age.total_seconds()) // 60, 60)
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if days else f"{hours} h {minutes} min"
+
+
+@writeback.command("resolve")
+def resolve_posting(
+    posting: Annotated[str, typer.Argument(help="The posting (pst…), payment or refund.")],
+    found: Annotated[str, typer.Option("--found", help="It is there, under this id.")] = "",
+    absent: Annotated[bool, typer.Option("--absent", help="It isn't there: send it again.")] = False,
+    ehr: Annotated[str, typer.Option("--ehr", help="At which EHR, where it is open at several.")] = "",
+    tenant: TenantOption = "",
+    config: ConfigOption = None,
+) -> None:
+    """Say what you saw at the EHR, of a posting that waits for a person."""
+
+    async def main() -> str:
+        loaded = settings(config)
+        async with through_server(loaded, tenant_name(loaded, tenant), build) as server:
+            return await server.resolve_posting(some_id=posting, found=found, absent=absent, ehr=ehr)
+
+    posting_id = run(main)
+    out(f"{posting_id} {'is posted as ' + found if found else 'is sent again'}")

@@ -1,0 +1,119 @@
+"""What no EHR has confirmed, and what a person does about it. Called by `fhirpay writeback` (cli/writeback.py).
+
+A person has the last word on what can't be found out: it is there under this id, or it isn't and is to be sent. Where
+the EHR can be read, what they found is compared with what was sent, since a wrong id would hide a missing payment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from ..db.unit import Tx, Units
+from ..domain.money import Money
+from ..errors import ConfigInvalid, NotFound, RuleBroken
+from ..fhir.client import EhrRefused, FhirClient
+from ..payments import refunds
+from ..payments import store as payments
+from ..writeback import store
+from ..writeback.payment_reconciliation import identifier_of
+from ..writeback.store import Posting
+from .post_back import by_hand, waiting
+from .seek_posting import is_ours_by
+
+
+@dataclass(frozen=True, slots=True)
+class Unposted:
+    """One posting, with what to do about it. `age` is since the money moved."""
+
+    posting: Posting
+    amount: Money
+    age: timedelta
+    waits_for_a_person: bool
+    says: str
+    todo: str
+
+
+def unposted(tx: Tx) -> list[Unposted]:
+    """What waits for a person first, oldest first."""
+    reasons = waiting(tx)
+    found: list[Unposted] = []
+    for one in store.unfinished(tx):
+        waits = one.work_id in reasons
+        says = one.reason or reasons.get(one.work_id, "")
+        found.append(Unposted(one, _amount(tx, one), tx.now - one.created_at, waits, says, _todo(tx, one, waits)))
+    return sorted(found, key=lambda one: not one.waits_for_a_person)
+
+
+async def resolve(
+    units: Units, clients: Mapping[str, FhirClient], *, some_id: str, found: str, absent: bool, connection: str = ""
+) -> str:
+    """A person has looked: it is there as `found`, or it is `absent` and is sent again; the posting's id.
+
+    `some_id` is the posting's, the payment's or the refund's. Raises NotFound, RuleBroken, and what a look at the EHR
+    raises when it can't be had now.
+    """
+    if bool(found) is absent:
+        raise ConfigInvalid("say what you saw: --found ID, or --absent")
+    posting = await units.read(_meant, some_id, connection)
+    if found:
+        client = clients.get(posting.connection)
+        if client is None:
+            raise ConfigInvalid(f"connection '{posting.connection}' is no longer configured")
+        await _confirm(client, posting, found)
+    await units.write(by_hand, posting.posting_id, remote_id=found or None)
+    return posting.posting_id
+
+
+def _meant(tx: Tx, some_id: str, connection: str) -> Posting:
+    known = [one for one in store.find(tx, some_id) if some_id in (one.posting_id, one.subject)]
+    if not known:
+        raise NotFound(f"there is no posting of {some_id}")
+    reasons = waiting(tx)
+    open_ = [one for one in known if one.work_id in reasons and connection in ("", one.connection)]
+    if not open_:
+        says = ", ".join(f"{one.state} at '{one.connection}'" for one in known)
+        raise RuleBroken(f"the posting of {some_id} is {says}: there is nothing to decide")
+    if len(open_) > 1:
+        raise RuleBroken(f"say which EHR with --ehr: {', '.join(one.connection for one in open_)}")
+    return open_[0]
+
+
+async def _confirm(client: FhirClient, posting: Posting, found: str) -> None:
+    if not (await client.capability(posting.resource_type)).read:
+        return
+    try:
+        there = await client.read(posting.resource_type, found)
+    except EhrRefused as error:
+        raise RuleBroken(f"{posting.resource_type}/{found} can't be taken for it: {error}") from None
+    if there is None:
+        raise RuleBroken(f"there is no {posting.resource_type}/{found} at '{client.name}'")
+    if not is_ours_by(there, posting):
+        raise RuleBroken(
+            f"{posting.resource_type}/{found} at '{client.name}' is another: identifier, amount or date differ"
+        )
+
+
+def _amount(tx: Tx, posting: Posting) -> Money:
+    if posting.is_refund:
+        return -refunds.get(tx, posting.subject).amount
+    return payments.get(tx, posting.payment_id).captured
+
+
+def _todo(tx: Tx, posting: Posting, waits: bool) -> str:
+    command = f"fhirpay writeback resolve {posting.posting_id}"
+    if posting.state == "unknown":
+        identifier = identifier_of(posting.subject)
+        named = f"{identifier['system']}|{identifier['value']}"
+        return f"look at '{posting.connection}' for {named}, then: {command} --found ID, or --absent"
+    if waits:
+        return f"mend what is said here, then: {command} --absent"
+    if posting.is_refund and any(
+        one.subject == posting.payment_id and one.connection == posting.connection and one.state != "posted"
+        for one in store.of_payment(tx, posting.payment_id)
+    ):
+        return "nothing: it waits for its payment's posting"
+    if posting.state == "sent":
+        return "nothing: it may be there, and is looked for"
+    return "nothing: it is sent as soon as the EHR takes it"
