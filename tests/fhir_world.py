@@ -42,7 +42,7 @@ class FhirWorld:
     def __post_init__(self) -> None:
         app = FastAPI()
         problem.install(app)
-        deps = Deps(self.units, Tokens(CLIENTS).require, self.accepted, screen_json, BASE, self.body_max_bytes)
+        deps = Deps(self.units, Tokens(CLIENTS).require, self, screen_json, BASE, self.body_max_bytes)
         app.include_router(fhir_router(deps))
         self.http = httpx2.AsyncClient(
             transport=httpx2.ASGITransport(app=app),
@@ -50,8 +50,18 @@ class FhirWorld:
             headers={"Authorization": "Bearer t0ken"},
         )
 
-    def accepted(
-        self, tx: Tx, client: ApiClient, request: str, changes: Sequence[tuple[Stored, Change]], body: bytes
+    def source(self, tx: Tx, client: ApiClient) -> str:
+        return f"urn:test#{tx.ids.new('msg')}"
+
+    def __call__(
+        self,
+        tx: Tx,
+        client: ApiClient,
+        request: str,
+        changes: Sequence[tuple[Stored, Change]],
+        body: bytes,
+        *,
+        source: str,
     ) -> None:
         assert client.name == "ehr"
         if self.trouble is not None:

@@ -47,6 +47,7 @@ class Incoming:
     blocks: Sequence[str] = ()
     suspends: Sequence[str] = ()  # topics `account:…`: nothing is collected on them while this message is parked
     account_keys: tuple[str, ...] = ()  # the accounts it is about, `system|value`, for people and `explain`
+    message_id: str | None = None  # where something had to name it before it was stored; None: it gets one
     unique_ids: bool = False  # the sender promises them: the same key with another body is refused
 
 
@@ -100,7 +101,7 @@ def record(tx: Tx, incoming: Incoming, *, answer: Callable[[str], bytes] | None 
     The same key with another body is the next occurrence, stored and `changed`; where the sender promises unique ids
     it raises Conflict. `answer(message_id)` makes what the sender will be told; it is stored in the same unit.
     """
-    message_id = tx.ids.new("msg")
+    message_id = incoming.message_id or tx.ids.new("msg")
     told = None if answer is None else answer(message_id)
     now = micros(tx.now)
     row: dict[str, Any] = {

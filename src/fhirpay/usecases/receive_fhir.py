@@ -27,8 +27,19 @@ class FhirIntake:
 
     hash_key: bytes
 
+    def source(self, tx: Tx, client: ApiClient) -> str:
+        """The name of a new message: the feed and the message's id, as with HL7v2 (apply_message.source_of)."""
+        return f"urn:fhirpay:{_feed(client)}#{tx.ids.new('msg')}"
+
     def __call__(
-        self, tx: Tx, client: ApiClient, request: str, changes: Sequence[tuple[Stored, Change]], body: bytes
+        self,
+        tx: Tx,
+        client: ApiClient,
+        request: str,
+        changes: Sequence[tuple[Stored, Change]],
+        body: bytes,
+        *,
+        source: str,
     ) -> None:
         """Record what came in. A write that changed nothing has nothing to follow."""
         changed = [stored for stored, change in changes if change != "unchanged"]
@@ -41,7 +52,8 @@ class FhirIntake:
             tx,
             Incoming(
                 source="fhir",
-                interface=client.interface or client.name,
+                interface=_feed(client),
+                message_id=source.rpartition("#")[2],
                 kind="fhir",
                 # A version is written once: it names the write better than anything that a client could send.
                 key=(client.name, request.partition(" ")[0], versions[0]),
@@ -52,6 +64,10 @@ class FhirIntake:
                 lanes=tuple(dict.fromkeys(topics)) or (f"fhir:{versions[0].partition('/_history')[0]}",),
             ),
         )
+
+
+def _feed(client: ApiClient) -> str:
+    return client.interface or client.name
 
 
 def _topics(tx: Tx, account_ref: str) -> tuple[str, ...]:

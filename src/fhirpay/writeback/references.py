@@ -6,7 +6,6 @@ gave it an id because the sender had none) is named by `type` and its first iden
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
@@ -18,10 +17,8 @@ from ..errors import NotFound
 from ..fhir import store as fhir
 from ..fhir.tables import ResourceVersionRow
 from ..inbox import store as inbox
-from ..inbox.tables import InboxRow
 
 _versions = table(ResourceVersionRow)
-_messages = table(InboxRow)
 _MINTED = re.compile(r"[a-z]+[0-9a-hjkmnp-tv-z]{26}\Z")  # domain/ids.py: nobody else's ids look so
 
 
@@ -51,21 +48,8 @@ def sources(tx: Tx, resource_type: str, resource_id: str) -> list[str]:
         )
         .order_by(_versions.c.version)
     )
-    found: list[str] = []
-    for row in rows:
-        # A source ends with `#` and the message's id; what our own FHIR endpoint wrote may have none.
-        named = row["source"].rpartition("#")[2]
-        found += [named] if named else _over_fhir(tx, f"{resource_type}/{resource_id}/_history/{row['version']}")
-    return list(dict.fromkeys(found))
-
-
-def _over_fhir(tx: Tx, version: str) -> list[str]:
-    """The request that wrote this version: known by it, or (one of a transaction) listing it."""
-    if known := [one.message_id for one in inbox.find_by_control_id(tx, version) if one.kind == "fhir"]:
-        return known
-    listing = _messages.c.meta.contains(json.dumps(json.dumps(version))[1:-1], autoescape=True)  # JSON in JSON
-    where = (_messages.c.tenant_id == tx.tenant, _messages.c.kind == "fhir", listing)
-    return [row["message_id"] for row in tx.all(select(_messages.c.message_id).where(*where).limit(1))]
+    named = (row["source"].rpartition("#")[2] for row in rows)  # a source ends with `#` and the message's id
+    return list(dict.fromkeys(filter(None, named)))
 
 
 def _wrote(tx: Tx, connection: str, resource_type: str, resource_id: str) -> bool:

@@ -51,10 +51,10 @@ def charged(tx: Tx, owner: Tenant) -> Built:
     """A DFT with a charge that insurance may cover, and an Invoice of 80.00 that the EHR wrote under its own id."""
     dft = Incoming("mllp", "lab", "hl7", ("LAB", "MSG00017"), b"-", "hash of a DFT", label="DFT^P03")
     hl7 = record(tx, dft).message_id
-    over_fhir = ""
+    over_fhir = tx.ids.new("msg")
 
     def put(source: str, **resource: Any) -> str:
-        return fhir.put(tx, resource, source=f"urn:fhirpay:lab#{source}" if source else "")[0].reference
+        return fhir.put(tx, resource, source=f"urn:fhirpay:lab#{source}")[0].reference
 
     mrn = {"system": "urn:mrn", "value": "M1"}
     patient = {"reference": put(over_fhir, resourceType="Patient", id="p-1", identifier=[mrn])}
@@ -99,7 +99,7 @@ def charged(tx: Tx, owner: Tenant) -> Built:
     versions = ["Invoice/inv-1/_history/1", "Patient/p-1/_history/1"]
     key, meta = ("ehr", "POST", versions[0]), {"versions": json.dumps(versions)}
     sent = Incoming("fhir", "ehr-feed", "fhir", key, b"-", "hash of a Bundle", label="POST transaction", meta=meta)
-    over_fhir = record(tx, sent).message_id
+    assert record(tx, replace(sent, message_id=over_fhir)).message_id == over_fhir
     note_outcome(tx, over_fhir, "applied", "", [])
     reassess(tx, account, owner)
     return Built(hl7, over_fhir, account, charge, invoice)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from fhirpay.db.unit import Tx, Units
@@ -17,21 +16,17 @@ INVOICE: dict[str, Any] = {
 }
 
 
-def message(tx: Tx, kind: str, client: str, versions: list[str] | None = None) -> str:
-    key = (client, "PUT", versions[0] if versions else str(tx.ids.new("x")))
-    meta = {"versions": json.dumps(versions or [])}
-    source = "fhir" if kind == "fhir" else "mllp"
-    incoming = Incoming(source, f"{client}-feed", kind, key, b"{}", "hash", meta=meta)  # type: ignore[arg-type]
-    return record(tx, incoming).message_id
+def message(tx: Tx, kind: str, client: str) -> str:
+    """A message of this client, as the source of what it wrote."""
+    feed, source = f"{client}-feed", "fhir" if kind == "fhir" else "mllp"
+    key = (client, "PUT", tx.ids.new("x"))
+    incoming = Incoming(source, feed, kind, key, b"{}", "hash")  # type: ignore[arg-type]
+    return f"urn:fhirpay:{feed}#{record(tx, incoming).message_id}"
 
 
 def keep(tx: Tx, kind: str, client: str, **more: Any) -> str:
-    """A resource and the message behind it: named as its source, or (over FHIR) naming what it wrote."""
-    if kind == "hl7":
-        return fhir.put(tx, INVOICE | more, source=f"urn:fhirpay:lab#{message(tx, kind, client)}")[0].reference
-    stored, _ = fhir.put(tx, INVOICE | more)
-    message(tx, kind, client, [f"{stored.reference}/_history/{stored.version}"])
-    return stored.reference
+    """A resource and the message behind it."""
+    return fhir.put(tx, INVOICE | more, source=message(tx, kind, client))[0].reference
 
 
 async def test_what_the_ehr_wrote_under_its_own_id_is_named_by_that_id(units: Units) -> None:
@@ -42,9 +37,9 @@ async def test_what_the_ehr_wrote_under_its_own_id_is_named_by_that_id(units: Un
 
 async def test_every_entry_of_a_transaction_counts(units: Units) -> None:
     def transaction(tx: Tx) -> None:
+        source = message(tx, "fhir", "ehr")
         for id in ("inv-1", "inv_2"):
-            fhir.put(tx, INVOICE | {"id": id})
-        message(tx, "fhir", "ehr", ["Invoice/inv-1/_history/1", "Invoice/inv_2/_history/1"])
+            fhir.put(tx, INVOICE | {"id": id}, source=source)
         fhir.put(tx, INVOICE | {"id": "invX2"})
 
     await units.write(transaction)
@@ -75,7 +70,7 @@ async def test_a_resource_knows_the_messages_that_wrote_it(units: Units) -> None
         first, second = message(tx, "hl7", "adt"), message(tx, "fhir", "ehr")
         for source, status in ((first, "draft"), (second, "issued"), (first, "balanced")):
             fhir.put(tx, INVOICE | {"id": "inv-1", "status": status}, source=source)
-        return [first, second], sources(tx, "Invoice", "inv-1")
+        return [one.partition("#")[2] for one in (first, second)], sources(tx, "Invoice", "inv-1")
 
     expected, found = await units.write(twice)
     assert found == expected

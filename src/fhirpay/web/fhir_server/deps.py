@@ -12,14 +12,26 @@ from ...fhir.store import Change, Stored
 
 
 class Accepted(Protocol):
-    """Called inside the unit that stores the resources, last: records what came in and queues what follows from it.
+    """Called inside the unit that stores the resources: first for the name under which they are kept, last to record
+    what came in and queue what follows from it.
 
     `request` is the method and what it was about ("PUT ChargeItem/1", "POST transaction"), `body` what was sent,
     without card numbers. Whatever it raises undoes the whole write.
     """
 
+    def source(self, tx: Tx, client: ApiClient) -> str:
+        """A new message's name, for everything that it writes."""
+        ...
+
     def __call__(
-        self, tx: Tx, client: ApiClient, request: str, changes: Sequence[tuple[Stored, Change]], body: bytes
+        self,
+        tx: Tx,
+        client: ApiClient,
+        request: str,
+        changes: Sequence[tuple[Stored, Change]],
+        body: bytes,
+        *,
+        source: str,
     ) -> None: ...
 
 

@@ -88,31 +88,34 @@ class Intake:
 
     def _create(self, tx: Tx, client: ApiClient, sent: Sound, query: Query | None) -> tuple[Stored, Change]:
         resource = resolved(tx, {key: value for key, value in sent.resource.items() if key != "id"})
+        source = self.deps.accepted.source(tx, client)
         if query is not None:
-            made = conditional.create(tx, resource, query)
+            made = conditional.create(tx, resource, query, source=source)
         else:
-            made = store.put(tx, resource)
-        self.deps.accepted(tx, client, f"POST {made[0].type}", [made], sent.body)
+            made = store.put(tx, resource, source=source)
+        self.deps.accepted(tx, client, f"POST {made[0].type}", [made], sent.body, source=source)
         return made
 
     def _update(
         self, tx: Tx, client: ApiClient, sent: Sound, query: Query | None, if_match: int | None
     ) -> tuple[Stored, Change]:
         resource = resolved(tx, sent.resource)
+        source = self.deps.accepted.source(tx, client)
         if query is not None:
-            made = conditional.update(tx, resource, query, if_match=if_match)
+            made = conditional.update(tx, resource, query, source=source, if_match=if_match)
         else:
-            made = store.put(tx, resource, if_match=if_match)
-        self.deps.accepted(tx, client, f"PUT {made[0].reference}", [made], sent.body)
+            made = store.put(tx, resource, source=source, if_match=if_match)
+        self.deps.accepted(tx, client, f"PUT {made[0].reference}", [made], sent.body, source=source)
         return made
 
     def _transact(self, tx: Tx, client: ApiClient, sent: Sound) -> list[Done]:
-        done = bundles.transact(tx, sent.resource, source="", base_url=self.deps.base_url)
+        source = self.deps.accepted.source(tx, client)
+        done = bundles.transact(tx, sent.resource, source=source, base_url=self.deps.base_url)
         changes: list[tuple[Stored, Change]] = [
             (one.stored, one.change) for one in done if one.stored is not None and one.change is not None
         ]
         if changes:
-            self.deps.accepted(tx, client, "POST transaction", changes, sent.body)
+            self.deps.accepted(tx, client, "POST transaction", changes, sent.body, source=source)
         return done
 
 
