@@ -126,7 +126,7 @@ def settle(tx: Tx, payment_id: str, paid: Iterable[Share]) -> Settled:
     """The payment was captured: its reservation ends, and these parts are paid.
 
     What an obligation no longer takes (it was credited or found to be insured meanwhile) becomes the account's
-    credit, on the worklist with the question whose money it is. Post `ledger` after the capture.
+    credit. Post `ledger` after the capture.
     """
     paid = list(paid)
     mine = _of_payment(tx, payment_id)
@@ -143,7 +143,6 @@ def settle(tx: Tx, payment_id: str, paid: Iterable[Share]) -> Settled:
         credited += [over] if over.amount else []
     for over in credited:
         add_credit(tx, over.account_ref, payment_id, over.amount)
-        _ask_whose(tx, over)
     return Settled(tuple(placed), tuple(credited), _catch_up(tx, refs))
 
 

@@ -54,6 +54,7 @@ NEXT: Mapping[str, str] = {
     "coverage_withdrawn": "Find out who pays: confirm self-pay, or wait for the coverage.",
     # of payments
     "late_success": "Find out whose money it is: refund it, or leave it for the next bill.",
+    "no_longer_owed": "Find out whose money it is: refund it, or leave it for the next bill.",
     "over_captured": "Refund what was taken too much.",
     "over_refunded": _AT_PROCESSOR,
     "amounts_disagree": _AT_PROCESSOR,
@@ -64,6 +65,7 @@ NEXT: Mapping[str, str] = {
     "not_sent": "Try it again: nothing has happened at the processor.",
     "voided": "Take the payment back at the EHR by hand, then mark it done.",
     "refund_amount": _AT_PROCESSOR,
+    "late_refund": "Tell the payer that the refund went out after all; see that it was not given back twice.",
     "refund_failed": "Give the money back by another way, or leave it for the next bill.",
     "refund_outside": "Find out who refunded it at the processor and why, then mark it done.",
 }

@@ -6,14 +6,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from fhirpay.billing import entries, worklist
+from fhirpay.billing import entries
 from fhirpay.db.unit import Database, Tx
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.fhir import store as fhir
 from fhirpay.payments import store
 from fhirpay.payments.records import Payment
+from fhirpay.usecases import desk_list
 from fhirpay.usecases.collect import reassess_accounts
-from payments_world import World, payments_world
+from payments_world import World, payments_world, usd
 
 
 @pytest.fixture
@@ -105,8 +106,8 @@ async def test_money_that_came_a_moment_before_the_page_was_closed_is_credit_for
     found = await payment(world, payment_id)
     assert (found.state, found.failure_code, found.failure_says) == ("captured", "", "")
     assert (await world.balances())["unapplied_credit"] == 80_00
-    items = await world.units.read(worklist.list_open, account_ref=account)
-    assert [(one.kind, one.subject) for one in items] == [("unapplied_credit", f"{account}/{payment_id}")]
+    (line,) = (await world.units.read(desk_list.read, account_ref=account)).lines
+    assert (line.kind, line.subject, line.amount) == ("no_longer_owed", payment_id, usd(80_00))
     await world.sweep()
 
 
