@@ -14,7 +14,7 @@ import pytest
 
 from fhirpay.db.unit import Database
 from fhirpay.domain.clock import FrozenClock
-from fhirpay.payments import refunds, store
+from fhirpay.payments import refunds, store, stored_methods
 from payments_world import TOKEN, World, payments_world, usd
 from processor_sides import STRIPE
 
@@ -109,6 +109,49 @@ async def test_a_payer_on_session_is_sent_to_the_bank_and_comes_back_paid(world:
     await world.processor.bank_page(payment.hosted_url)
     await world.work(hours=0.1)
     assert await world.state(payment_id) == "captured"
+    await world.sweep()
+
+
+async def test_off_session_a_bank_that_wants_to_ask_frees_the_obligation_for_a_link(world: World) -> None:
+    account = await world.invoiced("ana", 80_00)
+    method = await world.method(account, STRIPE.tokens["action"])
+    payment_id = await world.start(account, method_id=method, initiated_by="merchant")
+    await world.work()
+    payment = await world.units.read(store.get, payment_id)
+    assert (payment.state, payment.failure_code) == ("canceled", "payer-must-confirm")
+    (theirs,) = await world.processor.payments(payment_id)
+    assert theirs["status"] == "canceled"
+    assert await world.askable(account) == 80_00
+    assert (await world.units.read(stored_methods.get, method)).state == "active"
+    link = await world.start(account)
+    await world.work()
+    await world.processor.pay_page((await world.units.read(store.get, link)).hosted_url or "")
+    await world.until_quiet()
+    assert [await world.state(one) for one in (payment_id, link)] == ["canceled", "captured"]
+    assert await world.breaks() == set()
+    await world.sweep()
+
+
+async def test_a_payer_who_does_not_come_back_from_the_bank_blocks_nothing(world: World) -> None:
+    account = await world.invoiced("ana", 80_00)
+    payment_id = await world.paid(account, STRIPE.tokens["action"])
+    assert await world.askable(account) == 0
+    await world.void(payment_id)
+    await world.work()
+    assert await world.state(payment_id) == "canceled"
+    assert await world.askable(account) == 80_00
+    await world.until_quiet()
+    await world.sweep()
+
+
+async def test_a_card_that_its_bank_stops_is_not_tried_again(world: World) -> None:
+    account = await world.invoiced("ana", 80_00)
+    method = await world.method(account, "pm_card_chargeDeclinedStolenCard")
+    payment_id = await world.start(account, method_id=method)
+    await world.work()
+    payment = await world.units.read(store.get, payment_id)
+    assert (payment.state, payment.failure_code) == ("declined", "do_not_retry")
+    assert (await world.units.read(stored_methods.get, method)).state == "refused"
     await world.sweep()
 
 

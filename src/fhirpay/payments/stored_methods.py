@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -68,10 +68,13 @@ def _methods(tx: Tx, where: Any) -> list[StoredMethod]:
     return [StoredMethod.of(row) for row in tx.all(statement.order_by(_method.c.created_at, _method.c.method_id))]
 
 
-def remove(tx: Tx, method_id: str) -> None:
-    """Not to be used any more; its consents end with it. Payments made by it stay as they are."""
-    where = (_method.c.tenant_id == tx.tenant, _method.c.method_id == method_id)
-    tx.execute(update(_method).where(*where).values(state="removed"))
+def end(tx: Tx, method_id: str, state: Literal["removed", "refused"]) -> None:
+    """Not to be used any more; its consents end with it. Payments made by it stay as they are.
+
+    `removed` by whoever keeps it; `refused` by its bank or card network, which forbids to try it again.
+    """
+    where = (_method.c.tenant_id == tx.tenant, _method.c.method_id == method_id, _method.c.state == "active")
+    tx.execute(update(_method).where(*where).values(state=state))
     ends = (_consent.c.tenant_id == tx.tenant, _consent.c.method_id == method_id, _consent.c.revoked_at.is_(None))
     tx.execute(update(_consent).where(*ends).values(revoked_at=tx.now))
 

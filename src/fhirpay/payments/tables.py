@@ -210,7 +210,7 @@ class StoredMethodRow(Row, table=True):
     brand: str = Field(sa_type=Text)
     last4: str = Field(sa_type=Text)
     expires: str = Field(default="", sa_type=Text)
-    state: str = Field(sa_type=Text)  # active, removed
+    state: str = Field(sa_type=Text)  # active, removed, refused
     created_at: datetime = Field(sa_type=UtcDateTime)
 
 

@@ -20,13 +20,12 @@ from ..errors import LeaseLost, ProcessorUnavailable, RuleBroken
 from ..flow.lane import Work, complete, retry
 from ..flow.lease import still_ours
 from ..log import Log
-from ..outbox import add as outbox_add
 from ..payments import refunds, store
 from ..payments.port import OperationKind, Outcome, Unknown
 from ..payments.records import Operation, Payment
 from ..payments.registry import Registry
 from .call import Call, no_longer_owed, read_call, send
-from .settle_outcome import SUBMIT, lane_of, settle
+from .settle_outcome import queue_follow_up, settle
 
 log = Log("payments")
 
@@ -41,10 +40,7 @@ def ask(tx: Tx, payment: Payment, kind: OperationKind, amount: Money) -> str:
         raise RuleBroken(says, payment_id=payment.payment_id, operation_id=before.operation_id)
     if why := _not_now(tx, payment, kind, amount):
         raise RuleBroken(why, payment_id=payment.payment_id)
-    operation_id = store.add_operation(tx, payment.payment_id, kind, amount)
-    outbox_add(tx, SUBMIT[kind], operation_id, [lane_of(payment.payment_id)])
-    log.info("operation.asked", payment_id=payment.payment_id, operation_id=operation_id, kind=kind)
-    return operation_id
+    return queue_follow_up(tx, payment, kind, amount)
 
 
 def _not_now(tx: Tx, payment: Payment, kind: OperationKind, amount: Money) -> str:
@@ -53,7 +49,8 @@ def _not_now(tx: Tx, payment: Payment, kind: OperationKind, amount: Money) -> st
         if payment.state is not PaymentState.AUTHORIZED:
             return f"payment {payment.payment_id} is {payment.state}: there is nothing to capture"
         return no_longer_owed(tx, payment, amount)
-    if payment.state not in (PaymentState.AUTHORIZED, PaymentState.CAPTURED):
+    waits = payment.state is PaymentState.REQUIRES_ACTION and payment.method == "stored"
+    if payment.state not in (PaymentState.AUTHORIZED, PaymentState.CAPTURED) and not waits:
         return f"payment {payment.payment_id} is {payment.state}: there is nothing to void"
     if refunds.claimed(tx, payment):
         return f"{payment.payment_id} was refunded, or is to be: it can't be voided any more"

@@ -23,7 +23,7 @@ from ..ledger import rules
 from ..ledger import store as ledger
 from ..log import Log
 from ..outbox import add as outbox_add
-from ..payments import store
+from ..payments import store, stored_methods
 from ..payments.allocation import Share, in_order
 from ..payments.port import (
     ActionNeeded,
@@ -53,6 +53,7 @@ SUBMIT = {
     OperationKind.REFUND: "refund.submit",
 }  # all others: payment.submit
 ENDS = CLOSED | {PaymentState.CAPTURED, PaymentState.RETURNED}
+MUST_CONFIRM = "payer-must-confirm"  # on the payment, for whoever asks why it came to nothing
 FIRST_LOOK = timedelta(seconds=1)  # most lost answers are found at once
 HELD_LOOK = timedelta(days=1)  # an authorization ends by itself, and the event that says so may be lost
 
@@ -74,6 +75,11 @@ def settle(tx: Tx, tenant: Tenant, operation_id: str, outcome: Outcome, *, sourc
     facts = facts_of(outcome, operation, captures=known, at=tx.now, source=source)
     store.record_facts(tx, payment.payment_id, facts)
     _note_details(tx, payment, operation.kind, outcome)
+    if operation.kind not in FOLLOW_UPS:
+        if isinstance(outcome, Declined) and not outcome.again and payment.method_id is not None:
+            stored_methods.end(tx, payment.method_id, "refused")
+        if isinstance(outcome, ActionNeeded) and not outcome.url:
+            _let_go(tx, payment)
     return refold_and_carry_out(tx, tenant, payment.payment_id)
 
 
@@ -123,6 +129,25 @@ def unknown_key(operation: Operation) -> str:
     return f"{operation.payment_id}:unknown:{operation.operation_id}"
 
 
+def queue_follow_up(tx: Tx, payment: Payment, kind: OperationKind, amount: Money) -> str:
+    """Record a capture or a void and queue it, under the payment's lock; the operation's id. follow_up.py sends it."""
+    operation_id = store.add_operation(tx, payment.payment_id, kind, amount)
+    outbox_add(tx, SUBMIT[kind], operation_id, [lane_of(payment.payment_id)])
+    log.info("operation.asked", payment_id=payment.payment_id, operation_id=operation_id, kind=kind)
+    return operation_id
+
+
+def _let_go(tx: Tx, payment: Payment) -> None:
+    """The bank wants to ask the payer, and there is nowhere to send them: this payment can't be completed any more.
+
+    Neither a decline nor worth a retry. It is voided, so that what it is for can be paid by a link.
+    """
+    if store.first_time(tx, payment.payment_id, "let-go", payment.amount):
+        says = "The payer's bank wants the payer to confirm the payment: send a link."
+        store.change(tx, payment.payment_id, failure_code=MUST_CONFIRM, failure_says=says)
+        queue_follow_up(tx, payment, OperationKind.VOID, payment.amount)
+
+
 def _queue_lookup(tx: Tx, operation: Operation, wait: timedelta) -> None:
     """One item an attempt: it comes back by itself until the outcome is final."""
     outbox_add(
@@ -150,6 +175,8 @@ def _note_details(tx: Tx, payment: Payment, kind: OperationKind, outcome: Outcom
     match outcome:
         case Declined() | ActionNeeded() if kind in FOLLOW_UPS:
             return  # the payment itself stands as it was
+        case Approved() if kind is OperationKind.VOID:
+            return  # why it was voided stays
         case Approved(details=details, payment=reference) as got:
             values = {
                 "brand": details.brand or payment.brand,
@@ -163,8 +190,8 @@ def _note_details(tx: Tx, payment: Payment, kind: OperationKind, outcome: Outcom
                 values["capture_ref"] = got.reference
         case Declined(code=code, reason=reason):
             values = {"failure_code": code, "failure_says": reason}
-        case Canceled(undoes=None) if payment.failure_code == CODE:
-            return  # why we had the page closed
+        case Canceled(undoes=None) if payment.failure_code in (CODE, MUST_CONFIRM):
+            return  # why we had it ended
         case Canceled(expired=expired, undoes=None):
             values = {"failure_code": "expired" if expired else "canceled"}
         case ActionNeeded(url=url) if url:

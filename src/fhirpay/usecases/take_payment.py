@@ -136,7 +136,7 @@ def _check_method(tx: Tx, wish: NewPayment, merchant: str, amount: Money) -> Non
     assert wish.method_id is not None
     method = stored_methods.get(tx, wish.method_id)
     if method.state != "active":
-        raise RuleBroken("this stored method was removed", method_id=wish.method_id)
+        raise RuleBroken(f"this stored method was {method.state}", method_id=wish.method_id)
     if method.account_ref != wish.account_ref or method.merchant != merchant:
         raise RuleBroken("this stored method belongs to another account or merchant", method_id=wish.method_id)
     if wish.initiated_by == "merchant":

@@ -1,7 +1,7 @@
 """Ending a payment before it settles: an authorization is released, a capture taken back whole. follow_up.py sends it.
 
-What it was for is owed again. A capture that was refunded, or is to be, can't be voided; nor can one whose processor
-only refunds (`Capabilities.void_after_capture`).
+So ends one, too, whose payer was to confirm it and didn't. What it was for is owed again. A capture that was refunded,
+or is to be, can't be voided; nor can one whose processor only refunds (`Capabilities.void_after_capture`).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ def request(tx: Tx, payment_id: str, registry: Registry) -> str:
     """
     payment = store.lock(tx, payment_id)
     captured = payment.state is PaymentState.CAPTURED
+    held = payment.amount if payment.state is PaymentState.REQUIRES_ACTION else payment.authorized
     if captured and not registry.of(payment.merchant).capabilities.void_after_capture:
         raise RuleBroken("this processor voids no captured payment: refund it", payment_id=payment_id)
-    return ask(tx, payment, OperationKind.VOID, payment.captured if captured else payment.authorized)
+    return ask(tx, payment, OperationKind.VOID, payment.captured if captured else held)

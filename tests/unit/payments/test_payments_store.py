@@ -219,7 +219,7 @@ async def test_a_consent_needs_words_and_a_cap(units: Units) -> None:
 async def test_a_removed_method_pays_nothing(units: Units) -> None:
     method_id = await units.write(keep)
     await units.write(consent, method_id, 100_00)
-    await units.write(stored_methods.remove, method_id)
+    await units.write(stored_methods.end, method_id, "removed")
     assert await units.read(stored_methods.of_account, "Account/a") == []
     assert await units.read(stored_methods.live_consent, method_id) is None
 

@@ -10,7 +10,7 @@ import pytest
 from fhirpay.db.unit import Database
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.errors import RuleBroken
-from fhirpay.payments import refunds, store
+from fhirpay.payments import refunds, store, stored_methods
 from payments_world import DESCRIPTOR, World, payments_world, usd
 
 
@@ -48,6 +48,19 @@ async def test_a_decline_frees_what_was_reserved(world: World) -> None:
     assert await world.askable(account) == 80_00
     assert await world.state(await world.paid(account)) == "captured"
     await world.sweep()
+
+
+async def test_a_method_that_may_not_be_tried_again_is_not(world: World) -> None:
+    account = await world.invoiced("ana", 80_00)
+    method = await world.method(account, "tok_goneforgood")
+    payment_id = await world.start(account, method_id=method, initiated_by="merchant")
+    await world.work()
+    assert await world.state(payment_id) == "declined"
+    kept = await world.units.read(stored_methods.get, method)
+    assert (kept.state, await world.units.read(stored_methods.live_consent, method)) == ("refused", None)
+    with pytest.raises(RuleBroken, match="refused"):
+        await world.start(account, method_id=method)
+    assert (await world.units.read(stored_methods.of_account, account)) == []
 
 
 async def test_what_the_processor_does_not_take_is_a_decline_and_frees_the_obligation(world: World) -> None:

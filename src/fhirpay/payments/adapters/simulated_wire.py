@@ -43,6 +43,7 @@ DECLINES = {
     "method_unknown": ("method_unknown", "The stored method does not exist any more."),
     "currency_unsupported": ("currency_unsupported", "This currency is not taken here."),
 }
+_ENDS = frozenset({"expired_method", "method_unknown"})  # of a method: it is not to be tried again
 # Refusals of a request as such: nothing was done, and asking again would not help.
 REFUSED = frozenset({"method_unknown", "currency_unsupported", "amount_too_large", "amount_invalid"})
 
@@ -88,7 +89,7 @@ def prepared(doc: Doc) -> Prepared:
 
 def declined(code: str, reference: Reference | None = None) -> Declined:
     ours, says = DECLINES.get(code, ("declined", "The payment was declined."))
-    return Declined(says, ours, reference)
+    return Declined(says, ours, reference, again=code not in _ENDS)
 
 
 # ── a payment's state → outcome of the operation that was asked about ─────────────────────────────────────────────

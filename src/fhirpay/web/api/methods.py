@@ -110,7 +110,7 @@ def methods_router(deps: Deps) -> APIRouter:
 
         def gone(tx: Tx) -> dict[str, Any]:
             account = stored_methods.get(tx, method_id).account_ref
-            stored_methods.remove(tx, method_id)
+            stored_methods.end(tx, method_id, "removed")
             collect.act(tx, account, deps.tenant)
             return views.method(tx, method_id)
 
