@@ -31,21 +31,8 @@ def _simulated(merchant: Merchant, transport: Transport | None) -> Processor:
     return SimulatedProcessor(http, secret_key=merchant.secret_key, webhook_secrets=merchant.webhook_secrets)
 
 
-# Earlier ones make a Refund of each partial capture; later ones refuse payment_method_types (Stripe's changelog).
-STRIPE_VERSIONS = (
-    "2025-03-31.basil 2025-04-30.basil 2025-05-28.basil 2025-06-30.basil 2025-07-30.basil 2025-08-27.basil "
-    "2025-09-30.clover 2025-10-29.clover 2025-11-17.clover 2025-12-15.clover 2026-01-28.clover 2026-02-25.clover "
-    "2026-03-25.dahlia 2026-04-22.dahlia 2026-05-27.dahlia 2026-06-24.dahlia 2026-07-29.dahlia 2026-08-26.dahlia"
-).split()
-
-
 def _stripe(merchant: Merchant, transport: Transport | None) -> Processor:
-    """Raises ConfigInvalid for a version in which every payment would be refused, and look like a decline."""
-    if merchant.api_version and merchant.api_version not in STRIPE_VERSIONS:
-        raise ConfigInvalid(
-            f"merchant '{merchant.name}': api_version '{merchant.api_version}' is not one that the Stripe adapter "
-            f"speaks; leave it empty, or name one from {STRIPE_VERSIONS[0]} to {STRIPE_VERSIONS[-1]}"
-        )
+    """Raises ConfigInvalid for a version of the API that the adapter does not speak."""
     return stripe.StripeProcessor(
         _http(merchant, transport, stripe.BASE_URL),
         secret_key=merchant.secret_key,

@@ -26,7 +26,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ...domain.money import Money
-from ...errors import ProcessorMisconfigured, ProcessorUnavailable, RuleBroken
+from ...errors import ConfigInvalid, ProcessorMisconfigured, ProcessorUnavailable, RuleBroken
 from ...net.http import HttpClient, NeverSent, Response, Uncertain
 from ..port import (
     Approved,
@@ -47,6 +47,12 @@ from . import stripe_wire as wire
 
 BASE_URL = "https://api.stripe.com"
 API_VERSION = "2025-09-30.clover"
+# Earlier ones make a Refund of each partial capture; later ones refuse payment_method_types (Stripe's changelog).
+VERSIONS = (
+    "2025-03-31.basil 2025-04-30.basil 2025-05-28.basil 2025-06-30.basil 2025-07-30.basil 2025-08-27.basil "
+    "2025-09-30.clover 2025-10-29.clover 2025-11-17.clover 2025-12-15.clover 2026-01-28.clover 2026-02-25.clover "
+    "2026-03-25.dahlia 2026-04-22.dahlia 2026-05-27.dahlia 2026-06-24.dahlia 2026-07-29.dahlia 2026-08-26.dahlia"
+).split()
 CAPABILITIES = Capabilities(
     # Those whose minor unit is ISO 4217's at Stripe too (ISK and UGX are not, three decimals have rules of their own).
     currencies=frozenset(
@@ -94,6 +100,12 @@ class StripeProcessor:
         api_version: str = API_VERSION,
         capabilities: Capabilities = CAPABILITIES,
     ) -> None:
+        """Raises ConfigInvalid for a version in which every payment would be refused, and look like a decline."""
+        if api_version not in VERSIONS:
+            raise ConfigInvalid(
+                f"api_version '{api_version}' is not one that the Stripe adapter speaks; "
+                f"leave it empty, or name one from {VERSIONS[0]} to {VERSIONS[-1]}"
+            )
         self.capabilities = capabilities
         self._http = http
         self._secret_key = secret_key
