@@ -19,3 +19,18 @@ _TEXT = (
 def dft(number: int) -> bytes:
     """The charge with this number; accounts come round again."""
     return _TEXT.format(n=number, a=number % ACCOUNTS).encode()
+
+
+_COPAY = (
+    "MSH|^~\\&|BILLING|CLINIC|FHIRPAY|MAIN|20261120094500||DFT^P03^DFT_P03|C{n}|P|2.5.1\r"
+    "EVN|P03|20261120094500\r"
+    "PID|1||MRN{n}^^^CLINIC^MR||Example^Ana^M||19840312|F||||||||||ACC{n}^^^CLINIC^AN\r"
+    "PV1|1|O|EXAM^1^^CLINIC||||||||||||||||V{n}^^^CLINIC^VN|HMO\r"
+    "FT1|1|T{n}-1||20261120|20261120|CG|99213^Office visit^C4|||1|180.00&USD|180.00&USD\r"
+    "FT1|2|T{n}-2||20261120|20261120|CO|COPAY^Office copay^L|||1|25.00&USD\r"
+)
+
+
+def dft_with_copay(number: int) -> bytes:
+    """A visit's charge and the copay that is due, each number with an account of its own."""
+    return _COPAY.format(n=number).encode()
