@@ -7,6 +7,7 @@ One PostgreSQL server a test process, started on first use, in a temporary folde
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 import warnings
@@ -25,6 +26,7 @@ from fhirpay.db.migrations import migrate
 from fhirpay.db.unit import Database, Units, open_database
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.ids import CountedIds
+from invariants import Listener, examined
 from matrices import pytest_terminal_summary as pytest_terminal_summary  # a hook: it prints them at the end
 
 settings.register_profile("ci", derandomize=True, deadline=None, database=None)
@@ -147,9 +149,25 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, databases: Databases) -> Iterator[str]:
-    """A fresh migrated database on each engine, not opened."""
+    """A fresh migrated database on each engine, not opened. Examined when the test is done with it."""
     with databases.url(request.param) as url:
         yield url
+        if request.node.get_closest_marker("unsound") is None:
+            problems = examined(url)
+            assert not problems, "\n".join(problems)
+
+
+@pytest.fixture(autouse=True)
+def log_heard(request: pytest.FixtureRequest) -> Iterator[Listener]:
+    """Fails the test for a warning in our log that it doesn't name in `@pytest.mark.warns`."""
+    listener = Listener()
+    logger = logging.getLogger("fhirpay")
+    logger.addHandler(listener)
+    yield listener
+    logger.removeHandler(listener)
+    marks = request.node.iter_markers("warns")
+    unexpected = listener.unexpected(frozenset(name for mark in marks for name in mark.args))
+    assert not unexpected, f"warnings that it doesn't name: {', '.join(unexpected)}"
 
 
 @pytest.fixture

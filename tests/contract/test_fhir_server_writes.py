@@ -11,6 +11,8 @@ from fhirpay.db.unit import Units
 from fhirpay.errors import StorageUnavailable
 from fhirpay.fhir.json import loads
 
+pytestmark = pytest.mark.warns("web.bug")
+
 CHARGE = loads(
     """{"resourceType": "ChargeItem", "identifier": [{"system": "urn:lab", "value": "c-1"}], "status": "billable",
     "code": {"text": "Visit"}, "subject": {"reference": "Patient/p1"}, "account": [{"reference": "Account/a1"}],

@@ -14,6 +14,8 @@ from fhirpay.domain.ids import CountedIds
 from fhirpay.hl7.batch import read_batch
 from intake_world import TOKEN, World, ft1, message, told, verdict, world
 
+pytestmark = pytest.mark.warns("hl7.refused")
+
 CHARGE = ft1(1, "CG", "100.00&USD")
 ER7 = "application/hl7-v2"
 

@@ -12,6 +12,10 @@ import pytest
 from fhirpay.hl7.framing import framed
 from fhirpay.hl7.mllp import ConnectionDrop, Handler, MllpServer
 
+pytestmark = pytest.mark.warns(
+    "mllp.dropped", "mllp.failed", "mllp.idle", "mllp.junk", "mllp.refused", "mllp.too_large", "mllp.truncated"
+)
+
 PATIENCE_S = 5
 
 

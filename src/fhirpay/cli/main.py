@@ -7,6 +7,7 @@ import typer
 from .books import ledger
 from .database import migrate
 from .demo import demo
+from .doctor import doctor
 from .explain import explain
 from .messages import ingest, map_file, replay
 from .serve import serve
@@ -28,5 +29,6 @@ app.command("map")(map_file)
 app.command()(replay)
 app.command()(explain)
 app.command()(worklist)
+app.command()(doctor)
 app.add_typer(ledger, name="ledger")
 app.add_typer(writeback, name="writeback")

@@ -19,6 +19,8 @@ from fhirpay.fhir import store as fhir
 from fhirpay.ledger import store as ledger
 from patients import ACCOUNT, StoredAccount, account, charge, coverage, invoice, patient, tenant_of, visit
 
+pytestmark = pytest.mark.unsound("billing alone: no payment was captured")
+
 TENANT = tenant_of()
 
 

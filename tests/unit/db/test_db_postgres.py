@@ -18,6 +18,8 @@ from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.ids import CountedIds
 from fhirpay.errors import ConfigInvalid, StorageUnavailable
 
+pytestmark = pytest.mark.warns("db.listen_lost")
+
 
 @pytest.fixture
 def url(databases: Any) -> Iterator[str]:

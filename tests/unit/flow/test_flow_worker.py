@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
+import pytest
+
 from fhirpay.db.unit import Database, Tx, Units
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.errors import EhrUnavailable, LeaseLost, RuleBroken
@@ -13,6 +15,11 @@ from fhirpay.flow import lane
 from fhirpay.flow.backoff import Backoff
 from fhirpay.flow.lane import Work
 from fhirpay.flow.worker import DONE, Done, Worker
+
+pytestmark = [
+    pytest.mark.warns("work.bug", "work.parked", "work.retry"),
+    pytest.mark.unsound("the queue alone: nobody notes what parks"),
+]
 
 Handle = Callable[[Work], Awaitable[None]]
 

@@ -16,6 +16,8 @@ from fhirpay.flow.lease import claim
 from fhirpay.inbox import replay, store
 from fhirpay.inbox.store import Incoming, Recorded
 
+pytestmark = pytest.mark.unsound("the inbox alone: its queue is another store")
+
 DFT = Incoming(
     source="mllp",
     interface="hospital",

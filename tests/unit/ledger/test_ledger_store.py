@@ -16,6 +16,8 @@ from fhirpay.ledger import rules, store
 from fhirpay.ledger.rules import When
 from fhirpay.ledger.verify import verify
 
+pytestmark = pytest.mark.unsound("the ledger alone")
+
 WHEN = When(occurred_at=datetime(2026, 3, 2, 12, tzinfo=UTC), business_date=date(2026, 3, 2))
 
 

@@ -20,6 +20,8 @@ from fhirpay.payments.allocation import Share
 from fhirpay.payments.port import Method, OperationKind
 from fhirpay.payments.records import RefundShare
 
+pytestmark = pytest.mark.unsound("payments alone: nothing is posted")
+
 
 def usd(minor: int) -> Money:
     return Money(minor, "USD")

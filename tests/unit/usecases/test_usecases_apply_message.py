@@ -18,6 +18,8 @@ from fhirpay.flow.worker import Worker
 from fhirpay.usecases.replay import replay_messages, set_aside
 from intake_world import FEED, World, ft1, message, segment, world
 
+pytestmark = pytest.mark.warns("message.parked", "work.parked")
+
 CHARGE = ft1(1, "CG", "100.00&USD")
 CREDIT = ft1(2, "CD", "-30.00&USD")
 MENDED = FEED.model_copy(update={"credit_sign": "signed"})

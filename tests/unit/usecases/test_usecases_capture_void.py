@@ -13,6 +13,8 @@ from fhirpay.errors import RuleBroken
 from fhirpay.payments import refunds, store
 from payments_world import World, payments_world, usd
 
+pytestmark = pytest.mark.warns("operation.given_up", "operation.unknown", "refund.failed", "work.retry")
+
 
 @pytest.fixture
 async def world(database: Database, clock: FrozenClock) -> AsyncIterator[World]:

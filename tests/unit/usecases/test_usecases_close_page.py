@@ -16,6 +16,8 @@ from fhirpay.usecases import desk_list
 from fhirpay.usecases.collect import reassess_accounts
 from payments_world import World, payments_world, usd
 
+pytestmark = pytest.mark.warns("work.retry", "operation.given_up")
+
 
 @pytest.fixture
 async def world(database: Database, clock: FrozenClock) -> AsyncIterator[World]:

@@ -22,6 +22,8 @@ from fhirpay.usecases.collect import act, reassess_accounts
 from fhirpay.usecases.settle_outcome import settle
 from intake_world import World, ft1, keep_method, message, world
 
+pytestmark = pytest.mark.warns("message.parked")
+
 COPAY = ft1(1, "CO", "25.00&USD")
 REGISTERED = message("M0", label="ADT^A04")
 DAY = timedelta(days=1)

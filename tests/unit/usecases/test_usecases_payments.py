@@ -13,6 +13,8 @@ from fhirpay.errors import RuleBroken
 from fhirpay.payments import refunds, store, stored_methods
 from payments_world import DESCRIPTOR, World, payments_world, usd
 
+pytestmark = pytest.mark.warns("refund.failed", "refund.failed_late")
+
 
 @pytest.fixture
 async def world(database: Database, clock: FrozenClock) -> AsyncIterator[World]:

@@ -23,7 +23,10 @@ from fhirpay.usecases.take_payment import TakePayment
 from payments_world import World, payments_world, usd
 
 # The races of PostgreSQL are test_usecases_payments.py's and the API's; what goes wrong out there is the same on both.
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = [
+    pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),
+    pytest.mark.warns("operation.unknown", "webhook.refused", "work.retry"),
+]
 
 
 @pytest.fixture

@@ -27,6 +27,8 @@ from fhirpay.writeback import store
 from fhirpay.writeback.payment_reconciliation import PAYMENT_SYSTEM, Line, PostedPayment, allocation_id
 from fhirpay.writeback.store import Posting
 
+pytestmark = pytest.mark.warns("call.parked", "work.parked", "work.retry")
+
 PAYMENT, REFUND = "pay1", "ref1"
 KIND = "PaymentReconciliation"
 

@@ -17,6 +17,8 @@ from fhirpay.errors import StorageUnavailable
 from fhirpay.hl7.reader import Message
 from intake_world import FEED, World, ft1, message, segment, told, verdict, world
 
+pytestmark = pytest.mark.warns("hl7.refused", "message.parked")
+
 CHARGE = ft1(1, "CG", "100.00&USD")
 
 
