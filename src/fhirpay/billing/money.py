@@ -13,7 +13,7 @@ from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import RowMapping, select, update
+from sqlalchemy import RowMapping, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
@@ -28,6 +28,23 @@ from .store import Reassessed, askable_of, credits
 from .tables import ObligationShare
 
 shares = table(ObligationShare)
+_TENANT = bindparam("tenant")
+_CREDITS = (
+    select(credits)
+    .where(credits.c.tenant_id == _TENANT, credits.c.account_ref == bindparam("account"), credits.c.amount_minor > 0)
+    .order_by(credits.c.created_at, credits.c.payment_id)
+)
+_TO_OBLIGATIONS = (
+    select(shares)
+    .where(shares.c.tenant_id == _TENANT, shares.c.obligation_id.in_(bindparam("obligations", expanding=True)))
+    .order_by(shares.c.created_at, shares.c.payment_id)
+)
+_OF_PAYMENT = (
+    select(shares)
+    .where(shares.c.tenant_id == _TENANT, shares.c.payment_id == bindparam("payment"))
+    .order_by(shares.c.created_at, shares.c.obligation_id)
+)
+_FIRST = insert(shares).on_conflict_do_nothing()
 CREDIT = "unapplied_credit"  # on the worklist
 
 
@@ -220,8 +237,7 @@ def take_credit(tx: Tx, account_ref: str, payment_id: str, amount: Money) -> Non
 
 def credits_of(tx: Tx, account_ref: str) -> list[Share]:
     """Unapplied credit on the account, by payment, oldest first."""
-    where = (credits.c.tenant_id == tx.tenant, credits.c.account_ref == account_ref, credits.c.amount_minor > 0)
-    found = tx.all(select(credits).where(*where).order_by(credits.c.created_at, credits.c.payment_id))
+    found = tx.all(_CREDITS, account=account_ref)
     return [Share("", Money(row["amount_minor"], row["currency"]), row["payment_id"], account_ref) for row in found]
 
 
@@ -292,9 +308,7 @@ def _catch_up(tx: Tx, account_refs: Iterable[str]) -> tuple[LedgerMove, ...]:
     """Bring the ledger's allocations to what is paid, oldest payment first, as far as `ar_patient` holds it."""
     moves: list[LedgerMove] = []
     posted = {row["obligation_id"]: row["posted_minor"] for row in rows.of_accounts(tx, account_refs)}
-    where = (shares.c.tenant_id == tx.tenant, shares.c.obligation_id.in_(sorted(posted)))
-    order = (shares.c.created_at, shares.c.payment_id)
-    for row in tx.all(select(shares).where(*where).order_by(*order)):
+    for row in tx.all(_TO_OBLIGATIONS, obligations=sorted(posted)):
         target = min(row["paid_minor"], posted[row["obligation_id"]])
         posted[row["obligation_id"]] -= target
         if (change := target - row["allocated_minor"]) == 0:
@@ -323,8 +337,7 @@ def _is(tx: Tx, obligation_id: str, payment_id: str) -> tuple[Any, ...]:
 
 
 def _of_payment(tx: Tx, payment_id: str) -> list[RowMapping]:
-    where = (shares.c.tenant_id == tx.tenant, shares.c.payment_id == payment_id)
-    return tx.all(select(shares).where(*where).order_by(shares.c.created_at, shares.c.obligation_id))
+    return tx.all(_OF_PAYMENT, payment=payment_id)
 
 
 def _share(row: RowMapping, minor: int) -> Share:
@@ -339,7 +352,7 @@ def _put(tx: Tx, share: Share, *, in_flight: int = 0, paid: int = 0) -> None:
     row = {"tenant_id": tx.tenant, "obligation_id": share.obligation_id, "payment_id": share.payment_id}
     row |= {"account_ref": share.account_ref, "currency": share.amount.currency, "created_at": tx.now}
     row |= {"in_flight_minor": 0, "paid_minor": 0, "allocated_minor": 0, "revision": 0}
-    tx.execute(insert(shares).values(row).on_conflict_do_nothing())
+    tx.execute(_FIRST, row)
     values = {"in_flight_minor": shares.c.in_flight_minor + in_flight, "paid_minor": shares.c.paid_minor + paid}
     tx.execute(update(shares).where(*_is(tx, share.obligation_id, share.payment_id)).values(values))
 

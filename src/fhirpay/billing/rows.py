@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, select, update
+from sqlalchemy import RowMapping, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
@@ -29,6 +29,25 @@ from .tables import AccountHold, AccountState, Obligation
 obligations = table(Obligation)
 accounts = table(AccountState)
 holds = table(AccountHold)
+
+_TENANT = bindparam("tenant")
+_ACCOUNT = select(accounts).where(accounts.c.tenant_id == _TENANT, accounts.c.account_ref == bindparam("account"))
+_LOCKED = _ACCOUNT.with_for_update()
+_FIRST = insert(accounts).on_conflict_do_nothing()
+_HELD = (
+    select(holds.c.says)
+    .where(holds.c.tenant_id == _TENANT, holds.c.account_ref == bindparam("account"), holds.c.released_at.is_(None))
+    .limit(1)
+)
+_OF_ACCOUNTS = (
+    select(obligations)
+    .where(obligations.c.tenant_id == _TENANT, obligations.c.account_ref.in_(bindparam("accounts", expanding=True)))
+    .order_by(obligations.c.created_at, obligations.c.obligation_id)
+)
+_BY_ID = select(obligations).where(
+    obligations.c.tenant_id == _TENANT, obligations.c.obligation_id == bindparam("obligation")
+)
+_ADD = insert(obligations)
 
 ENDS = frozenset({ObligationState.SUPERSEDED, ObligationState.VOID})
 
@@ -61,16 +80,20 @@ def lock(tx: Tx, account_refs: Iterable[str]) -> dict[str, RowMapping]:
     """Lock these accounts until the unit ends, in sorted order so that nobody deadlocks."""
     found: dict[str, RowMapping] = {}
     for ref in sorted(set(account_refs)):
-        is_it = (accounts.c.tenant_id == tx.tenant, accounts.c.account_ref == ref)
-        row = tx.one(select(accounts).where(*is_it).with_for_update())
+        row = tx.one(_LOCKED, account=ref)
         if row is None:
             first = {"tenant_id": tx.tenant, "account_ref": ref, "revision": 0, "topics": "[]", "updated_at": tx.now}
-            tx.execute(insert(accounts).values(first).on_conflict_do_nothing())
-            row = tx.one(select(accounts).where(*is_it).with_for_update())
+            tx.execute(_FIRST, first)
+            row = tx.one(_LOCKED, account=ref)
         if row is None:
             raise InvariantBroken("the account's row can't be read in the unit that made it")
         found[ref] = row
     return found
+
+
+def account(tx: Tx, account_ref: str) -> RowMapping | None:
+    """The account's row, not locked; None for one that has never been assessed."""
+    return tx.one(_ACCOUNT, account=account_ref)
 
 
 def touch(tx: Tx, account_ref: str, *, topics: Sequence[str]) -> int:
@@ -88,20 +111,16 @@ def stopped(tx: Tx, account: RowMapping) -> str:
     topics = json.loads(account["topics"])
     if topics and suspended(tx, topics):
         return "a message of this account is parked"
-    where = (holds.c.tenant_id == tx.tenant, holds.c.account_ref == account["account_ref"])
-    return tx.scalar(select(holds.c.says).where(*where, holds.c.released_at.is_(None)).limit(1)) or ""
+    return tx.scalar(_HELD, account=account["account_ref"]) or ""
 
 
 def of_accounts(tx: Tx, account_refs: Iterable[str]) -> list[RowMapping]:
     """All rows, past generations too, oldest first."""
-    where = (obligations.c.tenant_id == tx.tenant, obligations.c.account_ref.in_(sorted(set(account_refs))))
-    order = (obligations.c.created_at, obligations.c.obligation_id)
-    return tx.all(select(obligations).where(*where).order_by(*order))
+    return tx.all(_OF_ACCOUNTS, accounts=sorted(set(account_refs)))
 
 
 def get(tx: Tx, obligation_id: str) -> RowMapping:
-    where = (obligations.c.tenant_id == tx.tenant, obligations.c.obligation_id == obligation_id)
-    row = tx.one(select(obligations).where(*where))
+    row = tx.one(_BY_ID, obligation=obligation_id)
     if row is None:
         raise NotFound(f"there is no obligation {obligation_id}", obligation_id=obligation_id)
     return row
@@ -117,7 +136,7 @@ def add(tx: Tx, **values: Any) -> str:
     obligation_id = tx.ids.new("obl")
     row = {"tenant_id": tx.tenant, "obligation_id": obligation_id, "paid_minor": 0, "in_flight_minor": 0}
     row |= {"revision": 1, "created_at": tx.now, "updated_at": tx.now, **values}
-    tx.execute(insert(obligations).values(row))
+    tx.execute(_ADD, row)
     return obligation_id
 
 

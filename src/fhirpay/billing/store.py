@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import RowMapping, func, select
+from sqlalchemy import RowMapping, bindparam, func, select
 
 from ..config import Facility, Tenant
 from ..db.metadata import table
@@ -34,6 +34,16 @@ from .standing import Standing, askable
 from .tables import AccountCredit
 
 credits = table(AccountCredit)
+_CREDIT = select(func.coalesce(func.sum(credits.c.amount_minor), 0)).where(
+    credits.c.tenant_id == bindparam("tenant"),
+    credits.c.account_ref == bindparam("account"),
+    credits.c.currency == bindparam("currency"),
+)
+_ACCOUNTS_WITH = (
+    select(rows.obligations.c.account_ref)
+    .where(rows.obligations.c.tenant_id == bindparam("tenant"), rows.obligations.c.basis_key == bindparam("basis"))
+    .distinct()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +238,7 @@ def _position(row: RowMapping) -> Position:
 
 def askable_of(tx: Tx, account_ref: str, found: list[RowMapping], *, at: datetime | None = None) -> dict[str, int]:
     """Minor units that may be asked now, by obligation. Nothing while something stops the account."""
-    account = tx.one(select(rows.accounts).where(*_is_account(tx, account_ref)))
+    account = rows.account(tx, account_ref)
     if account is None or rows.stopped(tx, account):
         return {}
     amounts: dict[str, int] = {}
@@ -238,14 +248,9 @@ def askable_of(tx: Tx, account_ref: str, found: list[RowMapping], *, at: datetim
     return amounts
 
 
-def _is_account(tx: Tx, account_ref: str) -> tuple[Any, ...]:
-    return rows.accounts.c.tenant_id == tx.tenant, rows.accounts.c.account_ref == account_ref
-
-
 def credit_of(tx: Tx, account_ref: str, currency: str) -> int:
     """Unapplied credit that stands on the account, in minor units."""
-    where = (credits.c.tenant_id == tx.tenant, credits.c.account_ref == account_ref, credits.c.currency == currency)
-    return int(tx.scalar(select(func.coalesce(func.sum(credits.c.amount_minor), 0)).where(*where)) or 0)
+    return int(tx.scalar(_CREDIT, account=account_ref, currency=currency) or 0)
 
 
 def owed(tx: Tx, account_ref: str) -> list[ObligationView]:
@@ -269,8 +274,7 @@ def obligation(tx: Tx, obligation_id: str) -> ObligationView:
 
 def accounts_with(tx: Tx, basis_key: str) -> set[str]:
     """The accounts that have an obligation resting on this resource, also where it says so no more."""
-    where = (obligations.c.tenant_id == tx.tenant, obligations.c.basis_key == basis_key)
-    return {row["account_ref"] for row in tx.all(select(obligations.c.account_ref).where(*where).distinct())}
+    return {row["account_ref"] for row in tx.all(_ACCOUNTS_WITH, basis=basis_key)}
 
 
 def resting_on(tx: Tx, basis_key: str) -> list[ObligationView]:

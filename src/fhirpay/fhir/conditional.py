@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
@@ -26,6 +26,12 @@ from .store import Change, Stored
 from .tables import ResourceKeyRow
 
 keys = table(ResourceKeyRow)
+_STAND_IN_LINE = insert(keys).on_conflict_do_nothing()
+_MY_TURN = (
+    select(keys.c.value)
+    .where(*(keys.c[name] == bindparam(name) for name in ("tenant_id", "type", "system", "value")))
+    .with_for_update()
+)
 
 
 def criteria(resource_type: str, params: str | list[tuple[str, str]], *, at: str = "http", base_url: str = "") -> Query:
@@ -47,9 +53,8 @@ def lock(tx: Tx, queries: Iterable[Query]) -> None:
     wanted = sorted({(query.type, *key) for query in queries for key in _keys(query)})
     for resource_type, system, value in wanted:
         row = {"tenant_id": tx.tenant, "type": resource_type, "system": system, "value": value}
-        tx.execute(insert(keys).values(row).on_conflict_do_nothing())
-        is_it = (keys.c[name] == value for name, value in row.items())
-        tx.execute(select(keys.c.value).where(*is_it).with_for_update())
+        tx.execute(_STAND_IN_LINE, row)
+        tx.execute(_MY_TURN, row)
 
 
 def match(tx: Tx, query: Query, *, at: str = "http") -> Stored | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import RowMapping, delete, select, update
+from sqlalchemy import RowMapping, bindparam, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
@@ -27,6 +27,26 @@ Change = Literal["created", "updated", "unchanged"]
 resources = table(ResourceRow)
 versions = table(ResourceVersionRow)
 indexed = table(ResourceIndexRow)
+
+_TENANT, _TYPE, _ID = bindparam("tenant"), bindparam("type"), bindparam("id")
+_CURRENT = select(resources).where(
+    resources.c.tenant_id == _TENANT, resources.c.type == _TYPE, resources.c.resource_id == _ID
+)
+_LOCKED = _CURRENT.with_for_update()
+_FOUND = select(indexed.c.resource_id).where(
+    indexed.c.tenant_id == _TENANT,
+    indexed.c.type == _TYPE,
+    indexed.c.param == bindparam("param"),
+    indexed.c.value == bindparam("value"),
+    indexed.c.system == bindparam("system"),
+)
+_BY_INDEX = (
+    select(resources)
+    .where(resources.c.tenant_id == _TENANT, resources.c.type == _TYPE, resources.c.resource_id.in_(_FOUND))
+    .order_by(resources.c.resource_id)
+)
+_FIRST = insert(resources).on_conflict_do_nothing().returning(resources.c.version)
+_VERSION, _INDEXED = insert(versions), insert(indexed)
 
 _KINDS = {"ChargeItem": "chg", "Account": "acc", "Invoice": "inv", "Patient": "pat", "Encounter": "enc"}
 _KINDS |= {"Coverage": "cov", "RelatedPerson": "rel", "Organization": "org"}
@@ -53,7 +73,7 @@ def new_id(tx: Tx, resource_type: str) -> str:
 
 def get(tx: Tx, resource_type: str, resource_id: str) -> Stored | None:
     """The current version."""
-    row = tx.one(select(resources).where(*_is(resources, tx, resource_type, resource_id)))
+    row = tx.one(_CURRENT, type=resource_type, id=resource_id)
     return None if row is None else stored(row)
 
 
@@ -120,7 +140,7 @@ def put(tx: Tx, resource: dict[str, Any], *, source: str = "", if_match: int | N
     changed = _version(tx, resource, resource_type, resource_id, current.version + 1)
     row = _row(tx, changed, source)
     tx.execute(update(resources).where(*_is(resources, tx, resource_type, resource_id)).values(row))
-    tx.execute(insert(versions).values(row))
+    tx.execute(_VERSION, row)
     _index(tx, changed, fresh=False)
     return changed, "updated"
 
@@ -140,7 +160,7 @@ def _is(of: Any, tx: Tx, resource_type: str, resource_id: str) -> Sequence[Any]:
 
 
 def _locked(tx: Tx, resource_type: str, resource_id: str) -> Stored | None:
-    row = tx.one(select(resources).where(*_is(resources, tx, resource_type, resource_id)).with_for_update())
+    row = tx.one(_LOCKED, type=resource_type, id=resource_id)
     return None if row is None else stored(row)
 
 
@@ -168,10 +188,9 @@ def _row(tx: Tx, one: Stored, source: str) -> dict[str, Any]:
 
 def _inserted(tx: Tx, one: Stored, source: str) -> bool:
     row = _row(tx, one, source)
-    made = insert(resources).values(row).on_conflict_do_nothing().returning(resources.c.version)
-    if tx.scalar(made) is None:
+    if tx.execute(_FIRST, row).first() is None:
         return False
-    tx.execute(insert(versions).values(row))
+    tx.execute(_VERSION, row)
     return True
 
 
@@ -190,20 +209,9 @@ def _index(tx: Tx, one: Stored, *, fresh: bool) -> None:
         for param, system, value in sorted(index_rows(one.resource))
     ]
     if rows:
-        tx.execute(insert(indexed), rows)
+        tx.execute(_INDEXED, rows)
 
 
 def _by_index(tx: Tx, resource_type: str, param: str, system: str, value: str) -> list[Stored]:
-    found = select(indexed.c.resource_id).where(
-        indexed.c.tenant_id == tx.tenant,
-        indexed.c.type == resource_type,
-        indexed.c.param == param,
-        indexed.c.value == fitted(value),
-        indexed.c.system == fitted(system),
-    )
-    statement = select(resources).where(
-        resources.c.tenant_id == tx.tenant,
-        resources.c.type == resource_type,
-        resources.c.resource_id.in_(found),
-    )
-    return [stored(row) for row in tx.all(statement.order_by(resources.c.resource_id))]
+    rows = tx.all(_BY_INDEX, type=resource_type, param=param, value=fitted(value), system=fitted(system))
+    return [stored(row) for row in rows]

@@ -15,6 +15,16 @@ from .tables import WorkRow, WorkTopicRow
 
 _topic = table(WorkTopicRow)
 _work = table(WorkRow)
+_SUSPENDS = (
+    select(_topic.c.work_id)
+    .distinct()
+    .where(
+        _topic.c.tenant_id == bindparam("tenant"),
+        _topic.c.role == "suspends",
+        _topic.c.topic.in_(bindparam("topics", expanding=True)),
+    )
+    .order_by(_topic.c.work_id)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +86,4 @@ def next_due(tx: Tx, queue: str) -> datetime | None:
 
 def suspended(tx: Tx, topics: Sequence[str]) -> list[str]:
     """The parked items because of which nothing may be collected on these topics, oldest first; mostly none."""
-    rows = tx.all(
-        select(_topic.c.work_id)
-        .distinct()
-        .where(_topic.c.tenant_id == tx.tenant, _topic.c.role == "suspends", _topic.c.topic.in_(topics))
-        .order_by(_topic.c.work_id)
-    )
-    return [row["work_id"] for row in rows]
+    return [row["work_id"] for row in tx.all(_SUSPENDS, topics=list(topics))]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, RowMapping, case, cast, func, select
+from sqlalchemy import BigInteger, RowMapping, bindparam, case, cast, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
@@ -36,6 +36,14 @@ COLUMNS: Mapping[str, str] = {
     "merchant": "merchant",
 }
 PAGE = 1000
+
+_HEAD = select(_head.c.seq, _head.c.hash).where(_head.c.tenant_id == bindparam("tenant"))
+_LOCKED_HEAD = _HEAD.with_for_update()
+_KNOWN = select(_entry.c.entry_id, _entry.c.body).where(
+    _entry.c.tenant_id == bindparam("tenant"), _entry.c.key == bindparam("key")
+)
+_ADD_ENTRY, _ADD_POSTINGS = insert(_entry), insert(_posting)
+_MOVE_HEAD = _head.update().where(_head.c.tenant_id == bindparam("tenant"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +74,7 @@ def post(tx: Tx, entry: Entry, *, key: str) -> str:
     check_identifier("key", key)
     head = _lock_head(tx)
     postings = [_leg(posting) for posting in entry.postings]
-    known = tx.one(select(_entry.c.entry_id, _entry.c.body).where(_entry.c.tenant_id == tx.tenant, _entry.c.key == key))
+    known = tx.one(_KNOWN, key=key)
     if known is not None:
         first = json.loads(known["body"])
         if first["kind"] != entry.kind or first["postings"] != postings:
@@ -95,19 +103,18 @@ def post(tx: Tx, entry: Entry, *, key: str) -> str:
         }
     )
     row |= {"tenant_id": tx.tenant, "body": body, "hash": digest(body)}
-    tx.execute(_entry.insert().values(row))
-    tx.execute(_posting.insert(), posting_rows(tx.tenant, entry_id, postings))
-    tx.execute(_head.update().where(_head.c.tenant_id == tx.tenant).values(seq=row["seq"], hash=row["hash"]))
+    tx.execute(_ADD_ENTRY, row)
+    tx.execute(_ADD_POSTINGS, posting_rows(tx.tenant, entry_id, postings))
+    tx.execute(_MOVE_HEAD, {"tenant": tx.tenant, "seq": row["seq"], "hash": row["hash"]})
     return entry_id
 
 
 def _lock_head(tx: Tx) -> Head:
-    query = select(_head.c.seq, _head.c.hash).where(_head.c.tenant_id == tx.tenant).with_for_update()
-    row = tx.one(query)
+    row = tx.execute(_LOCKED_HEAD, {"tenant": tx.tenant}).mappings().first()
     if row is None:
         first = {"tenant_id": tx.tenant, "seq": Head().seq, "hash": Head().hash}
         tx.execute(insert(_head).values(first).on_conflict_do_nothing())
-        row = tx.one(query)
+        row = tx.execute(_LOCKED_HEAD, {"tenant": tx.tenant}).mappings().first()
     if row is None:
         raise InvariantBroken("the ledger's head can't be read in the unit that made it")
     return Head(row["seq"], row["hash"])
@@ -137,7 +144,7 @@ def posting_rows(tenant: str, entry_id: str, legs: list[dict[str, Any]]) -> list
 
 def head(tx: Tx) -> Head:
     """Where this tenant's chain ends now."""
-    row = tx.one(select(_head.c.seq, _head.c.hash).where(_head.c.tenant_id == tx.tenant))
+    row = tx.execute(_HEAD, {"tenant": tx.tenant}).mappings().first()
     return Head() if row is None else Head(row["seq"], row["hash"])
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, and_, func, or_, select, update
+from sqlalchemy import RowMapping, and_, bindparam, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
@@ -42,15 +42,34 @@ _break = table(PaymentBreakRow)
 
 PAGE = 1000
 
+_TENANT, _ID = bindparam("tenant"), bindparam("id")
+_BY_ID = select(_payment).where(_payment.c.tenant_id == _TENANT, _payment.c.payment_id == _ID)
+_LOCKED = _BY_ID.with_for_update()
+_OF_FACT = select(_payment.c.payment_id).where(_payment.c.tenant_id == _TENANT, _payment.c.fact_key == _ID)
+_CHANGE = update(_payment).where(_payment.c.tenant_id == _TENANT, _payment.c.payment_id == _ID)
+_SHARES = select(_allocation).where(_allocation.c.tenant_id == _TENANT)
+_SHARES = _SHARES.order_by(_allocation.c.payment_id, _allocation.c.sequence)
+_SHARES_OF = _SHARES.where(_allocation.c.payment_id == _ID)
+_SHARES_TO = _SHARES.where(_allocation.c.obligation_id == _ID)
+_OPERATIONS = select(_operation).where(_operation.c.tenant_id == _TENANT)
+_OPERATIONS = _OPERATIONS.order_by(_operation.c.created_at, _operation.c.operation_id).limit(PAGE)
+_OPERATION = _OPERATIONS.where(_operation.c.operation_id == _ID)
+_OPERATIONS_OF = _OPERATIONS.where(_operation.c.payment_id == _ID)
+_OPEN_OF = _OPERATIONS_OF.where(_operation.c.state.in_([str(state) for state in operations.OPEN]))
+_UNKNOWN = _OPERATIONS.where(_operation.c.state == str(OperationState.UNKNOWN))
+_FACTS = (
+    select(_fact)
+    .where(_fact.c.tenant_id == _TENANT, _fact.c.payment_id == _ID)
+    .order_by(_fact.c.recorded_at, _fact.c.kind, _fact.c.reference)
+)
+
 
 # ── payments ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def of_fact(tx: Tx, fact_key: str) -> str | None:
     """The payment that was made for this business fact."""
-    return tx.scalar(
-        select(_payment.c.payment_id).where(_payment.c.tenant_id == tx.tenant, _payment.c.fact_key == fact_key)
-    )
+    return tx.scalar(_OF_FACT, id=fact_key)
 
 
 def add(tx: Tx, payment_id: str, **values: Any) -> None:
@@ -64,17 +83,16 @@ def add(tx: Tx, payment_id: str, **values: Any) -> None:
 
 def get(tx: Tx, payment_id: str) -> Payment:
     """Raises NotFound."""
-    return _one(tx, _payment.c.payment_id == payment_id, payment_id)
+    return _one(tx, _BY_ID, payment_id)
 
 
 def lock(tx: Tx, payment_id: str) -> Payment:
     """The payment, nobody else's until this unit ends. Raises NotFound."""
-    return _one(tx, _payment.c.payment_id == payment_id, payment_id, lock=True)
+    return _one(tx, _LOCKED, payment_id)
 
 
-def _one(tx: Tx, where: Any, wanted: str, *, lock: bool = False) -> Payment:
-    statement = select(_payment).where(_payment.c.tenant_id == tx.tenant, where)
-    row = tx.one(statement.with_for_update() if lock else statement)
+def _one(tx: Tx, statement: Any, wanted: str) -> Payment:
+    row = tx.one(statement, id=wanted)
     if row is None:
         raise NotFound(f"there is no payment {wanted}", payment_id=wanted)
     return Payment.of(row)
@@ -105,8 +123,7 @@ def _payments(tx: Tx, where: Any) -> list[Payment]:
 
 
 def change(tx: Tx, payment_id: str, **values: Any) -> None:
-    where = (_payment.c.tenant_id == tx.tenant, _payment.c.payment_id == payment_id)
-    tx.execute(update(_payment).where(*where).values(changed_at=tx.now, **values))
+    tx.execute(_CHANGE, {"tenant": tx.tenant, "id": payment_id, "changed_at": tx.now, **values})
     tx.wake(topic(payment_id))
 
 
@@ -141,23 +158,21 @@ def add_operation(tx: Tx, payment_id: str, kind: OperationKind, amount: Money, *
 
 def operation(tx: Tx, operation_id: str) -> Operation:
     """Raises NotFound."""
-    found = _operations(tx, _operation.c.operation_id == operation_id)
-    if not found:
+    row = tx.one(_OPERATION, id=operation_id)
+    if row is None:
         raise NotFound(f"there is no operation {operation_id}", operation_id=operation_id)
-    return found[0]
+    return Operation.of(row)
 
 
 def operations_of(tx: Tx, payment_id: str) -> list[Operation]:
     """Oldest first."""
-    return _operations(tx, _operation.c.payment_id == payment_id)
+    return [Operation.of(row) for row in tx.all(_OPERATIONS_OF, id=payment_id)]
 
 
 def open_operation(tx: Tx, payment_id: str) -> Operation | None:
     """The one that may still have an effect that we have not seen."""
-    found = _operations(
-        tx, (_operation.c.payment_id == payment_id) & _operation.c.state.in_([str(state) for state in operations.OPEN])
-    )
-    return found[0] if found else None
+    row = tx.one(_OPEN_OF, id=payment_id)
+    return None if row is None else Operation.of(row)
 
 
 def unfinished_operation(tx: Tx, payment_id: str) -> Operation | None:
@@ -171,13 +186,7 @@ def unfinished_operation(tx: Tx, payment_id: str) -> Operation | None:
 
 def unknown_operations(tx: Tx) -> list[Operation]:
     """Everything that nobody knows the outcome of, oldest first."""
-    return _operations(tx, _operation.c.state == str(OperationState.UNKNOWN))
-
-
-def _operations(tx: Tx, where: Any) -> list[Operation]:
-    statement = select(_operation).where(_operation.c.tenant_id == tx.tenant, where)
-    ordered = statement.order_by(_operation.c.created_at, _operation.c.operation_id).limit(PAGE)
-    return [Operation.of(row) for row in tx.all(ordered)]
+    return [Operation.of(row) for row in tx.execute(_UNKNOWN, {"tenant": tx.tenant}).mappings()]
 
 
 def move_operation(tx: Tx, current: Operation, new: OperationState, **values: Any) -> None:
@@ -233,8 +242,7 @@ def record_facts(tx: Tx, payment_id: str, facts: Iterable[PaymentFact]) -> None:
 
 
 def facts_of(tx: Tx, payment_id: str) -> list[PaymentFact]:
-    statement = select(_fact).where(_fact.c.tenant_id == tx.tenant, _fact.c.payment_id == payment_id)
-    return [_fact_of(row) for row in tx.all(statement.order_by(_fact.c.recorded_at, _fact.c.kind, _fact.c.reference))]
+    return [_fact_of(row) for row in tx.all(_FACTS, id=payment_id)]
 
 
 def _fact_of(row: RowMapping) -> PaymentFact:
@@ -298,17 +306,11 @@ def reserve_shares(tx: Tx, payment_id: str, shares: Sequence[Share]) -> None:
 
 def allocations(tx: Tx, payment_id: str) -> list[Allocation]:
     """In their sequence."""
-    return _allocations(tx, _allocation.c.payment_id == payment_id)
+    return [Allocation.of(row) for row in tx.all(_SHARES_OF, id=payment_id)]
 
 
 def allocations_to(tx: Tx, obligation_id: str) -> list[Allocation]:
-    return _allocations(tx, _allocation.c.obligation_id == obligation_id)
-
-
-def _allocations(tx: Tx, where: Any) -> list[Allocation]:
-    statement = select(_allocation).where(_allocation.c.tenant_id == tx.tenant, where)
-    ordered = statement.order_by(_allocation.c.payment_id, _allocation.c.sequence)
-    return [Allocation.of(row) for row in tx.all(ordered)]
+    return [Allocation.of(row) for row in tx.all(_SHARES_TO, id=obligation_id)]
 
 
 def add_to_allocation(tx: Tx, payment_id: str, sequence: int, *, paid: int = 0, refunded: int = 0) -> None:

@@ -10,7 +10,7 @@ import hashlib
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
@@ -23,6 +23,20 @@ from .tables import ConsentRow, StoredMethodRow
 
 _method = table(StoredMethodRow)
 _consent = table(ConsentRow)
+_OF_ACCOUNT = (
+    select(_method)
+    .where(
+        _method.c.tenant_id == bindparam("tenant"),
+        _method.c.account_ref == bindparam("account"),
+        _method.c.state == "active",
+    )
+    .order_by(_method.c.created_at, _method.c.method_id)
+)
+_CONSENTS = (
+    select(_consent)
+    .where(_consent.c.tenant_id == bindparam("tenant"), _consent.c.method_id == bindparam("method"))
+    .order_by(_consent.c.recorded_at.desc(), _consent.c.consent_id.desc())
+)
 
 
 def keep(tx: Tx, method: Method, *, account_ref: str, debtor_ref: str, merchant: str) -> StoredMethod:
@@ -60,7 +74,7 @@ def get(tx: Tx, method_id: str) -> StoredMethod:
 
 def of_account(tx: Tx, account_ref: str) -> list[StoredMethod]:
     """Those that may be used, newest first."""
-    return _methods(tx, (_method.c.account_ref == account_ref) & (_method.c.state == "active"))[::-1]
+    return [StoredMethod.of(row) for row in tx.all(_OF_ACCOUNT, account=account_ref)][::-1]
 
 
 def _methods(tx: Tx, where: Any) -> list[StoredMethod]:
@@ -107,9 +121,7 @@ def record_consent(
 
 def consents(tx: Tx, method_id: str) -> list[Consent]:
     """All of them, newest first."""
-    statement = select(_consent).where(_consent.c.tenant_id == tx.tenant, _consent.c.method_id == method_id)
-    ordered = statement.order_by(_consent.c.recorded_at.desc(), _consent.c.consent_id.desc())
-    return [Consent.of(row) for row in tx.all(ordered)]
+    return [Consent.of(row) for row in tx.all(_CONSENTS, method=method_id)]
 
 
 def live_consent(tx: Tx, method_id: str) -> Consent | None:
