@@ -26,7 +26,7 @@ from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.money import Money
 from fhirpay.errors import NotAuthenticated
 from fhirpay.fhir import store as fhir
-from fhirpay.flow.worker import Worker
+from fhirpay.flow.worker import Handler, Worker
 from fhirpay.ledger import store as ledger
 from fhirpay.ledger.verify import verify
 from fhirpay.net.http import Transport
@@ -51,6 +51,7 @@ from processor_sides import SIMULATED, Side
 TOKEN = "api-token"  # noqa: S105
 USD = "USD"
 DESCRIPTOR = "Main Street Practice"
+PUBLIC_URL = "https://pay.example.org"
 
 
 def usd(minor: int) -> Money:
@@ -251,6 +252,22 @@ def tenant_of(side: Side, base_url: str, timeout_s: float, **facility: Any) -> T
     )
 
 
+def handlers_of(units: Units, tenant: Tenant, registry: Registry) -> dict[str, Handler]:
+    """What a worker of the outbox does in these tests: all but writing back."""
+    looks = LookUp(units, tenant, registry, public_url=PUBLIC_URL)
+    follow_ups = FollowUp(units, tenant, registry)
+    return {
+        "payment.submit": TakePayment(units, tenant, registry, public_url=PUBLIC_URL).run,
+        "payment.capture": follow_ups.run,
+        "payment.void": follow_ups.run,
+        "reassess": Reassess(units, tenant).run,
+        "payment.close": ClosePage(units, tenant, registry).run,
+        "payment.lookup": looks.run,
+        "refund.submit": Refunds(units, tenant, registry).run,
+        "refund.lookup": looks.run,
+    }
+
+
 @asynccontextmanager
 async def payments_world(
     database: Database,
@@ -284,7 +301,7 @@ async def payments_world(
             clock=clock,
             wakeups=database.wakeups,
             hash_key=b"k" * 32,
-            public_url="https://pay.example.org",
+            public_url=PUBLIC_URL,
             patience_s=5 if live else 0,
         )
         app = FastAPI()
@@ -297,18 +314,7 @@ async def payments_world(
                 headers={"Authorization": f"Bearer {TOKEN}"},
             )
         )
-        looks = LookUp(units, tenant, registry, public_url=deps.public_url)
-        follow_ups = FollowUp(units, tenant, registry)
-        handlers = {
-            "payment.submit": TakePayment(units, tenant, registry, public_url=deps.public_url).run,
-            "payment.capture": follow_ups.run,
-            "payment.void": follow_ups.run,
-            "reassess": Reassess(units, tenant).run,
-            "payment.close": ClosePage(units, tenant, registry).run,
-            "payment.lookup": looks.run,
-            "refund.submit": Refunds(units, tenant, registry).run,
-            "refund.lookup": looks.run,
-        }
+        handlers = handlers_of(units, tenant, registry)
         world = World(
             units=units,
             database=database,

@@ -257,9 +257,8 @@ def discard(tx: Tx, work_id: str, *, reason: str) -> None:
 
 
 def _let_go(tx: Tx, work_id: str) -> None:
-    waiters = topic_store.waiters_of(tx, work_id)
-    topic_store.forget(tx, work_id)
-    for waiter in waiters:
+    topic_store.forget(tx, work_id)  # first: it waits for who is about to wait for us
+    for waiter in topic_store.waiters_of(tx, work_id):
         release(tx, waiter)
 
 

@@ -4,7 +4,9 @@ A lease is a time until which nobody else may claim the item, on the database's 
 `work.claim_at` holds it: due time before the claim, end of the lease after it. A dead worker's item so becomes
 claimable again by itself. Every change of hands raises the fence, and an end with an old fence is refused.
 Fencing can't reach a processor: call `still_ours` right before sending, and keep the lease longer than twice the
-call's timeouts. Called by `worker.py` and by handlers.
+call's timeouts; the worker cuts a handler off at half of it. What a worker that was paused in the very act of sending
+may still do is harmless where the processor has an id for the payment or honours keys. Called by `worker.py` and by
+handlers.
 """
 
 from __future__ import annotations

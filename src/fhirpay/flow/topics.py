@@ -69,7 +69,10 @@ def wait_for(tx: Tx, work_id: str, topics: Topics, holder: str) -> None:
 
 
 def holder_of(tx: Tx, work_id: str, needs: Sequence[str]) -> str | None:
-    """Another item that blocks one of the topics, the oldest; None when the way is free."""
+    """Another item that blocks one of the topics, the oldest; None when the way is free.
+
+    It can't let go of the topic before this transaction ends, so that it finds who has begun to wait for it.
+    """
     if not needs:
         return None
     return tx.scalar(
@@ -81,7 +84,7 @@ def holder_of(tx: Tx, work_id: str, needs: Sequence[str]) -> str | None:
             _topic.c.work_id != work_id,
         )
         .order_by(_topic.c.work_id)
-        .limit(1)
+        .with_for_update(read=True)
     )
 
 

@@ -193,9 +193,13 @@ class Worker:
             self._on_parked(tx, one.work, one.reason)
 
     async def _handle(self, work: Work) -> None:
+        # Half the lease, from before the handler's first look at it: a worker that was paused for longer, also between
+        # `still_ours` and its call, is cut off before it sends what another may have sent meanwhile.
+        limit = asyncio.timeout(self._lease.total_seconds() / 2)
         try:
-            if await self._handlers[work.kind](work) is DONE:
-                self._ends.done.append(work)
+            async with limit:
+                if await self._handlers[work.kind](work) is DONE:
+                    self._ends.done.append(work)
         except asyncio.CancelledError:
             await asyncio.shield(self._give_back(work))
             raise
@@ -204,9 +208,13 @@ class Worker:
         except FhirpayError as error:
             self._ends.failed.append(_Failed(work, f"{error.code}: {error}", error.retryable))
         except Exception as error:
-            log.error("work.bug", exc=True, work_id=work.work_id, kind=work.kind, attempt=work.attempt)
-            # The type alone: what a bug says may quote what it was working on.
-            self._ends.failed.append(_Failed(work, f"bug: {type(error).__name__}", work.attempt < _BUG_ATTEMPTS))
+            if limit.expired():
+                reason, again = "not ended within half its lease", True
+            else:
+                log.error("work.bug", exc=True, work_id=work.work_id, kind=work.kind, attempt=work.attempt)
+                # The type alone: what a bug says may quote what it was working on.
+                reason, again = f"bug: {type(error).__name__}", work.attempt < _BUG_ATTEMPTS
+            self._ends.failed.append(_Failed(work, reason, again))
         if self._ends:
             self._wakeups.set(self._topic)  # the loop may be asleep, and others stand behind this one
 

@@ -4,7 +4,8 @@ Queued by settle_outcome.py for everything that has no final outcome: `unknown` 
 often), and what waits for the payer or the processor (an event usually comes first; this is for those that get lost).
 One item an operation's attempt comes back by itself until the outcome is final. Looking never has an effect. Where the
 processor honours keys, and only while this key lives, the same bytes are sent again with the same key instead of
-waiting for the horizon; after it only reading is left.
+waiting for the horizon; after it only reading is left. A refund that is proven absent goes out with that key first:
+a worker that was stopped right before its call may still make it, and no id of the processor's makes that harmless.
 """
 
 from __future__ import annotations
@@ -78,7 +79,12 @@ class LookUp:
             return DONE
         processor = self._registry.of(merchant)
         outcome = await processor.lookup(ref)
-        if isinstance(outcome, Unknown) and await self._units.write(self._resending, work, processor.capabilities):
+        # A refund that isn't there may still come, from a worker that was stopped before its call; it has no id of the
+        # processor's to make that harmless. With the same key it has.
+        late = isinstance(outcome, ProvenAbsent) and ref.kind is OperationKind.REFUND
+        if (late or isinstance(outcome, Unknown)) and await self._units.write(
+            self._resending, work, processor.capabilities
+        ):
             try:
                 outcome = await send(self._registry, await self._units.read(self._call, work.ref))
             except ProcessorUnavailable as error:
@@ -114,6 +120,8 @@ class LookUp:
         ttl = capabilities.idempotency_ttl
         merchant = self._tenant.merchant(store.get(tx, operation.payment_id).merchant)
         if ttl is None or tx.now + timedelta(seconds=2 * merchant.timeout_s) >= operation.sent_at + ttl:
+            return False
+        if operation.refund_id is not None and refunds.get(tx, operation.refund_id).state in refund.ENDS:
             return False
         if operation.kind is OperationKind.HOSTED or (operation.refund_id is None and operation.processor_ref is None):
             return False
