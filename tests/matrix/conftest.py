@@ -12,6 +12,7 @@ from fault_cells import Bench, Row, bench_of
 from fhirpay.db.unit import open_database
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.ids import CountedIds
+from invariants import examined
 from matrices import Cell
 from payments_world import payments_world
 from processor_sides import SIMULATED
@@ -33,6 +34,8 @@ async def bench(request: pytest.FixtureRequest, databases: object) -> AsyncItera
                 yield made
         finally:
             await database.stop()
+        problems = examined(url)
+        assert not problems, "\n".join(problems)
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ SIDE = SIMULATED
 
 
 @pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize(("row", "column"), cells("page opened", "page paid", "setup page", "lookup", "list"))
+@pytest.mark.parametrize(
+    ("row", "column"), cells("page opened", "page paid", "page paid, expired", "setup page", "lookup", "list")
+)
 async def test_cell(cell: Any, row: Row, column: str) -> None:
     await cell(row, column)

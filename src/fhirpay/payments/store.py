@@ -358,7 +358,7 @@ def open_break(
     }
     statement = insert(_break).values(row)
     if again:
-        anew = {"opened_at": tx.now, "closed_at": None, "closed_by": "", "says": says}
+        anew = {"kind": str(kind), "says": says, "opened_at": tx.now, "closed_at": None, "closed_by": ""}
         on = ["tenant_id", "break_key"]
         statement = statement.on_conflict_do_update(index_elements=on, set_=anew, where=_break.c.closed_at.is_not(None))
     else:

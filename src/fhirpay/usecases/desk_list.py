@@ -62,6 +62,7 @@ NEXT: Mapping[str, str] = {
     "other_reference": _AT_PROCESSOR,
     "illegal_move": _AT_PROCESSOR,
     "unmatched": _AT_PROCESSOR,
+    "not_carried_out": "Look at the processor why it refuses: it is tried on by itself, less and less often.",
     "not_sent": "Try it again: nothing has happened at the processor.",
     "voided": "Take the payment back at the EHR by hand, then mark it done.",
     "refund_amount": _AT_PROCESSOR,

@@ -25,7 +25,7 @@ from ..payments.port import OperationKind, Outcome, Unknown
 from ..payments.records import Operation, Payment
 from ..payments.registry import Registry
 from .call import Call, no_longer_owed, read_call, send
-from .settle_outcome import queue_follow_up, settle
+from .settle_outcome import queue_follow_up, settle, unknown_key
 
 log = Log("payments")
 
@@ -98,6 +98,7 @@ class FollowUp:
     def _give_up(self, tx: Tx, payment: Payment, operation: Operation, why: str) -> None:
         """Nothing was sent, and nothing will be: the payment stays as it is, and whoever asked is told."""
         store.move_operation(tx, operation, OperationState.CANCELLED, says=why[:300])
+        store.close_break(tx, unknown_key(operation), by="it is not sent any more")
         says = f"the {operation.kind} of {operation.amount} was not sent: {why}"
         key = f"{payment.payment_id}:not-sent:{operation.operation_id}"
         store.open_break(tx, key, "not_sent", says, payment=payment, amount=operation.amount)

@@ -49,7 +49,7 @@ from ..payments.registry import Registry
 from . import collect, post_back
 from .call import Call, read_call, send
 from .money_off import back_to_credit, business_day, drop_refund, take_off
-from .settle_outcome import lane_of, move_operation
+from .settle_outcome import lane_of, move_operation, unknown_key
 
 log = Log("payments")
 
@@ -170,6 +170,7 @@ class Refunds:
         if refund.state in ENDS:  # such as a void at the processor: it is not to be sent any more
             complete(tx, work)
             store.move_operation(tx, operation, OperationState.CANCELLED, says=refund.failure_says)
+            store.close_break(tx, unknown_key(operation), by="it is not sent any more")
             return None
         store.sent(tx, operation)
         return read_call(tx, operation.operation_id, self._tenant)

@@ -55,6 +55,8 @@ SUBMIT = {
 ENDS = CLOSED | {PaymentState.CAPTURED, PaymentState.RETURNED}
 MUST_CONFIRM = "payer-must-confirm"  # on the payment, for whoever asks why it came to nothing
 FIRST_LOOK = timedelta(seconds=1)  # most lost answers are found at once
+OFTEN = 4  # attempts that came to nothing: something is wrong that only a person can find out
+LONGEST_WAIT = timedelta(hours=6)
 HELD_LOOK = timedelta(days=1)  # an authorization ends by itself, and the event that says so may be lost
 
 
@@ -97,9 +99,7 @@ def move_operation(tx: Tx, operation: Operation, outcome: Outcome, *, amount: Mo
     """Where the outcome leads an operation that is still open, and the next look at what isn't final."""
     if isinstance(outcome, ProvenAbsent):
         if operation.state is OperationState.UNKNOWN:
-            store.close_break(tx, unknown_key(operation), by="the processor's answer")
-            store.again(tx, operation, OperationState.PROVEN_ABSENT, "looked up after the rail's horizon: not there")
-            _queue_submit(tx, operation)
+            _absent(tx, operation)
         return
     if operation.state in OPEN:
         if operation.state is OperationState.PREPARED:  # an event was faster than our own unit
@@ -117,6 +117,20 @@ def move_operation(tx: Tx, operation: Operation, outcome: Outcome, *, amount: Mo
         _queue_lookup(tx, operation, timedelta(minutes=2))
     elif holds(outcome, operation.kind):
         _queue_lookup(tx, operation, HELD_LOOK)
+
+
+def _absent(tx: Tx, operation: Operation) -> None:
+    """Proven not to have happened: once more, with a new key; after some times less and less often, and told."""
+    store.close_break(tx, unknown_key(operation), by="the processor's answer")
+    store.again(tx, operation, OperationState.PROVEN_ABSENT, "looked up after the rail's horizon: not there")
+    wait = timedelta(0)
+    if operation.attempt >= OFTEN:
+        wait = min(timedelta(minutes=2 ** min(operation.attempt - OFTEN, 10)), LONGEST_WAIT)
+        says = f"{operation.kind} {operation.operation_id} was sent {operation.attempt} times and never carried out"
+        payment = store.get(tx, operation.payment_id)
+        key, kind = unknown_key(operation), "not_carried_out"
+        store.open_break(tx, key, kind, says, payment=payment, amount=operation.amount, again=True)
+    _queue_submit(tx, operation, wait)
 
 
 def holds(outcome: Outcome, kind: OperationKind) -> bool:
@@ -160,11 +174,11 @@ def _queue_lookup(tx: Tx, operation: Operation, wait: timedelta) -> None:
     )
 
 
-def _queue_submit(tx: Tx, operation: Operation) -> None:
+def _queue_submit(tx: Tx, operation: Operation, wait: timedelta) -> None:
     ref = operation.refund_id or operation.operation_id
     key = f"{operation.operation_id}:{operation.attempt + 1}"
     kind = SUBMIT.get(operation.kind, "payment.submit")
-    outbox_add(tx, kind, ref, [lane_of(operation.payment_id)], once_key=key)
+    outbox_add(tx, kind, ref, [lane_of(operation.payment_id)], tx.now + wait, once_key=key)
 
 
 # ── the payment ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -34,7 +34,7 @@ from ..payments.port import ActionNeeded, Declined, OperationKind, Outcome, Prep
 from ..payments.records import Payment
 from ..payments.registry import Registry
 from .call import Call, no_longer_owed, read_call, send
-from .settle_outcome import lane_of, refold_and_carry_out, settle
+from .settle_outcome import lane_of, refold_and_carry_out, settle, unknown_key
 from .stale_pages import CODE
 
 log = Log("payments")
@@ -245,7 +245,9 @@ class TakePayment:
     def _give_up(self, tx: Tx, work: Work, payment: Payment, *, code: str, says: str) -> None:
         """End a payment of which nothing was sent; what it had reserved is free again."""
         complete(tx, work)
-        store.move_operation(tx, store.operation(tx, work.ref), OperationState.CANCELLED, says=says)
+        operation = store.operation(tx, work.ref)
+        store.move_operation(tx, operation, OperationState.CANCELLED, says=says)
+        store.close_break(tx, unknown_key(operation), by="it is not sent any more")
         store.change(tx, payment.payment_id, failure_code=code, failure_says=says)
         store.record_facts(tx, payment.payment_id, [PaymentFact(FactKind.CANCELED, tx.now, "us")])
         refold_and_carry_out(tx, self._tenant, payment.payment_id)

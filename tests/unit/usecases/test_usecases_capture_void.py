@@ -102,6 +102,32 @@ async def test_an_invoice_cancelled_between_the_wish_and_the_call_stops_the_capt
     await world.sweep()
 
 
+async def test_what_was_authorized_in_part_is_captured_and_the_rest_is_owed(world: World) -> None:
+    account = await world.invoiced("ana", 50_00, 30_00)
+    payment_id = await world.paid(account, "tok_partial", capture=False)
+    await world.capture(payment_id)
+    await settled(world)
+    payment = await world.units.read(store.get, payment_id)
+    assert (payment.state, payment.authorized, payment.captured) == ("captured", usd(40_00), usd(40_00))
+    assert await world.askable(account) == 40_00
+    await world.sweep()
+
+
+async def test_an_authorization_that_its_payer_has_to_confirm(world: World) -> None:
+    account = await world.invoiced("ana", 80_00)
+    payment_id = await world.paid(account, "tok_action", capture=False)
+    payment = await world.units.read(store.get, payment_id)
+    assert payment.state == "requires_action"
+    assert payment.hosted_url
+    await world.processor.pay_page(payment.hosted_url, action="confirm")
+    await settled(world)
+    assert await world.state(payment_id) == "authorized"
+    await world.capture(payment_id)
+    await settled(world)
+    assert await world.state(payment_id) == "captured"
+    await world.sweep()
+
+
 async def test_a_void_releases_an_authorization(world: World) -> None:
     account = await world.invoiced("ana", 80_00)
     payment_id = await world.authorized(account)

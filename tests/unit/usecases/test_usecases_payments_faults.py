@@ -148,6 +148,27 @@ async def test_a_worker_dies_at_a_call(world: World, call: str, after: bool) -> 
         assert (await world.units.read(store.get, payment_id)).refunded == usd(30_00)
 
 
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("call", ["capture", "void"])
+async def test_a_worker_dies_at_a_second_call(world: World, call: str, after: bool) -> None:
+    account = await world.invoiced("ana", 80_00)
+    payment_id = await world.authorized(account)
+    deadly = Deadly(world.registry.of("main"), call, after=after)
+    world.registry._processors["main"] = deadly  # type: ignore[assignment]
+    await (world.capture(payment_id) if call == "capture" else world.void(payment_id))
+    with pytest.raises(Killed):
+        await until_it_dies(world)
+    world.registry._processors["main"] = deadly._processor
+    world.clock.advance(timedelta(seconds=61))
+    await world.until_quiet()
+    if call == "capture":
+        return await ends_well(world, payment_id)
+    assert await world.state(payment_id) == "canceled"
+    assert await world.askable(account) == 80_00
+    assert await world.breaks() == set()
+    await world.sweep()
+
+
 @pytest.mark.parametrize("unit", ["_sending", "_finish"])
 async def test_a_worker_dies_in_or_right_after_a_unit(world: World, unit: str, monkeypatch: pytest.MonkeyPatch) -> None:
     account = await world.invoiced("ana", 80_00)

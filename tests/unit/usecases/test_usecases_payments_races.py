@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 
@@ -13,6 +14,8 @@ from fhirpay.domain.clock import FrozenClock
 from fhirpay.errors import RuleBroken
 from fhirpay.payments import refunds, store
 from payments_world import World, payments_world, usd
+
+pytestmark = pytest.mark.warns("operation.unknown", "refund.failed", "work.retry")
 
 
 @pytest.fixture
@@ -148,6 +151,50 @@ async def test_a_refund_said_to_have_failed_that_went_out_all_the_same_is_booked
     await world.work(hours=0.1)
     assert (await world.units.read(store.get, payment_id)).refunded == usd(30_00)
     assert await world.breaks() == {"refund_failed", "late_refund"}
+    await world.sweep()
+
+
+async def test_what_the_processor_never_carries_out_is_told_and_tried_less_and_less(world: World) -> None:
+    """Voided there, and the event lost: every refund is refused, and looking finds none."""
+    account = await world.invoiced("ana", 80_00)
+    payment_id = await world.paid(account)
+    (paid,) = await world.processor.payments(payment_id)
+    await world.processor.act(f"payments/{paid['id']}/void")
+    lost = world.events()[-1]
+    world.seen_events |= {event["id"] for event in world.events()}
+    refund_id = await world.refund(payment_id, 30_00)
+    await world.work(hours=48, steps=400)
+    assert await world.breaks() == {"not_carried_out"}
+    assert (await world.processor.books())["asked"]["refund"] < 60
+    await world.event(lost)
+    await world.inbox.drain()
+    await world.until_quiet()
+    assert await world.state(payment_id) == "voided"
+    assert (await world.units.read(refunds.get, refund_id)).state == "canceled"
+    assert await world.breaks() == {"voided", "refund_failed"}
+    await world.sweep()
+
+
+@pytest.mark.parametrize("operation", ["refund", "capture"])
+async def test_a_key_that_has_died_is_never_resent(world: World, operation: str) -> None:
+    """Nobody works for thirty hours. Past the key's life only reading is left: a resend would be a new call."""
+    account = await world.invoiced("ana", 80_00)
+    payment_id = await (world.paid(account) if operation == "refund" else world.authorized(account))
+    await world.processor.fault(operation, "after")
+    for question in ("get", "list"):
+        await world.processor.fault(question, "before", times=10_000)
+    await (world.refund(payment_id, 30_00) if operation == "refund" else world.capture(payment_id))
+    await world.outbox.drain()
+    before = (await world.processor.books())["asked"][operation]
+    world.clock.advance(timedelta(hours=30))
+    await world.processor.control("clock", {"advance_s": 30 * 3600})
+    await world.outbox.drain()
+    assert (await world.processor.books())["asked"][operation] == before
+    await world.processor.http.delete(f"{world.processor.base_url}/control/faults")
+    await world.until_quiet()
+    moved = [one["amount"] for one in (await world.processor.books())["movements"]]
+    assert moved == ([80_00, -30_00] if operation == "refund" else [80_00])
+    assert await world.breaks() == set()
     await world.sweep()
 
 
