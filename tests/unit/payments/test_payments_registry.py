@@ -26,6 +26,16 @@ async def test_the_configured_adapter_is_found_by_merchant_and_by_webhook() -> N
     await made.aclose()
 
 
+async def test_stripe_needs_no_address() -> None:
+    secrets = ("whsec_new", "whsec_old")
+    merchant = Merchant(name="main", processor="stripe", secret_key="sk_test", webhook_secrets=secrets)
+    made = build(Tenant(name="main", merchants=(merchant,)))
+    assert made.hosted("main") is made.vault("main") is made.for_webhook("stripe", "main")
+    await made.aclose()
+    with pytest.raises(ConfigInvalid):
+        build(Tenant(name="main", merchants=(Merchant(name="main", processor="simulated", secret_key="sk_test"),)))
+
+
 def test_a_merchant_that_is_gone_is_named() -> None:
     with pytest.raises(ConfigInvalid, match="'main'"):
         Registry({}).of("main")
