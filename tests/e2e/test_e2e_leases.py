@@ -19,18 +19,30 @@ from typing import Any
 import httpx2
 import pytest
 
+from ehr_running import TOKEN as EHR_TOKEN
+from ehr_running import running_ehr
+from fhirpay.config import Connection, Tenant
 from fhirpay.db.unit import Database, Tx, Units, open_database
 from fhirpay.domain.clock import FrozenClock, SystemClock
 from fhirpay.domain.ids import CountedIds
+from fhirpay.domain.money import Money
+from fhirpay.fhir.client import FhirClient
 from fhirpay.flow import lane
 from fhirpay.flow.lane import Work
 from fhirpay.flow.lease import claim, still_ours
 from fhirpay.flow.worker import Worker
+from fhirpay.net.http import client
 from fhirpay.payments import refunds
 from fhirpay.payments import registry as registries
+from fhirpay.usecases.post_back import PostBack, enqueue
+from fhirpay.writeback import store as postings
+from fhirpay.writeback.payment_reconciliation import Line, PostedPayment
+from fhirpay.writeback.store import Posting
 from intake_world import message, segment
 from intake_world import world as intake_world
 from payments_world import World, handlers_of, payments_world
+
+pytestmark = pytest.mark.warns("operation.unknown", "work.retry", "call.parked")
 
 PAST = timedelta(seconds=61)  # more than a lease
 
@@ -255,3 +267,39 @@ async def test_a_worker_whose_clock_is_hours_off_changes_nothing(database_url: s
             await mine.write(lane.retry, work, after=timedelta(hours=1), error="busy")
             assert await others.write(take, queue) == []
             assert not await others.read(still_ours, work)
+
+
+def _facts(tx: Tx, posting: Posting, tenant: Tenant) -> PostedPayment:
+    amount = Money(80_00, "USD")
+    visit = {"type": "Encounter", "identifier": {"system": "urn:visit", "value": "1"}}
+    shown = {"zone": "America/New_York", "processor": "sim", "reference": "ch_1", "refund_of": ""}
+    return PostedPayment(id=posting.subject, amount=amount, at=tx.now, lines=[Line(1, amount, visit)], **shown)
+
+
+@pytest.mark.parametrize("update_create", [True, False], ids=["put", "if-none-exist"])
+async def test_a_posting_whose_worker_stops_right_before_the_call_is_there_once(
+    database: Database, units: Units, clock: FrozenClock, update_create: bool
+) -> None:
+    async with AsyncExitStack() as stack:
+        ehr = await stack.enter_async_context(running_ehr())
+        ehr.ehr.switches.update_create = update_create
+        tenant = Tenant(name="main", connections=(Connection(name="ehr", base_url=ehr.base_url, token=EHR_TOKEN),))
+        stopped = Road(at="/PaymentReconciliation")
+        workers: list[Worker] = []
+        for road in (stopped, Road()):
+            http = client(ehr.base_url, allow_private=True, timeout_s=30, transport=road)
+            fhir = FhirClient("ehr", http, token=EHR_TOKEN, retry_wait_s=0)
+            stack.push_async_callback(fhir.aclose)
+            post_back = PostBack(units, tenant, {"ehr": fhir}, facts=_facts)
+            workers.append(Worker(database, units, queue="outbox", handlers={"writeback": post_back.run}))
+        (posting,) = await units.write(enqueue, payment_id="pay1", tenant=tenant)
+        first = asyncio.create_task(workers[0].drain())
+        await stopped.reached.wait()
+        for _ in range(4):
+            clock.advance(timedelta(minutes=20))
+            await workers[1].drain()
+        # What was marked as sent and isn't there is not sent again without proof: a person looks.
+        assert (await units.read(postings.get, posting)).state in ("posted", "unknown")
+        stopped.woken.set()
+        await first
+        assert len({one["id"] for one in ehr.stored("PaymentReconciliation")}) == 1
