@@ -6,10 +6,10 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SOURCES := src tests
 
-.PHONY: help install dev demo run test check fix golden bench lock clean
+.PHONY: help install dev demo run test check fix golden bench soak lock clean
 
 help:
-	@sed -n 's/^# //p' Makefile | head -3; echo "also: install run check fix golden bench lock clean"
+	@sed -n 's/^# //p' Makefile | head -3; echo "also: install run check fix golden bench soak lock clean"
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "fhirpay needs Python 3.11 or newer; set PYTHON=…")'
@@ -56,6 +56,13 @@ golden: dev
 bench: dev
 	@mkdir -p build && rm -f build/bench.jsonl
 	@for bench in tests/bench/bench_*.py; do $(BIN)/python $$bench || exit 1; done
+
+# Goes on where it was interrupted; build/soak/ holds the worlds and their journals.
+KILLS ?= 200
+ENGINE ?= both
+SEED ?= 1
+soak: dev
+	@$(BIN)/python tests/e2e/soak.py --kills $(KILLS) --engine $(ENGINE) --seed $(SEED)
 
 # Locks name no index: they are the same wherever they are made.
 lock: .venv/bin/python

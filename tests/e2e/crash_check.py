@@ -83,6 +83,17 @@ async def unfinished(url: str) -> list[str]:
         return await units.read(_unfinished)
 
 
+async def in_hand(url: str) -> list[str]:
+    """What a worker still holds a lease of."""
+    async with _reading(url) as units:
+        return await units.read(_in_hand)
+
+
+def _in_hand(tx: Tx) -> list[str]:
+    held = (_work.c.tenant_id == tx.tenant, _work.c.state == "ready", _work.c.owner.is_not(None))
+    return [f"{row['kind']} {row['ref']}" for row in tx.all(select(_work).where(*held))]
+
+
 def _unfinished(tx: Tx) -> list[str]:
     left: list[str] = []
     for row in tx.all(select(_work).where(_work.c.tenant_id == tx.tenant, _work.c.state == "ready")):

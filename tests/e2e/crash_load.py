@@ -238,7 +238,7 @@ class Load:
             return
 
         async def look() -> Any:
-            answer = await self._call("GET", "/api/v1/payments", params={"account": case.account})
+            answer = await self.call("GET", "/api/v1/payments", params={"account": case.account})
             found = loads(answer.content).get("payments", ()) if answer else ()
             return any(payment["captured_at"] for payment in found)
 
@@ -246,7 +246,7 @@ class Load:
 
     async def _payment(self, payment_id: str, wanted: str) -> dict[str, Any]:
         async def look() -> Any:
-            answer = await self._call("GET", f"/api/v1/payments/{payment_id}")
+            answer = await self.call("GET", f"/api/v1/payments/{payment_id}")
             found = loads(answer.content) if answer else {}
             return found if found.get(wanted) else None
 
@@ -298,14 +298,14 @@ class Load:
 
         async def send() -> Any:
             nonlocal said
-            answer = await self._call(method, path, **more)
+            answer = await self.call(method, path, **more)
             if answer is not None:
                 said = f"{answer.status_code} {answer.text[:300]}"
             return answer if answer is not None and answer.is_success else None
 
         return await self._until(send, f"{method} {path} is taken", lambda: said)
 
-    async def _call(self, method: str, path: str, *, headers: Any = None, **more: Any) -> httpx2.Response | None:
+    async def call(self, method: str, path: str, *, headers: Any = None, **more: Any) -> httpx2.Response | None:
         """The answer, None where none came."""
         assert self._http is not None
         url = f"http://127.0.0.1:{self.http_port}{path}"

@@ -10,8 +10,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import os
 import random
+import socket
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -23,7 +26,6 @@ import httpx2
 from crash_forks import Child, Forks
 from crash_load import CLIENT_TOKEN, Journal, Load
 from crash_points import OTHERS
-from demo_runs import PORTS
 
 from fhirpay.db.migrations import migrate
 
@@ -35,7 +37,7 @@ http_port = {http}
 hash_key = "crash-only-hash-key-of-32-characters"
 log_level = "INFO"
 poll_s = 0.5
-lease_s = 7
+lease_s = {lease_s}
 
 [[tenants]]
 name = "main"
@@ -47,7 +49,7 @@ base_url = "http://127.0.0.1:{processor}"
 secret_key = "crash-processor-key"
 webhook_secrets = ["crash-webhook-secret"]
 private_network = true
-timeout_s = 1.5
+timeout_s = {timeout_s}
 
 [[tenants.facilities]]
 name = "main"
@@ -70,7 +72,7 @@ base_url = "http://127.0.0.1:{ehr}/fhir"
 token = "crash-ehr-token"
 organization = "clinic"
 private_network = true
-timeout_s = 1.5
+timeout_s = {timeout_s}
 
 [[tenants.clients]]
 name = "ehr"
@@ -113,6 +115,8 @@ class World:
 
     async def dies_at(self, point: str, *, index: int = 0, hits: int = 1) -> None:
         """Serve until it has died there. Whoever served before is dead already."""
+        # Lookups are for those who don't hear from the processor.
+        await self.others("processor", "/control/webhooks", {"hold": "lookup." in point})
         child = await self.start(index, point=point, hits=hits)
         ends = time.monotonic() + PATIENCE_S
         while child.alive:
@@ -121,23 +125,50 @@ class World:
             await asyncio.sleep(0.01)
         status = await child.ended
         assert status == SIGKILLED, f"ended {status} instead of dying at {point}: {self.log_tail()}"
-        self.journal.note(killed=point)
+        await self.others("processor", "/control/webhooks", {"hold": False})
+        self.journal.note(killed=point, at="point")
 
-    async def dies_by_chance(self, chance: random.Random, longest_s: float = 2.0) -> None:
-        """SIGKILL to one of the processes at some moment from its start on, then start it again."""
+    async def dies_by_chance(self, chance: random.Random) -> None:
+        """SIGKILL to one of the processes at some moment of its work, or sometimes of its start; start it again."""
         index = chance.randrange(len(self.roles))
-        moment = chance.uniform(0, longest_s)
+        at_work, moment = chance.random() < 0.8, chance.uniform(0, 1.0)
+        if at_work:
+            await self._something_is_acknowledged()
         await asyncio.sleep(moment)
         self.load.check()
         victim = self.serving[index]
         assert victim.alive, f"ended {await victim.ended} by itself: {self.log_tail()}"
         victim.kill()
         assert await victim.gone() == SIGKILLED
-        self.journal.note(killed=f"process {index} after {moment:.2f} s")
+        self.journal.note(
+            killed=f"process {index} {moment:.2f} s after {'an answer' if at_work else 'a start'}", at="random"
+        )
         await self.start(index)
 
-    def kills(self) -> list[str]:
-        return self.journal.all("killed")
+    async def _something_is_acknowledged(self) -> None:
+        before, ends = len(self.journal.all("acknowledged")), time.monotonic() + PATIENCE_S
+        while len(self.journal.all("acknowledged")) == before:
+            self.load.check()
+            assert time.monotonic() < ends, f"nothing is answered any more: {self.log_tail()}"
+            await asyncio.sleep(0.02)
+
+    async def killed(self) -> None:
+        """SIGKILL to whoever serves."""
+        for child in self.serving:
+            child.kill()
+            await child.gone()
+        self.serving.clear()
+
+    async def told(self, stories: int) -> None:
+        """Wait until this many stories have been told."""
+        ends = time.monotonic() + PATIENCE_S
+        while len(self.load.cases) < stories:
+            self.load.check()
+            assert time.monotonic() < ends, f"{len(self.load.cases)} stories in {PATIENCE_S} s: {self.log_tail()}"
+            await asyncio.sleep(0.02)
+
+    def kills(self, at: str = "") -> list[str]:
+        return [line["killed"] for line in self.journal.lines if "killed" in line and at in ("", line["at"])]
 
     # ── the end ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -197,9 +228,9 @@ class World:
 
     # ── the others ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def others(self, whom: str, path: str, body: object = None) -> dict[str, object] | crash_check.Doc:
+    async def others(self, whom: str, path: str, body: object = None) -> crash_check.Doc:
         url = f"http://127.0.0.1:{self.ports[whom]}{path}"
-        if path in ("/crash", "/deliver"):
+        if path in ("/crash", "/deliver") or body is not None:
             answer = await self.others_http.post(url, json=body)
         else:
             answer = await self.others_http.get(url)
@@ -214,14 +245,16 @@ async def world(
     database: str = "",
     roles: Sequence[Sequence[str] | None] = (None,),
     lanes: int = 5,
-    first_port: int = PORTS,
 ) -> AsyncIterator[World]:
     """The others up, the senders sending, nobody serving yet. In a folder that has been one before, it goes on."""
     os.makedirs(folder, exist_ok=True)
-    ports = {name: first_port + number for number, name in enumerate(("http", "mllp", "processor", "ehr"))}
+    ports = _ports(folder / "ports.json")
     url = database or f"sqlite:///{folder}/fhirpay.db"
     config = folder / "fhirpay.toml"
-    config.write_text(_CONFIG.format(database=url, client_token=CLIENT_TOKEN, **ports), encoding="utf-8")
+    # Long enough for a slow machine. On PostgreSQL the leases of the dead run out by themselves, and a test waits.
+    timeout_s = 2 if database else 10
+    times = {"timeout_s": timeout_s, "lease_s": 4 * timeout_s + 1}
+    config.write_text(_CONFIG.format(database=url, client_token=CLIENT_TOKEN, **ports, **times), encoding="utf-8")
     migrate(url)
     journal = Journal(folder / "journal.jsonl")
     load = Load(journal, ports["http"], ports["mllp"], ports["processor"], lanes=lanes)
@@ -247,6 +280,26 @@ async def world(
             await load.stop()
             await made.forks.stop()
             journal.close()
+
+
+def _ports(kept: Path) -> dict[str, int]:
+    """Four that nobody listens at, below those that the system hands out; the same as before in a world that goes on:
+    its processor has given out addresses.
+    """
+    if kept.exists():
+        return json.loads(kept.read_text(encoding="utf-8"))
+    names = ("http", "mllp", "processor", "ehr")
+    for first in range(20_000 + os.getpid() % 900 * 10, 32_000, len(names)):
+        ports = {name: first + number for number, name in enumerate(names)}
+        with contextlib.ExitStack() as stack:
+            try:
+                for port in ports.values():
+                    stack.enter_context(socket.create_server(("127.0.0.1", port)))
+            except OSError:
+                continue
+            kept.write_text(json.dumps(ports), encoding="utf-8")
+            return ports
+    raise AssertionError("there are no four free ports in a row")
 
 
 async def _answering(http: httpx2.AsyncClient, ports: dict[str, int]) -> None:
