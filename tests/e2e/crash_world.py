@@ -150,6 +150,7 @@ class World:
         while len(self.journal.all("acknowledged")) == before:
             self.load.check()
             assert time.monotonic() < ends, f"nothing is answered any more: {self.log_tail()}"
+            assert all(child.alive for child in self.serving), f"one ended by itself: {self.log_tail()}"
             await asyncio.sleep(0.02)
 
     async def killed(self) -> None:

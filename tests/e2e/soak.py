@@ -85,6 +85,7 @@ async def soak(engine: str, kills: int, seed: int) -> dict[str, Any]:
             before = len(w.kills())
             await killed_at_random(w, engine, kills, seed)
             await killed_at_points(w, engine)
+            await w.start()
             await w.same_answers(random.Random(seed), count=100)
             w.journal.note(finished=True)
             return {
