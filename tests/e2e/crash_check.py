@@ -27,8 +27,8 @@ from fhirpay.flow.lane import parked
 from fhirpay.flow.tables import WorkRow
 from fhirpay.inbox.store import find_by_control_id
 from fhirpay.ledger import store as ledger
-from fhirpay.ledger.verify import verify
 from fhirpay.payments import store as payments
+from fhirpay.usecases.doctor import examine
 from fhirpay.writeback import store as writeback
 
 Doc = dict[str, Any]
@@ -144,8 +144,7 @@ def _effects(tx: Tx, cases: Iterable[Case]) -> list[str]:
 
 
 def _books(tx: Tx, held: int) -> list[str]:
-    report = verify(tx)
-    wrong = [] if report.ok else [f"the ledger: {report}"]
+    wrong = [str(finding) for finding in examine(tx)]
     clearing = ledger.balance(tx, "processor_clearing")
     if clearing != held:
         wrong.append(f"the ledger says that the processor holds {clearing}, and it holds {held}")

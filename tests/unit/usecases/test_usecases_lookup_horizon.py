@@ -19,6 +19,7 @@ def _worker_dies(tx: Tx) -> None:
     take_over_all(tx)
 
 
+@pytest.mark.warns("operation.unknown")
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_an_unknown_outcome_is_settled_at_the_horizon_however_many_workers_died(
     database: Database, clock: FrozenClock
