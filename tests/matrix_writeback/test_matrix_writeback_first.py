@@ -11,7 +11,10 @@ from writeback_cells import LISTED, ROWS, play
 from matrices import Cell
 from writeback_world import WAYS, Desk
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.warns("posting.put_off", "call.parked", "work.parked"),
+]
 
 
 @pytest.mark.parametrize("row", ROWS)

@@ -3,126 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from ehr_running import TOKEN, Running, running_ehr
-from fhirpay.billing.worklist import Item, list_open
-from fhirpay.config import Connection, Tenant
-from fhirpay.db.unit import Database, Tx, Units
+from ehr_running import running_ehr
+from fhirpay.db.unit import Database, Units
 from fhirpay.domain.clock import FrozenClock
-from fhirpay.domain.money import Money
 from fhirpay.errors import RuleBroken
-from fhirpay.fhir.client import FhirClient
 from fhirpay.flow.lane import Work, parked, pending_count, release
 from fhirpay.flow.worker import Worker
-from fhirpay.net.http import client
-from fhirpay.simulators.ehr_store import Store
-from fhirpay.usecases.parked import note_parked_call
-from fhirpay.usecases.post_back import PostBack, by_hand, enqueue
-from fhirpay.writeback import store
-from fhirpay.writeback.payment_reconciliation import PAYMENT_SYSTEM, Line, PostedPayment, allocation_id
-from fhirpay.writeback.store import Posting
+from fhirpay.usecases.post_back import PostBack, by_hand
+from writeback_world import KIND, PAYMENT, WAYS, Desk, desk_of, facts
 
-pytestmark = pytest.mark.warns("call.parked", "work.parked", "work.retry")
-
-PAYMENT, REFUND = "pay1", "ref1"
-KIND = "PaymentReconciliation"
-
-
-def facts(tx: Tx, posting: Posting, tenant: Tenant) -> PostedPayment:
-    amount = Money(3000 if posting.is_refund else 8000, "USD")
-    visit = {"type": "Encounter", "identifier": {"system": "urn:visit", "value": "1"}}
-    takes_back = allocation_id(PAYMENT, 1) if posting.is_refund else ""
-    return PostedPayment(
-        id=posting.subject,
-        amount=amount,
-        at=tx.now,
-        zone="America/New_York",
-        processor="sim",
-        reference="re_1" if posting.is_refund else "ch_1",
-        lines=[Line(1, amount, visit, takes_back=takes_back)],
-        refund_of=PAYMENT if posting.is_refund else "",
-    )
-
-
-class Desk:
-    """One tenant with one EHR; `work()` does what is due, `later()` what would be due in an hour."""
-
-    def __init__(self, database: Database, units: Units, clock: FrozenClock, ehr: Running) -> None:
-        self.units, self.ehr = units, ehr
-        self._clock = clock
-        self.database = database
-        connection = Connection(name="ehr", base_url=ehr.base_url, token=TOKEN, organization="clinic")
-        self.tenant = Tenant(name="main", connections=(connection,))
-        http = client(ehr.base_url, allow_private=True, timeout_s=2)
-        self.fhir = FhirClient("ehr", http, token=TOKEN, retry_wait_s=0)
-        self._start()
-
-    def _start(self) -> None:
-        post_back = PostBack(self.units, self.tenant, {"ehr": self.fhir}, facts=facts)
-        handlers = {"writeback": post_back.run}
-        self._worker = Worker(self.database, self.units, queue="outbox", handlers=handlers, on_parked=note_parked_call)
-
-    async def settle(self, refund: bool = False, payment_id: str = PAYMENT) -> str:
-        (posting_id,) = await self.units.write(
-            enqueue, payment_id=payment_id, refund_id=REFUND if refund else None, tenant=self.tenant
-        )
-        return posting_id
-
-    async def work(self) -> int:
-        return await self._worker.drain()
-
-    async def later(self, by: timedelta = timedelta(hours=1)) -> int:
-        self._clock.advance(by)
-        return await self._worker.drain()
-
-    async def posting(self, posting_id: str) -> Posting:
-        return await self.units.read(store.get, posting_id)
-
-    async def open_items(self) -> list[Item]:
-        return await self.units.read(list_open)
-
-    def fault(self, mode: str, times: int | None = 1, **more: Any) -> None:
-        self.ehr.fault(mode, times, **more)
-
-    @property
-    def store(self) -> Store:
-        return self.ehr.store
-
-    async def another(self, payment_id: str = "pay-later") -> None:
-        """The EHR takes a later payment, and its index has settled."""
-        await self.settle(payment_id=payment_id)
-        await self.work()
-        await self.later()
-
-    def can(self, **switches: bool) -> None:
-        for name, value in switches.items():
-            setattr(self.ehr.ehr.switches, name, value)
-
-    def there(self, payment_id: str = "") -> list[dict[str, Any]]:
-        """Every version that the EHR has, of one payment or of all."""
-        return [one for one in self.ehr.stored(KIND) if payment_id in ("", one["identifier"][0]["value"])]
+pytestmark = pytest.mark.warns("posting.put_off", "call.parked", "work.parked")
 
 
 @pytest.fixture
-async def desk(database: Database, units: Units, clock: FrozenClock) -> AsyncIterator[Desk]:
-    async with AsyncExitStack() as stack:
-        ehr = await stack.enter_async_context(running_ehr())
-        made = Desk(database, units, clock, ehr)
-        stack.push_async_callback(made.fhir.aclose)
+async def desk(database: Database, clock: FrozenClock) -> AsyncIterator[Desk]:
+    async with running_ehr() as ehr, desk_of(database, clock, ehr=ehr) as made:
         yield made
-
-
-WAYS = {
-    "put": {},
-    "if-none-exist": {"update_create": False},
-    "search": {"update_create": False, "conditional_create": False},
-    "blind": {"update_create": False, "conditional_create": False, "search": False},
-}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -134,7 +35,7 @@ async def test_a_payment_is_posted_once_by_every_way(desk: Desk, way: str) -> No
     (there,) = desk.there()
     posting = await desk.posting(posting_id)
     assert (posting.state, posting.remote_id, posting.remote_version) == ("posted", there["id"], "1")
-    assert (there["id"] == PAYMENT) == (way == "put")
+    assert (there["id"] == PAYMENT) == (way == "PUT")
     assert str(there["paymentAmount"]["value"]) == "80.00"
     assert await desk.later() == 0
 
@@ -151,7 +52,7 @@ async def test_it_is_tried_until_the_ehr_takes_it(desk: Desk) -> None:
 
 
 async def test_an_index_that_lags_doesnt_make_it_twice(desk: Desk) -> None:
-    desk.can(**WAYS["search"])
+    desk.can(**WAYS["SEARCH"])
     desk.fault("lost_answer", methods=["POST"])
     desk.fault("index_lag", times=None, seconds=3600)
     posting_id = await desk.settle()
@@ -164,7 +65,7 @@ async def test_an_index_that_lags_doesnt_make_it_twice(desk: Desk) -> None:
     assert len(desk.there()) == 1
 
 
-@pytest.mark.parametrize("way", ["if-none-exist", "search"])
+@pytest.mark.parametrize("way", ["IF_NONE_EXIST", "SEARCH"])
 async def test_not_found_is_believed_once_the_search_shows_what_came_later(desk: Desk, way: str) -> None:
     desk.can(**WAYS[way])
     desk.fault("cut", methods=["POST"])
@@ -182,7 +83,7 @@ async def test_not_found_is_believed_once_the_search_shows_what_came_later(desk:
 
 
 async def test_a_search_that_never_shows_what_came_later_leaves_it_to_a_person(desk: Desk) -> None:
-    desk.can(**WAYS["search"])
+    desk.can(**WAYS["SEARCH"])
     desk.fault("lost_answer", methods=["POST"])
     desk.fault("rewrite", times=None)
     posting_id = await desk.settle()
@@ -191,13 +92,13 @@ async def test_a_search_that_never_shows_what_came_later_leaves_it_to_a_person(d
     for _ in range(40):
         await desk.later()
     posting = await desk.posting(posting_id)
-    assert (posting.state, len(desk.store.live(KIND, PAYMENT_SYSTEM, PAYMENT))) == ("unknown", 1)
+    assert (posting.state, desk.count()) == ("unknown", 1)
     assert "its search doesn't show what it has taken" in str(posting.reason)
     assert [item.subject for item in await desk.open_items()] == [posting.work_id]
 
 
 async def test_a_server_that_forgets_if_none_exist_still_gets_it_once(desk: Desk) -> None:
-    desk.can(**WAYS["if-none-exist"])
+    desk.can(**WAYS["IF_NONE_EXIST"])
     desk.fault("forget_if_none_exist", times=None)
     desk.fault("lost_answer", methods=["POST"])
     await desk.settle()
@@ -207,7 +108,7 @@ async def test_a_server_that_forgets_if_none_exist_still_gets_it_once(desk: Desk
 
 
 async def test_a_server_that_announces_too_much_gets_it_by_the_next_way(desk: Desk) -> None:
-    await desk.fhir.capability(KIND)
+    await desk.clients["ehr"].capability(KIND)
     desk.can(update_create=False)
     posting_id = await desk.settle()
     await desk.work()
@@ -216,7 +117,7 @@ async def test_a_server_that_announces_too_much_gets_it_by_the_next_way(desk: De
 
 
 async def test_where_nobody_can_look_a_lost_answer_is_for_a_person(desk: Desk) -> None:
-    desk.can(**WAYS["blind"])
+    desk.can(**WAYS["BLIND"])
     desk.fault("lost_answer", methods=["POST"])
     posting_id = await desk.settle()
     await desk.work()
@@ -237,7 +138,7 @@ async def test_where_nobody_can_look_a_lost_answer_is_for_a_person(desk: Desk) -
 
 
 async def test_a_person_may_find_that_it_isnt_there(desk: Desk) -> None:
-    desk.can(**WAYS["blind"])
+    desk.can(**WAYS["BLIND"])
     desk.fault("cut", methods=["POST"])
     posting_id = await desk.settle()
     await desk.work()
@@ -276,7 +177,7 @@ async def test_a_refund_is_a_new_negative_that_names_what_it_takes_back(desk: De
 
 
 async def test_a_refund_waits_for_its_payment(desk: Desk) -> None:
-    desk.can(**WAYS["blind"])
+    desk.can(**WAYS["BLIND"])
     desk.fault("cut", methods=["POST"])
     payment = await desk.settle()
     await desk.settle(refund=True)
@@ -293,13 +194,13 @@ class Crash(BaseException):
     """The process is gone."""
 
 
-@pytest.mark.parametrize("way", ["put", "if-none-exist", "search"])
+@pytest.mark.parametrize("way", ["PUT", "IF_NONE_EXIST", "SEARCH"])
 async def test_a_crash_at_any_step_then_a_restart_ends_the_same(desk: Desk, way: str) -> None:
     desk.can(**WAYS[way])
     crashes: list[int] = []
     for at in range(1, 20):
-        posting_id = await desk.settle(payment_id=f"pay{at}")
-        post_back = PostBack(_Crashing(desk.units, at), desk.tenant, {"ehr": desk.fhir}, facts=facts)
+        posting_id = await desk.settle(f"pay{at}")
+        post_back = PostBack(_Crashing(desk.units, at), desk.tenant, desk.clients, facts=facts)
 
         async def handle(work: Work, at: int = at, post_back: PostBack = post_back) -> None:
             try:

@@ -31,6 +31,8 @@ from fhirpay.usecases.unposted import Unposted, resolve, unposted
 from fhirpay.web.admin import AdminSocket
 from fhirpay.writeback.payment_reconciliation import PAYMENT_SYSTEM
 
+pytestmark = pytest.mark.warns("call.parked", "work.parked")
+
 KIND = "PaymentReconciliation"
 
 
