@@ -65,6 +65,7 @@ async def parked_call(units: Units, database: Database, kind: str) -> tuple[str,
     return work_id, line.line_id
 
 
+@pytest.mark.warns("call.parked", "work.parked")
 async def test_a_parked_call_is_tried_again_by_its_work_id(units: Units, database: Database) -> None:
     work_id, _ = await parked_call(units, database, "writeback")
     assert await units.write(replay_messages, message=work_id) == [work_id]
@@ -72,6 +73,7 @@ async def test_a_parked_call_is_tried_again_by_its_work_id(units: Units, databas
     assert await units.read(lane.pending_count, "outbox") == 1
 
 
+@pytest.mark.warns("call.parked", "work.parked")
 async def test_a_posting_that_was_made_by_hand_is_done(units: Units, database: Database) -> None:
     _, line = await parked_call(units, database, "writeback")
     await units.write(desk_list.done, line, by="ann", why="posted by hand")
@@ -79,6 +81,7 @@ async def test_a_posting_that_was_made_by_hand_is_done(units: Units, database: D
     assert await units.read(lane.parked, "outbox") == []
 
 
+@pytest.mark.warns("call.parked", "work.parked")
 async def test_a_call_that_moves_money_is_never_dropped(units: Units, database: Database) -> None:
     work_id, line = await parked_call(units, database, "payment.submit")
     with pytest.raises(RuleBroken, match=f"fhirpay replay {work_id}"):
