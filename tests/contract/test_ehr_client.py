@@ -42,7 +42,7 @@ async def fhir(ehr: Running) -> AsyncIterator[FhirClient]:
 
 
 async def test_capability_is_read_once_until_forgotten(ehr: Running, fhir: FhirClient) -> None:
-    everything = Capability(create=True, update_create=True, conditional_create=True, search=True)
+    everything = Capability(read=True, create=True, update_create=True, conditional_create=True, search=True)
     assert await fhir.capability(KIND) == everything
     ehr.ehr.switches.update_create = False
     assert await fhir.capability(KIND) == everything
