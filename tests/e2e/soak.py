@@ -127,7 +127,7 @@ def database(engine: str, seed: int, folder: Path) -> Iterator[str]:
                 admin.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
         yield server.get_uri(name)
     finally:
-        server.cleanup()
+        server.stop()  # also when a driver that was killed is still on its list
 
 
 def say(line: str) -> None:
