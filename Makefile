@@ -1,15 +1,17 @@
 # make demo   the whole job on one machine, then keeps serving (ONCE=1: ends, last line is JSON)
 # make test   everything that CI runs: check, then the tests on SQLite and on a real PostgreSQL
-# Both set up .venv by themselves from hashed locks; nothing else need be installed but Python 3.11+.
+# make simulate   the program in a simulated world, seed after seed, until one is red: SEEDS=4711 that one, with its log;
+#             SEEDS=1000-2000 those between; SEEDS=200x the first 200 (what `make test` runs)
+# demo and test set up .venv by themselves from hashed locks; nothing else need be installed but Python 3.11+.
 PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SOURCES := src tests
 
-.PHONY: help install dev demo run test check fix golden bench soak lock clean
+.PHONY: help install dev demo run test simulate check fix golden bench soak lock clean
 
 help:
-	@sed -n 's/^# //p' Makefile | head -3; echo "also: install run check fix golden bench soak lock clean"
+	@sed -n 's/^# //p' Makefile | head -5; echo "also: install run check fix golden bench soak lock clean"
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "fhirpay needs Python 3.11 or newer; set PYTHON=…")'
@@ -49,6 +51,9 @@ fix: dev
 
 test: check
 	$(BIN)/python -m pytest -n 3 --dist loadfile
+
+simulate: dev
+	@PYTHONPATH=tests:tests/simulation $(BIN)/python tests/simulation/simulate.py $(or $(SEEDS),200x)
 
 golden: dev
 	FHIRPAY_UPDATE_GOLDEN=1 $(BIN)/python -m pytest tests -k golden

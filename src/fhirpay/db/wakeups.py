@@ -17,7 +17,7 @@ class Wakeups:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: OrderedDict[str, int] = OrderedDict()
-        self._waiting: dict[str, set[asyncio.Future[None]]] = {}
+        self._waiting: dict[str, dict[asyncio.Future[None], None]] = {}  # who came first wakes first
 
     def count(self, topic: str) -> int:
         """How often the topic has been set so far."""
@@ -41,7 +41,7 @@ class Wakeups:
         with self._lock:
             if since is not None and self.count(topic) != since:
                 return True
-            self._waiting.setdefault(topic, set()).add(future)
+            self._waiting.setdefault(topic, {})[future] = None
         try:
             async with asyncio.timeout(timeout):
                 await future
@@ -50,8 +50,8 @@ class Wakeups:
             return False
         finally:
             with self._lock:
-                others = self._waiting.get(topic, set())
-                others.discard(future)
+                others = self._waiting.get(topic, {})
+                others.pop(future, None)
                 if not others:
                     self._waiting.pop(topic, None)
 

@@ -164,7 +164,8 @@ def outcome(doc: Doc) -> Outcome:
 
 def _page(doc: Doc) -> Outcome:
     paid = doc["payment"]
-    if isinstance(paid, dict) and paid["status"] not in ("declined", "canceled"):  # those were tries
+    # On a page that is not complete, a payment that came to nothing was only a try.
+    if isinstance(paid, dict) and (doc["status"] == "complete" or paid["status"] not in ("declined", "canceled")):
         return outcome(paid)
     if doc["status"] == "open":
         return ActionNeeded(doc["url"], Reference(doc["id"]))
