@@ -29,7 +29,7 @@ from fhirpay.domain import fhir_urls as urls
 from fhirpay.domain.money import Money
 from fhirpay.errors import RuleBroken
 from fhirpay.fhir import store as fhir
-from fhirpay.flow import lane, topics
+from fhirpay.flow import topics
 from fhirpay.ledger import rules
 from fhirpay.ledger import store as ledger
 
@@ -489,7 +489,7 @@ class StoredAccount:
 
     def on_park(self, tx: Tx) -> None:
         """A message of the account parks: nobody reassesses, and still nothing may be asked."""
-        topics.hold(tx, "wrk1", lane.Topics(suspends=(ACCOUNT_TOPIC,)))
+        topics.hold(tx, "wrk1", topics.Topics(suspends=(ACCOUNT_TOPIC,)))
 
     def on_replay(self, tx: Tx) -> None:
         topics.forget(tx, "wrk1")
