@@ -21,6 +21,8 @@ from fhirpay.hl7.reader import Message
 from fhirpay.inbox.store import find_by_control_id
 from intake_world import FEED, World, ft1, message, segment, told, verdict, world
 
+pytestmark = pytest.mark.warns("hl7.refused", "message.parked", "mllp.dropped", "mllp.too_large", "mllp.truncated")
+
 CHARGE = ft1(1, "CG", "100.00&USD")
 PATIENCE_S = 20
 

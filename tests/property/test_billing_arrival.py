@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from conftest import Databases
+from databases import Databases
 from fhirpay.billing import money, rows, store
 from fhirpay.billing.assessment import Basis
 from fhirpay.db.unit import Database, Tx

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from itertools import count
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +16,8 @@ from fhirpay.ledger.check import CONTROLS
 from fhirpay.ledger.entry import Entry
 from fhirpay.ledger.verify import export, verify, verify_export
 from strategies import books
+
+pytestmark = pytest.mark.unsound("the ledger alone")
 
 on_a_database = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 _tenants = count(1)

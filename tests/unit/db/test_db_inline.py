@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from conftest import Databases
+from databases import Databases
 from fhirpay.db.inline import InlineDatabase
 from fhirpay.db.unit import Tx
 from fhirpay.domain.clock import FrozenClock

