@@ -63,10 +63,12 @@ def gather(tx: Tx, account_ref: str) -> Resources:
     if kind == "Account":
         charges = _resources(fhir.referring(tx, "ChargeItem", "account", account_ref))
         invoices = _resources(fhir.referring(tx, "Invoice", "account", account_ref))
+        invoices += tuple(_invoices_for(tx, account_ref, charges, but={own_ref(one) for one in invoices}))
         encounters = _resources(fhir.referring(tx, "Encounter", "account", account_ref))
     else:
         charges = _without_account(fhir.referring(tx, "ChargeItem", "subject", account_ref))
         invoices = _without_account(fhir.referring(tx, "Invoice", "subject", account_ref))
+        invoices = tuple(one for one in invoices if account_ref in accounts_of(tx, one))
         encounters = ()
     patient_ref = patient_ref or next((subject_of(one) for one in (*charges, *invoices) if subject_of(one)), "")
     patient = resource if kind == "Patient" else _get(tx, patient_ref)
@@ -95,11 +97,14 @@ def accounts_of(tx: Tx, resource: Resource) -> set[str]:
     match kind:
         case "Account":
             return {ref}
-        case "ChargeItem" | "Invoice":
-            named = {reference(one) for one in listed(resource.get("account"))} - {""}
-            subject = subject_of(resource)
+        case "ChargeItem":
+            # An Invoice that names no account stands on this charge's account once the charge is there.
+            billed = _subjects(fhir.referring(tx, "Invoice", "charge-item", ref)) if ref else set[str]()
+            return (_named(resource) or _patients(resource)) | billed
+        case "Invoice":
             lines = [reference(line.get("chargeItemReference")) for line in resource.get("lineItem", ())]
-            return named or ({subject} if subject.startswith("Patient/") else set()) or _by_charges(tx, lines)
+            by_charges = sorted(_by_charges(tx, lines))
+            return _named(resource) or set(by_charges[:1]) or _patients(resource)
         case "Encounter":
             named = {reference(one) for one in resource.get("account", ())}
             charges = fhir.referring(tx, "ChargeItem", "context", ref)
@@ -121,9 +126,32 @@ def accounts_of(tx: Tx, resource: Resource) -> set[str]:
             return set()
 
 
+def _named(resource: Resource) -> set[str]:
+    return {reference(one) for one in listed(resource.get("account"))} - {""}
+
+
+def _patients(resource: Resource) -> set[str]:
+    subject = subject_of(resource)
+    return {subject} if subject.startswith("Patient/") else set()
+
+
+def _subjects(invoices: Iterable[fhir.Stored]) -> set[str]:
+    return set[str]().union(*(_patients(one) for one in _without_account(invoices)))
+
+
 def _by_charges(tx: Tx, refs: Iterable[str]) -> set[str]:
+    """The accounts that these charges are on. An Invoice stands on one of them: asked for on two, it is asked twice."""
     found = [_get(tx, ref) for ref in refs if ref]
-    return set[str]().union(*(accounts_of(tx, one) for one in found if one))
+    return set[str]().union(*(_named(one) or _patients(one) for one in found if one))
+
+
+def _invoices_for(tx: Tx, account_ref: str, charges: Iterable[Resource], *, but: set[str]) -> Iterator[Resource]:
+    """Invoices that name no account, only charges of this one."""
+    for charge in charges:
+        for one in _without_account(fhir.referring(tx, "Invoice", "charge-item", own_ref(charge))):
+            if own_ref(one) not in but and account_ref in accounts_of(tx, one):
+                but.add(own_ref(one))
+                yield one
 
 
 def topics_of(account: Resource) -> tuple[str, ...]:

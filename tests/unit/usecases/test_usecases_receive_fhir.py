@@ -9,8 +9,10 @@ from typing import Any
 import httpx2
 import pytest
 
+from fhirpay.billing.store import obligations_of
 from fhirpay.db.unit import Database
 from fhirpay.domain.clock import FrozenClock
+from fhirpay.domain.fhir_urls import SELF_PAY
 from fhirpay.domain.ids import CountedIds
 from fhirpay.inbox import store as inbox
 from fhirpay.usecases.explain import explain
@@ -71,3 +73,27 @@ async def test_explain_finds_the_transaction_by_any_of_its_entries(w: World) -> 
     chain = await w.house.units.read(explain, "Account/a1")
     assert [(root.kind, {child.id for child in root.children}) for root in chain.roots] == [("message", {"a1"})]
     assert {root.id for root in (await w.house.units.read(explain, source)).roots} == {root.id for root in chain.roots}
+
+
+@pytest.mark.parametrize("invoice_first", [False, True])
+async def test_an_invoice_that_names_only_charges_stands_on_their_account(w: World, invoice_first: bool) -> None:
+    price = {"value": 100, "currency": "USD"}
+    account = {**ACCOUNT, "extension": [{"url": SELF_PAY, "valueBoolean": True}]}
+    charge = {"resourceType": "ChargeItem", "id": "c1", "status": "billable", "code": {"text": "Visit"}, "subject": WHO}
+    charge |= {"account": [{"reference": "Account/a1"}], "occurrenceDateTime": "2026-11-10", "priceOverride": price}
+    line = {"chargeItemReference": {"reference": "ChargeItem/c1"}}
+    invoice = {"resourceType": "Invoice", "id": "i1", "status": "issued", "subject": WHO, "date": "2026-11-12"}
+    invoice |= {"lineItem": [line], "totalGross": price}
+    for one in (PATIENT, account, *((invoice, charge) if invoice_first else (charge, invoice))):
+        assert await send(w, "PUT", f"/{one['resourceType']}/{one['id']}", one) == 201
+        await w.work()
+    assert await asked(w, "Account/a1", "Patient/p1") == {"Invoice/i1": "100.00 USD"}
+    await send(w, "PUT", "/Account/a1", {**account, "status": "on-hold"})
+    await w.work()
+    assert await asked(w, "Account/a1", "Patient/p1") == {}
+
+
+async def asked(w: World, *refs: str) -> dict[str, str]:
+    """Basis → what may be asked for it now."""
+    found = [one for ref in refs for one in await w.house.units.read(obligations_of, ref)]
+    return {one.basis_key: str(one.askable) for one in found if one.askable}
