@@ -209,7 +209,7 @@ class Call:
     url: str
     headers: list[tuple[bytes, bytes]]
     body: bytes
-    answer: bytes
+    status: int
 
 
 class Recording(httpx2.AsyncBaseTransport):
@@ -224,7 +224,7 @@ class Recording(httpx2.AsyncBaseTransport):
         response = await self._network.handle_async_request(request)
         answer = await response.aread()
         headers = [(name, value) for name, value in request.headers.raw if name.lower() not in _BY_THE_LIBRARY]
-        self.calls.append(Call(request.method, str(request.url), headers, body, answer))
+        self.calls.append(Call(request.method, str(request.url), headers, body, response.status_code))
         return httpx2.Response(response.status_code, headers=response.headers, content=answer)
 
 
@@ -264,15 +264,16 @@ def _last_payment(tx: Tx) -> tuple[bytes, bytes]:
 
 
 def _counted(system: System) -> list[int]:
-    """How many units are written from now on, in its only element."""
+    """How many units change something from now on, in its only element. A look for work that finds none is not one."""
     counted = [0]
     database: Any = system.database
     write = database.write_unit
 
-    def counting(tenant: str, fn: Any, args: Any, kwargs: Any, urgent: bool) -> Any:
-        if getattr(fn, "__name__", "") != "_claim_unit":  # idle looks for work are not a payment's
+    async def counting(tenant: str, fn: Any, args: Any, kwargs: Any, urgent: bool) -> Any:
+        value = await write(tenant, fn, args, kwargs, urgent)
+        if getattr(fn, "__name__", "") != "_turn_unit" or args[0].done or args[0].failed or value[1]:
             counted[0] += 1
-        return write(tenant, fn, args, kwargs, urgent)
+        return value
 
     database.write_unit = counting
     return counted
@@ -325,7 +326,7 @@ class Bare:
             answer = await self._client.request(
                 call.method, swap(call.url.encode()).decode(), content=swap(call.body), headers=headers
             )
-            if answer.status_code >= 300:
+            if answer.status_code != call.status:
                 raise SystemExit(f"{call.method} {call.url}: {answer.status_code} {answer.text}")
             if number == 0:
                 theirs = answer.json()["id"].encode()
