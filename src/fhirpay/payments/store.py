@@ -113,6 +113,16 @@ def by_processor_ref(tx: Tx, merchant: str, reference: str) -> str | None:
     )
 
 
+def awaits_page(tx: Tx, merchant: str) -> bool:
+    """Whether a payer may have paid on a page of this merchant's without our knowing what the payment is called."""
+    waiting = [str(state) for state in (PaymentState.CREATED, PaymentState.REQUIRES_ACTION)]
+    where = (_payment.c.merchant == merchant, _payment.c.method == "hosted", _payment.c.processor_ref.is_(None))
+    statement = select(_payment.c.payment_id).where(
+        _payment.c.tenant_id == tx.tenant, *where, _payment.c.state.in_(waiting)
+    )
+    return tx.scalar(statement.limit(1)) is not None
+
+
 def of_account(tx: Tx, account_ref: str) -> list[Payment]:
     return _payments(tx, _payment.c.account_ref == account_ref)
 

@@ -22,7 +22,7 @@ from ..config import Tenant
 from ..db.unit import Tx, Units
 from ..domain.money import Money
 from ..domain.operation import OperationState
-from ..domain.payment import FactKind, PaymentFact, PaymentState
+from ..domain.payment import CLOSED, FactKind, PaymentFact, PaymentState
 from ..domain.refund import RefundState
 from ..errors import LeaseLost, ProcessorUnavailable, RuleBroken
 from ..flow.lane import Work, complete, retry
@@ -303,3 +303,24 @@ def adopt(tx: Tx, tenant: Tenant, payment: Payment, outcome: Approved, *, source
     refund = _approve(tx, tenant, payment, outcome.amount, reason="made at the processor", by="processor")
     refund = refunds.move(tx, refund, _S.SUBMITTED)
     return _take_in(tx, tenant, payment, refund, outcome, source=source)
+
+
+def not_to_adopt_yet(tx: Tx, payment: Payment, outcome: Approved) -> str:
+    """Why what was given back at the processor can't be booked now, but may be soon. Empty: nothing is in its way.
+
+    Under the payment's lock.
+    """
+    theirs = refunds.of_payment(tx, payment.payment_id)
+    left = payment.captured - payment.returned - refunds.claimed(tx, payment)
+    if outcome.amount <= left or any(one.processor_ref == outcome.reference for one in theirs):
+        return ""
+    if not payment.captured and payment.state not in CLOSED:
+        return f"the capture of {payment.payment_id} is not known yet"
+    under_way = [one.refund_id for one in theirs if one.state not in ENDS]
+    return f"{', '.join(under_way)} may still give back what is left" if under_way else ""
+
+
+def hear_again(tx: Tx, tenant: Tenant, refund_id: str, outcome: Outcome, *, source: str) -> Refund:
+    """What became of a refund that was made at the processor and adopted: it may fail days later like ours."""
+    payment = store.lock(tx, refunds.get(tx, refund_id).payment_id)
+    return _take_in(tx, tenant, payment, refunds.get(tx, refund_id), outcome, source=source)

@@ -26,7 +26,7 @@ from ..log import Log
 from ..payments import refunds, store
 from ..payments.port import Approved, EventAbout, OperationKind, OperationRef, Outcome, ProcessorEvent, Unknown
 from ..payments.port import Reference as ProcessorReference
-from ..payments.records import Operation, Payment
+from ..payments.records import Operation, Payment, Refund
 from ..payments.registry import Registry
 from ..security.blind_index import keyed_hash
 from . import refund
@@ -93,6 +93,7 @@ class _Subject:
     merchant: str
     operation: Operation | None = None
     ref: OperationRef | None = None
+    refund: Refund | None = None  # made at the processor, and booked here before
     why_not: str = ""
 
 
@@ -132,36 +133,45 @@ class Webhooks:
         return _Subject(found.event_id, merchant, operation, ref)
 
     def _of_refund(self, tx: Tx, found: _Subject, ours: str, theirs: str) -> _Subject:
-        known = refunds.find(tx, ours) if ours else []
-        known = known or refunds.find(tx, theirs)
+        known = _refund(tx, found.merchant, ours, theirs)
         if known:
-            mine = store.operations_of(tx, known[0].payment_id)
-            sent = [one for one in mine if one.refund_id == known[0].refund_id]
+            mine = store.operations_of(tx, known.payment_id)
+            sent = [one for one in mine if one.refund_id == known.refund_id]
             if sent:
-                payment = store.get(tx, known[0].payment_id)
+                payment = store.get(tx, known.payment_id)
                 ref = operation_ref(sent[-1], payment_reference=payment.processor_ref, now=tx.now)
                 return _Subject(found.event_id, found.merchant, sent[-1], ref)
         ref = OperationRef(
             OperationKind.REFUND, ours, ProcessorReference(theirs), _NOTHING, _SINCE_EVER, payment_reference=None
         )
-        return _Subject(found.event_id, found.merchant, None, ref)
+        outside = known if known and known.processor_ref else None
+        return _Subject(found.event_id, found.merchant, None, ref, outside)
 
     def _settle(self, tx: Tx, work: Work, subject: _Subject, outcome: Outcome) -> None:
         source = f"event:{subject.event_id}"
         payment = self._payment_of(tx, subject, outcome)
         if payment is None:
+            if isinstance(outcome, Approved) and store.awaits_page(tx, subject.merchant):
+                return self._not_yet(tx, work, "it may be about a page whose payment is not known yet")
             return self._ignore(tx, work, "about a payment that was not made here")
-        store.lock(tx, payment.payment_id)
+        payment = store.lock(tx, payment.payment_id)
+        adopts = subject.operation is None and subject.refund is None and work.attempt < _TRIES
+        if adopts and isinstance(outcome, Approved) and (why := refund.not_to_adopt_yet(tx, payment, outcome)):
+            return retry(tx, work, after=None, error=why)
         complete(tx, work)
         note_outcome(tx, work.ref, "applied", type(outcome).__name__, [f"payment/{payment.payment_id}"])
         if subject.operation is not None:
             settle_any(tx, self._tenant, store.operation(tx, subject.operation.operation_id), outcome, source=source)
+        elif subject.refund is not None:
+            refund.hear_again(tx, self._tenant, subject.refund.refund_id, outcome, source=source)
         elif isinstance(outcome, Approved):
-            refund.adopt(tx, self._tenant, store.get(tx, payment.payment_id), outcome, source=source)
+            refund.adopt(tx, self._tenant, payment, outcome, source=source)
 
     def _payment_of(self, tx: Tx, subject: _Subject, outcome: Outcome) -> Payment | None:
         if subject.operation is not None:
             return store.get(tx, subject.operation.payment_id)
+        if subject.refund is not None:
+            return store.get(tx, subject.refund.payment_id)
         reference = outcome.payment if isinstance(outcome, Approved) else None
         known = store.by_processor_ref(tx, subject.merchant, reference) if reference else None
         return store.get(tx, known) if known else None
@@ -184,6 +194,15 @@ def _spoken_of(operations: list[Operation]) -> Operation | None:
     mine = [one for one in operations if one.refund_id is None]
     under_way = [one for one in mine if one.state in (OperationState.SENT, OperationState.UNKNOWN)]
     return under_way[-1] if under_way else mine[0] if mine else None
+
+
+def _refund(tx: Tx, merchant: str, ours: str, theirs: str) -> Refund | None:
+    """By our id or the processor's, of this merchant only: another one's processor may use the same ids."""
+    for some_id in (ours, theirs):
+        for one in refunds.find(tx, some_id) if some_id else []:
+            if store.get(tx, one.payment_id).merchant == merchant:
+                return one
+    return None
 
 
 def _payment(tx: Tx, merchant: str, ours: str, theirs: str) -> Payment | None:

@@ -1,0 +1,118 @@
+"""Refunds that were made at the processor itself, and events about refunds that come from elsewhere or too early."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from fhirpay.db.unit import Database
+from fhirpay.domain.clock import FrozenClock
+from fhirpay.flow.worker import Worker
+from fhirpay.payments import refunds, registry, store
+from fhirpay.payments.port import Approved, PaymentRequest, Prepared
+from fhirpay.payments.records import Refund
+from fhirpay.usecases import webhook
+from payments_world import World, payments_world, usd
+from processor_running import now
+
+pytestmark = pytest.mark.warns("refund.failed", "refund.failed_late", "operation.unknown")
+
+
+@pytest.fixture
+async def world(database: Database, clock: FrozenClock) -> AsyncIterator[World]:
+    async with payments_world(database, clock) as made:
+        yield made
+
+
+async def refunded_outside(world: World, payment_id: str, minor: int) -> None:
+    """By a person at the processor, who knows nothing of us."""
+    (paid,) = await world.processor.payments(payment_id)
+    await world.registry.of("main").refund(
+        paid["id"], usd(minor), our_reference="by-hand", idempotency_key=f"by hand {payment_id} {minor}"
+    )
+
+
+async def refunds_of(world: World, payment_id: str) -> list[Refund]:
+    return await world.units.read(refunds.of_payment, payment_id)
+
+
+async def test_a_refund_made_at_the_processor_that_fails_later_comes_back_into_the_books(world: World) -> None:
+    payment_id = await world.paid(await world.invoiced("ana", 80_00))
+    await refunded_outside(world, payment_id, 30_00)
+    await world.work(hours=0.01)
+    (made,) = await refunds_of(world, payment_id)
+    await world.processor.control("decide", {"id": made.processor_ref, "result": "failed"})
+    await world.work(hours=0.01)
+    assert [one.state for one in await refunds_of(world, payment_id)] == ["failed"]
+    assert (await world.balances())["unapplied_credit"] == 30_00
+    await world.sweep()
+
+
+async def test_a_refund_made_at_the_processor_is_booked_though_we_hear_of_it_before_the_payment(world: World) -> None:
+    payment_id = await world.start(await world.invoiced("ana", 80_00))
+    await world.work()
+    await world.processor.pay_page((await world.units.read(store.get, payment_id)).hosted_url)
+    await refunded_outside(world, payment_id, 30_00)
+    for event in reversed(world.events()):  # the refund's first
+        world.seen_events.add(event["id"])
+        await world.event(event)
+        await world.inbox.drain()
+    await world.until_quiet()
+    assert [one.state for one in await refunds_of(world, payment_id)] == ["succeeded"]
+    await world.sweep()
+
+
+async def test_a_refund_made_at_the_processor_is_booked_once_ours_in_its_way_has_failed(world: World) -> None:
+    payment_id = await world.paid(await world.invoiced("ana", 80_00))
+    await refunded_outside(world, payment_id, 80_00)
+    await world.refund(payment_id)
+    await world.deliver_events()
+    await world.inbox.drain()  # ours claims all there is, and has not been sent yet
+    await world.until_quiet()
+    assert sorted(one.state for one in await refunds_of(world, payment_id)) == ["failed", "succeeded"]
+    await world.sweep()
+
+
+async def test_another_merchants_event_says_nothing_of_a_refund_with_the_same_reference(world: World) -> None:
+    payment_id = await world.paid(await world.invoiced("ana", 80_00))
+    await world.processor.fault("refund", "lost_answer")
+    refund_id = await world.refund(payment_id)
+    await world.outbox.drain()  # it went out, and nobody knows yet
+    async with world.side.running() as elsewhere:
+        await elsewhere.control("clock", {"advance_s": (world.clock.now() - now()).total_seconds()})
+        (here,) = world.tenant.merchants
+        there = here.model_copy(update={"name": "other", "base_url": elsewhere.base_url})
+        tenant = world.tenant.model_copy(update={"merchants": (here, there)})
+        both = registry.build(tenant)
+        other = both.of("other")
+        wish = PaymentRequest(
+            "pay" + "x" * 26, usd(80_00), "tok_visa", "customer", "Other", return_url="https://other.example"
+        )
+        made = await other.prepare(wish, idempotency_key="p")
+        assert isinstance(made, Prepared)
+        await other.submit(made.reference, wish, idempotency_key="s")
+        done = await other.refund(made.reference, usd(80_00), our_reference=refund_id, idempotency_key="r")
+        assert isinstance(done, Approved)
+        await elsewhere.control("decide", {"id": done.reference, "result": "failed"})
+        for event in world.side.events(elsewhere):
+            body = json.dumps(event).encode()
+            signed = world.side.sign([world.side.webhook_secrets[0]], body, int(world.clock.now().timestamp()))
+            await webhook.receive(
+                world.units,
+                both,
+                processor="simulated",
+                merchant="other",
+                headers={world.side.header: signed},
+                body=body,
+                clock=world.clock,
+                hash_key=b"k" * 32,
+            )
+        handlers = {"webhook": webhook.Webhooks(world.units, tenant, both).run}
+        await Worker(world.database, world.units, queue="inbox", handlers=handlers).drain()
+        await both.aclose()
+    assert [one.state for one in await refunds_of(world, payment_id)] == ["submitted"]
+    await world.until_quiet()
+    assert [one.state for one in await refunds_of(world, payment_id)] == ["succeeded"]
+    await world.sweep()
