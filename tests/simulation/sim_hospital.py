@@ -252,7 +252,7 @@ class Hospital:
                 answer = await self.world.ehr_out.post(url, content=body, headers=headers)
                 if answer.status_code == 200:
                     return
-                if answer.status_code not in (500, 503):
+                if answer.status_code != 503:
                     return self.world.trouble(f"a transaction was answered {answer.status_code}: {answer.text[:300]}")
             except httpx2.TransportError:
                 pass

@@ -183,7 +183,7 @@ class People:
         for _ in range(tries):
             try:
                 answer = await self.world.desk.request(method, API + path, headers=headers, **content)
-                if answer.status_code not in (500, 503):
+                if answer.status_code != 503:
                     return answer.status_code, loads(answer.content)
             except httpx2.TransportError:
                 pass

@@ -16,7 +16,7 @@ from fhirpay.domain.clock import FrozenClock
 from fhirpay.errors import LeaseLost, NotFound
 from fhirpay.flow import lane
 from fhirpay.flow.lane import Work
-from fhirpay.flow.lease import _claim_of, claim, give_back, still_ours
+from fhirpay.flow.lease import _claim_of, claim, give_back, still_ours, take_over_all
 from fhirpay.flow.tables import PlaceRow, WorkTopicRow
 
 LEASE = timedelta(seconds=60)
@@ -99,6 +99,17 @@ async def test_a_dead_workers_item_is_taken_over_and_the_dead_one_is_refused(uni
     await units.write(lane.complete, alive)
     with pytest.raises(LeaseLost):
         await units.write(lane.complete, alive)
+
+
+async def test_what_a_start_takes_over_is_refused_to_who_had_it(units: Units) -> None:
+    await units.write(put, "one")
+    (dead,) = await units.write(take)
+    assert await units.write(take_over_all) == 1
+    assert not await units.read(still_ours, dead)
+    with pytest.raises(LeaseLost):
+        await units.write(lane.complete, dead)
+    (alive,) = await units.write(take)
+    await units.write(lane.complete, alive)
 
 
 async def test_a_lost_lease_leaves_nothing_of_its_unit(units: Units, clock: FrozenClock) -> None:
