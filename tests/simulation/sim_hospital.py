@@ -10,6 +10,7 @@ import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from itertools import count
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -170,7 +171,7 @@ class Hospital:
             self.world.trouble(f"{control_id}, sent again, was answered {answer}")
 
     async def _until_answered(self, body: bytes, control_id: str) -> str:
-        while True:
+        for tried in count(1):
             try:
                 async with asyncio.timeout(30):
                     answer = await self.world.web().take_frame("clinic", body)
@@ -178,11 +179,12 @@ class Hospital:
                         raise ConnectionError("the acknowledgement was lost")
             except (ConnectionError, TimeoutError) as error:
                 self.world.tell("ehr", "no acknowledgement", control_id, type(error).__name__)
-                await asyncio.sleep(self.chance.uniform(0.5, 20))
+                await asyncio.sleep(self.chance.uniform(0.5, 20) * min(tried, 200))
                 continue
             said = verdict(answer)
             self.world.tell("ehr", "acknowledged", control_id, said)
             return said
+        raise AssertionError("it goes on for ever")
 
     # ── FHIR ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -246,7 +248,7 @@ class Hospital:
         if hold:
             patient.holds.append(said)
         headers = {"content-type": "application/fhir+json", "authorization": f"Bearer {TOKEN}"}
-        while True:
+        for tried in count(1):
             try:
                 url = "http://fhirpay.test/fhir/R4"
                 answer = await self.world.ehr_out.post(url, content=body, headers=headers)
@@ -256,7 +258,7 @@ class Hospital:
                     return self.world.trouble(f"a transaction was answered {answer.status_code}: {answer.text[:300]}")
             except httpx2.TransportError:
                 pass
-            await asyncio.sleep(self.chance.uniform(0.5, 20))
+            await asyncio.sleep(self.chance.uniform(0.5, 20) * min(tried, 200))
 
 
 def amount(minor: int) -> str:

@@ -169,7 +169,7 @@ class People:
         self._keys += 1
         return f"key-{self._keys}"
 
-    async def _post(self, path: str, body: Json, key: str, *, tries: int = 1000) -> tuple[int, Json]:
+    async def _post(self, path: str, body: Json, key: str, *, tries: int = 200) -> tuple[int, Json]:
         """The answer, however often it has to be asked for."""
         return await self._call("POST", path, {"json": body}, {"idempotency-key": key}, tries)
 
@@ -180,12 +180,12 @@ class People:
         self, method: str, path: str, content: Json, headers: dict[str, str], tries: int
     ) -> tuple[int, Json]:
         headers = {"authorization": f"Bearer {TOKEN}", **headers}
-        for _ in range(tries):
+        for tried in range(1, tries + 1):
             try:
                 answer = await self.world.desk.request(method, API + path, headers=headers, **content)
                 if answer.status_code != 503:
                     return answer.status_code, loads(answer.content)
             except httpx2.TransportError:
                 pass
-            await asyncio.sleep(self.chance.uniform(0.5, 20))
+            await asyncio.sleep(self.chance.uniform(0.5, 20) * min(tried, 200))
         return 0, {}

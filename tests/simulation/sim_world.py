@@ -275,7 +275,8 @@ class World:
                 await set_within(self.messenger.woken, max(wait, 0.25))
 
     async def _wake_what_is_due(self) -> None:
-        """A poll of each worker at every moment at which something becomes due, and each second while it stays so."""
+        """A poll of each worker at every moment at which something becomes due, and again while it stays so."""
+        patience = 1.0
         while True:
             self._alarm.clear()
             due, queue = self.inline.raw.execute(
@@ -288,9 +289,11 @@ class World:
             if wait > 0:
                 if not await set_within(self._alarm, wait):
                     self.wake(work_topic(queue))
-            else:  # who was woken when it was stored has it soon
-                await asyncio.sleep(1)
+                patience = 1.0
+            else:  # who was woken when it was stored has it soon, unless they all stand still
+                await asyncio.sleep(patience)
                 self.wake(work_topic(queue))
+                patience = min(2 * patience, 60)
                 await asyncio.sleep(0.5)
 
     def wake(self, topic: str) -> None:
