@@ -16,7 +16,10 @@ from fhirpay.usecases import desk_list
 from fhirpay.usecases.collect import reassess_accounts
 from payments_world import World, payments_world, usd
 
-pytestmark = pytest.mark.warns("work.retry", "operation.given_up")
+pytestmark = [
+    pytest.mark.warns("work.retry", "operation.given_up"),
+    pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),
+]
 
 
 @pytest.fixture
