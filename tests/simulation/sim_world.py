@@ -367,8 +367,8 @@ class Mail(Messenger):
 
     def next_due(self) -> float:
         """Seconds since 1970; far away when there is nothing."""
-        held = self.books.setting("webhooks", {}).get("hold")
-        due = [] if held else self._waiting()
+        mode = self.books.setting("webhooks", {})
+        due = [] if mode.get("hold") else [max(one, mode.get("silent_until", 0)) for one in self._waiting()]
         return min([*self._times(), *due, self.books.now() + 86400])
 
     def open(self) -> str:
