@@ -171,8 +171,14 @@ DIRECT = {
     "only who holds the lease ends the work": (
         "unit/flow/test_flow_lane.py::test_a_dead_workers_item_is_taken_over_and_the_dead_one_is_refused"
     ),
-    "the lease is looked at before sending": (
-        "e2e/test_e2e_leases.py::test_a_worker_whose_process_was_stopped_sends_nothing_when_it_goes_on"
+    "the lease is looked at before a payment is sent": (
+        "unit/usecases/test_usecases_lease_run_out.py::test_a_payment_is_not_submitted"
+    ),
+    "the lease is looked at before a refund is sent": (
+        "unit/usecases/test_usecases_lease_run_out.py::test_a_refund_is_not_sent"
+    ),
+    "the lease is looked at before a posting is written": (
+        "unit/usecases/test_usecases_lease_run_out.py::test_a_posting_is_not_written"
     ),
     "what a start takes over is fenced off": (
         "unit/flow/test_flow_lane.py::test_what_a_start_takes_over_is_refused_to_who_had_it"
