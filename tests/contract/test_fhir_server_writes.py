@@ -89,7 +89,7 @@ async def test_conditional_create(world: FhirWorld) -> None:
     )
     assert (first.status, second.status) == (201, 200)
     assert second.resource == first.resource
-    await world.send("POST", "ChargeItem", CHARGE)
+    await world.send("PUT", "ChargeItem/another", CHARGE | {"id": "another"})
     many = await world.send("POST", "ChargeItem", CHARGE, if_none_exist="identifier=urn:lab|c-1")
     assert (many.status, many.issue) == (412, ("conflict", "http.If-None-Exist"))
     bad = await world.send("POST", "ChargeItem", CHARGE, if_none_exist="shoe=44")

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from ..errors import FhirpayError, MessageInvalid, MessageUnsupported, RequiredMissing, TooLarge, ValueInvalid
-from .conditional import criteria
+from .conditional import criteria, implied
 from .params import PARAMS
 from .search import Query
 
@@ -35,6 +35,7 @@ class Entry:
     version: int | None = None
     params: str = ""
     query: Query | None = None
+    implied: bool = False  # the condition is ours: see conditional.implied
     resource: dict[str, Any] | None = None
     full_url: str = ""
     if_match: int | None = None
@@ -127,8 +128,10 @@ def _post(entry: Entry, request: dict[str, Any]) -> Entry:
     if entry.id or entry.params:
         raise ValueInvalid("a POST goes to the type alone")
     condition = request.get("ifNoneExist")
-    query = criteria(entry.type, str(condition), at="http.If-None-Exist") if condition is not None else None
-    return replace(entry, query=query)
+    if condition is None:
+        assert entry.resource is not None
+        return replace(entry, query=implied(entry.resource), implied=True)
+    return replace(entry, query=criteria(entry.type, str(condition), at="http.If-None-Exist"))
 
 
 def _put(entry: Entry, request: dict[str, Any]) -> Entry:

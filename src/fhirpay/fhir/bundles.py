@@ -7,7 +7,7 @@ the server, which must answer each entry (answers.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from ..errors import FhirpayError, NotFound, ValueInvalid
 from . import conditional, store
 from .bundle_entries import Entry, placed, read
 from .links import Known, resolved
-from .merge import Partial, merged
+from .merge import Partial, gaps_alone, merged
 from .search import Page, Query, parse, run
 from .store import Change, Stored
 
@@ -51,17 +51,19 @@ def apply(
     merge: bool = False,
     deletes: Iterable[tuple[str, str]] = (),
     assumed: Iterable[tuple[str, str]] = (),
+    newer: Collection[str] = (),
 ) -> list[tuple[Stored, Change]]:
     """Write every entry; what is stored now, and whether that is new, in the order of the entries.
 
     With `merge` a resource is laid over what is kept (HL7v2: what isn't stated doesn't change; merge.py); `deletes`
-    and `assumed` name elements by (fullUrl, element). The Bundle has been validated, or was made by us.
+    and `assumed` name elements by (fullUrl, element). Of resources in `newer` something younger has been said: there
+    it only fills gaps. The Bundle has been validated, or was made by us.
     """
     partials: dict[str, Partial] | None = None
     if merge:
         gone, weak = _by_url(deletes), _by_url(assumed)
         partials = {url: Partial(gone.get(url, ()), weak.get(url, ())) for url in gone.keys() | weak.keys()}
-    done = transact(tx, bundle, source=source, partials=partials)
+    done = transact(tx, bundle, source=source, partials=partials, newer=newer)
     return [(one.stored, one.change) for one in done if one.stored is not None and one.change is not None]
 
 
@@ -72,6 +74,7 @@ def transact(
     source: str,
     base_url: str = "",
     partials: Mapping[str, Partial] | None = None,
+    newer: Collection[str] = (),
 ) -> list[Done]:
     """Carry out the whole transaction, or raise with the address of the entry that can't be."""
     entries = read(bundle, base_url)
@@ -91,6 +94,8 @@ def transact(
                 done[entry.index] = _read(tx, entry, base_url)
             else:
                 partial = partials.get(entry.full_url, Partial()) if partials is not None else None
+                if partial is not None and f"{entry.type}/{plan.id}" in newer:
+                    partial = gaps_alone(entry.resource or {})
                 done[entry.index] = _written(tx, plan, known, source, partial)
         except FhirpayError as error:
             raise placed(error, entry) from None
@@ -121,9 +126,11 @@ def _distinct(plans: list[_Plan]) -> None:
 def _written(tx: Tx, plan: _Plan, known: Known, source: str, partial: Partial | None) -> Done:
     entry = plan.entry
     assert entry.resource is not None
-    if entry.method == "POST" and plan.found is not None:
-        return Done(entry, plan.found, "unchanged")
     resource = resolved(tx, entry.resource, known)
+    if entry.method == "POST" and plan.found is not None:
+        if entry.implied:
+            conditional.same(plan.found, resource)
+        return Done(entry, plan.found, "unchanged")
     if entry.query is not None and entry.method == "PUT":
         if plan.found is None:
             resource = {**resource, "id": plan.id}
@@ -133,7 +140,7 @@ def _written(tx: Tx, plan: _Plan, known: Known, source: str, partial: Partial | 
         return Done(entry, stored, change)
     if entry.query is not None:
         conditional.carries(resource, entry.query)
-    current = store.get(tx, entry.type, plan.id) if partial is not None else None
+    current = store.locked(tx, entry.type, plan.id) if partial is not None else None
     if current is not None and partial is not None:
         resource = merged(current.resource, resource, partial)
     stored, change = store.put(tx, {**resource, "id": plan.id}, source=source, if_match=entry.if_match)

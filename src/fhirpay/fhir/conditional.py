@@ -25,6 +25,8 @@ from .search import Query, parse, run
 from .store import Change, Stored
 from .tables import ResourceKeyRow
 
+_WITH_AMOUNT = frozenset({"ChargeItem", "Invoice"})
+
 keys = table(ResourceKeyRow)
 _STAND_IN_LINE = insert(keys).on_conflict_do_nothing()
 _MY_TURN = (
@@ -75,6 +77,24 @@ def create(tx: Tx, resource: dict[str, Any], query: Query, *, source: str = "") 
     return store.put(tx, {**resource, "id": store.new_id(tx, query.type)}, source=source)
 
 
+def implied(resource: dict[str, Any]) -> Query | None:
+    """The condition that a POST of something with an amount has, though it states none: its own first identifier.
+
+    A charge that is sent again because the answer was lost would be a second charge.
+    """
+    first = (resource.get("identifier") or [{}])[0]
+    if resource["resourceType"] not in _WITH_AMOUNT or not first.get("system") or not first.get("value"):
+        return None
+    return criteria(resource["resourceType"], by_identifier(first["system"], first["value"]))
+
+
+def same(found: Stored, resource: dict[str, Any]) -> None:
+    """Raises Conflict when what is there under an implied condition says something else."""
+    if store.content_key({**resource, "id": found.id}) != store.content_key(found.resource):
+        says = f"{found.reference} has this identifier and says something else: send it as an update"
+        raise Conflict(says, location=f"{found.type}.identifier")
+
+
 def update(
     tx: Tx,
     resource: dict[str, Any],
@@ -108,8 +128,9 @@ def write(
         if resource.get("id", found.id) != found.id:
             says = f"the condition is met by {found.reference}, the resource says another id"
             raise ValueInvalid(says, location=f"{query.type}.id")
-        if partial is not None:
-            resource = merged(found.resource, resource, partial)
+        if partial is not None:  # as it is now: a PUT by id doesn't stand in the condition's line
+            current = store.locked(tx, query.type, found.id) or found
+            resource = merged(current.resource, resource, partial)
         resource = {**resource, "id": found.id}
     elif "id" in resource and store.get(tx, query.type, resource["id"]) is not None:
         says = f"{query.type}/{resource['id']} is there, and doesn't meet the condition"

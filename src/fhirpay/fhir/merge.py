@@ -24,6 +24,13 @@ class Partial:
     assumed: tuple[str, ...] = ()  # stated only because FHIR requires it: never laid over what is kept
 
 
+def gaps_alone(stated: dict[str, Any]) -> Partial:
+    """How an older statement is read where a younger one has been laid down: it overwrites and drops nothing."""
+    urls = {str(one.get("url")) for one in stated.get("extension", ())}
+    names = stated.keys() - {"resourceType", "id", "identifier", "extension"}
+    return Partial(assumed=(*sorted(names), *(f"extension:{url}" for url in sorted(urls))))
+
+
 def merged(kept: dict[str, Any], stated: dict[str, Any], how: Partial) -> dict[str, Any]:
     """`kept` as changed by `stated`."""
     result = _without(kept, how.deletes)

@@ -77,6 +77,12 @@ def get(tx: Tx, resource_type: str, resource_id: str) -> Stored | None:
     return None if row is None else stored(row)
 
 
+def locked(tx: Tx, resource_type: str, resource_id: str) -> Stored | None:
+    """The current version, nobody else's to change until this unit ends."""
+    row = tx.one(_LOCKED, type=resource_type, id=resource_id)
+    return None if row is None else stored(row)
+
+
 def version(tx: Tx, resource_type: str, resource_id: str, number: int) -> Stored | None:
     """One version, current or past."""
     where = (*_is(versions, tx, resource_type, resource_id), versions.c.version == number)
@@ -120,7 +126,7 @@ def put(tx: Tx, resource: dict[str, Any], *, source: str = "", if_match: int | N
     """
     resource_type = str(resource["resourceType"])
     resource_id = str(resource.get("id") or new_id(tx, resource_type))
-    current = _locked(tx, resource_type, resource_id)
+    current = locked(tx, resource_type, resource_id)
     if current is None:
         if if_match is not None:
             raise PreconditionFailed(f"there is no {resource_type}/{resource_id} yet", location="http.If-Match")
@@ -129,7 +135,7 @@ def put(tx: Tx, resource: dict[str, Any], *, source: str = "", if_match: int | N
             _index(tx, made, fresh=True)
             return made, "created"
         # Somebody created it between the two statements; now there is a row to queue up at.
-        current = _locked(tx, resource_type, resource_id)
+        current = locked(tx, resource_type, resource_id)
         if current is None:
             raise InvariantBroken(f"{resource_type}/{resource_id} is neither there nor free")
     if if_match is not None and if_match != current.version:
@@ -157,11 +163,6 @@ def stored(row: RowMapping) -> Stored:
 
 def _is(of: Any, tx: Tx, resource_type: str, resource_id: str) -> Sequence[Any]:
     return of.c.tenant_id == tx.tenant, of.c.type == resource_type, of.c.resource_id == resource_id
-
-
-def _locked(tx: Tx, resource_type: str, resource_id: str) -> Stored | None:
-    row = tx.one(_LOCKED, type=resource_type, id=resource_id)
-    return None if row is None else stored(row)
 
 
 def _version(tx: Tx, resource: dict[str, Any], resource_type: str, resource_id: str, number: int) -> Stored:

@@ -1,8 +1,8 @@
 """Replay: the same message again, on purpose, after a mapping was corrected or a question answered.
 
 Called by `fhirpay replay` and the desk. Everything that a message does is idempotent by its business key, so a replay
-of an applied message changes nothing that is right already. Messages that wait for a parked one come by themselves
-once it has been applied.
+of an applied message changes nothing that is right already; in what later messages have named it only fills gaps.
+Messages that wait for a parked one come by themselves once it has been applied.
 """
 
 from __future__ import annotations

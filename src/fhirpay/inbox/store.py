@@ -185,6 +185,17 @@ def get(tx: Tx, message_id: str) -> InboxMessage:
     return _message(row)
 
 
+def resources_since(tx: Tx, message_id: str) -> set[str]:
+    """The resources that messages after this one have made or changed, or confirmed as they were."""
+    later = select(_inbox.c.resources).where(
+        _inbox.c.tenant_id == tx.tenant,
+        _inbox.c.message_id > message_id,  # ids are made in the order in which messages come in
+        _inbox.c.state.in_(("applied", "parked")),
+        _inbox.c.resources != "[]",
+    )
+    return {ref for row in tx.all(later) for ref in json.loads(row["resources"])}
+
+
 def find_by_control_id(tx: Tx, control_id: str) -> list[InboxMessage]:
     """The messages with this MSH-10 (or event id), oldest first: ids are unique within a sender at best."""
     return [

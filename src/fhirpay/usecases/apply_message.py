@@ -18,7 +18,7 @@ from ..fhir import bundles
 from ..fhir.store import Change, Stored, find
 from ..flow.lane import Work, complete, park
 from ..hl7.reader import Message
-from ..inbox.store import InboxMessage, get, note_outcome
+from ..inbox.store import InboxMessage, get, note_outcome, resources_since
 from ..log import Log
 from ..mapping.engine import map_message
 from ..mapping.mapped import Mapped
@@ -47,6 +47,8 @@ class ApplyMessage:
         await self.units.write(self._apply, work, message, mapped)
 
     def _apply(self, tx: Tx, work: Work, message: InboxMessage, mapped: Mapped) -> None:
+        # Not for the first time: what later messages have said since stays said, such as insurance found.
+        newer = resources_since(tx, message.message_id) if message.detail else set[str]()
         changes = bundles.apply(
             tx,
             mapped.bundle,
@@ -54,6 +56,7 @@ class ApplyMessage:
             merge=True,
             deletes=[(one.full_url, one.element) for one in mapped.deletes],
             assumed=[(one.full_url, one.element) for one in mapped.assumed],
+            newer=newer,
         )
         detail = "; ".join([f"{one.location}: {one.reason}" for one in mapped.parked] or mapped.warnings)
         if mapped.parked:

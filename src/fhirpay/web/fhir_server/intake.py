@@ -89,10 +89,13 @@ class Intake:
     def _create(self, tx: Tx, client: ApiClient, sent: Sound, query: Query | None) -> tuple[Stored, Change]:
         resource = resolved(tx, {key: value for key, value in sent.resource.items() if key != "id"})
         source = self.deps.accepted.source(tx, client)
-        if query is not None:
-            made = conditional.create(tx, resource, query, source=source)
-        else:
+        condition = query or conditional.implied(resource)
+        if condition is None:
             made = store.put(tx, resource, source=source)
+        else:
+            made = conditional.create(tx, resource, condition, source=source)
+            if query is None and made[1] == "unchanged":
+                conditional.same(made[0], resource)
         self.deps.accepted(tx, client, f"POST {made[0].type}", [made], sent.body, source=source)
         return made
 
