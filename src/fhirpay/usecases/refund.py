@@ -283,7 +283,8 @@ def _failed_late(tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, says:
     dropped = rules.refund_dropped(
         payment.payment_id, refund.refund_id, refund.amount, occurred_at=tx.now, business_date=day
     )
-    ledger.post(tx, dropped, key=f"refund-dropped/{refund.refund_id}")
+    # A key of its own: it may have been dropped before, and have gone out after all in between.
+    ledger.post(tx, dropped, key=f"refund-dropped-late/{refund.refund_id}")
     log.warning("refund.failed_late", refund_id=refund.refund_id, payment_id=payment.payment_id)
     return refund
 

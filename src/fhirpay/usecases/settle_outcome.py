@@ -70,6 +70,8 @@ def settle(tx: Tx, tenant: Tenant, operation_id: str, outcome: Outcome, *, sourc
     operation = store.operation(tx, operation_id)
     payment = store.lock(tx, operation.payment_id)
     operation = store.operation(tx, operation_id)  # as it is now that nobody else can move it
+    if isinstance(outcome, Approved) and outcome.captured and not outcome.amount:
+        outcome = Unknown("the processor says that it took an amount of nothing")
     if isinstance(outcome, Canceled) and outcome.expired and payment.failure_code == CODE:
         outcome = replace(outcome, expired=False)  # we had the page closed: whoever tells it, we tell it so
     move_operation(tx, operation, outcome, amount=operation.amount)

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from fhirpay.db.unit import Database
+from fhirpay.db.unit import Database, Tx
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.errors import RuleBroken
 from fhirpay.payments import refunds, store, stored_methods
+from fhirpay.payments.port import Approved, Reference
+from fhirpay.usecases.settle_outcome import settle
 from payments_world import DESCRIPTOR, World, payments_world, usd
 
 pytestmark = pytest.mark.warns("refund.failed", "refund.failed_late", "work.retry", "operation.unknown")
@@ -273,3 +275,20 @@ async def test_a_refund_made_at_the_processor_is_booked_here(world: World) -> No
     assert (refund.state, refund.amount) == ("succeeded", usd(30_00))
     assert "refund_outside" in await world.breaks()
     await world.sweep()
+
+
+async def test_a_capture_of_nothing_is_not_believed(world: World) -> None:
+    account = await world.invoiced("ana", 80_00)
+    payment_id = await world.start(account, method_id=await world.method(account))
+
+    def answered(tx: Tx) -> str:
+        (operation,) = store.operations_of(tx, payment_id)
+        store.sent(tx, operation, processor_ref="sp_x")
+        nothing = Approved(Reference("cap_x"), usd(0))
+        settle(tx, world.tenant, operation.operation_id, nothing, source=f"operation:{operation.operation_id}")
+        return str(store.operation(tx, operation.operation_id).state)
+
+    assert await world.units.write(answered) == "unknown"
+    assert await world.state(payment_id) == "created"
+    assert await world.askable(account) == 0  # it may have been taken: looked up, and told, before anybody is asked
+    assert await world.balances() == {"ar_patient": 80_00, "charges_control": 80_00}

@@ -116,3 +116,16 @@ async def test_another_merchants_event_says_nothing_of_a_refund_with_the_same_re
     await world.until_quiet()
     assert [one.state for one in await refunds_of(world, payment_id)] == ["succeeded"]
     await world.sweep()
+
+
+async def test_a_refund_that_failed_went_out_late_and_came_back_is_in_the_books_each_time(world: World) -> None:
+    payment_id = await world.paid(await world.invoiced("ana", 80_00), "tok_refundpending")
+    refund_id = await world.refund(payment_id)
+    await world.outbox.drain()
+    theirs = (await refunds_of(world, payment_id))[0].processor_ref
+    for result in ("failed", "succeeded", "failed"):
+        await world.processor.control("decide", {"id": theirs, "result": result})
+        await world.work(hours=0.01)
+    assert [(one.refund_id, one.state) for one in await refunds_of(world, payment_id)] == [(refund_id, "failed")]
+    assert (await world.balances())["unapplied_credit"] == 80_00
+    await world.sweep()
