@@ -13,10 +13,12 @@ beyond its answer would be read as the answer to the next call: somebody else's 
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 import httpx2
 
@@ -42,6 +44,14 @@ class Response:
     @property
     def ok(self) -> bool:
         return 200 <= self.status < 300
+
+    def json_object(self) -> dict[str, Any]:
+        """The body as a JSON object; empty where it is none, which the caller has to read as "no answer"."""
+        try:
+            doc = json.loads(self.body)
+        except ValueError:
+            return {}
+        return doc if isinstance(doc, dict) else {}
 
 
 class _Stage:

@@ -23,7 +23,7 @@ from typing import Any
 
 from ...domain.money import Money
 from ...errors import ProcessorUnavailable, RuleBroken
-from ...net.http import HttpClient, NeverSent, Response, Uncertain
+from ...net.http import HttpClient, NeverSent, Uncertain
 from ..port import (
     Capabilities,
     Declined,
@@ -248,7 +248,7 @@ class SimulatedProcessor:
             raise ProcessorUnavailable(str(error)) from None
         if answer.status in (401, 403, 429):
             raise ProcessorUnavailable(f"the processor refused the call unprocessed ({answer.status})")
-        return _Said(answer.status, _json(answer))
+        return _Said(answer.status, answer.json_object())
 
     def _check_currency(self, amount: Money) -> None:
         if amount.currency not in self.capabilities.currencies:
@@ -256,11 +256,3 @@ class SimulatedProcessor:
 
     async def aclose(self) -> None:
         await self._http.aclose()
-
-
-def _json(answer: Response) -> dict[str, Any]:
-    try:
-        doc = json.loads(answer.body)
-    except ValueError:
-        return {}
-    return doc if isinstance(doc, dict) else {}

@@ -19,7 +19,6 @@ back, only reading is left. There is no lookup by key and the search index lags:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,7 +26,7 @@ from typing import Any
 
 from ...domain.money import Money
 from ...errors import ConfigInvalid, ProcessorMisconfigured, ProcessorUnavailable, RuleBroken
-from ...net.http import HttpClient, NeverSent, Response, Uncertain
+from ...net.http import HttpClient, NeverSent, Uncertain
 from ..port import (
     Approved,
     Capabilities,
@@ -285,7 +284,7 @@ class StripeProcessor:
             raise ProcessorMisconfigured(
                 f"Stripe does not accept our key for this ({answer.status}): look at the merchant's secret_key"
             )
-        said = _Said(answer.status, _json(answer))
+        said = _Said(answer.status, answer.json_object())
         if why := wire.elsewhere(said.error):
             raise ProcessorMisconfigured(why)
         return said
@@ -296,11 +295,3 @@ class StripeProcessor:
 
     async def aclose(self) -> None:
         await self._http.aclose()
-
-
-def _json(answer: Response) -> dict[str, Any]:
-    try:
-        doc = json.loads(answer.body)
-    except ValueError:
-        return {}
-    return doc if isinstance(doc, dict) else {}
