@@ -19,6 +19,9 @@ from psycopg.sql import SQL, Identifier
 from fhirpay.db.migrations import migrate
 
 _numbers = count(1)
+_EMPTY = """DO $$ DECLARE one text; BEGIN
+  FOR one IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'
+  LOOP EXECUTE format('DELETE FROM %I', one); END LOOP; END $$"""
 
 
 class PostgresServer:
@@ -55,6 +58,17 @@ class PostgresServer:
         name = url.partition("?")[0].rpartition("/")[2]
         self._admin.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
 
+    def emptied(self, url: str) -> bool:
+        """Whether all its rows could be deleted: a tenth of what a new database costs."""
+        try:
+            with psycopg.connect(url, autocommit=True) as connection:
+                connection.execute("SET lock_timeout = '1s'")
+                connection.execute("SET session_replication_role = replica")  # no trigger guards anything now
+                connection.execute(_EMPTY)
+        except psycopg.Error:
+            return False
+        return True
+
     def close(self) -> None:
         self._admin.close()
 
@@ -82,6 +96,7 @@ class Databases:
         self._stack = ExitStack()
         self._server: PostgresServer | None = None
         self._template: Path | None = None
+        self._free: list[str] = []
 
     @property
     def server(self) -> PostgresServer:
@@ -90,14 +105,17 @@ class Databases:
         return self._server
 
     @contextmanager
-    def url(self, dialect: str) -> Iterator[str]:
-        """A migrated database that goes away afterwards."""
+    def url(self, dialect: str, *, again: bool = False) -> Iterator[str]:
+        """A migrated database without rows; `again`: its schema stays as it is, so the next one may have it too."""
         if dialect == "postgresql":
-            url = self.server.create()
+            url = self._free.pop() if self._free and again else self.server.create()
             try:
                 yield url
             finally:
-                self.server.drop(url)
+                if again and self.server.emptied(url):
+                    self._free.append(url)
+                else:
+                    self.server.drop(url)
             return
         if self._template is None:
             self._template = self._folder / "template.db"

@@ -15,6 +15,8 @@ from fhirpay.db.unit import Database, Tx, Units
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.errors import RuleBroken, StorageUnavailable
 
+pytestmark = pytest.mark.unsound("a table of its own")
+
 notes = sa.Table(
     "notes_of_test",
     sa.MetaData(),
