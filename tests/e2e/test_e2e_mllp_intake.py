@@ -73,6 +73,12 @@ class Site:
         finally:
             writer.close()
 
+    async def settled(self, control_id: str, state: str) -> None:
+        """Waits for a worker beside the test."""
+        async with asyncio.timeout(PATIENCE_S):
+            while await self.w.state(control_id) != state:
+                await asyncio.sleep(0.01)
+
     async def still_takes(self, control_id: str) -> None:
         """The listener goes on, and nothing that went wrong before is in the way."""
         async with self.peer() as peer:
@@ -211,8 +217,8 @@ async def test_enhanced_mode_may_want_the_application_answer_alone_or_none(site:
         assert verdict(await peer.answer()) == "AA"
         assert await site.w.state("M1") == "applied"
         await peer.send(message("M2", ft1(2, "CG", "1&USD"), header={15: "NE", 16: "NE"}))
+        await site.settled("M2", "applied")
         await peer.silence()
-        assert await site.w.state("M2") == "applied"
 
 
 async def test_a_card_number_stays_out_of_the_database(site: Site) -> None:
