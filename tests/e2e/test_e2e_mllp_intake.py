@@ -76,7 +76,7 @@ class Site:
     async def settled(self, control_id: str, state: str) -> None:
         """Waits for a worker beside the test."""
         async with asyncio.timeout(PATIENCE_S):
-            while await self.w.state(control_id) != state:
+            while await self.w.state(control_id) != state:  # noqa: ASYNC110 - another task brings it there
                 await asyncio.sleep(0.01)
 
     async def still_takes(self, control_id: str) -> None:
