@@ -152,9 +152,12 @@ class Worker:
             return await self._end_and_claim(ends, limit)
         except StorageUnavailable as error:
             log.warning("work.claim_failed", queue=self._queue, code=error.code)
-            # With the next turn; those whose lease has run out by then are somebody else's.
-            self._ends = _Ends(ends.done + self._ends.done, ends.failed + self._ends.failed)
-            return []
+        except Exception as error:
+            # A loop that ended here would leave everything lying that comes after, and nobody would be told.
+            log.error("work.turn_bug", exc=True, queue=self._queue, error=type(error).__name__)
+        # With the next turn; those whose lease has run out by then are somebody else's.
+        self._ends = _Ends(ends.done + self._ends.done, ends.failed + self._ends.failed)
+        return []
 
     async def _end_and_claim(self, ends: _Ends, limit: int) -> list[Work]:
         lost, claimed = await self._units.write(self._turn_unit, ends, limit)

@@ -31,6 +31,7 @@ from ..security.pan import screen_hl7, screen_text
 
 VERSIONS = frozenset("2.1 2.2 2.3 2.3.1 2.3.2 2.4 2.5 2.5.1 2.6 2.7 2.7.1 2.8 2.8.1 2.8.2".split())
 TAKEN: dict[str, frozenset[str]] = {"DFT": frozenset({"P03"}), "ADT": frozenset({"A01", "A04", "A08"})}
+KEY_MAX = 500  # bytes of an id; HL7 allows 250 characters, and an index entry of PostgreSQL has room for 2704 bytes
 DELETE = '""'  # HL7 for "remove the value": present, but no value
 
 
@@ -58,6 +59,7 @@ def admit(data: bytes, interface: Interface, *, hash_key: bytes) -> Admitted:
         message = _read(data, interface)
         _check_header(message, interface)
         _check_required(message, interface)
+        _check_keys(message, interface)
         if message.type == "DFT":
             _check_charges(message, interface)
     except FhirpayError as error:
@@ -142,6 +144,31 @@ def _check_required(message: Message, interface: Interface) -> None:
             if not segment.get(field, component + 1, subcomponent + 1, repetition + 1):
                 place = segment.address(field, component + 1 if "." in path else 0, 0, repetition + 1)
                 raise RequiredMissing(f"{path} is required on this interface", location=place)
+
+
+def _check_keys(message: Message, interface: Interface) -> None:
+    """What a message is found and ordered by must be such that every database can keep it."""
+    name, account_field = interface.account_key.split("-")
+    for key, fields in (
+        ("MSH", (3, 4, 5, 6, 10)),
+        (name, (int(account_field),)),
+        ("PID", (3,)),
+        ("GT1", (2,)),
+        ("FT1", (2,)),
+    ):
+        for segment in message.segments(key) if key != "MSH" else [_msh(message)]:
+            for field in fields:
+                _check_key(segment, field)
+
+
+def _check_key(segment: Segment, field: int) -> None:
+    raws = [segment.raw(field)] if segment.name == "MSH" else []
+    for repetition in range(1, segment.repetitions(field) + 1):
+        raws += [segment.get(field, 1, 1, repetition), *segment.subcomponents(field, 4, repetition)]
+    for text in raws:
+        if "\x00" in text or len(text.encode()) > KEY_MAX:
+            says = f"an id has {KEY_MAX} bytes at most, and no character U+0000"
+            raise ValueInvalid(says, location=segment.address(field))
 
 
 def _check_charges(message: Message, interface: Interface) -> None:

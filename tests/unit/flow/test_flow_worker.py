@@ -204,3 +204,36 @@ def test_waits_grow_to_the_cap_and_differ_between_items() -> None:
     assert len(set(waits)) == 200
     assert min(waits) < timedelta(seconds=4) < timedelta(seconds=28) < max(waits) < timedelta(seconds=32)
     assert backoff.delay(6, "wrk1") == backoff.delay(6, "wrk1")
+
+
+@pytest.mark.warns("work.turn_bug")
+async def test_turn_that_meets_a_bug_does_not_end_the_worker(database: Database, units: Units) -> None:
+    """One item that can't be parked used to end the loop for good: all that came after it lay there unseen."""
+    seen: list[str] = []
+
+    async def handle(work: Work) -> None:
+        seen.append(work.ref)
+        if work.ref == "bad":
+            raise RuleBroken("refused")
+        await units.write(lane.complete, work)
+
+    broken = [True]
+    failed = asyncio.Event()
+
+    def note(tx: Tx, work: Work, reason: str) -> None:
+        if broken[0]:
+            failed.set()
+            raise KeyError("a bug")
+
+    stop = asyncio.Event()
+    worker = worker_of(database, units, handle, on_parked=note, poll_s=0.05)
+    await units.write(put, "bad", "a")
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        group.create_task(worker.run(stop))
+        await failed.wait()
+        broken[0] = False
+        await units.write(put, "good", "b")
+        while await units.read(lane.pending_count, "outbox"):  # noqa: ASYNC110 (nothing tells of it)
+            await asyncio.sleep(0.02)
+        stop.set()
+    assert [row.ref for row in await units.read(lane.parked, "outbox")] == ["bad"]

@@ -214,3 +214,20 @@ def refused(data: bytes) -> FhirpayError | None:
     except FhirpayError as error:
         return error
     return None
+
+
+@pytest.mark.parametrize("bad", ["A\x00B", "A\\X00\\B", "é" * 251])
+@pytest.mark.parametrize(
+    ("field", "place"),
+    [("CTL", "MSH-10"), ("ACCT", "PID-18"), ("MRN", "PID-3"), ("GUAR", "GT1[1]-2"), ("TX", "FT1[1]-2")],
+)
+def test_id_that_no_database_could_keep_is_refused_where_it_stands(field: str, place: str, bad: str) -> None:
+    """PostgreSQL keeps no U+0000, and no index entry beyond 2704 bytes: unanswered, it is sent again for ever."""
+    lines = [
+        "MSH|^~\\&|A|B|C|D|20261120090000||DFT^P03|CTL|P|2.5.1",
+        "PID|1||MRN^^^X||Doe^Ann|||||||||||||ACCT",
+        "GT1|1|GUAR",
+        "FT1|1|TX||20261120||CG|99213||||10",
+    ]
+    data = "\r".join(lines).replace(field, bad).encode()
+    assert refusal(data) == ("AE", "102", place)
