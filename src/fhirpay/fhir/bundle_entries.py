@@ -20,6 +20,7 @@ ENTRIES_MAX = 500  # one transaction is one unit; others wait for it
 _INTERACTION = re.compile(
     r"(?P<type>[A-Z][A-Za-z]+)(/(?P<id>[A-Za-z0-9\-.]{1,64})(/_history/(?P<version>\d{1,9}))?|\?(?P<query>.+))?\Z"
 )
+_RESTFUL = re.compile(r"(?P<root>https?://\S+/)[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}\Z")
 _ETAG = re.compile(r'(?:W/)?"?(\d{1,9})"?\Z')
 
 
@@ -43,6 +44,12 @@ class Entry:
     @property
     def at(self) -> str:
         return f"Bundle.entry[{self.index}]"
+
+    @property
+    def root(self) -> str:
+        """What comes before `Type/id` in its fullUrl; empty where that is no address of a server."""
+        match = _RESTFUL.match(self.full_url)
+        return match["root"] if match else ""
 
     @property
     def identifiers(self) -> list[tuple[str, str, str]]:

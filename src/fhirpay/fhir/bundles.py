@@ -81,8 +81,12 @@ def transact(
     conditional.lock(tx, [entry.query for entry in entries if entry.query is not None and entry.method != "GET"])
     plans = [_planned(tx, entry) for entry in entries if entry.resource is not None]
     _distinct(plans)
+    urls = {plan.entry.full_url: f"{plan.entry.type}/{plan.id}" for plan in plans if plan.entry.full_url}
+    if base_url:  # references to ourselves have been made relative before
+        ours = f"{base_url}/"
+        urls |= {url.removeprefix(ours): made for url, made in urls.items() if url.startswith(ours)}
     known = Known(
-        urls={plan.entry.full_url: f"{plan.entry.type}/{plan.id}" for plan in plans if plan.entry.full_url},
+        urls=urls,
         identifiers={key: f"{plan.entry.type}/{plan.id}" for plan in plans for key in plan.entry.identifiers},
     )
     written = {plan.entry.index: plan for plan in plans}
@@ -126,7 +130,7 @@ def _distinct(plans: list[_Plan]) -> None:
 def _written(tx: Tx, plan: _Plan, known: Known, source: str, partial: Partial | None) -> Done:
     entry = plan.entry
     assert entry.resource is not None
-    resource = resolved(tx, entry.resource, known)
+    resource = resolved(tx, entry.resource, known, root=entry.root)
     if entry.method == "POST" and plan.found is not None:
         if entry.implied:
             conditional.same(plan.found, resource)

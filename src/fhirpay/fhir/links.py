@@ -29,14 +29,19 @@ class Known:
     identifiers: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
 
 
-def resolved(tx: Tx, resource: dict[str, Any], known: Known | None = None) -> dict[str, Any]:
-    """A copy of `resource` whose references are literal where they can be. Raises at the address of one that can't."""
+def resolved(tx: Tx, resource: dict[str, Any], known: Known | None = None, *, root: str = "") -> dict[str, Any]:
+    """A copy of `resource` whose references are literal where they can be. Raises at the address of one that can't.
+
+    `root` is what relative references stand under in its Bundle (FHIR R4, bundle.html#references).
+    """
     known = known or Known()
     resource = deepcopy(resource)
     for address, reference in _literal(str(resource["resourceType"]), resource):
         literal = reference["reference"]
         if literal in known.urls:
             reference["reference"] = known.urls[literal]
+        elif root and root + literal in known.urls:
+            reference["reference"] = known.urls[root + literal]
         elif literal.startswith("urn:uuid:"):
             raise MessageInvalid("no entry has this fullUrl", location=f"{address}.reference")
         elif "?" in literal and "://" not in literal:

@@ -62,6 +62,8 @@ def parse(
     """
     query = Query(resource_type)
     for name, value in parse_qsl(params, keep_blank_values=True) if isinstance(params, str) else params:
+        if "\x00" in name + value:
+            raise ValueInvalid("the character U+0000 is found nowhere", location="http")
         try:
             query = _with(query, name, value, base_url.rstrip("/"))
         except SearchUnsupported:

@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..errors import FhirpayError, InvariantBroken
+from ..errors import FhirpayError, InvariantBroken, ValueInvalid
 from ..log import Log
 from .fhir_server.answering import refused
 
@@ -62,6 +62,9 @@ class Boundary:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        if "\x00" in scope["path"] or b"%00" in scope.get("query_string", b""):  # no database takes it, nothing has it
+            await _answer(scope["path"], ValueInvalid("an address holds no character U+0000"))(scope, receive, send)
             return
         begun = False
 

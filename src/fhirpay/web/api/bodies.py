@@ -168,8 +168,12 @@ def checked_text(text: str, where: str) -> str:
 def checked_url(url: str) -> str:
     """A page to send a payer back to. Raises ValueInvalid."""
     if url:
-        parts = urlsplit(url)
-        if parts.scheme not in ("https", "http") or not parts.hostname or parts.username:
+        try:
+            parts = urlsplit(url)
+            web = parts.scheme in ("https", "http") and bool(parts.hostname) and not parts.username
+        except ValueError:  # such as half an IPv6 address
+            web = False
+        if not web:
             raise ValueInvalid("a return_url is a web address", location="return_url")
     return url
 
