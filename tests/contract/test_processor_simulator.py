@@ -222,6 +222,18 @@ async def test_a_payer_confirms_with_the_bank(action: str, status: str) -> None:
         assert books["checkouts"][0]["status"] == ("complete" if status == "captured" else "open")
 
 
+async def test_who_pays_again_on_a_page_has_given_up_the_try_before() -> None:
+    async with running_processor() as running:
+        opened = await page(running)
+        first = await running.pay_page(opened["url"], "4000000000003220")
+        await running.pay_page(opened["url"])
+        late = await running.http.post(first.headers["location"], data={"action": "confirm"})
+        books = await running.books()
+        assert late.status_code == 409
+        assert [doc["status"] for doc in books["payments"]] == ["canceled", "captured"]
+        assert books["totals"]["USD"]["captured"] == 10_00
+
+
 # ── faults ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -285,6 +285,7 @@ def pay_on_page(books: Books, page: Doc, number: str, *, base_url: str, late: bo
         page["method"] = books.new("sm", "method", page["reference"], expires="2031-12", detached=False, **fields)["id"]
         _complete(books, page, None)
         return page
+    _forget_try(books, page)
     order = {"amount": page["amount"], "currency": page["currency"], "reference": page["reference"]}
     payment = create(books, {**order, "method": card.token, "descriptor": page["descriptor"]})
     payment["checkout"] = page["id"]
@@ -298,6 +299,17 @@ def pay_on_page(books: Books, page: Doc, number: str, *, base_url: str, late: bo
         else:
             _complete(books, page, payment["id"])
     return page
+
+
+def _forget_try(books: Books, page: Doc) -> None:
+    """Who pays again has given up the try that waits for them: a page takes its amount once."""
+    if page["payment"] is None:
+        return
+    before = books.get("payment", page["payment"])
+    page["payment"] = None
+    if before["status"] == "requires_action":
+        before["status"], before["next_action"] = "canceled", None
+        books.save(before)
 
 
 def _complete(books: Books, page: Doc, payment: str | None) -> None:
