@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, select, update
+from sqlalchemy import RowMapping, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
@@ -24,6 +24,17 @@ from .tables import AccountHold, StaffEntry
 REFUNDED = "refunded"  # opened by a refund of what is still owed: is it to be asked for again?
 
 _holds, _entries = table(AccountHold), table(StaffEntry)
+_TENANT, _ACCOUNT = bindparam("tenant"), bindparam("account")
+_HOLDS_OF = (
+    select(_holds)
+    .where(_holds.c.tenant_id == _TENANT, _holds.c.account_ref == _ACCOUNT)
+    .order_by(_holds.c.opened_at, _holds.c.hold_id)
+)
+_ENTRIES_OF = (
+    select(_entries)
+    .where(_entries.c.tenant_id == _TENANT, _entries.c.account_ref == _ACCOUNT)
+    .order_by(_entries.c.entry_id)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +112,7 @@ def holds_of(tx: Tx, account_ref: str) -> tuple[Hold, ...]:
 
 def all_holds(tx: Tx, account_ref: str) -> list[HoldRecord]:
     """Every hold that was opened on the account by hand, released ones too, oldest first."""
-    where = (_holds.c.tenant_id == tx.tenant, _holds.c.account_ref == account_ref)
-    return [_hold(row) for row in tx.all(select(_holds).where(*where).order_by(_holds.c.opened_at, _holds.c.hold_id))]
+    return [_hold(row) for row in tx.all(_HOLDS_OF, account=account_ref)]
 
 
 def hold(tx: Tx, hold_id: str) -> HoldRecord:
@@ -160,8 +170,7 @@ def entry(tx: Tx, entry_id: str) -> EntryRecord:
 
 def all_entries(tx: Tx, account_ref: str) -> list[EntryRecord]:
     """Everything that staff have stated on the account, withdrawn or not, oldest first."""
-    where = (_entries.c.tenant_id == tx.tenant, _entries.c.account_ref == account_ref)
-    return [_entry(row) for row in tx.all(select(_entries).where(*where).order_by(_entries.c.entry_id))]
+    return [_entry(row) for row in tx.all(_ENTRIES_OF, account=account_ref)]
 
 
 def _entry(row: RowMapping) -> EntryRecord:

@@ -45,6 +45,18 @@ _OF_PAYMENT = (
     .order_by(shares.c.created_at, shares.c.obligation_id)
 )
 _FIRST = insert(shares).on_conflict_do_nothing()
+_COUNT = (
+    update(shares)
+    .where(
+        shares.c.tenant_id == _TENANT,
+        shares.c.obligation_id == bindparam("obligation"),
+        shares.c.payment_id == bindparam("payment"),
+    )
+    .values(
+        in_flight_minor=shares.c.in_flight_minor + bindparam("in_flight"),
+        paid_minor=shares.c.paid_minor + bindparam("paid"),
+    )
+)
 CREDIT = "unapplied_credit"  # on the worklist
 
 
@@ -352,9 +364,9 @@ def _put(tx: Tx, share: Share, *, in_flight: int = 0, paid: int = 0) -> None:
     row = {"tenant_id": tx.tenant, "obligation_id": share.obligation_id, "payment_id": share.payment_id}
     row |= {"account_ref": share.account_ref, "currency": share.amount.currency, "created_at": tx.now}
     row |= {"in_flight_minor": 0, "paid_minor": 0, "allocated_minor": 0, "revision": 0}
-    tx.execute(_FIRST, row)
-    values = {"in_flight_minor": shares.c.in_flight_minor + in_flight, "paid_minor": shares.c.paid_minor + paid}
-    tx.execute(update(shares).where(*_is(tx, share.obligation_id, share.payment_id)).values(values))
+    tx.put(_FIRST, row)
+    is_it = {"tenant": tx.tenant, "obligation": share.obligation_id, "payment": share.payment_id}
+    tx.put(_COUNT, {**is_it, "in_flight": in_flight, "paid": paid})
 
 
 def _unreserve(tx: Tx, payment_id: str) -> None:

@@ -33,6 +33,12 @@ holds = table(AccountHold)
 _TENANT = bindparam("tenant")
 _ACCOUNT = select(accounts).where(accounts.c.tenant_id == _TENANT, accounts.c.account_ref == bindparam("account"))
 _LOCKED = _ACCOUNT.with_for_update()
+_TOUCH = (
+    update(accounts)
+    .where(accounts.c.tenant_id == _TENANT, accounts.c.account_ref == bindparam("account"))
+    .values(revision=accounts.c.revision + 1, topics=bindparam("about"), updated_at=bindparam("now"))
+    .returning(accounts.c.revision)
+)
 _FIRST = insert(accounts).on_conflict_do_nothing()
 _HELD = (
     select(holds.c.says)
@@ -44,9 +50,9 @@ _OF_ACCOUNTS = (
     .where(obligations.c.tenant_id == _TENANT, obligations.c.account_ref.in_(bindparam("accounts", expanding=True)))
     .order_by(obligations.c.created_at, obligations.c.obligation_id)
 )
-_BY_ID = select(obligations).where(
-    obligations.c.tenant_id == _TENANT, obligations.c.obligation_id == bindparam("obligation")
-)
+_IS_IT = (obligations.c.tenant_id == _TENANT, obligations.c.obligation_id == bindparam("obligation"))
+_BY_ID = select(obligations).where(*_IS_IT)
+_WRITE = update(obligations).where(*_IS_IT).values(revision=obligations.c.revision + 1)
 _ADD = insert(obligations)
 
 ENDS = frozenset({ObligationState.SUPERSEDED, ObligationState.VOID})
@@ -83,7 +89,7 @@ def lock(tx: Tx, account_refs: Iterable[str]) -> dict[str, RowMapping]:
         row = tx.one(_LOCKED, account=ref)
         if row is None:
             first = {"tenant_id": tx.tenant, "account_ref": ref, "revision": 0, "topics": "[]", "updated_at": tx.now}
-            tx.execute(_FIRST, first)
+            tx.put(_FIRST, first)
             row = tx.one(_LOCKED, account=ref)
         if row is None:
             raise InvariantBroken("the account's row can't be read in the unit that made it")
@@ -98,9 +104,7 @@ def account(tx: Tx, account_ref: str) -> RowMapping | None:
 
 def touch(tx: Tx, account_ref: str, *, topics: Sequence[str]) -> int:
     """Count a change of the account; its number."""
-    is_it = (accounts.c.tenant_id == tx.tenant, accounts.c.account_ref == account_ref)
-    values = {"revision": accounts.c.revision + 1, "topics": json.dumps(list(topics)), "updated_at": tx.now}
-    return int(tx.scalar(update(accounts).where(*is_it).values(values).returning(accounts.c.revision)))
+    return int(tx.scalar(_TOUCH, account=account_ref, about=json.dumps(list(topics)), now=tx.now))
 
 
 def stopped(tx: Tx, account: RowMapping) -> str:
@@ -127,16 +131,14 @@ def get(tx: Tx, obligation_id: str) -> RowMapping:
 
 
 def write(tx: Tx, obligation_id: str, **values: Any) -> None:
-    where = (obligations.c.tenant_id == tx.tenant, obligations.c.obligation_id == obligation_id)
-    values |= {"revision": obligations.c.revision + 1, "updated_at": tx.now}
-    tx.execute(update(obligations).where(*where).values(values))
+    tx.put(_WRITE, {"tenant": tx.tenant, "obligation": obligation_id, "updated_at": tx.now, **values})
 
 
 def add(tx: Tx, **values: Any) -> str:
     obligation_id = tx.ids.new("obl")
     row = {"tenant_id": tx.tenant, "obligation_id": obligation_id, "paid_minor": 0, "in_flight_minor": 0}
     row |= {"revision": 1, "created_at": tx.now, "updated_at": tx.now, **values}
-    tx.execute(_ADD, row)
+    tx.put(_ADD, row)
     return obligation_id
 
 

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, RowMapping, and_, literal, or_, select, update
+from sqlalchemy import RowMapping, and_, bindparam, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
@@ -20,6 +20,14 @@ from ..errors import NotFound
 from .tables import WorklistItem
 
 _items = table(WorklistItem)
+_OPEN = (_items.c.tenant_id == bindparam("tenant"), _items.c.state == "open", _items.c.kind == bindparam("of_kind"))
+_OF_ACCOUNT = select(_items.c.subject).where(*_OPEN, _items.c.account_ref == bindparam("account"))
+# The words change: what a person has put aside stays aside until it says something new (open_item).
+_SETTLE = (
+    update(_items)
+    .where(*_OPEN, _items.c.subject == bindparam("about"))
+    .values(state="done", says=literal("no longer: ").concat(_items.c.says))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +82,14 @@ def find(tx: Tx, item_id: str) -> Item | None:
 
 def settled(tx: Tx, kind: str, subject: str) -> None:
     """It needs nobody any more: take it off the list, if it is there. Found again, it opens again."""
-    _settle(tx, _items.c.kind == kind, _items.c.subject == subject)
+    tx.put(_SETTLE, {"tenant": tx.tenant, "of_kind": kind, "about": subject, "done_at": tx.now})
 
 
 def settled_but(tx: Tx, kind: str, account_ref: str, subjects: Collection[str]) -> None:
     """Of an account's items of this kind, only these are left."""
-    _settle(tx, _items.c.kind == kind, _items.c.account_ref == account_ref, _items.c.subject.not_in(subjects))
-
-
-def _settle(tx: Tx, *which: ColumnElement[bool]) -> None:
-    # The words change: what a person has put aside stays aside until it says something new (open_item).
-    values = {"state": "done", "done_at": tx.now, "says": literal("no longer: ").concat(_items.c.says)}
-    tx.execute(update(_items).where(_items.c.tenant_id == tx.tenant, _items.c.state == "open", *which).values(values))
+    for row in tx.all(_OF_ACCOUNT, of_kind=kind, account=account_ref):
+        if row["subject"] not in subjects:
+            settled(tx, kind, row["subject"])
 
 
 def list_open(

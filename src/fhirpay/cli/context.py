@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+import psycopg
 import typer
 from sqlalchemy.exc import DBAPIError
 
@@ -40,7 +41,7 @@ def friendly() -> Iterator[None]:
     except FhirpayError as error:
         typer.echo(f"fhirpay: {error} [{error.code}]", err=True)
         raise typer.Exit(2 if isinstance(error, ConfigInvalid) else 1) from None
-    except (OSError, sqlite3.Error, DBAPIError) as error:
+    except (OSError, sqlite3.Error, psycopg.Error, DBAPIError) as error:
         # The driver's own words: the library around it would also quote the statement and its values.
         cause = error.orig if isinstance(error, DBAPIError) else error
         typer.echo(f"fhirpay: {str(cause).partition(chr(10))[0]} [{StorageUnavailable.code}]", err=True)

@@ -21,7 +21,7 @@ from ..errors import Conflict, FhirpayError, PreconditionFailed, RequiredMissing
 from . import store
 from .merge import Partial, merged
 from .params import fitted
-from .search import Query, parse, run
+from .search import Page, Query, parse, run
 from .store import Change, Stored
 from .tables import ResourceKeyRow
 
@@ -55,16 +55,29 @@ def lock(tx: Tx, queries: Iterable[Query]) -> None:
     wanted = sorted({(query.type, *key) for query in queries for key in _keys(query)})
     for resource_type, system, value in wanted:
         row = {"tenant_id": tx.tenant, "type": resource_type, "system": system, "value": value}
-        tx.execute(_STAND_IN_LINE, row)
-        tx.execute(_MY_TURN, row)
+        tx.put(_STAND_IN_LINE, row)
+        tx.scalar(_MY_TURN, **row)
 
 
 def match(tx: Tx, query: Query, *, at: str = "http") -> Stored | None:
     """The one resource that meets the condition. Raises PreconditionFailed when several do."""
-    page = run(tx, query)
+    if len(query.clauses) == 1 and (known := _identifier(query)):  # nearly always
+        found = store.find(tx, query.type, *known)
+        page = Page(found, len(found))
+    else:
+        page = run(tx, query)
     if page.total > 1:
         raise PreconditionFailed(f"{page.total} {query.type} resources meet the condition, not one", location=at)
     return page.matches[0] if page.matches else None
+
+
+def _identifier(query: Query) -> tuple[str, str] | None:
+    """The one identifier that it asks for, with system and value."""
+    match query.identifiers:
+        case ((str() as system, str() as value),):
+            return system, value
+        case _:
+            return None
 
 
 def create(tx: Tx, resource: dict[str, Any], query: Query, *, source: str = "") -> tuple[Stored, Change]:

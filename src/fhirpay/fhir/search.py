@@ -1,4 +1,4 @@
-"""FHIR search over the store: parameters read, then one statement for the count and one for a page.
+"""FHIR search over the store: parameters read, then one statement for a page and one for a count that it does not show.
 
 Called by the FHIR server, by conditional writes and for conditional references. A comma is OR, a repeated parameter
 is AND. Pages go by (lastUpdated, id), oldest first unless asked: what is changed while somebody pages comes again at
@@ -8,12 +8,12 @@ the end, and nothing is missed. Which parameters there are is params.py, how val
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from urllib.parse import parse_qsl
 
-from sqlalchemy import String, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, String, func, literal, select, tuple_
 
 from ..db.types import UtcDateTime, micros, moment
 from ..db.unit import Tx
@@ -79,9 +79,8 @@ def run(tx: Tx, query: Query) -> Page:
     """One page of what the query matches, and how many there are in all."""
     conditions = [clause.condition(tx, query.type) for clause in query.clauses]
     matching = (resources.c.tenant_id == tx.tenant, resources.c.type == query.type, *conditions)
-    total = int(tx.scalar(select(func.count()).select_from(resources).where(*matching)))
     if query.count == 0:
-        return Page([], total)
+        return Page([], _count(tx, matching))
     order = (resources.c.updated, resources.c.resource_id)
     page = select(resources).where(*matching).limit(query.count + 1)
     page = page.order_by(*(column.desc() if query.newest_first else column for column in order))
@@ -91,7 +90,12 @@ def run(tx: Tx, query: Query) -> Page:
     rows = tx.all(page)
     matches = [stored(row) for row in rows[: query.count]]
     last = matches[-1] if len(rows) > query.count else None
+    total = len(rows) if last is None and query.after is None else _count(tx, matching)
     return Page(matches, total, f"{micros(last.updated)}_{last.id}" if last else None)
+
+
+def _count(tx: Tx, matching: Sequence[ColumnElement[bool]]) -> int:
+    return int(tx.scalar(select(func.count()).select_from(resources).where(*matching)))
 
 
 def search(tx: Tx, resource_type: str, params: str | Iterable[tuple[str, str]]) -> Page:

@@ -45,7 +45,13 @@ _BY_INDEX = (
     .where(resources.c.tenant_id == _TENANT, resources.c.type == _TYPE, resources.c.resource_id.in_(_FOUND))
     .order_by(resources.c.resource_id)
 )
-_FIRST = insert(resources).on_conflict_do_nothing().returning(resources.c.version)
+_FIRST = insert(resources).on_conflict_do_nothing()
+_ONE_VERSION = select(versions).where(
+    versions.c.tenant_id == bindparam("tenant"),
+    versions.c.type == bindparam("of"),
+    versions.c.resource_id == bindparam("id"),
+    versions.c.version == bindparam("number"),
+)
 _VERSION, _INDEXED = insert(versions), insert(indexed)
 
 _KINDS = {"ChargeItem": "chg", "Account": "acc", "Invoice": "inv", "Patient": "pat", "Encounter": "enc"}
@@ -85,8 +91,7 @@ def locked(tx: Tx, resource_type: str, resource_id: str) -> Stored | None:
 
 def version(tx: Tx, resource_type: str, resource_id: str, number: int) -> Stored | None:
     """One version, current or past."""
-    where = (*_is(versions, tx, resource_type, resource_id), versions.c.version == number)
-    row = tx.one(select(versions).where(*where))
+    row = tx.one(_ONE_VERSION, of=resource_type, id=resource_id, number=number)
     return None if row is None else stored(row)
 
 
@@ -146,7 +151,7 @@ def put(tx: Tx, resource: dict[str, Any], *, source: str = "", if_match: int | N
     changed = _version(tx, resource, resource_type, resource_id, current.version + 1)
     row = _row(tx, changed, source)
     tx.execute(update(resources).where(*_is(resources, tx, resource_type, resource_id)).values(row))
-    tx.execute(_VERSION, row)
+    tx.put(_VERSION, row)
     _index(tx, changed, fresh=False)
     return changed, "updated"
 
@@ -189,9 +194,9 @@ def _row(tx: Tx, one: Stored, source: str) -> dict[str, Any]:
 
 def _inserted(tx: Tx, one: Stored, source: str) -> bool:
     row = _row(tx, one, source)
-    if tx.execute(_FIRST, row).first() is None:
+    if not tx.put(_FIRST, row):
         return False
-    tx.execute(_VERSION, row)
+    tx.put(_VERSION, row)
     return True
 
 
@@ -209,8 +214,7 @@ def _index(tx: Tx, one: Stored, *, fresh: bool) -> None:
         }
         for param, system, value in sorted(index_rows(one.resource))
     ]
-    if rows:
-        tx.execute(_INDEXED, rows)
+    tx.put(_INDEXED, *rows)
 
 
 def _by_index(tx: Tx, resource_type: str, param: str, system: str, value: str) -> list[Stored]:

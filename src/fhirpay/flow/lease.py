@@ -128,15 +128,16 @@ def _claim_of(kinds: tuple[str, ...]) -> Prepared:
 
 def still_ours(tx: Tx, work: Work) -> bool:
     """Whether nobody has taken the item over and the lease runs. Ask right before sending."""
-    found = tx.one(
-        select(_work.c.claim_at).where(
-            _work.c.tenant_id == tx.tenant,
-            _work.c.work_id == work.work_id,
-            _work.c.fence == work.fence,
-            _work.c.state == "ready",
-        )
-    )
-    return found is not None and found["claim_at"] > tx.now
+    until = tx.scalar(_HELD_UNTIL, work=work.work_id, held_by=work.fence)
+    return until is not None and until > tx.now
+
+
+_HELD_UNTIL = select(_work.c.claim_at).where(
+    _work.c.tenant_id == bindparam("tenant"),
+    _work.c.work_id == bindparam("work"),
+    _work.c.fence == bindparam("held_by"),
+    _work.c.state == "ready",
+)
 
 
 def give_back(tx: Tx, work: Work) -> None:

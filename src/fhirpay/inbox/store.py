@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Literal
 
-from sqlalchemy import RowMapping, select, update
+from sqlalchemy import RowMapping, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
@@ -25,6 +25,8 @@ from ..flow.lane import enqueue
 from .tables import InboxRow
 
 _inbox = table(InboxRow)
+_IS_IT = (_inbox.c.tenant_id == bindparam("tenant"), _inbox.c.message_id == bindparam("message"))
+_BY_ID, _NOTE = select(_inbox).where(*_IS_IT), update(_inbox).where(*_IS_IT)
 
 QUEUE = "inbox"
 State = Literal["received", "applied", "parked", "ignored"]
@@ -167,19 +169,14 @@ def _occurrences(tx: Tx, row: dict[str, Any]) -> list[RowMapping]:
 
 def note_outcome(tx: Tx, message_id: str, state: State, detail: str = "", resources: Sequence[str] = ()) -> None:
     """What became of the message, in the unit that did it. Raises NotFound."""
-    found = tx.one(
-        update(_inbox)
-        .where(_inbox.c.tenant_id == tx.tenant, _inbox.c.message_id == message_id)
-        .values(state=state, detail=detail, resources=text_list(resources), changed_at=tx.now)
-        .returning(_inbox.c.message_id)
-    )
-    if found is None:
+    values = {"state": state, "detail": detail, "resources": text_list(resources), "changed_at": tx.now}
+    if not tx.put(_NOTE, {"tenant": tx.tenant, "message": message_id, **values}):
         raise NotFound(f"there is no message {message_id}", message_id=message_id)
 
 
 def get(tx: Tx, message_id: str) -> InboxMessage:
     """The message. Raises NotFound."""
-    row = tx.one(select(_inbox).where(_inbox.c.tenant_id == tx.tenant, _inbox.c.message_id == message_id))
+    row = tx.one(_BY_ID, message=message_id)
     if row is None:
         raise NotFound(f"there is no message {message_id}", message_id=message_id)
     return _message(row)

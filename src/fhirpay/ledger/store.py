@@ -103,18 +103,18 @@ def post(tx: Tx, entry: Entry, *, key: str) -> str:
         }
     )
     row |= {"tenant_id": tx.tenant, "body": body, "hash": digest(body)}
-    tx.execute(_ADD_ENTRY, row)
-    tx.execute(_ADD_POSTINGS, posting_rows(tx.tenant, entry_id, postings))
-    tx.execute(_MOVE_HEAD, {"tenant": tx.tenant, "seq": row["seq"], "hash": row["hash"]})
+    tx.put(_ADD_ENTRY, row)
+    tx.put(_ADD_POSTINGS, *posting_rows(tx.tenant, entry_id, postings))
+    tx.put(_MOVE_HEAD, {"tenant": tx.tenant, "seq": row["seq"], "hash": row["hash"]})
     return entry_id
 
 
 def _lock_head(tx: Tx) -> Head:
-    row = tx.execute(_LOCKED_HEAD, {"tenant": tx.tenant}).mappings().first()
+    row = tx.one(_LOCKED_HEAD, tenant=tx.tenant)
     if row is None:
         first = {"tenant_id": tx.tenant, "seq": Head().seq, "hash": Head().hash}
         tx.execute(insert(_head).values(first).on_conflict_do_nothing())
-        row = tx.execute(_LOCKED_HEAD, {"tenant": tx.tenant}).mappings().first()
+        row = tx.one(_LOCKED_HEAD, tenant=tx.tenant)
     if row is None:
         raise InvariantBroken("the ledger's head can't be read in the unit that made it")
     return Head(row["seq"], row["hash"])

@@ -55,6 +55,9 @@ _OPERATIONS = select(_operation).where(_operation.c.tenant_id == _TENANT)
 _OPERATIONS = _OPERATIONS.order_by(_operation.c.created_at, _operation.c.operation_id).limit(PAGE)
 _OPERATION = _OPERATIONS.where(_operation.c.operation_id == _ID)
 _OPERATIONS_OF = _OPERATIONS.where(_operation.c.payment_id == _ID)
+_ADD = insert(_payment).on_conflict_do_nothing(index_elements=["tenant_id", "fact_key"])
+_ADD_OPERATION, _ADD_SHARE = insert(_operation), insert(_allocation)
+_MOVE = update(_operation).where(_operation.c.tenant_id == _TENANT, _operation.c.operation_id == _ID)
 _OPEN_OF = _OPERATIONS_OF.where(_operation.c.state.in_([str(state) for state in operations.OPEN]))
 _UNKNOWN = _OPERATIONS.where(_operation.c.state == str(OperationState.UNKNOWN))
 _FACTS = (
@@ -76,8 +79,7 @@ def add(tx: Tx, payment_id: str, **values: Any) -> None:
     """A new payment, `created`. Raises RuleBroken when its `fact_key` has one already."""
     row = {"tenant_id": tx.tenant, "payment_id": payment_id, "created_at": tx.now, "changed_at": tx.now, **values}
     row["state"] = str(PaymentState.CREATED)
-    statement = insert(_payment).values(row).on_conflict_do_nothing(index_elements=["tenant_id", "fact_key"])
-    if tx.scalar(statement.returning(_payment.c.payment_id)) is None:
+    if not tx.put(_ADD, row):
         raise RuleBroken("this has been asked for already", fact_key=str(values.get("fact_key")))
 
 
@@ -133,7 +135,7 @@ def _payments(tx: Tx, where: Any) -> list[Payment]:
 
 
 def change(tx: Tx, payment_id: str, **values: Any) -> None:
-    tx.execute(_CHANGE, {"tenant": tx.tenant, "id": payment_id, "changed_at": tx.now, **values})
+    tx.put(_CHANGE, {"tenant": tx.tenant, "id": payment_id, "changed_at": tx.now, **values})
     tx.wake(topic(payment_id))
 
 
@@ -148,21 +150,10 @@ def topic(payment_id: str) -> str:
 def add_operation(tx: Tx, payment_id: str, kind: OperationKind, amount: Money, *, refund_id: str | None = None) -> str:
     """A prepared operation. The database refuses a second open one of the same payment."""
     operation_id = tx.ids.new("opn")
-    tx.execute(
-        insert(_operation).values(
-            tenant_id=tx.tenant,
-            operation_id=operation_id,
-            payment_id=payment_id,
-            refund_id=refund_id,
-            kind=str(kind),
-            state=str(OperationState.PREPARED),
-            attempt=1,
-            amount_minor=amount.minor,
-            currency=amount.currency,
-            says="",
-            created_at=tx.now,
-        )
-    )
+    row: dict[str, Any] = {"tenant_id": tx.tenant, "operation_id": operation_id, "payment_id": payment_id}
+    row |= {"refund_id": refund_id, "kind": str(kind), "state": str(OperationState.PREPARED), "attempt": 1}
+    row |= {"amount_minor": amount.minor, "currency": amount.currency, "says": "", "created_at": tx.now}
+    tx.put(_ADD_OPERATION, row)
     return operation_id
 
 
@@ -204,8 +195,7 @@ def move_operation(tx: Tx, current: Operation, new: OperationState, **values: An
     operations.move(current.state, new)
     if new not in operations.OPEN:
         values.setdefault("finished_at", tx.now)
-    where = (_operation.c.tenant_id == tx.tenant, _operation.c.operation_id == current.operation_id)
-    tx.execute(update(_operation).where(*where).values(state=str(new), **values))
+    tx.put(_MOVE, {"tenant": tx.tenant, "id": current.operation_id, "state": str(new), **values})
 
 
 def sent(tx: Tx, current: Operation, *, processor_ref: str | None = None) -> None:
@@ -311,7 +301,7 @@ def reserve_shares(tx: Tx, payment_id: str, shares: Sequence[Share]) -> None:
         }
         for share in shares
     ]
-    tx.execute(insert(_allocation).values(rows))
+    tx.put(_ADD_SHARE, *rows)
 
 
 def allocations(tx: Tx, payment_id: str) -> list[Allocation]:

@@ -32,6 +32,7 @@ _OF_ACCOUNT = (
     )
     .order_by(_method.c.created_at, _method.c.method_id)
 )
+_BY_ID = select(_method).where(_method.c.tenant_id == bindparam("tenant"), _method.c.method_id == bindparam("method"))
 _CONSENTS = (
     select(_consent)
     .where(_consent.c.tenant_id == bindparam("tenant"), _consent.c.method_id == bindparam("method"))
@@ -66,10 +67,10 @@ def keep(tx: Tx, method: Method, *, account_ref: str, debtor_ref: str, merchant:
 
 def get(tx: Tx, method_id: str) -> StoredMethod:
     """Raises NotFound."""
-    found = _methods(tx, _method.c.method_id == method_id)
-    if not found:
+    row = tx.one(_BY_ID, method=method_id)
+    if row is None:
         raise NotFound(f"there is no stored method {method_id}", method_id=method_id)
-    return found[0]
+    return StoredMethod.of(row)
 
 
 def of_account(tx: Tx, account_ref: str) -> list[StoredMethod]:
