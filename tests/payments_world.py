@@ -40,7 +40,8 @@ from fhirpay.usecases.collect import Reassess, reassess_accounts
 from fhirpay.usecases.follow_up import FollowUp
 from fhirpay.usecases.lookup import LookUp
 from fhirpay.usecases.refund import NewRefund, Refunds, request
-from fhirpay.usecases.take_payment import NewPayment, TakePayment, start
+from fhirpay.usecases.start_payment import NewPayment, start
+from fhirpay.usecases.take_payment import TakePayment
 from fhirpay.usecases.webhook import Webhooks
 from fhirpay.web.api.deps import Deps
 from fhirpay.web.api.router import api_router

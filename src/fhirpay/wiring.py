@@ -31,7 +31,7 @@ from .payments import registry
 from .payments.registry import Registry
 from .security.pan import screen_json
 from .security.tokens import Tokens
-from .usecases import collect, post_back, refund, stale_pages, take_payment, webhook
+from .usecases import collect, post_back, refund, stale_pages, start_payment, webhook
 from .usecases.apply_message import ApplyMessage
 from .usecases.autopay import Autopay
 from .usecases.close_page import ClosePage
@@ -40,6 +40,7 @@ from .usecases.lookup import LookUp
 from .usecases.parked import note_parked_call
 from .usecases.receive_fhir import FhirIntake
 from .usecases.receive_hl7 import Hl7Intake
+from .usecases.take_payment import TakePayment
 from .web import hl7v2, problem
 from .web.admin import AdminSocket, Commands
 from .web.api import deps as api_deps
@@ -241,7 +242,7 @@ def _house(
             webhook.KIND: webhook.Webhooks(units, tenant, processors).run,
         },
         outbox={
-            take_payment.KIND: take_payment.TakePayment(units, tenant, processors, public_url=public_url).run,
+            start_payment.KIND: TakePayment(units, tenant, processors, public_url=public_url).run,
             stale_pages.CLOSE: ClosePage(units, tenant, processors).run,
             refund.KIND: refund.Refunds(units, tenant, processors).run,
             "payment.capture": follow_ups.run,

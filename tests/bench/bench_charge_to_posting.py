@@ -6,6 +6,9 @@ after the other, `/fifty` all at once; a figure is milliseconds a payment, as ma
 
 Against a script that does the same and nothing else: each payment's HTTP calls, with the same bodies on the same kept
 connections, and one COMMIT of one row for each unit that ours took. The ratio is wanted at 3 or below.
+
+`/units` is how many those are, at most 10 wanted: the message stored, claimed, applied (which starts the payment); the
+payment claimed, noted as sent, settled; the posting claimed, noted as sent, noted as posted.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from fhirpay.fhir import store as fhir
 from fhirpay.ledger.verify import verify
 from fhirpay.payments import store as payments
 from fhirpay.usecases.collect import reassess_accounts
-from fhirpay.usecases.take_payment import NewPayment, start
+from fhirpay.usecases.start_payment import NewPayment, start
 
 Json = dict[str, Any]
 ACCOUNT = "Account/ana"

@@ -45,8 +45,6 @@ INTAKE_UNITS = (
 )
 # What moves money and writes it back. A worker that comes after a death is the only one who takes over or resends.
 MONEY_UNITS = (
-    "autopay.Autopay._run",
-    "take_payment.TakePayment._too_old",
     "take_payment.TakePayment._sending",
     "take_payment.TakePayment._taken_over",
     "take_payment.TakePayment._finish",
@@ -55,7 +53,6 @@ MONEY_UNITS = (
     "webhook.Webhooks._settle",
     "refund.Refunds._sending",
     "refund.Refunds._finish",
-    "post_back.PostBack._prepare",
     "post_back._sending",
     "post_back._posted",
 )

@@ -31,7 +31,8 @@ from fhirpay.payments.port import Approved, Method, Outcome, Prepared, Reference
 from fhirpay.payments.registry import Registry
 from fhirpay.usecases.lookup import settle_any
 from fhirpay.usecases.refund import NewRefund, Refunds, request
-from fhirpay.usecases.take_payment import NewPayment, TakePayment, start
+from fhirpay.usecases.start_payment import NewPayment, start
+from fhirpay.usecases.take_payment import TakePayment
 from interleaving import Actor, Played, Stage, Write
 from payments_world import World, tenant_of, usd
 from processor_sides import SIMULATED

@@ -27,7 +27,7 @@ from fhirpay.ledger import store as ledger
 from fhirpay.payments import refunds, store
 from fhirpay.payments.port import Capabilities, OperationRef, ProvenAbsent
 from fhirpay.payments.records import Operation
-from fhirpay.usecases import post_back, settle_outcome, take_payment, webhook
+from fhirpay.usecases import post_back, settle_outcome, start_payment, webhook
 from fhirpay.usecases.receive_hl7 import Hl7Intake, Source
 from fhirpay.usecases.seek_posting import Answer
 
@@ -151,7 +151,7 @@ PLANTED = (
     ),
     Planted(
         "the call is queued in the unit that starts the payment",
-        lambda patch: _in_a_unit_of_its_own(patch, take_payment, "outbox_add", "after _make"),
+        lambda patch: _in_a_unit_of_its_own(patch, start_payment, "outbox_add", "after _make"),
         "deaths",
     ),
     Planted("what may be at the EHR is looked for first", _unseen, "leases"),

@@ -13,16 +13,12 @@ from ..billing.policy import AutopayDue
 from ..config import Tenant
 from ..db.unit import Tx, Units
 from ..flow.lane import Work, complete, retry
-from ..log import Log
-from .collect import act, actions, fact_of
-from .take_payment import NewPayment, start
-
-log = Log("autopay")
+from .collect import act, actions, charge, fact_of
 
 
 @dataclass(frozen=True, slots=True)
 class Autopay:
-    """Starts the payments of one tenant that nobody has to ask for."""
+    """Starts the payments of one tenant of which notice was given."""
 
     units: Units
     tenant: Tenant
@@ -39,15 +35,6 @@ class Autopay:
             retry(tx, work, after=action.not_before - tx.now, error="not due yet")
             return
         if action is not None:
-            wish = NewPayment(
-                account_ref=account_ref,
-                requested_by="policy:autopay",
-                amount=action.amount,
-                obligations=action.obligations,
-                method_id=action.method_id,
-                initiated_by="merchant",
-                fact_key=fact,
-            )
-            log.info("autopay.started", payment_id=start(tx, wish, self.tenant))
+            charge(tx, account_ref, action, self.tenant)
         complete(tx, work)
         act(tx, account_ref, self.tenant)

@@ -1,9 +1,10 @@
 """What an account owes has changed, or its day has come: assess it again, and do what the facility's policy says.
 
 `reassess_accounts` is called in the unit of whatever changed (a message, a FHIR write, a replay), `act` by whoever
-changes what the policy looks at (a stored method, a consent). What is to be taken by a stored method is a row of the
-outbox, autopay.py its handler; what the calendar alone will change is one too, for `Reassess`. One fact (this
-obligation, this amount) is charged once; what was tried in vain goes on the desk's list.
+changes what the policy looks at (a stored method, a consent). What a stored method is to pay starts in that same unit;
+where notice has to run first it is a row of the outbox, autopay.py its handler; what the calendar alone will change is
+one too, for `Reassess`. One fact (this obligation, this amount) is charged once; what was tried in vain goes on the
+desk's list.
 """
 
 from __future__ import annotations
@@ -23,10 +24,14 @@ from ..db.unit import Tx, Units
 from ..domain.payment import CLOSED
 from ..fhir.store import Change, Stored, version
 from ..flow.lane import Work, complete, release
+from ..log import Log
 from ..outbox import add
 from ..payments import store as payments
 from ..payments import stored_methods
 from .stale_pages import close_stale_pages
+from .start_payment import NewPayment, start
+
+log = Log("autopay")
 
 KIND = "autopay"
 AGAIN = "reassess"
@@ -99,15 +104,33 @@ class Reassess:
 
 
 def act(tx: Tx, account_ref: str, tenant: Tenant) -> None:
-    """Put on the desk's list what is to be asked for, and queue what may be taken by a stored method."""
+    """Put on the desk's list what is to be asked for; start, or queue, what may be taken by a stored method."""
     rows.lock(tx, [account_ref])
+    decided = actions(tx, account_ref, tenant)
+    while due := next((one for one in decided if isinstance(one, AutopayDue) and one.due_at <= tx.now), None):
+        charge(tx, account_ref, due, tenant)
+        decided = actions(tx, account_ref, tenant)  # what it has reserved is nobody's to ask for
     asked: list[str] = []
-    for action in actions(tx, account_ref, tenant):
+    for action in decided:
         if isinstance(action, AutopayDue):
             _queue(tx, account_ref, action)
         else:
             asked.append(_ask(tx, account_ref, action))
     worklist.settled_but(tx, LIST, account_ref, asked)
+
+
+def charge(tx: Tx, account_ref: str, action: AutopayDue, tenant: Tenant) -> None:
+    """Start the payment by the stored method. Under the account's lock, and as decided under it."""
+    wish = NewPayment(
+        account_ref=account_ref,
+        requested_by="policy:autopay",
+        amount=action.amount,
+        obligations=action.obligations,
+        method_id=action.method_id,
+        initiated_by="merchant",
+        fact_key=fact_of(action),
+    )
+    log.info("autopay.started", payment_id=start(tx, wish, tenant))
 
 
 def _queue(tx: Tx, account_ref: str, action: AutopayDue) -> None:

@@ -1,11 +1,10 @@
 """A payment or refund is written back to the EHR, once. Called where money settles (`enqueue`) and by the outbox.
 
     enqueue   in the unit that settles: one posting for each connection, and its place in the outbox
-    unit 1    the body rendered, once                               ── crash here: rendered again, nothing was sent
     look      is it there already? what may have arrived has to be proved absent (seek_posting.py)
-    unit 2    `sent_at` and the way noted, the lease still ours     ── crash here: it may be there, so look first
+    unit 1    body, `sent_at` and way noted, the lease still ours   ── crash here: it may be there, so look first
     call      by the best way that the EHR offers (writeback/profile.py)
-    unit 3    the EHR's id noted, work complete                     ── crash here: look, find it, note it
+    unit 2    the EHR's id noted, work complete                     ── crash here: look, find it, note it
 
 No answer is never an answer: the posting stays `sent`, and the next attempt looks first. What can't be proved is
 `unknown`, for a person (`by_hand`), or until the EHR takes a later one, which lets the question be asked again. A
@@ -15,6 +14,7 @@ refusal parks with the EHR's own words. An EHR that doesn't answer is left alone
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from ..billing import worklist
@@ -89,7 +89,7 @@ def by_hand(tx: Tx, posting_id: str, *, remote_id: str | None) -> None:
     if remote_id is None:
         store.not_there(tx, posting_id)
     else:
-        store.posted(tx, posting_id, remote_id=remote_id, remote_version="")
+        store.posted(tx, posting_id, remote_id=remote_id, remote_version="", body=posting.body)
     worklist.settled(tx, "parked_call", posting.work_id)
     release(tx, posting.work_id)
 
@@ -116,7 +116,7 @@ class PostBack:
             return await self._units.write(_parked, work, error)
 
     async def _attempt(self, work: Work) -> Done | None:
-        posting, now = await self._units.write(self._prepare, work.ref)
+        posting, now = await self._units.read(self._read, work.ref)
         if posting.state == "posted":
             return DONE
         name = posting.connection
@@ -147,13 +147,13 @@ class PostBack:
             )
         return None
 
-    def _prepare(self, tx: Tx, posting_id: str) -> tuple[Posting, datetime]:
+    def _read(self, tx: Tx, posting_id: str) -> tuple[Posting, datetime]:
+        """The posting, with its body: the one that may have been sent, else rendered now."""
         posting = store.get(tx, posting_id)
         if posting.body is None and posting.state != "posted":
             organization = self._tenant.connection(posting.connection).organization
             body = dumps(render(self._facts(tx, posting, self._tenant), organization=organization))
-            store.keep_body(tx, posting_id, body)
-            posting = store.get(tx, posting_id)
+            posting = replace(posting, body=body)
         return posting, tx.now
 
     def _put_off(self, tx: Tx, work: Work, posting: Posting, reason: str, asked_s: int) -> None:
@@ -198,8 +198,8 @@ class PostBack:
         return None
 
     async def _send(self, work: Work, posting: Posting, client: FhirClient, way: Way) -> Remote:
-        await self._units.write(_sending, work, posting, way)
         assert posting.body is not None
+        await self._units.write(_sending, work, posting.posting_id, way, posting.body)
         try:
             if way is Way.PUT:
                 body = _with_id(posting.body, posting.subject)
@@ -221,10 +221,10 @@ def _with_id(body: str, id: str) -> str:
     return dumps({"resourceType": resource.pop("resourceType"), "id": id, **resource})
 
 
-def _sending(tx: Tx, work: Work, posting: Posting, way: Way) -> None:
+def _sending(tx: Tx, work: Work, posting_id: str, way: Way, body: str) -> None:
     if not still_ours(tx, work):
         raise LeaseLost(f"another worker has taken {work.work_id} over", work_id=work.work_id)
-    store.sending(tx, posting.posting_id, way)
+    store.sending(tx, posting_id, way, body)
 
 
 def _again(tx: Tx, work: Work, posting: Posting, reason: str, after: timedelta) -> None:
@@ -244,7 +244,7 @@ def _parked(tx: Tx, work: Work, error: FhirpayError) -> None:
 
 
 def _posted(tx: Tx, work: Work, posting: Posting, remote: Remote) -> None:
-    store.posted(tx, posting.posting_id, remote_id=remote.id, remote_version=remote.version)
+    store.posted(tx, posting.posting_id, remote_id=remote.id, remote_version=remote.version, body=posting.body)
     worklist.settled(tx, "parked_call", posting.work_id)
     complete(tx, work)
     for other in store.unknown_of(tx, posting.connection):

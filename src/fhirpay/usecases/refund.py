@@ -49,7 +49,8 @@ from ..payments.registry import Registry
 from . import collect, post_back
 from .call import Call, read_call, send
 from .money_off import back_to_credit, business_day, drop_refund, take_off
-from .settle_outcome import lane_of, move_operation, unknown_key
+from .settle_outcome import move_operation, unknown_key
+from .start_payment import lane_of
 
 log = Log("payments")
 

@@ -43,6 +43,7 @@ from . import collect, post_back
 from .money_off import business_day, drop_refunds, take_off
 from .outcome_says import FOLLOW_UPS, facts_of, state_of
 from .stale_pages import CODE
+from .start_payment import lane_of
 
 log = Log("payments")
 
@@ -58,11 +59,6 @@ FIRST_LOOK = timedelta(seconds=1)  # most lost answers are found at once
 OFTEN = 4  # attempts that came to nothing: something is wrong that only a person can find out
 LONGEST_WAIT = timedelta(hours=6)
 HELD_LOOK = timedelta(days=1)  # an authorization ends by itself, and the event that says so may be lost
-
-
-def lane_of(payment_id: str) -> str:
-    """Calls about one payment go one after the other."""
-    return f"payment:{payment_id}"
 
 
 def settle(tx: Tx, tenant: Tenant, operation_id: str, outcome: Outcome, *, source: str) -> Payment:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import RowMapping, and_, or_, select, update
+from sqlalchemy import RowMapping, bindparam, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
@@ -19,6 +19,19 @@ from ..errors import NotFound
 from .tables import PostingRow
 
 _posting = table(PostingRow)
+_IS_IT = (_posting.c.tenant_id == bindparam("tenant"), _posting.c.posting_id == bindparam("id"))
+_BY_ID = select(_posting).where(*_IS_IT)
+_UNKNOWN_OF = (
+    select(_posting)
+    .where(
+        _posting.c.tenant_id == bindparam("tenant"),
+        _posting.c.connection == bindparam("of"),
+        _posting.c.state == "unknown",
+    )
+    .order_by(_posting.c.created_at, _posting.c.posting_id)
+)
+_CHANGE = update(_posting).where(*_IS_IT)
+_SEND = _CHANGE.values(attempts=_posting.c.attempts + 1)
 
 State = Literal["pending", "sent", "posted", "unknown", "parked"]
 
@@ -78,7 +91,7 @@ def add(tx: Tx, *, connection: str, subject: str, payment_id: str, resource_type
 
 def get(tx: Tx, posting_id: str) -> Posting:
     """Raises NotFound."""
-    row = tx.one(select(_posting).where(_posting.c.tenant_id == tx.tenant, _posting.c.posting_id == posting_id))
+    row = tx.one(_BY_ID, id=posting_id)
     if row is None:
         raise NotFound(f"there is no posting {posting_id}", posting_id=posting_id)
     return _read(row)
@@ -105,14 +118,10 @@ def queued(tx: Tx, posting_id: str, work_id: str) -> None:
     _change(tx, posting_id, work_id=work_id)
 
 
-def keep_body(tx: Tx, posting_id: str, body: str) -> None:
-    _change(tx, posting_id, body=body)
-
-
-def sending(tx: Tx, posting_id: str, way: str) -> None:
-    """From now on it may be there. Committed before the first byte leaves."""
-    attempts = _posting.c.attempts + 1
-    _change(tx, posting_id, state="sent", sent_at=tx.now, way=way, attempts=attempts, reason=None)
+def sending(tx: Tx, posting_id: str, way: str, body: str) -> None:
+    """From now on it may be there, with this body. Committed before the first byte leaves."""
+    values = {"state": "sent", "sent_at": tx.now, "way": way, "body": body, "reason": None}
+    tx.put(_SEND, {"tenant": tx.tenant, "id": posting_id, **values})
 
 
 def not_sent(tx: Tx, before: Posting, reason: str) -> None:
@@ -126,14 +135,15 @@ def in_doubt(tx: Tx, posting_id: str, reason: str) -> None:
     _change(tx, posting_id, reason=reason)
 
 
-def posted(tx: Tx, posting_id: str, *, remote_id: str, remote_version: str) -> None:
-    """The EHR has it."""
+def posted(tx: Tx, posting_id: str, *, remote_id: str, remote_version: str, body: str | None) -> None:
+    """The EHR has it. `body` is what we say of it: later postings name its lines."""
     _change(
         tx,
         posting_id,
         state="posted",
         remote_id=remote_id,
         remote_version=remote_version,
+        body=body,
         posted_at=tx.now,
         reason=None,
     )
@@ -194,12 +204,11 @@ def keeps_ids(tx: Tx, connection: str, way: str) -> bool | None:
 
 def unknown_of(tx: Tx, connection: str) -> list[Posting]:
     """What only a person, or a later posting, can clear up."""
-    return _all(tx, and_(_posting.c.connection == connection, _posting.c.state == "unknown"))
+    return [_read(row) for row in tx.all(_UNKNOWN_OF, of=connection)]
 
 
 def _change(tx: Tx, posting_id: str, **values: Any) -> None:
-    where = (_posting.c.tenant_id == tx.tenant, _posting.c.posting_id == posting_id)
-    tx.execute(update(_posting).where(*where).values(**values))
+    tx.put(_CHANGE, {"tenant": tx.tenant, "id": posting_id, **values})
 
 
 def _all(tx: Tx, where: Any) -> list[Posting]:

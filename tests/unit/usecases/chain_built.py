@@ -18,7 +18,7 @@ from fhirpay.payments import store as payments
 from fhirpay.payments.port import Approved, Details, OperationKind, Reference
 from fhirpay.usecases import refund
 from fhirpay.usecases.settle_outcome import settle
-from fhirpay.usecases.take_payment import NewPayment, start
+from fhirpay.usecases.start_payment import NewPayment, start
 
 
 def usd(text: str) -> Money:

@@ -134,7 +134,6 @@ async def test_autopay_charges_a_fact_once(at: Open) -> None:
     async with at(policy="autopay") as w:
         await with_method(w)
         await take(w, message("M1", COPAY))
-        assert await w.autopay() == 1
         (payment,) = await paid(w)
         assert (str(payment.amount), payment.initiated_by) == ("25.00 USD", "merchant")
         # The same fact told again, by a replay, another message or a look at the account.
@@ -161,7 +160,6 @@ async def test_a_decline_is_not_tried_again_by_itself_and_the_desk_is_told(at: O
     async with at(policy="autopay") as w:
         await with_method(w)
         await take(w, message("M1", COPAY))
-        await w.autopay()
         (payment,) = await paid(w)
         await comes_out(w, payment, Declined("insufficient funds", "51"))
         assert await w.askable() == "25.00 USD"
@@ -180,7 +178,6 @@ async def test_another_amount_of_what_was_declined_is_for_a_person_too(at: Open)
     async with at(policy="autopay") as w:
         await with_method(w)
         await take(w, message("M1", COPAY))
-        await w.autopay()
         (payment,) = await paid(w)
         await comes_out(w, payment, Declined("insufficient funds", "51"))
         await take(w, message("M2", ft1(1, "CO", "20.00&USD")))
@@ -193,7 +190,6 @@ async def test_the_rest_of_a_partial_approval_is_asked_for(at: Open) -> None:
     async with at(policy="autopay") as w:
         await with_method(w)
         await take(w, message("M1", COPAY))
-        await w.autopay()
         (payment,) = await paid(w)
         await comes_out(w, payment, approved("20.00"))
         assert await w.askable() == "5.00 USD"

@@ -22,7 +22,7 @@ from fhirpay.payments import store as payments
 from fhirpay.payments.port import Approved, Reference
 from fhirpay.usecases.collect import AGAIN, reassess_accounts
 from fhirpay.usecases.settle_outcome import settle
-from fhirpay.usecases.take_payment import NewPayment, start
+from fhirpay.usecases.start_payment import NewPayment, start
 from intake_world import World, ft1, message, world
 
 DAY = timedelta(days=1)

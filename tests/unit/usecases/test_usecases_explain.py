@@ -26,7 +26,7 @@ def whole(tx: Tx) -> tuple[Built, dict[str, str]]:
     """A chain to its end, and every id by which it may be asked for."""
     built = refunded(tx, OWNER, paid(tx, OWNER, charged(tx, OWNER)))
     for number, posting in enumerate(writeback.of_payment(tx, built.payment), start=1):
-        writeback.posted(tx, posting.posting_id, remote_id=f"ehr-{number}", remote_version="1")
+        writeback.posted(tx, posting.posting_id, remote_id=f"ehr-{number}", remote_version="1", body=None)
     (share,) = payments.allocations(tx, built.payment)
     (entry, *_) = ledger.entries_for(tx, payment=built.payment)
     (operation, *_) = payments.operations_of(tx, built.payment)

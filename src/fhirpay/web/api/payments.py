@@ -19,7 +19,7 @@ from ...payments.records import Payment
 from ...usecases import capture as capturing
 from ...usecases import refund as refunding
 from ...usecases import void as voiding
-from ...usecases.take_payment import NewPayment, start
+from ...usecases.start_payment import NewPayment, start
 from . import bodies, views
 from .deps import Deps, answer_once, json_answer, once_of
 

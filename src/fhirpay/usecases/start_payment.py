@@ -1,0 +1,135 @@
+"""A payment begins: what is owed re-read and reserved, payment and operation recorded, its call queued. One unit.
+
+`start` is called inside the caller's unit: by the API, and by collect.py and autopay.py where a stored method pays what
+has become collectable. Nothing has gone out when it is committed; take_payment.py carries on from there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..billing import money as billing
+from ..billing import store as obligations
+from ..config import Tenant
+from ..db.unit import Tx
+from ..domain.money import Money
+from ..errors import RuleBroken
+from ..log import Log
+from ..outbox import add as outbox_add
+from ..payments import store, stored_methods
+from ..payments.allocation import Share
+from ..payments.port import OperationKind
+
+log = Log("payments")
+
+KIND = "payment.submit"
+
+
+def lane_of(payment_id: str) -> str:
+    """Calls about one payment go one after the other."""
+    return f"payment:{payment_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class NewPayment:
+    """A wish. Without `amount`: all that may be asked now. Without `obligations`: of the account, oldest first."""
+
+    account_ref: str
+    requested_by: str
+    amount: Money | None = None
+    obligations: tuple[str, ...] = ()
+    method_id: str | None = None  # a stored method; None: the payer pays on the processor's page
+    capture: bool = True  # False: only authorize, by a stored method; the money is taken by capture.py, or never
+    return_url: str = ""
+    initiated_by: Literal["customer", "merchant"] = "customer"
+    fact_key: str | None = None  # the business fact that may be paid once
+
+
+def start(tx: Tx, wish: NewPayment, tenant: Tenant) -> str:
+    """As part of the caller's unit: the payment's id. The same `fact_key` again is the same payment.
+
+    Raises RuleBroken when this may not be asked for now (the message says what may), NotFound for what isn't there.
+    """
+    if wish.fact_key is not None and (known := store.of_fact(tx, wish.fact_key)):
+        return known
+    if wish.method_id is None and not wish.capture:
+        raise RuleBroken("the processor's page takes the money at once: authorize by a stored method")
+    asked = _asked(tx, wish)
+    facility = tenant.facility(asked.facility)
+    merchant = tenant.merchant(facility.merchant)
+    if wish.method_id is not None:
+        _check_method(tx, wish, merchant.name, asked.amount)
+    payment_id = tx.ids.new("pay")
+    reserved = billing.reserve(tx, asked.obligations, asked.amount, payment_id=payment_id)
+    store.add(
+        tx,
+        payment_id,
+        fact_key=wish.fact_key,
+        account_ref=wish.account_ref,
+        facility=facility.name,
+        merchant=merchant.name,
+        processor=merchant.processor,
+        amount_minor=asked.amount.minor,
+        currency=asked.amount.currency,
+        method="hosted" if wish.method_id is None else "stored",
+        method_id=wish.method_id,
+        initiated_by=wish.initiated_by,
+        requested_by=wish.requested_by,
+        return_url=wish.return_url or None,
+    )
+    shares = [
+        Share(sequence, share.obligation_id, share.account_ref, share.amount)
+        for sequence, share in enumerate(reserved, start=1)
+    ]
+    store.reserve_shares(tx, payment_id, shares)
+    kind = OperationKind.SALE if wish.capture else OperationKind.AUTHORIZE
+    kind = OperationKind.HOSTED if wish.method_id is None else kind
+    operation_id = store.add_operation(tx, payment_id, kind, asked.amount)
+    outbox_add(tx, KIND, operation_id, [lane_of(payment_id)])
+    log.info("payment.started", payment_id=payment_id, operation_id=operation_id, merchant=merchant.name)
+    return payment_id
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    obligations: list[str]
+    amount: Money
+    facility: str
+
+
+def _asked(tx: Tx, wish: NewPayment) -> _Asked:
+    """Which obligations, how much, of which facility: of what may be asked for at this moment."""
+    owed = obligations.owed(tx, wish.account_ref)
+    chosen = [one for one in owed if not wish.obligations or one.obligation_id in wish.obligations]
+    if missing := set(wish.obligations) - {one.obligation_id for one in chosen}:
+        raise RuleBroken(f"not to be asked for now: {', '.join(sorted(missing))}")
+    if wish.amount is not None:
+        chosen = [one for one in chosen if one.askable.currency == wish.amount.currency]
+    if not chosen:
+        raise RuleBroken("nothing may be asked for on this account now")
+    currencies = {one.askable.currency for one in chosen}
+    if len(currencies) > 1:
+        raise RuleBroken(f"more than one currency is owed ({', '.join(sorted(currencies))}): say which amount")
+    facilities = {one.facility for one in chosen}
+    if len(facilities) > 1:
+        raise RuleBroken("what is owed belongs to several facilities: name the obligations of one")
+    total = sum((one.askable for one in chosen), Money.zero(currencies.pop()))
+    return _Asked(
+        [one.obligation_id for one in chosen], total if wish.amount is None else wish.amount, facilities.pop()
+    )
+
+
+def _check_method(tx: Tx, wish: NewPayment, merchant: str, amount: Money) -> None:
+    assert wish.method_id is not None
+    method = stored_methods.get(tx, wish.method_id)
+    if method.state != "active":
+        raise RuleBroken(f"this stored method was {method.state}", method_id=wish.method_id)
+    if method.account_ref != wish.account_ref or method.merchant != merchant:
+        raise RuleBroken("this stored method belongs to another account or merchant", method_id=wish.method_id)
+    if wish.initiated_by == "merchant":
+        consent = stored_methods.live_consent(tx, wish.method_id)
+        if consent is None:
+            raise RuleBroken("there is no consent to charge this method without asking", method_id=wish.method_id)
+        if consent.cap.currency != amount.currency or consent.cap < amount:
+            raise RuleBroken(f"the payer agreed to {consent.cap} at most, not {amount}", method_id=wish.method_id)
