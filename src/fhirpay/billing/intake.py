@@ -271,11 +271,13 @@ def _bill(invoice: Resource, zone: ZoneInfo) -> Bill:
         InvoiceLine(reference(line.get("chargeItemReference")), _line_amount(line))
         for line in invoice.get("lineItem", ())
     ]
-    total = money_of(invoice.get("totalGross")) or money_of(invoice.get("totalNet"))
-    if total is None and lines and all(line.amount for line in lines):
-        currencies = {line.amount.currency for line in lines if line.amount}
+    total = money_of(invoice.get("totalGross"))
+    if total is None:
+        total = money_of(invoice.get("totalNet"))
+    if total is None and lines and all(line.amount is not None for line in lines):
+        currencies = {line.amount.currency for line in lines if line.amount is not None}
         if len(currencies) == 1:
-            total = Money(sum(line.amount.minor for line in lines if line.amount), currencies.pop())
+            total = Money(sum(line.amount.minor for line in lines if line.amount is not None), currencies.pop())
     return Bill(
         ref=own_ref(invoice),
         status=str(invoice.get("status", "")),
