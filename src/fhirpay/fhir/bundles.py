@@ -8,7 +8,7 @@ the server, which must answer each entry (answers.py).
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..db.unit import Tx
@@ -18,6 +18,7 @@ from .bundle_entries import Entry, placed, read
 from .links import Known, resolved
 from .merge import Partial, gaps_alone, merged
 from .search import Page, Query, parse, run
+from .search_values import Token
 from .store import Change, Stored
 
 _ORDER = {"POST": 0, "PUT": 1, "GET": 2}
@@ -36,11 +37,12 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """Where an entry will be written, and what meets its condition already."""
+    """Where an entry will be written, and what meets its condition already, or will: an entry before it."""
 
     entry: Entry
     id: str
     found: Stored | None = None
+    repeats: Entry | None = None
 
 
 def apply(
@@ -79,7 +81,7 @@ def transact(
     """Carry out the whole transaction, or raise with the address of the entry that can't be."""
     entries = read(bundle, base_url)
     conditional.lock(tx, [entry.query for entry in entries if entry.query is not None and entry.method != "GET"])
-    plans = [_planned(tx, entry) for entry in entries if entry.resource is not None]
+    plans = _once([_planned(tx, entry) for entry in entries if entry.resource is not None])
     _distinct(plans)
     urls = {plan.entry.full_url: f"{plan.entry.type}/{plan.id}" for plan in plans if plan.entry.full_url}
     if base_url:  # references to ourselves have been made relative before
@@ -100,6 +102,8 @@ def transact(
                 partial = partials.get(entry.full_url, Partial()) if partials is not None else None
                 if partial is not None and f"{entry.type}/{plan.id}" in newer:
                     partial = gaps_alone(entry.resource or {})
+                if plan.repeats is not None:
+                    plan = replace(plan, found=done[plan.repeats.index].stored)
                 done[entry.index] = _written(tx, plan, known, source, partial)
         except FhirpayError as error:
             raise placed(error, entry) from None
@@ -118,9 +122,29 @@ def _planned(tx: Tx, entry: Entry) -> _Plan:
     return _Plan(entry, found.id if found else entry.id or stated or store.new_id(tx, entry.type), found)
 
 
+def _once(plans: list[_Plan]) -> list[_Plan]:
+    """Under one identifier a Bundle writes one resource: a POST that is there twice is the first one again.
+
+    Where a PUT is one of the two, nothing says which counts: both then have one id, which `_distinct` refuses.
+    """
+    first: dict[tuple[str, Token], _Plan] = {}
+    found: list[_Plan] = []
+    for plan in plans:
+        query = plan.entry.query or conditional.implied(plan.entry.resource or {})
+        for key in query.identifiers if query is not None else ():
+            other = first.setdefault((plan.entry.type, key), plan)
+            if other is not plan and (plan.entry.query or other.entry.query):
+                both = {plan.entry.method, other.entry.method} == {"POST"}
+                plan = replace(plan, id=other.id, repeats=other.entry if both else None)
+        found.append(plan)
+    return found
+
+
 def _distinct(plans: list[_Plan]) -> None:
     seen: dict[tuple[str, str], Entry] = {}
     for plan in plans:
+        if plan.repeats is not None:
+            continue
         other = seen.setdefault((plan.entry.type, plan.id), plan.entry)
         if other is not plan.entry:
             says = f"writes the same resource as {other.at}"

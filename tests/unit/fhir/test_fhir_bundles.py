@@ -195,3 +195,41 @@ async def test_a_transaction_has_a_bound(units: Units) -> None:
     with pytest.raises(TooLarge):
         read(many)
     assert await units.write(bundles.apply, {"resourceType": "Bundle", "type": "transaction"}, source="") == []
+
+
+def charge(**elements: Any) -> dict[str, Any]:
+    made = {"resourceType": "ChargeItem", "status": "billable", "code": {"text": "Visit"}}
+    made |= {"subject": {"reference": "Patient/p"}, "identifier": [{"system": "lab", "value": "c1"}]}
+    return made | elements
+
+
+CONDITION = "ChargeItem?identifier=lab|c1"
+
+
+async def test_a_post_that_repeats_another_one_is_answered_with_it(units: Units) -> None:
+    naming = {
+        "resourceType": "Invoice",
+        "status": "issued",
+        "lineItem": [{"chargeItemReference": {"reference": CHARGE}}],
+    }
+    twice = (entry("POST", "ChargeItem", charge()), entry("POST", "ChargeItem", charge(), CHARGE))
+    bundle = transaction(entry("POST", "Invoice", naming), *twice)
+    invoice, first, second = await units.write(bundles.apply, bundle, source="m1")
+    assert [first[1], second[1]] == ["created", "unchanged"]
+    assert first[0] == second[0]
+    named = invoice[0].resource["lineItem"][0]["chargeItemReference"]["reference"]
+    assert named == first[0].reference
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        (entry("POST", "ChargeItem", charge()), entry("PUT", "ChargeItem/c9", charge(id="c9"))),
+        (entry("POST", "ChargeItem", charge()), entry("PUT", CONDITION, charge())),
+        (entry("PUT", CONDITION, charge()), entry("PUT", CONDITION, charge())),
+    ],
+)
+async def test_a_put_beside_another_write_under_its_identifier_is_refused(units: Units, others: Any) -> None:
+    with pytest.raises(ValueInvalid) as refused:
+        await units.write(bundles.apply, transaction(*others), source="m1")
+    assert refused.value.location == "Bundle.entry[1].request.url"

@@ -64,9 +64,9 @@ async def test_a_replay_does_not_undo_the_insurance_that_a_later_message_told(w:
     assert await w.askable() == "0"
 
 
-async def in_a_bundle(w: World, resource: dict[str, Any]) -> Any:
-    entry = {"resource": resource, "request": {"method": "POST", "url": resource["resourceType"]}}
-    return await send(w, "POST", "", {"resourceType": "Bundle", "type": "transaction", "entry": [entry]})
+async def in_a_bundle(w: World, *resources: dict[str, Any]) -> Any:
+    entries = [{"resource": one, "request": {"method": "POST", "url": one["resourceType"]}} for one in resources]
+    return await send(w, "POST", "", {"resourceType": "Bundle", "type": "transaction", "entry": entries})
 
 
 async def alone(w: World, resource: dict[str, Any]) -> Any:
@@ -82,6 +82,26 @@ async def test_a_post_that_is_sent_again_is_asked_for_once(w: World, resource: d
         await post(w, resource)
     await w.work()
     assert await asked(w) == ["100.00 USD"]
+
+
+@pytest.mark.parametrize("resource", [CHARGE, INVOICE], ids=lambda one: one["resourceType"])
+async def test_a_post_that_is_twice_in_a_bundle_is_asked_for_once(w: World, resource: dict[str, Any]) -> None:
+    await send(w, "PUT", "/Patient/p1", PATIENT)
+    await send(w, "PUT", "/Account/a1", SELF_PAY if resource is CHARGE else ACCOUNT)
+    for _ in range(2):  # the Bundle itself, too, is sent again
+        assert await in_a_bundle(w, resource, resource) == 200
+    await w.work()
+    assert await asked(w) == ["100.00 USD"]
+
+
+@pytest.mark.parametrize("resource", [CHARGE, INVOICE], ids=lambda one: one["resourceType"])
+async def test_two_amounts_under_one_identifier_in_a_bundle_are_refused(w: World, resource: dict[str, Any]) -> None:
+    await send(w, "PUT", "/Patient/p1", PATIENT)
+    await send(w, "PUT", "/Account/a1", SELF_PAY if resource is CHARGE else ACCOUNT)
+    other = {**resource, ("priceOverride" if resource is CHARGE else "totalGross"): {**PRICE, "value": 90}}
+    assert await in_a_bundle(w, resource, other) == 409
+    await w.work()
+    assert await asked(w) == []
 
 
 @pytest.mark.parametrize("resource", [CHARGE, INVOICE], ids=lambda one: one["resourceType"])
