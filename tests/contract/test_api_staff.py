@@ -17,6 +17,7 @@ from fhirpay.billing import store as obligations
 from fhirpay.billing import worklist
 from fhirpay.config import ApiClient, Facility, Merchant, Settings, Tenant
 from fhirpay.db.unit import Database, Tx, Units
+from fhirpay.domain import fhir_urls as urls
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.ids import CountedIds
 from fhirpay.domain.money import Money
@@ -331,3 +332,27 @@ async def test_one_tenant_decides_nothing_of_another(world: World) -> None:
     assert (await world.post(f"/worklist/{item}/done", {"why": "so", **BY}, "d")).status_code == 404
     assert [one["account"] for one in await world.lines()] == [ACCOUNT]
     assert {one.item_id for one in await other.units.read(worklist.list_open)} == {item}
+
+
+async def test_staff_say_over_the_api_that_a_charge_is_a_second_one(world: World) -> None:
+    charge = {"resourceType": "ChargeItem", "status": "billable", "code": {"text": "Aspirin"}}
+    charge |= {"subject": {"reference": "Patient/ana"}, "account": [{"reference": ACCOUNT}]}
+    charge["priceOverride"] = {"value": 5, "currency": "USD"}
+
+    def came_twice(tx: Tx) -> None:
+        for name in ("c1", "c2"):
+            said = [{"url": urls.UNNUMBERED, "valueString": f"of {name}"}]
+            fhir.put(tx, {**charge, "id": name, "extension": said})
+        reassess_accounts(tx, [ACCOUNT], world.system.house("main").tenant)
+
+    await world.units.write(came_twice)
+    (line,) = await world.lines("?kind=look_alike")
+    assert line["subject"] == "ChargeItem/c2"
+    body = {"charge": "ChargeItem/c2", "reason": "given twice", **BY}
+    answer = await world.post("/second-charges", body, "s1")
+    assert answer.status_code == 201, answer.text
+    entry = read(answer)
+    assert (entry["kind"], entry["charge"], entry["state"]) == ("second_charge", "ChargeItem/c2", "in force")
+    assert await world.lines("?kind=look_alike") == []
+    unknown = await world.post("/second-charges", {**body, "charge": "ChargeItem/c9"}, "s2")
+    assert unknown.status_code == 404

@@ -64,19 +64,20 @@ def _age(worth: Worth) -> tuple[str, str]:
 def worths_of(charges: Iterable[Charge], exposed: Callable[[Charge], int]) -> Worths:
     """Net worth of each charge. `exposed` ranks charges: a credit that names none lowers rank 0 first, newest first."""
     ordered = sorted(charges, key=lambda charge: charge.ref)
-    positive = [charge for charge in ordered if not _is_credit(charge)]
+    positive = [charge for charge in ordered if not is_credit(charge)]
     found = Worths({charge.ref: _worth(charge) for charge in positive if charge.amount is not None})
     _inside_a_whole(found)
     unlinked: list[tuple[Charge, int]] = []
     for credit in ordered:
-        if _is_credit(credit) and credit.status in COUNTS:
+        if is_credit(credit) and credit.status in COUNTS:
             _apply(found, credit, unlinked)
     for credit, minor in unlinked:
         _spread(found, credit, minor, exposed)
     return found
 
 
-def _is_credit(charge: Charge) -> bool:
+def is_credit(charge: Charge) -> bool:
+    """By what it says of itself, or by its sign."""
     return charge.credit or (charge.amount is not None and charge.amount.minor < 0)
 
 

@@ -43,6 +43,7 @@ class Stated:
 
     amounts: tuple[StaffAmount, ...] = ()
     self_pay: str = ""
+    second_charges: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +63,13 @@ class HoldRecord:
 
 @dataclass(frozen=True, slots=True)
 class EntryRecord:
-    """What staff stated, and whether they took it back. `amount` is None of a confirmation of self-pay."""
+    """What staff stated, and whether they took it back. `amount` and `charge_ref` are there where it is about them."""
 
     entry_id: str
     account_ref: str
     kind: str
     amount: Money | None
+    charge_ref: str | None
     reason: str
     entered_by: str
     entered_at: datetime
@@ -139,6 +141,11 @@ def confirm_self_pay(tx: Tx, account_ref: str, *, reason: str, by: str) -> str:
     return _enter(tx, account_ref, "self_pay", reason, by)
 
 
+def confirm_second_charge(tx: Tx, account_ref: str, charge_ref: str, *, reason: str, by: str) -> str:
+    """Staff state that this ChargeItem, which says the same as one before, is another charge (or credit)."""
+    return _enter(tx, account_ref, "second_charge", reason, by, charge_ref=charge_ref)
+
+
 def _enter(tx: Tx, account_ref: str, kind: str, reason: str, by: str, **values: Any) -> str:
     if not reason.strip():
         raise RuleBroken("an entry by staff needs a reason")
@@ -185,4 +192,8 @@ def of_account(tx: Tx, account_ref: str) -> Stated:
     amounts = tuple(
         StaffAmount(one.entry_id, one.amount, one.reason, one.entered_at) for one in found if one.amount is not None
     )
-    return Stated(amounts, next((one.entry_id for one in found if one.kind == "self_pay"), ""))
+    return Stated(
+        amounts,
+        next((one.entry_id for one in found if one.kind == "self_pay"), ""),
+        frozenset(one.charge_ref for one in found if one.charge_ref is not None),
+    )

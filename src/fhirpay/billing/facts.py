@@ -50,6 +50,8 @@ class Charge:
     credit: bool = False
     part_of: frozenset[str] = frozenset()  # references, and `system|value` of what it names by identifier
     identifiers: frozenset[str] = frozenset()  # `system|value`
+    message: str = ""  # the one it came in, where its sender gave it no number of its own
+    content: str = ""  # with `message`: what it says, for comparison; empty: it is said to be no repeat
 
     def names(self, other: Charge) -> bool:
         """Whether this one says that it is part of `other`."""
@@ -152,6 +154,7 @@ class AccountFacts:
     copays: tuple[CopayDue, ...] = ()
     self_pay: str = ""  # the source of the positive statement; empty: nobody said so
     self_pay_confirmed: bool = False  # by staff, knowing of coverages that were withdrawn
+    second_charges: frozenset[str] = frozenset()  # ChargeItems that look alike and are no repeats, by staff
     start: date | None = None
     end: date | None = None  # discharge
     bad_debt: bool = False

@@ -18,6 +18,7 @@ from ..domain import fhir_urls as urls
 from ..domain.money import Money
 from ..errors import ConfigInvalid
 from ..fhir import store as fhir
+from ..fhir.json import dumps
 from .coverage import kind_of
 from .elements import Resource, at, day_of, flag, identifiers_of, listed, money_of, own_ref, reference, subject_of
 from .facts import (
@@ -216,6 +217,8 @@ def _guarantors(account: Resource, zone: ZoneInfo) -> Iterator[Guarantor]:
 
 
 def _charge(item: Resource, zone: ZoneInfo) -> Charge:
+    extensions = {one.get("url"): one for one in item.get("extension", ())}
+    message = str(at(extensions, urls.UNNUMBERED, "valueString") or "")
     parts: set[str] = set()
     for part in item.get("partOf", ()):
         parts |= {reference(part), *identifiers_of({"identifier": [part.get("identifier", {})]})}
@@ -233,7 +236,17 @@ def _charge(item: Resource, zone: ZoneInfo) -> Charge:
         ),
         part_of=frozenset(parts - {""}),
         identifiers=frozenset(identifiers_of(item)),
+        message=message,
+        content=_content(item) if message and urls.DUPLICATE_REASON not in extensions else "",
     )
+
+
+def _content(item: Resource) -> str:
+    """What the sender says of the charge: two that say the same may be one."""
+    sender = at(next(iter(item.get("identifier", ())), {}), "system")
+    said = ("occurrenceDateTime", "occurrencePeriod", "code", "priceOverride", "quantity")
+    direction = [one for one in item.get("extension", ()) if one.get("url") == urls.DIRECTION]
+    return dumps([sender, direction, *(item.get(name) for name in said)], sort_keys=True)
 
 
 def _visit(encounter: Resource, zone: ZoneInfo) -> Visit:

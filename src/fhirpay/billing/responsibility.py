@@ -11,6 +11,8 @@ and its place in `assess`; then stories, before and after every other source.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -20,10 +22,11 @@ from ..domain.obligation import ObligationState
 from .assessment import AT_ONCE, Assessment, Basis, Says
 from .bills import add_bills, claims_of, standing
 from .case import Case
-from .charges import COUNTS, WITHDRAWN, Worth, worths_of
+from .charges import COUNTS, WITHDRAWN, Worth, is_credit, worths_of
 from .copays import add_copays
-from .facts import AccountFacts, Charge, Insurance
+from .facts import AccountFacts, Charge, Hold, Insurance
 from .holds import LIVE, holds_of
+from .look_alikes import LOOK_ALIKE, look_alikes, question
 from .waits import next_change
 
 _MAY_STILL_PAY = LIVE | {"cancelled"}
@@ -33,6 +36,8 @@ def assess(facts: AccountFacts, policy: Facility, at: datetime) -> Assessment:
     """The obligations that this account should have as of `at`, each with its statement."""
     today = at.astimezone(ZoneInfo(policy.zone)).date()
     claimed = claims_of(facts)
+    doubtful = _doubtful(facts)
+    facts = replace(facts, charges=tuple(one for one in facts.charges if one.ref not in doubtful))
 
     def exposed(charge: Charge) -> int:
         if charge.ref in claimed:
@@ -44,7 +49,7 @@ def assess(facts: AccountFacts, policy: Facility, at: datetime) -> Assessment:
         policy=policy,
         at=at,
         today=today,
-        holds=holds_of(facts, today),
+        holds=(*holds_of(facts, today), *_doubtful_credits(doubtful)),
         worths=worths_of(facts.charges, exposed),
         claimed=claimed,
     )
@@ -53,6 +58,8 @@ def assess(facts: AccountFacts, policy: Facility, at: datetime) -> Assessment:
     add_copays(case, staff=staff)
     for charge in sorted(facts.charges, key=lambda one: one.ref):
         _add_charge(case, charge, staff)
+    for charge, first in doubtful.values():
+        _add_doubtful(case, charge, first)
     notes = {(note.kind, note.subject): note for note in (*case.worths.notes, *case.notes)}
     turns = next_change(facts, case.holds, today)
     return Assessment(
@@ -61,6 +68,33 @@ def assess(facts: AccountFacts, policy: Facility, at: datetime) -> Assessment:
         notes=tuple(note for _, note in sorted(notes.items())),
         stands_until=None if turns is None else case.morning(turns),
     )
+
+
+def _doubtful(facts: AccountFacts) -> dict[str, tuple[Charge, Charge]]:
+    """Those that may be repeats, each with the first. One that an Invoice names was meant."""
+    billed = {line.charge for bill in standing(facts) for line in bill.lines}
+    alike = look_alikes(facts.charges, facts.second_charges | billed)
+    return {one.ref: (one, alike[one.ref]) for one in facts.charges if one.ref in alike}
+
+
+def _doubtful_credits(doubtful: dict[str, tuple[Charge, Charge]]) -> Iterator[Hold]:
+    """A credit that may count twice, or once: until somebody says, too much might be asked for."""
+    for charge, first in doubtful.values():
+        if is_credit(charge) and not any(charge.names(other) for other, _ in doubtful.values()):
+            yield Hold(LOOK_ALIKE, f"a credit that may be {first.ref} sent again: is it to count?", charge.ref)
+
+
+def _add_doubtful(case: Case, charge: Charge, first: Charge) -> None:
+    """Kept apart from all that counts: nothing draws on it, and it is not asked for."""
+    case.note(LOOK_ALIKE, charge.ref, question(charge, first))
+    if charge.amount is None or is_credit(charge):
+        return
+    says = [
+        Says("charge", f"charge of {charge.amount}", charge.ref),
+        Says("hold", f"it may be {first.ref} sent again: a person decides", first.ref),
+    ]
+    zero, pending = Money.zero(charge.amount.currency), charge.amount.minor
+    case.add(Basis.CHARGE, charge.ref, zero, ObligationState.PENDING, says, targets=(charge.ref,), pending=pending)
 
 
 def _add_staff(case: Case) -> str:

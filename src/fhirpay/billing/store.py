@@ -28,6 +28,7 @@ from .assessment import Assessment, Basis, Desired, Says
 from .books import Position, steps
 from .facts import AccountFacts
 from .intake import facility_of, facts_of, gather, topics_of
+from .look_alikes import LOOK_ALIKE
 from .responsibility import assess
 from .rows import ENDS, ObligationView, obligations
 from .standing import Standing, askable
@@ -80,6 +81,8 @@ def reassess(tx: Tx, account_ref: str, tenant: Tenant, *, applying: str = "") ->
         worklist.open_item(
             tx, kind=note.kind, subject=note.subject, says=note.says, account_ref=account_ref, standing=True
         )
+    told = [note.subject for note in assessment.notes if note.kind == LOOK_ALIKE]
+    worklist.settled_but(tx, LOOK_ALIKE, account_ref, told)
     _post(tx, account_ref, facility, before, after, revision)
     amounts = askable_of(tx, account_ref, after)
     was = {row["obligation_id"]: _open(row) for row in before}
@@ -117,6 +120,7 @@ def _with_ours(tx: Tx, facts: AccountFacts, before: list[RowMapping], parked: li
         holds=entries.holds_of(tx, facts.ref),
         self_pay=stated.self_pay or facts.self_pay,
         self_pay_confirmed=bool(stated.self_pay),
+        second_charges=stated.second_charges,
         suspended_by=tuple(parked),
         received=received,
     )

@@ -126,11 +126,12 @@ class AccountHold(Row, table=True):
 
 
 class StaffEntry(Row, table=True):
-    """What staff state, with a reason: the patient's share of an account (`amount`), or that it is self-pay."""
+    """What staff state, with a reason: the patient's share of an account (`amount`), that it is self-pay, or that a
+    charge which looks like another one is a second one."""
 
     __tablename__ = "staff_entry"  # type: ignore[assignment]
     __table_args__ = (
-        CheckConstraint("kind IN ('amount', 'self_pay')", name="kind"),
+        CheckConstraint("kind IN ('amount', 'self_pay', 'second_charge')", name="kind"),
         Index(None, "tenant_id", "account_ref"),
     )
 
@@ -146,6 +147,7 @@ class StaffEntry(Row, table=True):
     withdrawn_by: str | None = Field(default=None, sa_type=Text)
     withdrawn_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     withdrawn_why: str | None = Field(default=None, sa_type=Text)
+    charge_ref: str | None = Field(default=None, sa_type=Text)
 
 
 class WorklistItem(Row, table=True):

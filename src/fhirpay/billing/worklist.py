@@ -80,6 +80,15 @@ def find(tx: Tx, item_id: str) -> Item | None:
     return None if row is None else _item(row)
 
 
+def account_of(tx: Tx, kind: str, subject: str) -> str:
+    """The account of an item that is on the list or has been. Raises NotFound."""
+    where = (_items.c.tenant_id == tx.tenant, _items.c.kind == kind, _items.c.subject == subject)
+    account_ref = tx.scalar(select(_items.c.account_ref).where(*where))
+    if account_ref is None:
+        raise NotFound(f"the worklist has had no {kind} {subject}")
+    return account_ref
+
+
 def settled(tx: Tx, kind: str, subject: str) -> None:
     """It needs nobody any more: take it off the list, if it is there. Found again, it opens again."""
     tx.put(_SETTLE, {"tenant": tx.tenant, "of_kind": kind, "about": subject, "done_at": tx.now})

@@ -30,6 +30,7 @@ FEE_SCHEDULE = EXTENSION + "fee-schedule"  # valueCodeableConcept (FT1-17)
 MODIFIER = EXTENSION + "modifier"  # valueCodeableConcept (FT1-26)
 ABN = EXTENSION + "abn"  # valueCodeableConcept (FT1-27)
 DUPLICATE_REASON = EXTENSION + "duplicate-reason"  # valueCodeableConcept (FT1-28)
+UNNUMBERED = EXTENSION + "unnumbered"  # valueString: FT1-2 was empty; the message (MSH-10) that the line was in
 
 # on Account.guarantor
 GUARANTOR_TYPE = EXTENSION + "guarantor-type"  # valueCodeableConcept (GT1-10)
@@ -51,6 +52,7 @@ OURS = frozenset(
         MODIFIER,
         ABN,
         DUPLICATE_REASON,
+        UNNUMBERED,
         GUARANTOR_TYPE,
     }
 )

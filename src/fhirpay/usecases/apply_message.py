@@ -11,11 +11,13 @@ import json
 from dataclasses import dataclass
 
 from ..billing import worklist
+from ..billing.intake import accounts_of
+from ..billing.look_alikes import other_service
 from ..config import Tenant
 from ..db.unit import Tx, Units
 from ..errors import MessageInvalid, RuleBroken
 from ..fhir import bundles
-from ..fhir.store import Change, Stored, find
+from ..fhir.store import Change, Stored, find, version
 from ..flow.lane import Work, complete, park
 from ..hl7.reader import Message
 from ..inbox.store import InboxMessage, get, note_outcome, resources_since
@@ -27,6 +29,7 @@ from .collect import accounts_touched, reassess_accounts
 log = Log("messages")
 
 PARKED = "parked_message"  # on the worklist
+REPLACED = "charge_replaced"  # on the worklist
 BEHIND = "waits for wrk"  # flow's words; a message and its work have the same number
 
 
@@ -58,6 +61,9 @@ class ApplyMessage:
             assumed=[(one.full_url, one.element) for one in mapped.assumed],
             newer=newer,
         )
+        for stored, change in changes:
+            if change == "updated" and stored.type == "ChargeItem":
+                _note_replaced(tx, message, stored)
         detail = "; ".join([f"{one.location}: {one.reason}" for one in mapped.parked] or mapped.warnings)
         if mapped.parked:
             park(tx, work, reason=detail)
@@ -103,6 +109,18 @@ def note_parked(tx: Tx, message: InboxMessage, reason: str) -> None:
     says = f"{message.label or message.kind} {message.control_id} from {message.interface} waits: {reason}"
     worklist.open_item(tx, kind=PARKED, subject=message.message_id, says=says)
     log.warning("message.parked", message_id=message.message_id, interface=message.interface)
+
+
+def _note_replaced(tx: Tx, message: InboxMessage, stored: Stored) -> None:
+    """A charge has become another one under its number. A correction, or a sender that numbers each message anew?"""
+    before = version(tx, stored.type, stored.id, stored.version - 1)
+    if before is None or not (changed := other_service(before.resource, stored.resource)):
+        return
+    says = f"{stored.reference}: {changed}, by {message.control_id} from {message.interface}, under the same FT1-2"
+    says += ": corrected, or another charge? The one before is not asked for any more"
+    for account_ref in sorted(accounts_of(tx, stored.resource)):
+        subject = f"{stored.reference}/_history/{stored.version}"
+        worklist.open_item(tx, kind=REPLACED, subject=subject, says=says, account_ref=account_ref)
 
 
 def _finish(tx: Tx, message: InboxMessage, changes: list[tuple[Stored, Change]], state: str, detail: str) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ..billing import worklist
+from ..billing.look_alikes import LOOK_ALIKE
 from ..billing.money import CREDIT
 from ..db.types import micros, moment
 from ..db.unit import Tx
@@ -21,7 +22,7 @@ from ..errors import NotFound, RuleBroken, ValueInvalid
 from ..flow import lane
 from ..outbox import QUEUE
 from ..payments import store
-from .apply_message import PARKED
+from .apply_message import PARKED, REPLACED
 from .collect import LIST
 from .parked import KIND as PARKED_CALL
 from .settle_outcome import unknown_key
@@ -51,6 +52,8 @@ NEXT: Mapping[str, str] = {
     "credit_unlinked": _STATED,
     "invoice_over_charges": "Ask for a new Invoice: until then the lower amount is asked for.",
     "recipient_unknown": "Name the recipient as a guarantor of the account, or correct the Invoice.",
+    LOOK_ALIKE: "Ask the sender. A second one: POST /second-charges, and it counts; the same sent again: mark it done.",
+    REPLACED: "Ask the sender. Corrected: mark it done. Two charges: have one sent again with another FT1-2.",
     "coverage_withdrawn": "Find out who pays: confirm self-pay, or wait for the coverage.",
     # of payments
     "late_success": "Find out whose money it is: refund it, or leave it for the next bill.",

@@ -7,6 +7,7 @@ assessed last, so that a payment under way meets either the account before or th
 from __future__ import annotations
 
 from ..billing import entries, rows, worklist
+from ..billing.look_alikes import LOOK_ALIKE
 from ..config import Tenant
 from ..db.unit import Tx
 from ..domain.money import Money
@@ -53,6 +54,16 @@ def confirm_self_pay(tx: Tx, account_ref: str, *, reason: str, by: str, tenant: 
     entry_id = entries.confirm_self_pay(tx, account_ref, reason=reason, by=by)
     reassess_accounts(tx, [account_ref], tenant)
     log.info("self_pay.confirmed", entry_id=entry_id)
+    return entry_id
+
+
+def confirm_second_charge(tx: Tx, charge_ref: str, *, reason: str, by: str, tenant: Tenant) -> str:
+    """A charge that may be another one sent again is a second one: it counts. The entry's id. Raises NotFound."""
+    account_ref = worklist.account_of(tx, LOOK_ALIKE, charge_ref)
+    rows.lock(tx, [account_ref])
+    entry_id = entries.confirm_second_charge(tx, account_ref, charge_ref, reason=reason, by=by)
+    reassess_accounts(tx, [account_ref], tenant)
+    log.info("second_charge.confirmed", entry_id=entry_id)
     return entry_id
 
 

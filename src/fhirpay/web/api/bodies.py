@@ -142,6 +142,11 @@ class SelfPayBody(StaffBody):
     reason: Short = Field(examples=["the coverage ended before the visit"])
 
 
+class SecondChargeBody(StaffBody):
+    charge: Short = Field(description="as the worklist names it", examples=["ChargeItem/cha01k2…"])
+    reason: Short = Field(examples=["given twice that day, by the ward's record"])
+
+
 async def read(request: Request, model: type[M], *, max_bytes: int) -> tuple[bytes, M]:
     """The body, and what it says. Raises TooLarge, or MessageInvalid with the field's address."""
     raw = await bounded_body(request, max_bytes)

@@ -1,4 +1,5 @@
-"""`/api/v1/worklist`, `/holds`, `/staff-amounts`, `/self-pay`, `/staff-entries`: what waits for a person, and decides.
+"""What waits for a person, and what staff decide: `/worklist`, `/holds`, `/staff-amounts`, `/self-pay`,
+`/second-charges` and `/staff-entries` of `/api/v1`.
 
 Thin: parse, one use case, show. A scope of its own; every decision names the person (`by`) and the reason, and both
 are kept as `client:<client>/<person>`.
@@ -151,6 +152,19 @@ def staff_router(deps: Deps) -> APIRouter:
 
         def make(tx: Tx) -> str:
             return staff.confirm_self_pay(tx, account_ref(tx, body.account), reason=reason, by=by, tenant=tenant)
+
+        return await decide(request, client, raw, make, entry)
+
+    @router.post("/second-charges", status_code=201, openapi_extra=bodies.openapi(bodies.SecondChargeBody))
+    async def confirm_second_charge(request: Request) -> Response:
+        """A charge on the worklist as `look_alike` is a second one, and counts."""
+        client = deps.client(request, STAFF)
+        raw, body = await bodies.read(request, bodies.SecondChargeBody, max_bytes=deps.body_max_bytes)
+        by, reason = _person(client, body), bodies.checked_text(body.reason, "reason")
+        charge = bodies.checked_text(body.charge, "charge")
+
+        def make(tx: Tx) -> str:
+            return staff.confirm_second_charge(tx, charge, reason=reason, by=by, tenant=tenant)
 
         return await decide(request, client, raw, make, entry)
 

@@ -150,6 +150,7 @@ def hold(one: HoldRecord) -> Json:
 def entry(one: EntryRecord) -> Json:
     body: Json = {"id": one.entry_id, "account": one.account_ref, "kind": one.kind}
     body |= {"amount": None if one.amount is None else money(one.amount), "reason": one.reason}
+    body |= {} if one.charge_ref is None else {"charge": one.charge_ref}
     body |= {"state": "in force" if one.withdrawn_at is None else "withdrawn"}
     body |= {"entered_by": one.entered_by, "entered_at": at(one.entered_at)}
     if one.withdrawn_at is not None:
