@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
@@ -88,7 +88,15 @@ def topic(refund_id: str) -> str:
     return f"refund:{refund_id}"
 
 
-def add_shares(tx: Tx, refund: Refund, shares: Sequence[RefundShare]) -> None:
+def resize(tx: Tx, current: Refund, amount: Money) -> Refund:
+    """It is of this amount: what the processor gave back, whatever it had been asked for."""
+    where = (_refund.c.tenant_id == tx.tenant, _refund.c.refund_id == current.refund_id)
+    tx.execute(update(_refund).where(*where).values(amount_minor=amount.minor, changed_at=tx.now))
+    return get(tx, current.refund_id)
+
+
+def put_shares(tx: Tx, refund: Refund, shares: Sequence[RefundShare]) -> None:
+    """What it takes back, in place of what was noted before."""
     rows = [
         {
             "tenant_id": tx.tenant,
@@ -102,7 +110,9 @@ def add_shares(tx: Tx, refund: Refund, shares: Sequence[RefundShare]) -> None:
         }
         for share in shares
     ]
-    tx.execute(insert(_share).values(rows))
+    tx.execute(delete(_share).where(_share.c.tenant_id == tx.tenant, _share.c.refund_id == refund.refund_id))
+    if rows:
+        tx.execute(insert(_share).values(rows))
 
 
 def shares(tx: Tx, refund_id: str) -> list[RefundShare]:

@@ -14,7 +14,7 @@ from ..domain.money import Money
 from ..domain.obligation import ObligationState
 from ..payments import store, stored_methods
 from ..payments.allocation import Share, in_order
-from ..payments.port import OperationKind, Outcome, PaymentRequest, Reference
+from ..payments.port import Approved, OperationKind, Outcome, PaymentRequest, Reference, Unknown
 from ..payments.records import Operation, Payment
 from ..payments.registry import Registry
 
@@ -53,7 +53,22 @@ def read_call(tx: Tx, operation_id: str, tenant: Tenant, public_url: str = "") -
 
 
 async def send(registry: Registry, call: Call) -> Outcome:
-    """Move the money, or stop it from moving. Raises ProcessorUnavailable when nothing can have happened."""
+    """Move the money, or stop it from moving. Raises ProcessorUnavailable when nothing can have happened.
+
+    An answer with another amount than was asked is `Unknown`: what the processor keeps of it is read before it is
+    believed. Less of a sale or an authorization is none of these: that is a partial approval.
+    """
+    outcome = await _sent(registry, call)
+    asked = call.operation.amount
+    if not isinstance(outcome, Approved) or outcome.amount == asked or call.operation.kind is OperationKind.VOID:
+        return outcome
+    partial = call.operation.kind in (OperationKind.SALE, OperationKind.AUTHORIZE)
+    if partial and outcome.amount.currency == asked.currency and outcome.amount < asked:
+        return outcome
+    return Unknown(f"asked for {asked}, the answer says {outcome.amount}")
+
+
+async def _sent(registry: Registry, call: Call) -> Outcome:
     operation, key = call.operation, call.operation.key
     processor = registry.of(call.payment.merchant)
     ours = operation.processor_ref if operation.refund_id is None else call.payment.processor_ref

@@ -38,7 +38,7 @@ from ..payments.registry import Registry
 from . import refund
 from .call import Call, read_call, send
 from .outcome_says import FOLLOW_UPS
-from .settle_outcome import ENDS, HELD_LOOK, holds, settle, unknown_key
+from .settle_outcome import ENDS, HELD_LOOK, believed, holds, settle, unknown_key
 
 log = Log("payments")
 
@@ -136,6 +136,7 @@ class LookUp:
         operation = store.operation(tx, work.ref)
         payment = store.lock(tx, operation.payment_id)
         operation = store.operation(tx, work.ref)
+        outcome = refund.believed(tx, operation, outcome) if operation.refund_id else believed(outcome)
         if operation.state is OperationState.SENT and isinstance(outcome, ProvenAbsent):
             # `proven_absent` follows on `unknown` only.
             store.move_operation(tx, operation, OperationState.UNKNOWN, says="no answer")

@@ -8,7 +8,8 @@
 
 `Refunds.run` is the outbox handler of kind `refund.submit`, `settle` is told by answers, lookups and events alike.
 A refund that fails leaves the money with us as credit of the payer's and opens a break; one that fails days after it
-succeeded too. What a refund takes off a valid obligation is owed again, on hold: nobody asks before a person has said.
+succeeded too. One that the processor made of another amount is booked as it made it, and a break says so. What a refund
+takes off a valid obligation is owed again, on hold: nobody asks before a person has said.
 """
 
 from __future__ import annotations
@@ -16,8 +17,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from ..billing import entries, worklist
-from ..billing import money as billing
 from ..config import Tenant
 from ..db.unit import Tx, Units
 from ..domain.money import Money
@@ -32,7 +31,6 @@ from ..ledger import store as ledger
 from ..log import Log
 from ..outbox import add as outbox_add
 from ..payments import refunds, store
-from ..payments.allocation import take_back
 from ..payments.port import (
     ActionNeeded,
     Approved,
@@ -44,11 +42,12 @@ from ..payments.port import (
     Pending,
     Unknown,
 )
-from ..payments.records import Payment, Refund, RefundShare
+from ..payments.records import Operation, Payment, Refund
 from ..payments.registry import Registry
-from . import collect, post_back
+from . import post_back
 from .call import Call, read_call, send
-from .money_off import back_to_credit, business_day, drop_refund, take_off
+from .money_off import back_to_credit, business_day, drop_refund
+from .refund_shares import follow, left_of, take, waits_for
 from .settle_outcome import move_operation, unknown_key
 from .start_payment import lane_of
 
@@ -83,7 +82,7 @@ def request(tx: Tx, wish: NewRefund, tenant: Tenant) -> str:
     before = store.unfinished_operation(tx, payment.payment_id)
     if before is not None and before.kind is OperationKind.VOID:
         raise RuleBroken(f"the void of {payment.payment_id} has no outcome yet", payment_id=payment.payment_id)
-    left = payment.captured - payment.returned - refunds.claimed(tx, payment)
+    left = left_of(tx, payment)
     amount = left if wish.amount is None else wish.amount
     if amount.currency != payment.currency or amount.minor <= 0 or amount > left:
         raise RuleBroken(f"{left} of {payment.payment_id} is left to give back, not {amount}")
@@ -95,34 +94,10 @@ def request(tx: Tx, wish: NewRefund, tenant: Tenant) -> str:
 
 def _approve(tx: Tx, tenant: Tenant, payment: Payment, amount: Money, *, reason: str, by: str) -> Refund:
     """The refund, approved, with what it takes back and the ledger saying so."""
-    allocated = {one.sequence: one for one in store.allocations(tx, payment.payment_id)}
-    unclaimed = payment.captured - payment.returned - refunds.claimed(tx, payment)
-    for one in allocated.values():
-        unclaimed = unclaimed - one.kept
+    left = left_of(tx, payment)
     refund = refunds.add(tx, payment, amount, reason=reason, requested_by=by)
-    refund = refunds.move(tx, refund, _S.APPROVED, approved_by=by)
-    parts = take_back(amount, unclaimed=unclaimed, allocated=[(n, one.kept) for n, one in allocated.items()])
-    shares: list[RefundShare] = []
-    for number, part in enumerate(parts, start=1):
-        of = allocated.get(part.sequence)
-        ids = (of.obligation_id, of.account_ref) if of else ("", "")
-        shares.append(RefundShare(number, part.sequence, *ids, part.amount))
-        if of:
-            store.add_to_allocation(tx, payment.payment_id, part.sequence, refunded=part.amount.minor)
-    refunds.add_shares(tx, refund, shares)
-    moves = take_off(tx, payment, amount)
-    for account_ref in dict.fromkeys(move.account_ref for move in moves):
-        says = f"{refund.refund_id} gave money back that had paid a valid charge: is it to be asked for again?"
-        entries.open_hold(tx, account_ref, entries.REFUNDED, says=says, by=by)
-        worklist.open_item(
-            tx, kind=entries.REFUNDED, subject=refund.refund_id, says=says, account_ref=account_ref, amount=amount
-        )
-    day = business_day(tenant, payment.facility, tx.now)
-    billing.post(tx, moves, business_date=day)
-    entry = rules.refund_approved(payment.payment_id, refund.refund_id, amount, occurred_at=tx.now, business_date=day)
-    ledger.post(tx, entry, key=f"refund-approved/{refund.refund_id}")
-    collect.reassess_accounts(tx, (move.account_ref for move in moves), tenant)
-    return refund
+    take(tx, tenant, payment, refund, amount, left=left, key="refund-approved")
+    return refunds.move(tx, refund, _S.APPROVED, approved_by=by)
 
 
 # ── sending ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -197,8 +172,21 @@ def settle(tx: Tx, tenant: Tenant, operation_id: str, outcome: Outcome, *, sourc
     payment = store.lock(tx, operation.payment_id)
     operation = store.operation(tx, operation_id)
     assert operation.refund_id is not None
+    outcome = believed(tx, operation, outcome)
     move_operation(tx, operation, outcome, amount=operation.amount)
     return _take_in(tx, tenant, payment, refunds.get(tx, operation.refund_id), outcome, source=source)
+
+
+def believed(tx: Tx, operation: Operation, outcome: Outcome) -> Outcome:
+    """The outcome, or `Unknown` where its amount can't be: to be looked at again, and told to a person by then."""
+    if not isinstance(outcome, Approved) or operation.refund_id is None:
+        return outcome
+    refund = refunds.get(tx, operation.refund_id)
+    if outcome.amount.currency != refund.amount.currency or outcome.amount.minor <= 0:
+        return Unknown(f"the processor says that it gave back {outcome.amount}, of {refund.amount}")
+    if refund.state not in ENDS and waits_for(tx, store.get(tx, refund.payment_id), refund, outcome.amount):
+        return Unknown(f"{outcome.amount} is more than is left while other refunds are with the processor")
+    return outcome
 
 
 def _take_in(tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, outcome: Outcome, *, source: str) -> Refund:
@@ -207,6 +195,10 @@ def _take_in(tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, outcome: 
             return _succeeded(tx, tenant, payment, refund, outcome, source=source, reference=reference)
         case Approved() if refund.state in (_S.FAILED, _S.CANCELED) and refund.succeeded_at is None:
             return _succeeded_late(tx, tenant, payment, refund, outcome, source=source)
+        case Approved(amount=given) if refund.state is _S.SUCCEEDED and given != refund.amount:
+            says = f"{refund.refund_id} is in the books with {refund.amount}, and the processor says {given} now"
+            key = f"{payment.payment_id}:refund-amount:{refund.refund_id}"
+            store.open_break(tx, key, "refund_amount", says, payment=payment, amount=given)
         case Declined() | Canceled():
             says = outcome.reason if isinstance(outcome, Declined) else "The processor canceled the refund."
             if refund.state in (_S.SUBMITTED, _S.PENDING, _S.REQUIRES_ACTION):
@@ -228,9 +220,7 @@ def _succeeded(
     at = outcome.at or tx.now
     day = business_day(tenant, payment.facility, at)
     if outcome.amount != refund.amount:
-        says = f"{refund.refund_id} was of {refund.amount}, and the processor gave back {outcome.amount}"
-        key = f"{payment.payment_id}:refund-amount:{refund.refund_id}"
-        store.open_break(tx, key, "refund_amount", says, payment=payment, amount=outcome.amount)
+        refund = follow(tx, tenant, payment, refund, outcome.amount)
     values = {"processor_ref": reference, "succeeded_at": at, "business_date": day.isoformat(), "failure_says": ""}
     refund = refunds.move(tx, refund, _S.SUCCEEDED, **values)
     fact = PaymentFact(FactKind.REFUNDED, at, source, outcome.amount, reference)
@@ -255,17 +245,15 @@ def _succeeded_late(
     tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, outcome: Approved, *, source: str
 ) -> Refund:
     """It was said not to go out, and it did: what had become credit of the payer's is taken off again."""
-    says = f"{refund.refund_id} went out after all, though it had been reported as {refund.state}"
+    says = f"{refund.refund_id} went out after all, as {outcome.amount}, though reported as {refund.state}"
     key = f"{payment.payment_id}:refund-late:{refund.refund_id}"
     store.open_break(tx, key, "late_refund", says, payment=payment, amount=outcome.amount)
-    if refund.amount > payment.captured - payment.returned - refunds.claimed(tx, payment):
+    left = left_of(tx, payment)
+    if outcome.amount > left:
         return refund  # it has been given back otherwise meanwhile: the break says so, the books can't
-    day = business_day(tenant, payment.facility, tx.now)
-    billing.post(tx, take_off(tx, payment, refund.amount), business_date=day)
-    entry = rules.refund_approved(
-        payment.payment_id, refund.refund_id, refund.amount, occurred_at=tx.now, business_date=day
-    )
-    ledger.post(tx, entry, key=f"refund-late/{refund.refund_id}")
+    refunds.put_shares(tx, refund, [])
+    refund = refunds.resize(tx, refund, outcome.amount)
+    take(tx, tenant, payment, refund, outcome.amount, left=left, key="refund-late")
     return _succeeded(tx, tenant, payment, refund, outcome, source=source, reference=outcome.reference)
 
 
@@ -300,7 +288,7 @@ def adopt(tx: Tx, tenant: Tenant, payment: Payment, outcome: Approved, *, source
     key = f"{payment.payment_id}:outside:{outcome.reference}"
     says = f"{outcome.amount} was given back at the processor, not from here"
     store.open_break(tx, key, "refund_outside", says, payment=payment, amount=outcome.amount)
-    if outcome.amount > payment.captured - payment.returned - refunds.claimed(tx, payment):
+    if outcome.amount > left_of(tx, payment):
         return None  # more than there is: the break says so, the books can't
     refund = _approve(tx, tenant, payment, outcome.amount, reason="made at the processor", by="processor")
     refund = refunds.move(tx, refund, _S.SUBMITTED)
@@ -313,7 +301,7 @@ def not_to_adopt_yet(tx: Tx, payment: Payment, outcome: Approved) -> str:
     Under the payment's lock.
     """
     theirs = refunds.of_payment(tx, payment.payment_id)
-    left = payment.captured - payment.returned - refunds.claimed(tx, payment)
+    left = left_of(tx, payment)
     if outcome.amount <= left or any(one.processor_ref == outcome.reference for one in theirs):
         return ""
     if not payment.captured and payment.state not in CLOSED:

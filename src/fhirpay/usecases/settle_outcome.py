@@ -66,14 +66,15 @@ def settle(tx: Tx, tenant: Tenant, operation_id: str, outcome: Outcome, *, sourc
     operation = store.operation(tx, operation_id)
     payment = store.lock(tx, operation.payment_id)
     operation = store.operation(tx, operation_id)  # as it is now that nobody else can move it
-    if isinstance(outcome, Approved) and outcome.captured and not outcome.amount:
-        outcome = Unknown("the processor says that it took an amount of nothing")
+    outcome = believed(outcome)
     if isinstance(outcome, Canceled) and outcome.expired and payment.failure_code == CODE:
         outcome = replace(outcome, expired=False)  # we had the page closed: whoever tells it, we tell it so
     move_operation(tx, operation, outcome, amount=operation.amount)
     known = _captures(store.facts_of(tx, payment.payment_id), payment.currency)
     facts = facts_of(outcome, operation, captures=known, at=tx.now, source=source)
     store.record_facts(tx, payment.payment_id, facts)
+    if operation.kind is OperationKind.CAPTURE and isinstance(outcome, Approved):
+        _tell_of_other_amount(tx, payment, operation, outcome)
     _note_details(tx, payment, operation.kind, outcome)
     if operation.kind not in FOLLOW_UPS:
         if isinstance(outcome, Declined) and not outcome.again and payment.method_id is not None:
@@ -81,6 +82,13 @@ def settle(tx: Tx, tenant: Tenant, operation_id: str, outcome: Outcome, *, sourc
         if isinstance(outcome, ActionNeeded) and not outcome.url:
             _let_go(tx, payment)
     return refold_and_carry_out(tx, tenant, payment.payment_id)
+
+
+def believed(outcome: Outcome) -> Outcome:
+    """The outcome, or `Unknown` where its amount can't be: to be looked at again."""
+    if isinstance(outcome, Approved) and outcome.captured and not outcome.amount:
+        return Unknown("the processor says that it took an amount of nothing")
+    return outcome
 
 
 def refold_and_carry_out(tx: Tx, tenant: Tenant, payment_id: str) -> Payment:
@@ -147,6 +155,13 @@ def queue_follow_up(tx: Tx, payment: Payment, kind: OperationKind, amount: Money
     outbox_add(tx, SUBMIT[kind], operation_id, [lane_of(payment.payment_id)])
     log.info("operation.asked", payment_id=payment.payment_id, operation_id=operation_id, kind=kind)
     return operation_id
+
+
+def _tell_of_other_amount(tx: Tx, payment: Payment, operation: Operation, outcome: Approved) -> None:
+    if outcome.captured and outcome.amount != operation.amount:
+        says = f"{operation.amount} was to be captured, and the processor captured {outcome.amount}"
+        key = f"{payment.payment_id}:capture-amount:{operation.operation_id}"
+        store.open_break(tx, key, "capture_amount", says, payment=payment, amount=outcome.amount)
 
 
 def _let_go(tx: Tx, payment: Payment) -> None:
