@@ -68,6 +68,7 @@ NEXT: Mapping[str, str] = {
     "not_carried_out": "Look at the processor why it refuses: it is tried on by itself, less and less often.",
     "not_sent": "Try it again: nothing has happened at the processor.",
     "voided": "Take the payment back at the EHR by hand, then mark it done.",
+    "event_not_applied": _AT_PROCESSOR,
     "capture_amount": _AT_PROCESSOR,
     "refund_amount": _AT_PROCESSOR,
     "late_refund": "Tell the payer that the refund went out after all; see that it was not given back twice.",

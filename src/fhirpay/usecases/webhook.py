@@ -5,7 +5,8 @@
               └▶ unit: inbox row by event id ──committed──▶ 200 ─▶ look the thing up again ─▶ unit: settle
 
 An event only says what to look at: what it says of money may be old, out of order or a duplicate, so the current
-object is read from the processor and *that* is settled. Events about what we don't know are kept, told and ignored.
+object is read from the processor and *that* is settled. Events about what isn't ours are kept and ignored; one that
+can't be applied after its tries, and whose operation nobody looks up any more, is a break that names it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ..config import Tenant
 from ..db.unit import Tx, Units
 from ..domain.clock import Clock
 from ..domain.money import Money
-from ..domain.operation import OperationState
+from ..domain.operation import OPEN, OperationState
 from ..errors import MessageInvalid, NotFound, NotPermitted
 from ..flow.lane import Work, complete, retry
 from ..inbox.store import Incoming, Recorded, get, note_outcome, record
@@ -35,8 +36,9 @@ from .lookup import operation_ref, settle_any
 log = Log("webhooks")
 
 KIND = "webhook"
-_TRIES = 12  # then the operation's own lookups are left to find it out
+_TRIES = 12  # then the operation's own lookups are left to find it out, or a person
 _SINCE_EVER = timedelta(days=3650)
+_LOOKED_UP = OPEN | {OperationState.ACTION_NEEDED, OperationState.PENDING, OperationState.IN_REVIEW}
 _NOTHING = Money.zero("USD")  # a lookup of what isn't ours has no amount of ours to name
 
 
@@ -111,7 +113,7 @@ class Webhooks:
             return await self._units.write(self._ignore, work, subject.why_not)
         outcome = await self._registry.of(subject.merchant).lookup(subject.ref)
         if isinstance(outcome, Unknown):
-            return await self._units.write(self._not_yet, work, outcome.why)
+            return await self._units.write(self._not_yet, work, subject, outcome.why)
         await self._units.write(self._settle, work, subject, outcome)
 
     def _find(self, tx: Tx, message_id: str) -> _Subject:
@@ -152,7 +154,7 @@ class Webhooks:
         payment = self._payment_of(tx, subject, outcome)
         if payment is None:
             if isinstance(outcome, Approved) and store.awaits_page(tx, subject.merchant):
-                return self._not_yet(tx, work, "it may be about a page whose payment is not known yet")
+                return self._not_yet(tx, work, subject, "it may be about a page whose payment is not known yet")
             return self._ignore(tx, work, "about a payment that was not made here")
         payment = store.lock(tx, payment.payment_id)
         adopts = subject.operation is None and subject.refund is None and work.attempt < _TRIES
@@ -181,12 +183,23 @@ class Webhooks:
         note_outcome(tx, work.ref, "ignored", why)
         log.info("webhook.ignored", message_id=work.ref, reason=why)
 
-    def _not_yet(self, tx: Tx, work: Work, why: str) -> None:
-        """The processor can't say at the moment; after many tries the operation's own lookups go on by themselves."""
+    def _not_yet(self, tx: Tx, work: Work, subject: _Subject, why: str) -> None:
+        """The processor can't say at the moment. After many tries the operation's own lookups go on by themselves;
+        where there are none, nothing else would bring it up again: a person is told."""
         if work.attempt < _TRIES:
-            retry(tx, work, after=None, error=why)
-        else:
-            self._ignore(tx, work, f"could not be looked up: {why}")
+            return retry(tx, work, after=None, error=why)
+        operation = subject.operation
+        if operation is None or store.operation(tx, operation.operation_id).state not in _LOOKED_UP:
+            self._tell(tx, work, subject, why)
+        self._ignore(tx, work, f"could not be looked up: {why}")
+
+    def _tell(self, tx: Tx, work: Work, subject: _Subject, why: str) -> None:
+        message = get(tx, work.ref)
+        about = message.meta["processor_reference"] or message.meta["our_reference"]
+        says = f"event {subject.event_id} ({message.label}) about {about} could not be applied: {why}"
+        known = self._payment_of(tx, subject, Unknown(why))
+        key = f"event:{work.ref}"
+        store.open_break(tx, key, "event_not_applied", says[:500], payment=known, merchant=subject.merchant)
 
 
 def _spoken_of(operations: list[Operation]) -> Operation | None:

@@ -11,7 +11,7 @@ from fhirpay.db.unit import Database
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.flow.worker import Worker
 from fhirpay.payments import refunds, registry, store
-from fhirpay.payments.port import Approved, PaymentRequest, Prepared
+from fhirpay.payments.port import Approved, OperationKind, OperationRef, Outcome, PaymentRequest, Prepared, Unknown
 from fhirpay.payments.records import Refund
 from fhirpay.usecases import webhook
 from payments_world import World, payments_world, usd
@@ -129,3 +129,47 @@ async def test_a_refund_that_failed_went_out_late_and_came_back_is_in_the_books_
     assert [(one.refund_id, one.state) for one in await refunds_of(world, payment_id)] == [(refund_id, "failed")]
     assert (await world.balances())["unapplied_credit"] == 80_00
     await world.sweep()
+
+
+async def until_given_up(world: World) -> None:
+    for _ in range(20):
+        await world.work(hours=6)
+
+
+async def test_an_event_about_a_refund_that_can_never_be_looked_up_is_told_by_its_name(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payment_id = await world.paid(await world.invoiced("ana", 80_00))
+    await world.work(hours=0.01)
+    adapter = world.registry.of("main")
+    honest = adapter.lookup
+
+    async def blind(operation: OperationRef) -> Outcome:
+        return Unknown("out of order") if operation.kind is OperationKind.REFUND else await honest(operation)
+
+    monkeypatch.setattr(adapter, "lookup", blind)
+    await refunded_outside(world, payment_id, 30_00)
+    await until_given_up(world)
+    told = [one for one in await world.units.read(store.breaks) if one.kind == "event_not_applied"]
+    names = [event["id"] for event in world.events() if event["type"].startswith("refund")]
+    assert names
+    assert [any(name in one.says for name in names) for one in told] == [True] * len(names)
+
+
+async def test_an_event_about_a_refund_that_failed_late_is_told_when_it_cannot_be_looked_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payment_id = await world.paid(await world.invoiced("ana", 80_00))
+    await world.refund(payment_id)
+    await world.until_quiet()
+    (made,) = await refunds_of(world, payment_id)
+
+    async def blind(_operation: OperationRef) -> Outcome:
+        return Unknown("out of order")
+
+    monkeypatch.setattr(world.registry.of("main"), "lookup", blind)
+    await world.processor.control("decide", {"id": made.processor_ref, "result": "failed"})
+    await until_given_up(world)
+    (told,) = await world.units.read(store.breaks)
+    assert (told.kind, told.payment_id) == ("event_not_applied", payment_id)
+    assert str(made.processor_ref) in told.says
