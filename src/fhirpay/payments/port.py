@@ -122,6 +122,7 @@ class Approved:
     """Done. `amount` may be less than asked; `reference` is that of this capture, authorization, void or refund.
 
     `payment` is the processor's id of the whole payment, where one came to be (a hosted page that was paid).
+    `given_back` is what has gone back of a captured payment in all, where the processor's object says so.
     """
 
     reference: Reference
@@ -130,6 +131,7 @@ class Approved:
     details: Details = field(default_factory=Details)
     at: datetime | None = None
     payment: Reference | None = None
+    given_back: Money | None = None
 
 
 @dataclass(frozen=True, slots=True)

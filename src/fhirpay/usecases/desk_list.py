@@ -71,6 +71,7 @@ NEXT: Mapping[str, str] = {
     "event_not_applied": _AT_PROCESSOR,
     "capture_amount": _AT_PROCESSOR,
     "refund_amount": _AT_PROCESSOR,
+    "refund_unknown": _AT_PROCESSOR,
     "late_refund": "Tell the payer that the refund went out after all; see that it was not given back twice.",
     "refund_failed": "Give the money back by another way, or leave it for the next bill.",
     "refund_outside": "Find out who refunded it at the processor and why, then mark it done.",

@@ -48,7 +48,7 @@ from . import post_back
 from .call import Call, read_call, send
 from .money_off import back_to_credit, business_day, drop_refund
 from .refund_shares import follow, left_of, take, waits_for
-from .settle_outcome import move_operation, unknown_key
+from .settle_outcome import move_operation, unknown_key, unknown_refunds_key
 from .start_payment import lane_of
 
 log = Log("payments")
@@ -286,6 +286,7 @@ def adopt(tx: Tx, tenant: Tenant, payment: Payment, outcome: Approved, *, source
     if any(one.processor_ref == outcome.reference for one in refunds.of_payment(tx, payment.payment_id)):
         return None
     key = f"{payment.payment_id}:outside:{outcome.reference}"
+    store.close_break(tx, unknown_refunds_key(payment.payment_id), by="an event about the refund")
     says = f"{outcome.amount} was given back at the processor, not from here"
     store.open_break(tx, key, "refund_outside", says, payment=payment, amount=outcome.amount)
     if outcome.amount > left_of(tx, payment):

@@ -23,7 +23,7 @@ from ..ledger import rules
 from ..ledger import store as ledger
 from ..log import Log
 from ..outbox import add as outbox_add
-from ..payments import store, stored_methods
+from ..payments import refunds, store, stored_methods
 from ..payments.allocation import Share, in_order
 from ..payments.port import (
     ActionNeeded,
@@ -81,7 +81,10 @@ def settle(tx: Tx, tenant: Tenant, operation_id: str, outcome: Outcome, *, sourc
             stored_methods.end(tx, payment.method_id, "refused")
         if isinstance(outcome, ActionNeeded) and not outcome.url:
             _let_go(tx, payment)
-    return refold_and_carry_out(tx, tenant, payment.payment_id)
+    now = refold_and_carry_out(tx, tenant, payment.payment_id)
+    if isinstance(outcome, Approved) and outcome.given_back is not None:
+        _tell_of_unknown_refunds(tx, now, outcome.given_back)
+    return now
 
 
 def believed(outcome: Outcome) -> Outcome:
@@ -162,6 +165,20 @@ def _tell_of_other_amount(tx: Tx, payment: Payment, operation: Operation, outcom
         says = f"{operation.amount} was to be captured, and the processor captured {outcome.amount}"
         key = f"{payment.payment_id}:capture-amount:{operation.operation_id}"
         store.open_break(tx, key, "capture_amount", says, payment=payment, amount=outcome.amount)
+
+
+def _tell_of_unknown_refunds(tx: Tx, payment: Payment, given_back: Money) -> None:
+    """More has gone back than is known here, whose own event may be lost. `refund.adopt` closes it when one comes."""
+    known = refunds.claimed(tx, payment)
+    if given_back.currency == payment.currency and given_back > known:
+        says = f"the processor has given back {given_back}, and {known} of it is known here: look up the refunds there"
+        key = unknown_refunds_key(payment.payment_id)
+        store.open_break(tx, key, "refund_unknown", says, payment=payment, amount=given_back - known, again=True)
+
+
+def unknown_refunds_key(payment_id: str) -> str:
+    """Of the break that tells a person of refunds that were seen in a sum only."""
+    return f"{payment_id}:refunds-unknown"
 
 
 def _let_go(tx: Tx, payment: Payment) -> None:

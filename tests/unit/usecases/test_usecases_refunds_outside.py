@@ -173,3 +173,21 @@ async def test_an_event_about_a_refund_that_failed_late_is_told_when_it_cannot_b
     (told,) = await world.units.read(store.breaks)
     assert (told.kind, told.payment_id) == ("event_not_applied", payment_id)
     assert str(made.processor_ref) in told.says
+
+
+async def test_a_refund_whose_event_was_lost_is_told_when_its_payment_is_looked_up(world: World) -> None:
+    payment_id = await world.paid(await world.invoiced("ana", 80_00))
+    await world.refund(payment_id, 10_00)
+    await world.until_quiet()
+    await refunded_outside(world, payment_id, 30_00)
+    lost = {event["id"] for event in world.events()} - world.seen_events
+    world.seen_events |= lost
+    (paid,) = [event for event in world.events() if event["type"] == "payment.captured"]
+    await world.event({**paid, "id": "evt_again_and_late"})
+    await world.inbox.drain()
+    (told,) = await world.units.read(store.breaks)
+    assert (told.kind, told.payment_id, told.amount) == ("refund_unknown", payment_id, usd(30_00))
+    world.seen_events -= lost  # it comes after all
+    await world.until_quiet()
+    assert await world.breaks() == {"refund_outside"}
+    await world.sweep()

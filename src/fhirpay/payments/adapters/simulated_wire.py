@@ -103,6 +103,7 @@ def _captured(doc: Doc) -> Outcome:
         details=_details(doc),
         at=moment(took["at"]),
         payment=Reference(doc["id"]),
+        given_back=money(doc.get("amount_refunded", 0), doc["currency"]),
     )
 
 

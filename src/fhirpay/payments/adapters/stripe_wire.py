@@ -159,12 +159,14 @@ def _id(doc: Doc) -> Reference:
 def _captured(doc: Doc) -> Outcome:
     charge = doc["latest_charge"]
     known = charge if isinstance(charge, dict) else {"id": charge}
+    back = known.get("amount_refunded")
     return Approved(
         reference=_id(known),
         amount=money(doc["amount_received"], doc["currency"]),
         details=_details(known),
         at=_moved_at(doc, known),
         payment=_id(doc),
+        given_back=None if back is None else money(back, doc["currency"]),
     )
 
 
