@@ -271,7 +271,16 @@ def test_a_page_ends_when_it_was_paid_or_has_expired() -> None:
     assert wire.outcome(page("expired", PAID), HOSTED) == wire.outcome(PAID, SALE)  # money is money
     assert wire.outcome(page("complete", intent("processing")), HOSTED) == Pending(Reference("pi_1"))
     assert isinstance(wire.outcome(page("complete", "pi_1"), HOSTED), Unknown)
+    assert isinstance(wire.outcome(page("complete", intent("requires_payment_method")), HOSTED), Unknown)
     assert isinstance(wire.outcome(page("a_status_of_tomorrow"), HOSTED), Unknown)
+
+
+def test_a_complete_page_whose_bank_debit_failed_days_later_has_failed() -> None:
+    bounced = intent("requires_payment_method", last_payment_error={"code": "payment_intent_payment_attempt_failed"})
+    assert wire.outcome(page("complete", bounced), HOSTED) == Declined(
+        "The payment failed.", "failed", Reference("pi_1")
+    )
+    assert isinstance(wire.outcome(page("complete", intent("canceled")), HOSTED), Canceled)
 
 
 def test_what_was_found_untouched_is_told_from_what_was_tried() -> None:
@@ -446,6 +455,17 @@ def test_which_events_say_that_something_has_to_be_looked_at(
     assert (found.id, found.type) == ("evt_1", type_)
     assert (found.about, found.our_reference, found.processor_reference) == means
     assert found.occurred_at == datetime.fromtimestamp(1_764_000_000, UTC)
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_an_event_of_the_other_mode_is_about_nothing_of_ours(ours: bool) -> None:
+    about = {"object": "refund", "id": "re_1"}
+    for theirs in (True, False):
+        body = json.dumps(json.loads(event("refund.created", about)) | {"livemode": theirs}).encode()
+        expected = EventAbout.REFUND if theirs is ours else EventAbout.OTHER
+        assert wire.read_event(body, live=ours).about is expected
+        assert wire.read_event(body).about is EventAbout.REFUND  # a key that doesn't say its mode
+    assert wire.read_event(event("refund.created", about), live=ours).about is EventAbout.REFUND
 
 
 def test_an_event_without_its_parts_is_none() -> None:

@@ -63,6 +63,7 @@ CAPABILITIES = Capabilities(
     hosted=True,
     vault=True,
 )
+_LIVE = {"sk_live_": True, "rk_live_": True, "sk_test_": False, "rk_test_": False}  # by how a key begins
 _PAGE = 100  # the most that one listing returns
 _PAGES = 20
 _SLACK = timedelta(hours=1)  # how much older than its operation an object may be
@@ -225,7 +226,7 @@ class StripeProcessor:
     def read_event(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> ProcessorEvent:
         by_name = {name.lower(): value for name, value in headers.items()}
         signature.check(by_name.get("stripe-signature", ""), body, self._webhook_secrets, now)
-        return wire.read_event(body)
+        return wire.read_event(body, live=_LIVE.get(self._secret_key[:8]))
 
     def scrub(self, transcript: str) -> str:
         return wire.scrub(transcript)

@@ -278,7 +278,10 @@ def _by_status(table: Mapping[str, Callable[[Doc], Outcome]], doc: Doc) -> Outco
 
 
 def _page(doc: Doc) -> Outcome:
-    """A page ends when it was paid or has expired; until then a declined card is one try of several."""
+    """A page ends when it was paid or has expired; until then a declined card is one try of several.
+
+    One that is complete takes no more tries: what was paid with may still fail days later (a bank debit).
+    """
     paid = doc["payment_intent"]
     if isinstance(paid, dict) and paid["status"] in ("succeeded", "requires_capture", "processing"):
         return _by_status(STATUS, paid)
@@ -286,6 +289,11 @@ def _page(doc: Doc) -> Outcome:
         return ActionNeeded(doc["url"], _id(doc))
     if doc["status"] == "expired":
         return Canceled(_id(doc), expired=True)
+    if doc["status"] == "complete" and isinstance(paid, dict):
+        if paid["status"] == "requires_payment_method" and paid.get("last_payment_error"):
+            return Declined("The payment failed.", "failed", _id(paid))
+        if paid["status"] == "canceled":
+            return _canceled(paid)
     return Unknown(f"a page that is {str(doc['status'])[:40]}")
 
 
@@ -382,8 +390,11 @@ _ABOUT = {
 }
 
 
-def read_event(body: bytes) -> ProcessorEvent:
-    """A verified body as an event. Raises MessageInvalid when it has not the form of one."""
+def read_event(body: bytes, *, live: bool | None = None) -> ProcessorEvent:
+    """A verified body as an event. Raises MessageInvalid when it has not the form of one.
+
+    `live`: the mode that our key is of. An event of the other mode is about nothing of ours: kept and ignored.
+    """
     try:
         event = json.loads(body)
         about = event["data"]["object"]
@@ -392,6 +403,8 @@ def read_event(body: bytes) -> ProcessorEvent:
         ours = about.get("client_reference_id") or (about.get("metadata") or {}).get("reference")
         kind = _ABOUT.get(event["type"], EventAbout.OTHER)
         if about.get("mode", "payment") != "payment":  # a page on which a card was stored: asked for when it is needed
+            kind = EventAbout.OTHER
+        if live is not None and event.get("livemode", live) is not live:
             kind = EventAbout.OTHER
         return ProcessorEvent(
             id=str(event["id"]),
