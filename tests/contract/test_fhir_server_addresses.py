@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from fhir_world import BASE, FhirWorld
 from fhirpay.db.unit import Units
 from fhirpay.errors import ValueInvalid
+from fhirpay.fhir.store import find
 from fhirpay.web.api.bodies import checked_url
+
+SCATTERED = "".join(hashlib.sha256(str(n).encode()).hexdigest() for n in range(100))  # not to be compressed
 
 
 @pytest.mark.parametrize("root", ["http://ehr.example/fhir", BASE])
@@ -40,6 +45,29 @@ async def test_posted_resources_keep_their_links_though_they_get_new_ids(
 @pytest.mark.parametrize("path", ["Patient/%00", "Patient/a%00/_history", "Patient?identifier=%00", "Patient?_id=a%00"])
 async def test_address_with_nul_is_refused(units: Units, path: str) -> None:
     assert (await FhirWorld(units).send("GET", path)).status == 400
+
+
+@pytest.mark.parametrize("after", ["999999999999999999_a", "x", "1_"])
+async def test_page_that_we_never_named_is_refused(units: Units, after: str) -> None:
+    assert (await FhirWorld(units).send("GET", f"Patient?_after={after}")).status == 400
+
+
+@pytest.mark.parametrize("value", ["long " * 900, "naïve " * 700])
+async def test_identifier_of_any_length_is_taken_and_found(units: Units, value: str) -> None:
+    account = {
+        "resourceType": "Account",
+        "id": "a",
+        "status": "active",
+        "identifier": [
+            {
+                "system": "urn:x",
+                "value": value.strip() + SCATTERED,
+            }
+        ],
+    }
+    world = FhirWorld(units)
+    assert (await world.send("PUT", "Account/a", account)).status == 201
+    assert [one.id for one in await units.read(find, "Account", "urn:x", account["identifier"][0]["value"])] == ["a"]
 
 
 async def test_condition_with_nul_is_refused(units: Units) -> None:

@@ -7,9 +7,11 @@ columns are refused by a test.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from hashlib import sha256
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
@@ -18,6 +20,8 @@ from sqlalchemy.types import TypeDecorator
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_UNKEPT = re.compile("[\x00\ud800-\udfff]")  # no text of PostgreSQL, or of UTF-8
+INDEXED_MAX = 200  # characters; an index entry of PostgreSQL has room for 2704 bytes
 
 
 def micros(moment: datetime) -> int:
@@ -35,6 +39,21 @@ def moment(stored: int) -> datetime:
 def text_list(texts: Iterable[str]) -> str:
     """The texts as a JSON list: what `json.dumps` gives, in a fraction of its time (it stands on the ACK path)."""
     return f"[{', '.join(map(encode_basestring_ascii, texts))}]"
+
+
+def fitted(text: str) -> str:
+    """`text` as it stands in an index: itself, or its hash where an index has no room for it or can't hold it.
+
+    Whatever is looked up by text from outside goes through here on both sides, so that no text is one too many.
+    """
+    if len(text) <= INDEXED_MAX and not _UNKEPT.search(text):
+        return text
+    return "sha256:" + sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def legible(text: str) -> str:
+    """`text` for people, such as the words of an error, without what no database can keep."""
+    return _UNKEPT.sub("�", text)
 
 
 class UtcDateTime(TypeDecorator[datetime]):

@@ -11,12 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote
 
-from ..errors import FhirpayError, MessageInvalid, MessageUnsupported, RequiredMissing, TooLarge, ValueInvalid
+from ..errors import FhirpayError, MessageInvalid, MessageUnsupported, RequiredMissing, ValueInvalid
 from .conditional import criteria, implied
 from .params import PARAMS
 from .search import Query
 
-ENTRIES_MAX = 500  # one transaction is one unit; others wait for it
 _INTERACTION = re.compile(
     r"(?P<type>[A-Z][A-Za-z]+)(/(?P<id>[A-Za-z0-9\-.]{1,64})(/_history/(?P<version>\d{1,9}))?|\?(?P<query>.+))?\Z"
 )
@@ -64,10 +63,7 @@ def read(bundle: dict[str, Any], base_url: str = "") -> list[Entry]:
     if kind != "transaction":
         shown = "a batch" if kind == "batch" else "this kind of Bundle"
         raise MessageUnsupported(f"{shown} is not taken here: send a transaction", location="Bundle.type")
-    entries = bundle.get("entry") or []
-    if len(entries) > ENTRIES_MAX:
-        raise TooLarge(f"a transaction has at most {ENTRIES_MAX} entries", location="Bundle.entry")
-    return [_entry(index, entry, base_url) for index, entry in enumerate(entries)]
+    return [_entry(index, entry, base_url) for index, entry in enumerate(bundle.get("entry") or [])]
 
 
 def version_of(etag: str, *, location: str = "http.If-Match") -> int:

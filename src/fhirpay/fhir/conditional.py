@@ -16,11 +16,11 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
+from ..db.types import fitted
 from ..db.unit import Tx
 from ..errors import Conflict, FhirpayError, PreconditionFailed, RequiredMissing, ValueInvalid
 from . import store
 from .merge import Partial, merged
-from .params import fitted
 from .search import Page, Query, parse, run
 from .store import Change, Stored
 from .tables import ResourceKeyRow

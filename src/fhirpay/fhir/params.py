@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any, Literal
 
-_VALUE_MAX = 200  # characters; an index entry of PostgreSQL has room for 2704 bytes
+from ..db.types import fitted
+
 _HISTORY = re.compile(r"/_history/[^/]+\Z")
 
 
@@ -113,13 +113,6 @@ def index_rows(resource: dict[str, Any]) -> set[IndexRow]:
         for value in _at(resource, param.path.split(".")):
             rows.update(_references(name, param, value) if param.kind == "reference" else _tokens(name, param, value))
     return {(name, fitted(system), fitted(value)) for name, system, value in rows}
-
-
-def fitted(text: str) -> str:
-    """`text` as it stands in the index: itself, or its hash when an index entry has no room for it."""
-    if len(text) <= _VALUE_MAX:
-        return text
-    return "sha256:" + sha256(text.encode()).hexdigest()
 
 
 def plain_reference(reference: str) -> str:

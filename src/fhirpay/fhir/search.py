@@ -116,7 +116,10 @@ def _with(query: Query, name: str, value: str, base_url: str) -> Query:
         match = _AFTER.match(value)
         if match is None:
             raise ValueInvalid("not a page that we named", location="http._after")
-        return replace(query, after=(moment(int(match[1])), match[2]))
+        try:
+            return replace(query, after=(moment(int(match[1])), match[2]))
+        except OverflowError:  # no year that there is
+            raise ValueInvalid("not a page that we named", location="http._after") from None
     return replace(query, clauses=(*query.clauses, _clause(query.type, name, value, base_url)))
 
 

@@ -12,10 +12,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, or_, select
 
+from ..db.types import fitted
 from ..db.unit import Tx
 from ..errors import MessageUnsupported, ValueInvalid
 from .models import structure_of
-from .params import Param, fitted, plain_reference
+from .params import Param, plain_reference
 from .store import indexed, resources
 
 VALUES_MAX = 100  # alternatives in one parameter

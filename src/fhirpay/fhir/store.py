@@ -16,10 +16,11 @@ from sqlalchemy import RowMapping, bindparam, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
+from ..db.types import fitted
 from ..db.unit import Tx
 from ..errors import InvariantBroken, PreconditionFailed
 from .json import dumps, loads
-from .params import fitted, index_rows, plain_reference
+from .params import index_rows, plain_reference
 from .tables import ResourceIndexRow, ResourceRow, ResourceVersionRow
 
 Change = Literal["created", "updated", "unchanged"]

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import bindparam, case, null, text, update
 
 from ..db.metadata import table
-from ..db.types import micros
+from ..db.types import legible, micros
 from ..db.unit import Prepared, Tx
 from . import places as place_store
 from .tables import WorkRow
@@ -90,7 +90,7 @@ def leave(tx: Tx, works: Sequence[Work], *, state: str, error: str | None = None
     """Take items of one queue out of their lanes, those that are still ours: their work_ids."""
     queue = works[0].queue
     now = micros(tx.now)
-    said = None if error is None else error[:500]
+    said = None if error is None else legible(error)[:500]
     end = {"tenant": tx.tenant, "s": state, "e": said, "h": held, "now": now}
     if tx.dialect == "sqlite":
         return {work.work_id for work in works if _leave_one(tx, work, end)}

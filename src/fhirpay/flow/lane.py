@@ -23,7 +23,7 @@ from sqlalchemy import bindparam, null, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
-from ..db.types import micros
+from ..db.types import fitted, legible, micros
 from ..db.unit import Prepared, Tx
 from ..errors import LeaseLost, NotFound
 from . import places as place_store
@@ -82,6 +82,8 @@ def enqueue(
     """
     if work_id is None:
         work_id = tx.ids.new("wrk")
+    lanes, needs, blocks, suspends = (list(map(fitted, keys)) for keys in (lanes, needs, blocks, suspends))
+    once_key = None if once_key is None else fitted(once_key)
     now = micros(tx.now)
     due_at = now if due is None else micros(due)
     row: dict[str, Any] = {
@@ -238,7 +240,7 @@ def retry(tx: Tx, work: Work, *, after: timedelta | None, error: str) -> None:
         tx,
         work,
         update(_work).values(
-            claim_at=tx.now + wait, fence=_work.c.fence + 1, owner=None, error=error[:500], changed_at=tx.now
+            claim_at=tx.now + wait, fence=_work.c.fence + 1, owner=None, error=legible(error)[:500], changed_at=tx.now
         ),
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import bindparam, func, select
 
 from ..db.metadata import table
+from ..db.types import fitted
 from ..db.unit import Tx
 from .tables import WorkRow, WorkTopicRow
 
@@ -86,4 +87,4 @@ def next_due(tx: Tx, queue: str) -> datetime | None:
 
 def suspended(tx: Tx, topics: Sequence[str]) -> list[str]:
     """The parked items because of which nothing may be collected on these topics, oldest first; mostly none."""
-    return [row["work_id"] for row in tx.all(_SUSPENDS, topics=list(topics))]
+    return [row["work_id"] for row in tx.all(_SUSPENDS, topics=list(map(fitted, topics)))]

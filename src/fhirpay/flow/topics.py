@@ -9,10 +9,10 @@ same topic waits for the same blocker. Called by `lane.py` and `lease.py`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
@@ -22,6 +22,7 @@ from .tables import WorkRow, WorkTopicRow
 
 _topic = table(WorkTopicRow)
 _work = table(WorkRow)
+_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def loads(stored: str | None) -> Topics:
 def _add(tx: Tx, work_id: str, role: str, topics: Iterable[str]) -> None:
     rows = [{"tenant_id": tx.tenant, "role": role, "topic": topic, "work_id": work_id} for topic in sorted(set(topics))]
     if rows:
-        tx.execute(insert(_topic).values(rows).on_conflict_do_nothing())
+        tx.execute(insert(_topic).on_conflict_do_nothing(), rows)
 
 
 def hold(tx: Tx, work_id: str, topics: Topics) -> None:
@@ -73,19 +74,26 @@ def holder_of(tx: Tx, work_id: str, needs: Sequence[str]) -> str | None:
 
     It can't let go of the topic before this transaction ends, so that it finds who has begun to wait for it.
     """
-    if not needs:
-        return None
-    return tx.scalar(
-        select(_topic.c.work_id)
-        .where(
-            _topic.c.tenant_id == tx.tenant,
-            _topic.c.role == "blocks",
-            _topic.c.topic.in_(needs),
-            _topic.c.work_id != work_id,
-        )
-        .order_by(_topic.c.work_id)
-        .with_for_update(read=True)
+    found = (tx.scalar(_HOLDER, work=work_id, needed=some) for some in _portions(needs))
+    return min((one for one in found if one is not None), default=None)
+
+
+_HOLDER = (
+    select(_topic.c.work_id)
+    .where(
+        _topic.c.tenant_id == bindparam("tenant"),
+        _topic.c.role == "blocks",
+        _topic.c.topic.in_(bindparam("needed", expanding=True)),
+        _topic.c.work_id != bindparam("work"),
     )
+    .order_by(_topic.c.work_id)
+    .with_for_update(read=True)
+)
+
+
+def _portions(many: Sequence[str]) -> Iterator[Sequence[str]]:
+    """A nightly run of charges may have more topics than a statement takes parameters."""
+    return (many[at : at + _AT_ONCE] for at in range(0, len(many), _AT_ONCE))
 
 
 def waiters_of(tx: Tx, work_id: str) -> list[str]:

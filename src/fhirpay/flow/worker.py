@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
 
+from ..db.types import legible
 from ..db.unit import Database, Tx, Units
 from ..errors import FhirpayError, LeaseLost, StorageUnavailable
 from ..log import Log
@@ -155,9 +156,27 @@ class Worker:
         except Exception as error:
             # A loop that ended here would leave everything lying that comes after, and nobody would be told.
             log.error("work.turn_bug", exc=True, queue=self._queue, error=type(error).__name__)
+            ends = await self._one_by_one(ends)
         # With the next turn; those whose lease has run out by then are somebody else's.
         self._ends = _Ends(ends.done + self._ends.done, ends.failed + self._ends.failed)
         return []
+
+    async def _one_by_one(self, ends: _Ends) -> _Ends:
+        """Each end in a unit of its own, so that one that can't be stored costs nobody else theirs; those left to do.
+
+        Whose end can't be stored is taken up again when its lease has run out.
+        """
+        each = [_Ends(done=[one]) for one in ends.done] + [_Ends(failed=[one]) for one in ends.failed]
+        left = _Ends()
+        for one in each:
+            try:
+                await self._end_and_claim(one, 0)
+            except StorageUnavailable:
+                left = _Ends(left.done + one.done, left.failed + one.failed)
+            except Exception as error:
+                work = [*one.done, *(failed.work for failed in one.failed)][0]
+                log.error("work.end_bug", exc=True, work_id=work.work_id, kind=work.kind, error=type(error).__name__)
+        return left
 
     async def _end_and_claim(self, ends: _Ends, limit: int) -> list[Work]:
         lost, claimed = await self._units.write(self._turn_unit, ends, limit)
@@ -209,7 +228,7 @@ class Worker:
         except LeaseLost:
             log.info("work.lease_lost", work_id=work.work_id, kind=work.kind)
         except FhirpayError as error:
-            self._ends.failed.append(_Failed(work, f"{error.code}: {error}", error.retryable))
+            self._ends.failed.append(_Failed(work, legible(f"{error.code}: {error}"), error.retryable))
         except Exception as error:
             if limit.expired():
                 reason, again = "not ended within half its lease", True

@@ -49,7 +49,7 @@ class Response:
         """The body as a JSON object; empty where it is none, which the caller has to read as "no answer"."""
         try:
             doc = json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return doc if isinstance(doc, dict) else {}
 

@@ -14,6 +14,7 @@ from ..billing import worklist
 from ..billing.intake import accounts_of
 from ..billing.look_alikes import other_service
 from ..config import Tenant
+from ..db.types import legible
 from ..db.unit import Tx, Units
 from ..errors import MessageInvalid, RuleBroken
 from ..fhir import bundles
@@ -64,7 +65,7 @@ class ApplyMessage:
         for stored, change in changes:
             if change == "updated" and stored.type == "ChargeItem":
                 _note_replaced(tx, message, stored)
-        detail = "; ".join([f"{one.location}: {one.reason}" for one in mapped.parked] or mapped.warnings)
+        detail = legible("; ".join([f"{one.location}: {one.reason}" for one in mapped.parked] or mapped.warnings))
         if mapped.parked:
             park(tx, work, reason=detail)
             note_parked(tx, message, detail)

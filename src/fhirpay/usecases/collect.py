@@ -20,6 +20,7 @@ from ..billing.policy import Action, AutopayDue, Consent, RequestPayment, decide
 from ..billing.rows import ObligationView
 from ..billing.store import Reassessed
 from ..config import Tenant
+from ..db.types import fitted
 from ..db.unit import Tx, Units
 from ..domain.payment import CLOSED
 from ..fhir.store import Change, Stored, version
@@ -141,7 +142,7 @@ def _queue(tx: Tx, account_ref: str, action: AutopayDue) -> None:
 
 
 def _ask(tx: Tx, account_ref: str, action: RequestPayment) -> str:
-    subject = "/".join(action.obligations)
+    subject = fitted("/".join(action.obligations))
     why = f"; not by autopay: {action.why_not_autopay}" if action.why_not_autopay else ""
     says = f"{action.amount} may be asked for from {action.due_at:%Y-%m-%d}{why}"
     worklist.open_item(
@@ -193,4 +194,4 @@ def _consents(tx: Tx, account_ref: str, merchant: str) -> list[Consent]:
 
 def fact_of(action: AutopayDue) -> str:
     """The business fact that is charged once."""
-    return f"{KIND}:{'+'.join(sorted(action.obligations))}:{action.amount.minor}"
+    return fitted(f"{KIND}:{'+'.join(sorted(action.obligations))}:{action.amount.minor}")

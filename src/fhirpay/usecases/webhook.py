@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from ..config import Tenant
+from ..db.types import INDEXED_MAX, fitted
 from ..db.unit import Tx, Units
 from ..domain.clock import Clock
 from ..domain.money import Money
 from ..domain.operation import OPEN, OperationState
-from ..errors import MessageInvalid, NotFound, NotPermitted
+from ..errors import MessageInvalid, NotFound, NotPermitted, ValueInvalid
 from ..flow.lane import Work, complete, retry
 from ..inbox.store import Incoming, Recorded, get, note_outcome, record
 from ..log import Log
@@ -57,11 +58,25 @@ async def receive(
     adapter = registry.for_webhook(processor, merchant)
     try:
         event = adapter.read_event(headers, body, now=clock.now())
+        _check_keepable(event)
     except (NotPermitted, MessageInvalid) as error:
         log.warning("webhook.refused", processor=processor, merchant=merchant, code=error.code)
         raise
     kept = adapter.scrub(body.decode("utf-8", "replace")).encode()
     return await units.write(_record, processor, merchant, event, kept, keyed_hash(hash_key, body), urgent=True)
+
+
+def _check_keepable(event: ProcessorEvent) -> None:
+    """An id goes into an index and is looked up by: as it stands, or not at all."""
+    for name, text in (
+        ("id", event.id),
+        ("type", event.type),
+        ("data.object", event.our_reference),
+        ("data.object.id", event.processor_reference or ""),
+    ):
+        if fitted(text) != text:
+            says = f"an id or type has {INDEXED_MAX} characters at most, and none that a database can't keep"
+            raise ValueInvalid(says, location=name)
 
 
 def _record(tx: Tx, processor: str, merchant: str, event: ProcessorEvent, body: bytes, body_hash: str) -> Recorded:

@@ -211,7 +211,7 @@ def read_event(body: bytes) -> ProcessorEvent:
             processor_reference=Reference(str(about["id"])),
             occurred_at=moment(event["created"]),
         )
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise MessageInvalid("not an event of this processor") from None
 
 

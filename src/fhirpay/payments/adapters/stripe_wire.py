@@ -414,7 +414,7 @@ def read_event(body: bytes, *, live: bool | None = None) -> ProcessorEvent:
             processor_reference=Reference(str(their_reference)) if their_reference else None,
             occurred_at=moment(event["created"]),
         )
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise MessageInvalid("not an event of this processor") from None
 
 

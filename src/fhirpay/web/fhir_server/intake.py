@@ -14,7 +14,6 @@ from ...config import ApiClient
 from ...db.unit import Tx
 from ...errors import MessageInvalid, MessageUnsupported, NotFound, TooLarge
 from ...fhir import bundles, conditional, store
-from ...fhir.bundle_entries import ENTRIES_MAX
 from ...fhir.bundles import Done
 from ...fhir.json import dumps, loads
 from ...fhir.links import localized, resolved
@@ -25,6 +24,7 @@ from ...fhir.store import Change, Stored
 from .answering import Warnings
 from .deps import Deps
 
+ENTRIES_MAX = 500  # of a client's transaction: one unit, and others wait for it
 _LARGE = 100_000  # bytes; beyond, a body is read beside the event loop
 _MASKED = "a card number was masked"
 
