@@ -111,6 +111,7 @@ class _Subject:
     operation: Operation | None = None
     ref: OperationRef | None = None
     refund: Refund | None = None  # made at the processor, and booked here before
+    twin: Payment | None = None  # ours, taken already, whose reference another object of the processor has too
     why_not: str = ""
 
 
@@ -146,6 +147,10 @@ class Webhooks:
         operation = _spoken_of(store.operations_of(tx, payment.payment_id))
         if operation is None:
             return _Subject(found.event_id, merchant, why_not="nothing was sent for this payment")
+        if about == EventAbout.PAYMENT and _is_another(tx, payment, theirs):
+            other = ProcessorReference(theirs)
+            ref = OperationRef(OperationKind.SALE, ours, other, payment.amount, _SINCE_EVER, payment_reference=other)
+            return _Subject(found.event_id, merchant, None, ref, twin=payment)
         ref = operation_ref(operation, payment_reference=payment.processor_ref, now=tx.now)
         return _Subject(found.event_id, merchant, operation, ref)
 
@@ -166,6 +171,8 @@ class Webhooks:
 
     def _settle(self, tx: Tx, work: Work, subject: _Subject, outcome: Outcome) -> None:
         source = f"event:{subject.event_id}"
+        if subject.twin is not None:
+            return self._tell_of_twin(tx, work, subject.twin, outcome)
         payment = self._payment_of(tx, subject, outcome)
         if payment is None:
             if isinstance(outcome, Approved) and store.awaits_page(tx, subject.merchant):
@@ -184,7 +191,19 @@ class Webhooks:
         elif isinstance(outcome, Approved):
             refund.adopt(tx, self._tenant, payment, outcome, source=source)
 
+    def _tell_of_twin(self, tx: Tx, work: Work, payment: Payment, outcome: Outcome) -> None:
+        """Money beside the payment that we know, under its reference: perhaps the payer's second; it is not booked."""
+        if not isinstance(outcome, Approved) or not outcome.captured or not outcome.amount:
+            return self._ignore(tx, work, f"about another try of {payment.payment_id}, which took nothing")
+        says = f"{outcome.amount} was taken under {payment.payment_id} a second time, as {outcome.payment}: not booked"
+        key = f"{payment.payment_id}:twin:{outcome.payment}"
+        store.open_break(tx, key, "other_reference", says, payment=payment, amount=outcome.amount)
+        complete(tx, work)
+        note_outcome(tx, work.ref, "applied", "other_reference", [f"payment/{payment.payment_id}"])
+
     def _payment_of(self, tx: Tx, subject: _Subject, outcome: Outcome) -> Payment | None:
+        if subject.twin is not None:
+            return subject.twin
         if subject.operation is not None:
             return store.get(tx, subject.operation.payment_id)
         if subject.refund is not None:
@@ -222,6 +241,12 @@ def _spoken_of(operations: list[Operation]) -> Operation | None:
     mine = [one for one in operations if one.refund_id is None]
     under_way = [one for one in mine if one.state in (OperationState.SENT, OperationState.UNKNOWN)]
     return under_way[-1] if under_way else mine[0] if mine else None
+
+
+def _is_another(tx: Tx, payment: Payment, theirs: str) -> bool:
+    """Whether this is none of the objects by which the payment, which is taken already, is known at the processor."""
+    known = {payment.processor_ref, *(one.processor_ref for one in store.operations_of(tx, payment.payment_id))}
+    return bool(theirs and payment.captured_at and payment.processor_ref) and theirs not in known
 
 
 def _refund(tx: Tx, merchant: str, ours: str, theirs: str) -> Refund | None:
