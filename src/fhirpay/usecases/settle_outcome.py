@@ -19,6 +19,7 @@ from ..db.unit import Tx
 from ..domain.money import Money
 from ..domain.operation import OPEN, OperationState
 from ..domain.payment import CLOSED, AnomalyKind, FactKind, Folded, PaymentFact, PaymentState
+from ..domain.refund import RefundState
 from ..ledger import rules
 from ..ledger import store as ledger
 from ..log import Log
@@ -168,8 +169,13 @@ def _tell_of_other_amount(tx: Tx, payment: Payment, operation: Operation, outcom
 
 
 def _tell_of_unknown_refunds(tx: Tx, payment: Payment, given_back: Money) -> None:
-    """More has gone back than is known here, whose own event may be lost. `refund.adopt` closes it when one comes."""
+    """More has gone back than is known here, whose own event may be lost. `refund.adopt` closes it when one comes.
+
+    Not while a refund of ours has no answer: it may be made of another amount, and says so itself.
+    """
     known = refunds.claimed(tx, payment)
+    if any(one.state is RefundState.SUBMITTED for one in refunds.of_payment(tx, payment.payment_id)):
+        return
     if given_back.currency == payment.currency and given_back > known:
         says = f"the processor has given back {given_back}, and {known} of it is known here: look up the refunds there"
         key = unknown_refunds_key(payment.payment_id)
