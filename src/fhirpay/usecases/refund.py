@@ -72,9 +72,12 @@ class NewRefund:
 def request(tx: Tx, wish: NewRefund, tenant: Tenant) -> str:
     """Approve the refund and queue it, as part of the caller's unit; its id.
 
-    Raises RuleBroken for more than is left, or a payment that has nothing to give back; NotFound.
+    Raises RuleBroken for more than is left, a payment that has nothing to give back, or one whose merchant is gone;
+    NotFound.
     """
     payment = store.lock(tx, wish.payment_id)
+    if payment.merchant not in {one.name for one in tenant.merchants}:
+        raise RuleBroken(f"merchant '{payment.merchant}' is not configured any more: nobody can send a refund")
     if not wish.reason.strip():
         raise RuleBroken("a refund needs a reason")
     if payment.state is not PaymentState.CAPTURED:
