@@ -1,12 +1,13 @@
 """Invoices: the strongest statement of what the patient owes. Called by responsibility.py before the weaker sources.
 
 An Invoice that was issued, or settled, stands for the charges in its lines: they are not asked for beside it. One
-without lines, or with a line that names no charge, stands for the whole account.
+without lines, or with a line that names no charge, stands for the whole account. One on another account stands for
+the charges that it names here too: each is asked for on one account alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from ..domain.money import Money
 from ..domain.obligation import ObligationState
@@ -17,12 +18,39 @@ from .facts import AccountFacts, Bill, Hold
 from .holds import guarantors_on
 
 STANDS = frozenset({"issued", "balanced"})
+PAID_ELSEWHERE = "paid_elsewhere"  # on the worklist, and the name of the hold
 
 
 def standing(facts: AccountFacts) -> list[Bill]:
     """The Invoices that stand for charges, newest first: of two that name the same charge the newer one counts."""
     bills = [bill for bill in facts.invoices if bill.status in STANDS]
-    return sorted(bills, key=lambda bill: (bill.day.isoformat() if bill.day else "", bill.ref), reverse=True)
+    return sorted(bills, key=_newest, reverse=True)
+
+
+def _newest(bill: Bill) -> tuple[str, str]:
+    return (bill.day.isoformat() if bill.day else "", bill.ref)
+
+
+def claimed_elsewhere(facts: AccountFacts, claimed: Mapping[str, Bill]) -> dict[str, Bill]:
+    """Of this account's charges, those that an Invoice on another account stands for."""
+    own = {bill.ref for bill in facts.invoices}
+    found = {charge.ref: claimed[charge.ref] for charge in facts.charges if charge.ref in claimed}
+    return {charge: bill for charge, bill in found.items() if bill.ref not in own}
+
+
+def paid_elsewhere(case: Case, charges: Collection[str], currency: str, basis: str) -> tuple[Hold, ...]:
+    """Money of another account that has to do with these charges and pays nothing there: asked for here, it would be
+    asked for twice. A hold until somebody has given it back, or it pays something there."""
+    found: list[Hold] = []
+    for other in case.facts.elsewhere:
+        minor = case.facts.loose.get((other.ref, currency), 0)
+        there = {charge.ref for charge in other.charges}
+        there |= {line.charge for bill in other.invoices for line in bill.lines}
+        if minor and not there.isdisjoint(charges):
+            says = f"{Money(minor, currency)} on {other.ref} may be for the same and pays nothing there"
+            found.append(Hold(PAID_ELSEWHERE, says, other.ref))
+            case.note(PAID_ELSEWHERE, f"{basis} {other.ref}", f"{basis} is not asked for: {says}")
+    return tuple(found)
 
 
 def is_whole(bill: Bill) -> bool:
@@ -33,7 +61,8 @@ def claims_of(facts: AccountFacts) -> dict[str, Bill]:
     """Charge → the Invoice that stands for it, by its lines first, else for the account as a whole."""
     claimed: dict[str, Bill] = {}
     bills = standing(facts)
-    for bill in bills:
+    others = [bill for other in facts.elsewhere for bill in standing(other)]
+    for bill in sorted((*bills, *others), key=_newest, reverse=True):
         for line in bill.lines:
             if line.charge:
                 claimed.setdefault(line.charge, bill)
@@ -80,6 +109,8 @@ def _add_bill(case: Case, bill: Bill) -> None:
             state = ObligationState.VOID
     elif not owed:
         state = ObligationState.VOID
+    if owed:
+        holds += paid_elsewhere(case, [line.charge for line in bill.lines], currency, bill.ref)
     case.add(
         Basis.INVOICE,
         bill.ref,
@@ -122,7 +153,7 @@ def _lines(case: Case, bill: Bill) -> Iterable[tuple[str, int]]:
 
 
 def _line_minor(case: Case, charge: str, amount: Money | None) -> int:
-    worth = case.worths.charges.get(charge)
+    worth = case.worth(charge)
     if amount is not None:
         return max(0, amount.minor)
     return worth.net if worth else 0
@@ -155,7 +186,7 @@ def _cut(case: Case, bill: Bill, says: list[Says]) -> int:
 
 def _lowered(case: Case, charge: str, stated: int) -> int:
     """By how much a line is now too high. One that asks for a part stays as long as the charge holds that part."""
-    worth = case.worths.charges.get(charge)
+    worth = case.worth(charge)
     if worth is None:
         return 0
     if worth.charge.status in WITHDRAWN:
@@ -179,7 +210,7 @@ def _draws(case: Case, bill: Bill, owed: int, currency: str) -> dict[str, int]:
     drawn: dict[str, int] = {}
     for charge, stated in _lines(case, bill):
         part = min(owed, stated - _lowered(case, charge, stated))
-        worth = case.worths.charges.get(charge)
+        worth = case.worth(charge)
         if part <= 0 or (worth is not None and worth.currency != currency):
             continue
         drawn[charge] = drawn.get(charge, 0) + part

@@ -6,7 +6,7 @@ drawn from a charge is no longer there for a weaker one: that is why sources nev
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -30,6 +30,7 @@ class Case:
     today: date
     holds: tuple[Hold, ...]
     worths: Worths
+    abroad: Mapping[str, Worth] = field(default_factory=dict[str, Worth])  # charges of linked accounts
     claimed: dict[str, Bill] = field(default_factory=dict[str, Bill])  # charge → the Invoice that stands for it
     found: list[Desired] = field(default_factory=list[Desired])
     notes: list[Note] = field(default_factory=list[Note])
@@ -38,6 +39,10 @@ class Case:
     def not_the_patients(self) -> Hold | None:
         """The hold that says that somebody else pays the charges first."""
         return next((hold for hold in self.holds if hold.name in NOT_THE_PATIENTS), None)
+
+    def worth(self, charge: str) -> Worth | None:
+        """Of a charge of this account, or of one that its Invoices name on another."""
+        return self.worths.charges.get(charge) or self.abroad.get(charge)
 
     @property
     def debtor(self) -> str:

@@ -13,7 +13,7 @@ from datetime import date, datetime
 from ..domain.money import Money
 from ..domain.obligation import ObligationState
 from .assessment import AT_ONCE, Basis, Says
-from .bills import is_whole, standing
+from .bills import claimed_elsewhere, is_whole, paid_elsewhere, standing
 from .case import Case
 from .charges import Worth
 from .facts import Visit
@@ -111,7 +111,8 @@ def _superseded(case: Case, key: str, staff: str) -> str:
     for bill in standing(case.facts):
         if is_whole(bill) or any(line.charge in mine for line in bill.lines):
             return bill.ref
-    return staff
+    elsewhere = claimed_elsewhere(case.facts, case.claimed)
+    return next((bill.ref for charge, bill in sorted(elsewhere.items()) if charge in mine), staff)
 
 
 def _capped(case: Case, copay: _Copay, says: list[Says]) -> int:
@@ -152,4 +153,6 @@ def _add(case: Case, copay: _Copay, staff: str) -> None:
     amount = Money(owed if state is ObligationState.COLLECTABLE else 0, currency)
     worths = [worth for worth in _charges(case, copay.key) if worth.charge.ref not in case.claimed]
     draws = case.draw(amount.minor, worths, currency)
-    case.add(Basis.COPAY, copay.key, amount, state, says, targets=targets, due=due, draws=draws)
+    charges = [worth.charge.ref for worth in _charges(case, copay.key)]
+    holds = paid_elsewhere(case, charges, currency, copay.key) if amount else ()
+    case.add(Basis.COPAY, copay.key, amount, state, says, targets=targets, due=due, draws=draws, holds=holds)

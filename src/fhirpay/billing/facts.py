@@ -164,3 +164,9 @@ class AccountFacts:
     holds: tuple[Hold, ...] = ()  # opened by staff
     suspended_by: tuple[str, ...] = ()  # parked messages of this account
     received: Mapping[str, Money] = field(default_factory=dict[str, Money])  # by basis: paid here, or on its way
+    elsewhere: tuple[AccountFacts, ...] = ()  # accounts with an Invoice that names a charge of another one of them
+    # of those, in minor units:
+    drawn: Mapping[tuple[str, str, str], int] = field(default_factory=dict[tuple[str, str, str], int])
+    """(Invoice, charge, currency) → what the Invoice asks for out of the charge."""
+    loose: Mapping[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    """(account, currency) → money that is there, or on its way, and pays nothing there."""

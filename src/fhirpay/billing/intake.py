@@ -8,7 +8,7 @@ charges and Invoices that name none) the Patient they are of.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -53,24 +53,38 @@ class Resources:
     invoices: tuple[Resource, ...] = ()
     coverages: tuple[Resource, ...] = ()
     encounters: tuple[Resource, ...] = ()
+    elsewhere: tuple[Resources, ...] = ()  # accounts that share a charge with this one: see `linked`
 
 
 def gather(tx: Tx, account_ref: str) -> Resources:
     """Everything kept that bears on this account."""
+    own = _alone(tx, account_ref)
+    others = _linked(tx, account_ref, own.charges, own.invoices)
+    return replace(own, elsewhere=tuple(_alone(tx, ref) for ref in sorted(others)))
+
+
+def linked(tx: Tx, account_ref: str) -> set[str]:
+    """The other accounts that may ask for the same charges: an Invoice on one of them names a charge of another."""
+    return _linked(tx, account_ref, *_charges_and_invoices(tx, account_ref))
+
+
+def _linked(tx: Tx, account_ref: str, charges: Iterable[Resource], invoices: Iterable[Resource]) -> set[str]:
+    """By the charges of this account and the Invoices that name them, whether they stand or not."""
+    here = {own_ref(one) for one in charges}
+    named = {ref for one in invoices for ref in _lines(one)} - here
+    abroad = [charge for ref in sorted(named) if (charge := _get(tx, ref))]
+    accounts = [_named(charge) or _patients(charge) for charge in abroad]
+    accounts += [_stands_on(tx, one) for one in _naming(tx, (*charges, *abroad))]
+    return set[str]().union(*accounts) - {account_ref}
+
+
+def _alone(tx: Tx, account_ref: str) -> Resources:
     kind, _, account_id = account_ref.partition("/")
     stored = fhir.get(tx, kind, account_id)
     resource: Resource = stored.resource if stored else {}
     account, patient_ref = (resource, subject_of(resource)) if kind == "Account" else ({}, account_ref)
-    if kind == "Account":
-        charges = _resources(fhir.referring(tx, "ChargeItem", "account", account_ref))
-        invoices = _resources(fhir.referring(tx, "Invoice", "account", account_ref))
-        invoices += tuple(_invoices_for(tx, account_ref, charges, but={own_ref(one) for one in invoices}))
-        encounters = _resources(fhir.referring(tx, "Encounter", "account", account_ref))
-    else:
-        charges = _without_account(fhir.referring(tx, "ChargeItem", "subject", account_ref))
-        invoices = _without_account(fhir.referring(tx, "Invoice", "subject", account_ref))
-        invoices = tuple(one for one in invoices if account_ref in accounts_of(tx, one))
-        encounters = ()
+    charges, invoices = _charges_and_invoices(tx, account_ref)
+    encounters = _resources(fhir.referring(tx, "Encounter", "account", account_ref)) if kind == "Account" else ()
     patient_ref = patient_ref or next((subject_of(one) for one in (*charges, *invoices) if subject_of(one)), "")
     patient = resource if kind == "Patient" else _get(tx, patient_ref)
     named = {reference(one.get("context")) for one in charges} | {copay.visit for copay in _copays(account, None)}
@@ -79,6 +93,17 @@ def gather(tx: Tx, account_ref: str) -> Resources:
     return Resources(
         account_ref, account, patient, charges, invoices, _coverages(tx, account, patient_ref), (*encounters, *more)
     )
+
+
+def _charges_and_invoices(tx: Tx, account_ref: str) -> tuple[tuple[Resource, ...], tuple[Resource, ...]]:
+    """Those of this account: of an Account also the Invoices that name none, of a Patient only what names none."""
+    if account_ref.startswith("Account/"):
+        charges = _resources(fhir.referring(tx, "ChargeItem", "account", account_ref))
+        invoices = _resources(fhir.referring(tx, "Invoice", "account", account_ref))
+        return charges, (*invoices, *_invoices_for(tx, account_ref, charges))
+    charges = _without_account(fhir.referring(tx, "ChargeItem", "subject", account_ref))
+    invoices = _without_account(fhir.referring(tx, "Invoice", "subject", account_ref))
+    return charges, tuple(one for one in invoices if account_ref in _stands_on(tx, one))
 
 
 def _coverages(tx: Tx, account: Resource, patient_ref: str) -> tuple[Resource, ...]:
@@ -100,12 +125,12 @@ def accounts_of(tx: Tx, resource: Resource) -> set[str]:
             return {ref}
         case "ChargeItem":
             # An Invoice that names no account stands on this charge's account once the charge is there.
-            billed = _subjects(fhir.referring(tx, "Invoice", "charge-item", ref)) if ref else set[str]()
-            return (_named(resource) or _patients(resource)) | billed
+            billed = [
+                _stands_on(tx, one) | (set[str]() if _named(one) else _patients(one)) for one in _naming(tx, [resource])
+            ]
+            return (_named(resource) or _patients(resource)).union(*billed)
         case "Invoice":
-            lines = [reference(line.get("chargeItemReference")) for line in resource.get("lineItem", ())]
-            by_charges = sorted(_by_charges(tx, lines))
-            return _named(resource) or set(by_charges[:1]) or _patients(resource)
+            return _stands_on(tx, resource) | _by_charges(tx, _lines(resource))
         case "Encounter":
             named = {reference(one) for one in resource.get("account", ())}
             charges = fhir.referring(tx, "ChargeItem", "context", ref)
@@ -136,23 +161,33 @@ def _patients(resource: Resource) -> set[str]:
     return {subject} if subject.startswith("Patient/") else set()
 
 
-def _subjects(invoices: Iterable[fhir.Stored]) -> set[str]:
-    return set[str]().union(*(_patients(one) for one in _without_account(invoices)))
+def _stands_on(tx: Tx, invoice: Resource) -> set[str]:
+    """Where an Invoice is asked for: on its account, else on one of its charges' (on two it would be asked twice)."""
+    return _named(invoice) or set(sorted(_by_charges(tx, _lines(invoice)))[:1]) or _patients(invoice)
+
+
+def _lines(invoice: Resource) -> list[str]:
+    return [ref for line in invoice.get("lineItem", ()) if (ref := reference(line.get("chargeItemReference")))]
+
+
+def _naming(tx: Tx, charges: Iterable[Resource]) -> list[Resource]:
+    """The Invoices that name one of these charges, wherever they stand."""
+    refs = [ref for one in charges if (ref := own_ref(one))]
+    found = {one.id: one.resource for ref in refs for one in fhir.referring(tx, "Invoice", "charge-item", ref)}
+    return list(found.values())
 
 
 def _by_charges(tx: Tx, refs: Iterable[str]) -> set[str]:
-    """The accounts that these charges are on. An Invoice stands on one of them: asked for on two, it is asked twice."""
+    """The accounts that these charges are on."""
     found = [_get(tx, ref) for ref in refs if ref]
     return set[str]().union(*(_named(one) or _patients(one) for one in found if one))
 
 
-def _invoices_for(tx: Tx, account_ref: str, charges: Iterable[Resource], *, but: set[str]) -> Iterator[Resource]:
+def _invoices_for(tx: Tx, account_ref: str, charges: Iterable[Resource]) -> Iterator[Resource]:
     """Invoices that name no account, only charges of this one."""
-    for charge in charges:
-        for one in _without_account(fhir.referring(tx, "Invoice", "charge-item", own_ref(charge))):
-            if own_ref(one) not in but and account_ref in accounts_of(tx, one):
-                but.add(own_ref(one))
-                yield one
+    for one in _naming(tx, charges):
+        if not one.get("account") and account_ref in _stands_on(tx, one):
+            yield one
 
 
 def topics_of(account: Resource) -> tuple[str, ...]:
@@ -195,6 +230,7 @@ def facts_of(resources: Resources, facility: Facility) -> AccountFacts:
         bad_debt=flag(account, urls.BAD_DEBT),
         accident=any(one.get("url") == urls.ACCIDENT for one in account.get("extension", ())),
         job_related=flag(account, urls.JOB_RELATED),
+        elsewhere=tuple(facts_of(one, facility) for one in resources.elsewhere),
     )
 
 

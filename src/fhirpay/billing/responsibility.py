@@ -11,7 +11,7 @@ and its place in `assess`; then stories, before and after every other source.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -20,11 +20,11 @@ from ..config import Facility
 from ..domain.money import Money
 from ..domain.obligation import ObligationState
 from .assessment import AT_ONCE, Assessment, Basis, Says
-from .bills import add_bills, claims_of, standing
+from .bills import add_bills, claimed_elsewhere, claims_of, paid_elsewhere, standing
 from .case import Case
 from .charges import COUNTS, WITHDRAWN, Worth, is_credit, worths_of
 from .copays import add_copays
-from .facts import AccountFacts, Charge, Hold, Insurance
+from .facts import AccountFacts, Bill, Charge, Hold, Insurance
 from .holds import LIVE, holds_of
 from .look_alikes import LOOK_ALIKE, look_alikes, question
 from .waits import next_change
@@ -38,19 +38,19 @@ def assess(facts: AccountFacts, policy: Facility, at: datetime) -> Assessment:
     claimed = claims_of(facts)
     doubtful = _doubtful(facts)
     facts = replace(facts, charges=tuple(one for one in facts.charges if one.ref not in doubtful))
-
-    def exposed(charge: Charge) -> int:
-        if charge.ref in claimed:
-            return 1
-        return 2 if _insurer(facts, charge) or not facts.self_pay else 0
-
+    worths = worths_of(facts.charges, _exposed(facts, claimed))
+    for ref, bill in claimed_elsewhere(facts, claimed).items():
+        if (worth := worths.charges.get(ref)) is not None:
+            worth.left = max(0, worth.left - facts.drawn.get((bill.ref, ref, worth.currency), 0))
+    abroad = [worths_of(other.charges, _exposed(other, claimed)).charges for other in facts.elsewhere]
     case = Case(
         facts=facts,
         policy=policy,
         at=at,
         today=today,
         holds=(*holds_of(facts, today), *_doubtful_credits(doubtful)),
-        worths=worths_of(facts.charges, exposed),
+        worths=worths,
+        abroad={ref: worth for worths in abroad for ref, worth in worths.items()},
         claimed=claimed,
     )
     add_bills(case)
@@ -70,9 +70,20 @@ def assess(facts: AccountFacts, policy: Facility, at: datetime) -> Assessment:
     )
 
 
+def _exposed(facts: AccountFacts, claimed: Mapping[str, Bill]) -> Callable[[Charge], int]:
+    """Which charges a credit that names none lowers first: what could be asked for now."""
+
+    def exposed(charge: Charge) -> int:
+        if charge.ref in claimed:
+            return 1
+        return 2 if _insurer(facts, charge) or not facts.self_pay else 0
+
+    return exposed
+
+
 def _doubtful(facts: AccountFacts) -> dict[str, tuple[Charge, Charge]]:
     """Those that may be repeats, each with the first. One that an Invoice names was meant."""
-    billed = {line.charge for bill in standing(facts) for line in bill.lines}
+    billed = {line.charge for one in (facts, *facts.elsewhere) for bill in standing(one) for line in bill.lines}
     alike = look_alikes(facts.charges, facts.second_charges | billed)
     return {one.ref: (one, alike[one.ref]) for one in facts.charges if one.ref in alike}
 
@@ -100,7 +111,8 @@ def _add_doubtful(case: Case, charge: Charge, first: Charge) -> None:
 def _add_staff(case: Case) -> str:
     """The latest amount that staff entered, unless an Invoice states what is owed. Its id when it counts."""
     entries = sorted(case.facts.staff, key=lambda entry: (entry.entered_at, entry.entry_id))
-    invoice = next((bill.ref for bill in standing(case.facts)), "")
+    elsewhere = claimed_elsewhere(case.facts, case.claimed)
+    invoice = next((bill.ref for bill in (*standing(case.facts), *elsewhere.values())), "")
     counts = ""
     for entry in reversed(entries):
         stronger = invoice or counts
@@ -115,7 +127,9 @@ def _add_staff(case: Case) -> str:
         draws = case.draw(entry.amount.minor, case.worths.oldest_first(), currency)
         state = ObligationState.COLLECTABLE if entry.amount.minor else ObligationState.VOID
         due = AT_ONCE if entry.amount.minor else None
-        case.add(Basis.STAFF, counts, entry.amount, state, says, targets=targets, due=due, draws=draws)
+        charges = [charge.ref for charge in case.facts.charges]
+        holds = paid_elsewhere(case, charges, currency, counts) if entry.amount else ()
+        case.add(Basis.STAFF, counts, entry.amount, state, says, targets=targets, due=due, draws=draws, holds=holds)
     return counts
 
 
@@ -206,6 +220,7 @@ def _self_pay(case: Case, worth: Worth, due: datetime, says: list[Says]) -> None
         due=due,
         draws={worth.charge.ref: patient} if patient else {},
         discount=worth.left - patient,
+        holds=paid_elsewhere(case, [worth.charge.ref], worth.currency, worth.charge.ref) if patient else (),
     )
 
 

@@ -25,6 +25,7 @@ from ..flow.overview import suspended
 from ..ledger import store as ledger
 from . import entries, rows, worklist
 from .assessment import Assessment, Basis, Desired, Says
+from .bills import PAID_ELSEWHERE
 from .books import Position, steps
 from .facts import AccountFacts
 from .intake import facility_of, facts_of, gather, topics_of
@@ -39,6 +40,9 @@ _CREDIT = select(func.coalesce(func.sum(credits.c.amount_minor), 0)).where(
     credits.c.tenant_id == bindparam("tenant"),
     credits.c.account_ref == bindparam("account"),
     credits.c.currency == bindparam("currency"),
+)
+_CREDITS = select(credits.c.account_ref, credits.c.currency, credits.c.amount_minor).where(
+    credits.c.tenant_id == bindparam("tenant"), credits.c.account_ref.in_(bindparam("accounts", expanding=True))
 )
 _ACCOUNTS_WITH = (
     select(rows.obligations.c.account_ref)
@@ -56,6 +60,7 @@ class Reassessed:
     obligations: tuple[ObligationView, ...]
     excess: tuple[tuple[str, Money], ...]
     newly_collectable: tuple[str, ...]
+    linked: tuple[str, ...]  # other accounts that it may share charges with: intake.linked
     changed: bool
     assessment: Assessment
 
@@ -81,8 +86,8 @@ def reassess(tx: Tx, account_ref: str, tenant: Tenant, *, applying: str = "") ->
         worklist.open_item(
             tx, kind=note.kind, subject=note.subject, says=note.says, account_ref=account_ref, standing=True
         )
-    told = [note.subject for note in assessment.notes if note.kind == LOOK_ALIKE]
-    worklist.settled_but(tx, LOOK_ALIKE, account_ref, told)
+    for kind in (LOOK_ALIKE, PAID_ELSEWHERE):
+        worklist.settled_but(tx, kind, account_ref, [note.subject for note in assessment.notes if note.kind == kind])
     _post(tx, account_ref, facility, before, after, revision)
     amounts = askable_of(tx, account_ref, after)
     was = {row["obligation_id"]: _open(row) for row in before}
@@ -96,6 +101,7 @@ def reassess(tx: Tx, account_ref: str, tenant: Tenant, *, applying: str = "") ->
             if (excess := rows.standing(row).excess)
         ),
         newly_collectable=tuple(row["obligation_id"] for row in after if _open(row) > was.get(row["obligation_id"], 0)),
+        linked=tuple(other.ref for other in facts.elsewhere),
         changed=changed,
         assessment=assessment,
     )
@@ -123,7 +129,28 @@ def _with_ours(tx: Tx, facts: AccountFacts, before: list[RowMapping], parked: li
         second_charges=stated.second_charges,
         suspended_by=tuple(parked),
         received=received,
+        **_of_others(tx, facts),
     )
+
+
+def _of_others(tx: Tx, facts: AccountFacts) -> dict[str, Any]:
+    """What the linked accounts draw from charges, and the money that lies loose there."""
+    if not facts.elsewhere:
+        return {}
+    refs = [other.ref for other in facts.elsewhere]
+    drawn: dict[tuple[str, str, str], int] = {}
+    loose: dict[tuple[str, str], int] = {}
+    for row in rows.of_accounts(tx, refs):
+        account = row["account_ref"], row["currency"]
+        over = row["paid_minor"] + row["in_flight_minor"] - row["patient_minor"]
+        loose[account] = loose.get(account, 0) + max(0, over)
+        for charge, minor in json.loads(row["draws"]).items():
+            if row["basis_kind"] == Basis.INVOICE:
+                drawn[row["basis_key"], charge, row["currency"]] = minor
+    for credit in tx.all(_CREDITS, accounts=refs):
+        account = credit["account_ref"], credit["currency"]
+        loose[account] = loose.get(account, 0) + credit["amount_minor"]
+    return {"drawn": drawn, "loose": loose}
 
 
 # ── rows ──────────────────────────────────────────────────────────────────────────────────────────────────────────

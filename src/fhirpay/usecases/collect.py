@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ..billing import money, rows, store, worklist
-from ..billing.intake import accounts_of
+from ..billing.intake import accounts_of, linked
 from ..billing.money import CarriedOut
 from ..billing.policy import Action, AutopayDue, Consent, RequestPayment, decide
 from ..billing.rows import ObligationView
@@ -54,15 +54,40 @@ def accounts_touched(tx: Tx, changes: Iterable[tuple[Stored, Change]]) -> list[s
 
 def reassess_accounts(tx: Tx, account_refs: Iterable[str], tenant: Tenant) -> None:
     """Make these accounts what they should be by all that is known now, and let the policy act on them."""
-    refs = sorted(set(account_refs))
+    refs = set(account_refs)
     rows.lock(tx, refs)  # all of them before the first ledger entry: every unit takes its locks in this order
-    for ref in refs:
-        reassessed = store.reassess(tx, ref, tenant)
-        moved = money.carry_out(tx, reassessed)
-        _tell_of_moves(tx, moved)
-        close_stale_pages(tx, reassessed.obligations)
-        _again_in_time(tx, reassessed, moved)
+    others = set[str]().union(*(_reassess(tx, ref, tenant) for ref in sorted(refs)))
+    if others:  # accounts that share a charge: what each may ask follows from the other's rows as they are by now
+        refs |= others
+        rows.lock(tx, refs)
+        for ref in sorted(refs):
+            _reassess(tx, ref, tenant)
+    for ref in sorted(refs):
         act(tx, ref, tenant)
+
+
+def money_moved(tx: Tx, account_ref: str, tenant: Tenant) -> None:
+    """Money has come onto the account or left it: the policy acts, here and on the accounts that share a charge."""
+    if not reassess_linked(tx, account_ref, tenant):
+        act(tx, account_ref, tenant)
+
+
+def reassess_linked(tx: Tx, account_ref: str, tenant: Tenant) -> bool:
+    """Assess it and the accounts that share a charge with it again; False when there are none."""
+    others = linked(tx, account_ref)
+    if others:
+        reassess_accounts(tx, {account_ref, *others}, tenant)
+    return bool(others)
+
+
+def _reassess(tx: Tx, account_ref: str, tenant: Tenant) -> set[str]:
+    """The account, and what follows at once from its assessment; the accounts that it shares a charge with."""
+    reassessed = store.reassess(tx, account_ref, tenant)
+    moved = money.carry_out(tx, reassessed)
+    _tell_of_moves(tx, moved)
+    close_stale_pages(tx, reassessed.obligations)
+    _again_in_time(tx, reassessed, moved)
+    return set(reassessed.linked)
 
 
 def _tell_of_moves(tx: Tx, moved: CarriedOut) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ..billing import worklist
+from ..billing.bills import PAID_ELSEWHERE
 from ..billing.look_alikes import LOOK_ALIKE
 from ..billing.money import CREDIT
 from ..db.types import micros, moment
@@ -52,6 +53,7 @@ NEXT: Mapping[str, str] = {
     "credit_unlinked": _STATED,
     "invoice_over_charges": "Ask for a new Invoice: until then the lower amount is asked for.",
     "recipient_unknown": "Name the recipient as a guarantor of the account, or correct the Invoice.",
+    PAID_ELSEWHERE: "Find out what that money is for: give it back, or leave it. Once it is gone, it is asked for.",
     LOOK_ALIKE: "Ask the sender. A second one: POST /second-charges, and it counts; the same sent again: mark it done.",
     REPLACED: "Ask the sender. Corrected: mark it done. Two charges: have one sent again with another FT1-2.",
     "coverage_withdrawn": "Find out who pays: confirm self-pay, or wait for the coverage.",

@@ -44,7 +44,7 @@ from ..payments.port import (
 )
 from ..payments.records import Operation, Payment, Refund
 from ..payments.registry import Registry
-from . import post_back
+from . import collect, post_back
 from .call import Call, read_call, send
 from .money_off import back_to_credit, business_day, drop_refund
 from .refund_shares import follow, left_of, take, waits_for
@@ -177,7 +177,11 @@ def settle(tx: Tx, tenant: Tenant, operation_id: str, outcome: Outcome, *, sourc
     assert operation.refund_id is not None
     outcome = believed(tx, operation, outcome)
     move_operation(tx, operation, outcome, amount=operation.amount)
-    return _take_in(tx, tenant, payment, refunds.get(tx, operation.refund_id), outcome, source=source)
+    before = refunds.get(tx, operation.refund_id)
+    refund = _take_in(tx, tenant, payment, before, outcome, source=source)
+    if refund.state is not before.state:  # one that fails leaves its money here, which other accounts may wait for
+        collect.reassess_linked(tx, payment.account_ref, tenant)
+    return refund
 
 
 def believed(tx: Tx, operation: Operation, outcome: Outcome) -> Outcome:

@@ -56,6 +56,8 @@ def take(tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, amount: Money
     entry = rules.refund_approved(payment.payment_id, refund.refund_id, amount, occurred_at=tx.now, business_date=day)
     ledger.post(tx, entry, key=f"{key}/{refund.refund_id}")
     collect.reassess_accounts(tx, (move.account_ref for move in moves), tenant)
+    if not moves:  # it was credit: nothing is owed again here
+        collect.reassess_linked(tx, payment.account_ref, tenant)
 
 
 def leave(tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, amount: Money) -> None:

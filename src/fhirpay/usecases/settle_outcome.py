@@ -281,7 +281,7 @@ def _carry_out(tx: Tx, tenant: Tenant, payment: Payment, folded: Folded) -> None
     came_to_nothing = folded.state in CLOSED and not any(amount for amount, _ in captures.values())
     if came_to_nothing and store.first_time(tx, payment.payment_id, "release", Money.zero(payment.currency)):
         billing.release(tx, payment.payment_id)
-        collect.act(tx, payment.account_ref, tenant)  # what was in flight is to be asked for again
+        collect.money_moved(tx, payment.account_ref, tenant)  # what was in flight is to be asked for again
         log.info("payment.ended", payment_id=payment.payment_id, state=folded.state)
 
 
@@ -336,7 +336,7 @@ def _captured(
     )
     ledger.post(tx, entry, key=f"capture/{payment.payment_id}/{reference}")
     billing.post(tx, settled.ledger, business_date=day)
-    collect.act(tx, payment.account_ref, tenant)
+    collect.money_moved(tx, payment.account_ref, tenant)
     log.info("payment.captured", payment_id=payment.payment_id, merchant=payment.merchant)
 
 
@@ -367,4 +367,4 @@ def _voided(tx: Tx, tenant: Tenant, payment: Payment, reference: str, amount: Mo
     )
     ledger.post(tx, entry, key=f"void/{payment.payment_id}/{reference}")
     for account_ref in dict.fromkeys(move.account_ref for move in moves):
-        collect.act(tx, account_ref, tenant)
+        collect.money_moved(tx, account_ref, tenant)
