@@ -177,7 +177,10 @@ def settle(tx: Tx, tenant: Tenant, operation_id: str, outcome: Outcome, *, sourc
     assert operation.refund_id is not None
     outcome = believed(tx, operation, outcome)
     move_operation(tx, operation, outcome, amount=operation.amount)
-    before = refunds.get(tx, operation.refund_id)
+    return _heard(tx, tenant, payment, refunds.get(tx, operation.refund_id), outcome, source=source)
+
+
+def _heard(tx: Tx, tenant: Tenant, payment: Payment, before: Refund, outcome: Outcome, *, source: str) -> Refund:
     refund = _take_in(tx, tenant, payment, before, outcome, source=source)
     if refund.state is not before.state:  # one that fails leaves its money here, which other accounts may wait for
         collect.reassess_linked(tx, payment.account_ref, tenant)
@@ -321,4 +324,4 @@ def not_to_adopt_yet(tx: Tx, payment: Payment, outcome: Approved) -> str:
 def hear_again(tx: Tx, tenant: Tenant, refund_id: str, outcome: Outcome, *, source: str) -> Refund:
     """What became of a refund that was made at the processor and adopted: it may fail days later like ours."""
     payment = store.lock(tx, refunds.get(tx, refund_id).payment_id)
-    return _take_in(tx, tenant, payment, refunds.get(tx, refund_id), outcome, source=source)
+    return _heard(tx, tenant, payment, refunds.get(tx, refund_id), outcome, source=source)

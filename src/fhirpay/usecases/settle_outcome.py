@@ -366,5 +366,5 @@ def _voided(tx: Tx, tenant: Tenant, payment: Payment, reference: str, amount: Mo
         payment.payment_id, payment.merchant, amount, occurred_at=at, business_date=day, refs={"capture": reference}
     )
     ledger.post(tx, entry, key=f"void/{payment.payment_id}/{reference}")
-    for account_ref in dict.fromkeys(move.account_ref for move in moves):
+    for account_ref in dict.fromkeys([payment.account_ref, *(move.account_ref for move in moves)]):
         collect.money_moved(tx, account_ref, tenant)
