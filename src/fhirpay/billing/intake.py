@@ -53,29 +53,30 @@ class Resources:
     invoices: tuple[Resource, ...] = ()
     coverages: tuple[Resource, ...] = ()
     encounters: tuple[Resource, ...] = ()
+    naming: tuple[Resource, ...] = ()  # Invoices of any account that name a charge of this one
     elsewhere: tuple[Resources, ...] = ()  # accounts that share a charge with this one: see `linked`
 
 
 def gather(tx: Tx, account_ref: str) -> Resources:
     """Everything kept that bears on this account."""
     own = _alone(tx, account_ref)
-    others = _linked(tx, account_ref, own.charges, own.invoices)
+    others = _linked(tx, own)
     return replace(own, elsewhere=tuple(_alone(tx, ref) for ref in sorted(others)))
 
 
 def linked(tx: Tx, account_ref: str) -> set[str]:
     """The other accounts that may ask for the same charges: an Invoice on one of them names a charge of another."""
-    return _linked(tx, account_ref, *_charges_and_invoices(tx, account_ref))
+    return _linked(tx, _billing(tx, account_ref))
 
 
-def _linked(tx: Tx, account_ref: str, charges: Iterable[Resource], invoices: Iterable[Resource]) -> set[str]:
+def _linked(tx: Tx, own: Resources) -> set[str]:
     """By the charges of this account and the Invoices that name them, whether they stand or not."""
-    here = {own_ref(one) for one in charges}
-    named = {ref for one in invoices for ref in _lines(one)} - here
+    here = {own_ref(one) for one in own.charges}
+    named = {ref for one in own.invoices for ref in _lines(one)} - here
     abroad = [charge for ref in sorted(named) if (charge := _get(tx, ref))]
     accounts = [_named(charge) or _patients(charge) for charge in abroad]
-    accounts += [_stands_on(tx, one) for one in _naming(tx, (*charges, *abroad))]
-    return set[str]().union(*accounts) - {account_ref}
+    accounts += [_stands_on(tx, one) for one in (*own.naming, *_naming(tx, abroad))]
+    return set[str]().union(*accounts) - {own.account_ref}
 
 
 def _alone(tx: Tx, account_ref: str) -> Resources:
@@ -83,27 +84,36 @@ def _alone(tx: Tx, account_ref: str) -> Resources:
     stored = fhir.get(tx, kind, account_id)
     resource: Resource = stored.resource if stored else {}
     account, patient_ref = (resource, subject_of(resource)) if kind == "Account" else ({}, account_ref)
-    charges, invoices = _charges_and_invoices(tx, account_ref)
+    billing = _billing(tx, account_ref)
+    charges, invoices = billing.charges, billing.invoices
     encounters = _resources(fhir.referring(tx, "Encounter", "account", account_ref)) if kind == "Account" else ()
     patient_ref = patient_ref or next((subject_of(one) for one in (*charges, *invoices) if subject_of(one)), "")
     patient = resource if kind == "Patient" else _get(tx, patient_ref)
     named = {reference(one.get("context")) for one in charges} | {copay.visit for copay in _copays(account, None)}
     known = {own_ref(one) for one in encounters}
     more = [found for ref in sorted(named - known - {""}) if (found := _get(tx, ref))]
-    return Resources(
-        account_ref, account, patient, charges, invoices, _coverages(tx, account, patient_ref), (*encounters, *more)
+    return replace(
+        billing,
+        account=account,
+        patient=patient,
+        coverages=_coverages(tx, account, patient_ref),
+        encounters=(*encounters, *more),
     )
 
 
-def _charges_and_invoices(tx: Tx, account_ref: str) -> tuple[tuple[Resource, ...], tuple[Resource, ...]]:
-    """Those of this account: of an Account also the Invoices that name none, of a Patient only what names none."""
+def _billing(tx: Tx, account_ref: str) -> Resources:
+    """Its charges and Invoices alone. Of an Account also Invoices that name none, of a Patient what names none."""
     if account_ref.startswith("Account/"):
         charges = _resources(fhir.referring(tx, "ChargeItem", "account", account_ref))
+        naming = _naming(tx, charges)
         invoices = _resources(fhir.referring(tx, "Invoice", "account", account_ref))
-        return charges, (*invoices, *_invoices_for(tx, account_ref, charges))
-    charges = _without_account(fhir.referring(tx, "ChargeItem", "subject", account_ref))
-    invoices = _without_account(fhir.referring(tx, "Invoice", "subject", account_ref))
-    return charges, tuple(one for one in invoices if account_ref in _stands_on(tx, one))
+        invoices += tuple(one for one in naming if not one.get("account") and account_ref in _stands_on(tx, one))
+    else:
+        charges = _without_account(fhir.referring(tx, "ChargeItem", "subject", account_ref))
+        naming = _naming(tx, charges)
+        invoices = _without_account(fhir.referring(tx, "Invoice", "subject", account_ref))
+        invoices = tuple(one for one in invoices if account_ref in _stands_on(tx, one))
+    return Resources(account_ref, charges=charges, invoices=invoices, naming=naming)
 
 
 def _coverages(tx: Tx, account: Resource, patient_ref: str) -> tuple[Resource, ...]:
@@ -170,24 +180,17 @@ def _lines(invoice: Resource) -> list[str]:
     return [ref for line in invoice.get("lineItem", ()) if (ref := reference(line.get("chargeItemReference")))]
 
 
-def _naming(tx: Tx, charges: Iterable[Resource]) -> list[Resource]:
+def _naming(tx: Tx, charges: Iterable[Resource]) -> tuple[Resource, ...]:
     """The Invoices that name one of these charges, wherever they stand."""
     refs = [ref for one in charges if (ref := own_ref(one))]
     found = {one.id: one.resource for ref in refs for one in fhir.referring(tx, "Invoice", "charge-item", ref)}
-    return list(found.values())
+    return tuple(found.values())
 
 
 def _by_charges(tx: Tx, refs: Iterable[str]) -> set[str]:
     """The accounts that these charges are on."""
     found = [_get(tx, ref) for ref in refs if ref]
     return set[str]().union(*(_named(one) or _patients(one) for one in found if one))
-
-
-def _invoices_for(tx: Tx, account_ref: str, charges: Iterable[Resource]) -> Iterator[Resource]:
-    """Invoices that name no account, only charges of this one."""
-    for one in _naming(tx, charges):
-        if not one.get("account") and account_ref in _stands_on(tx, one):
-            yield one
 
 
 def topics_of(account: Resource) -> tuple[str, ...]:
