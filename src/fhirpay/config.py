@@ -13,83 +13,14 @@ from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from .config_feed import Interface
+from .config_section import Section
 from .errors import ConfigInvalid
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _from_environment(cls, value: Any) -> Any:
-        """`env:NAME` anywhere means: read it from the environment, so that secrets stay out of the file."""
-        if isinstance(value, str) and value.startswith("env:"):
-            found = os.environ.get(value[4:])
-            if found is None:
-                raise ValueError(f"the environment variable {value[4:]} is not set")
-            return found
-        return value
-
-
-class Interface(_Section):
-    """One HL7v2 feed: how this sender writes, and what its words mean. An analyst agrees these with the sender."""
-
-    name: str = Field(description="names the feed in logs, commands and identifiers")
-    facility: str = Field(default="main", description="the facility whose zone and merchant apply")
-    mllp_port: int | None = Field(default=None, description="listen here; none: HTTP and files only")
-    mllp_host: str = Field(default="127.0.0.1", description="address to bind")
-    mapping: str = Field(default="", description="folder of overlays under mappings/, such as 'sample'")
-    processing: Literal["P", "T"] = Field(
-        default="P", description="the MSH-11 that this feed carries; anything else is refused with AR 202"
-    )
-    namespace: str = Field(
-        default="", description="system for identifiers without an assigner; empty: urn:fhirpay:<name>"
-    )
-    account_key: Literal["PID-18", "PV1-19", "PV1-50", "GT1-2"] = Field(
-        description="which field names the account: no default, because the wrong one bills the wrong account"
-    )
-    zone: str = Field(default="", description="zone of timestamps without offset; empty: the facility's")
-    currency: str = Field(default="USD", description="currency where an amount names none")
-    charset_fallback: str = Field(
-        default="windows-1252", description="tried when MSH-18 is empty and the bytes aren't UTF-8"
-    )
-    co_means: Literal["due", "received", "park"] = Field(
-        default="park",
-        description="whether FT1-6 CO is a copay due or one received; the standard leaves it open",
-    )
-    credit_sign: Literal["unsigned", "signed", "park"] = Field(
-        default="park",
-        description="how a CD is written: 'unsigned' positive, 'signed' negative, 'park' a negative CD for a human",
-    )
-    negative_charge: Literal["credit", "park"] = Field(
-        default="park", description="a CG with a negative amount or quantity: a credit, or for a human"
-    )
-    carries_coverage: bool = Field(
-        default=False,
-        description="the feed always sends IN1 where there is insurance; without it a class is no self-pay proof",
-    )
-    self_pay_classes: tuple[str, ...] = Field(
-        default=(), description="PV1-20.1, FT1-18 or plan codes that say: this patient pays for themselves"
-    )
-    required: tuple[str, ...] = Field(
-        default=(), description="fields that must be valued, such as 'PID-3.1'; missing: AE 101"
-    )
-    unique_ids: bool = Field(
-        default=False,
-        description="the sender promises unique MSH-10: the same id with another body is AE 205",
-    )
-    max_bytes: int = Field(default=10_000_000, description="largest message taken")
-    idle_timeout_s: float = Field(default=600, description="close a silent MLLP connection after this long")
-    max_connections: int = Field(default=200, description="connections at once; more are closed")
-
-    @property
-    def system(self) -> str:
-        return self.namespace or f"urn:fhirpay:{self.name}"
-
-
-class Facility(_Section):
+class Facility(Section):
     """A place that charges and is paid: its zone, merchant and collection policy."""
 
     name: str
@@ -107,7 +38,7 @@ class Facility(_Section):
     self_pay_discount_percent: int = Field(default=0, ge=0, le=100, description="taken off self-pay charges")
 
 
-class Merchant(_Section):
+class Merchant(Section):
     """An account at a payment processor."""
 
     name: str
@@ -127,7 +58,7 @@ class Merchant(_Section):
     private_network: bool = Field(default=False, description="the address may be a private or loopback one")
 
 
-class Connection(_Section):
+class Connection(Section):
     """An EHR that payments are written back to."""
 
     name: str
@@ -143,7 +74,7 @@ class Connection(_Section):
     )
 
 
-class ApiClient(_Section):
+class ApiClient(Section):
     """A system that may call our FHIR, HL7-over-HTTP and payments endpoints."""
 
     name: str
@@ -152,7 +83,7 @@ class ApiClient(_Section):
     interface: str = Field(default="", description="the interface whose rules apply to what it sends")
 
 
-class Tenant(_Section):
+class Tenant(Section):
     """One organisation's data. Everything below belongs to it alone."""
 
     name: str = "main"
@@ -190,7 +121,7 @@ class Tenant(_Section):
         return self
 
 
-class Settings(_Section):
+class Settings(Section):
     """The whole configuration."""
 
     database: str = Field(

@@ -1,0 +1,23 @@
+"""What every section of the configuration has in common: nothing unknown in it, and values from the environment."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, field_validator
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _from_environment(cls, value: Any) -> Any:
+        """`env:NAME` anywhere means: read it from the environment, so that secrets stay out of the file."""
+        if isinstance(value, str) and value.startswith("env:"):
+            found = os.environ.get(value[4:])
+            if found is None:
+                raise ValueError(f"the environment variable {value[4:]} is not set")
+            return found
+        return value
