@@ -109,10 +109,11 @@ class World:
 
     system: wiring.System
     clock: FrozenClock
+    tenant: str = "main"
 
     @property
     def house(self) -> wiring.House:
-        return self.system.house("main")
+        return self.system.house(self.tenant)
 
     async def send(self, data: bytes, interface: str = "clinic", source: Source = "mllp") -> list[bytes]:
         return [answer async for answer in self.house.intakes[interface].answers(data, source=source)]

@@ -6,7 +6,6 @@ says by hand what the public samples come to, so that a golden written by mistak
 
 from __future__ import annotations
 
-import os
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,9 @@ from fhirpay.config import Facility
 from fhirpay.fhir.json import dumps
 from fhirpay.fhir.models import validate
 from fhirpay.mapping import loader
-from fhirpay.mapping.preview import MappedResult, map_file
+from fhirpay.mapping.preview import MappedResult, map_data, map_file
+from golden_messages import ALL, GOLDEN, PUBLIC, check, messages_of, name_of, profile_of
 
-TESTS = Path(__file__).resolve().parents[2]
-OWN = sorted((TESTS / "golden" / "hl7").rglob("*.hl7"))
-PUBLIC = sorted((TESTS / "samples").glob("*.hl7"))
 FACILITY = Facility(name="main")
 
 # file → what each of its messages comes to: the amounts of its ChargeItems, or the code of its refusal
@@ -76,23 +73,16 @@ def _golden(result: MappedResult) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("path", [*OWN, *PUBLIC], ids=lambda path: f"{path.parent.name}/{path.stem}")
+@pytest.mark.parametrize("path", ALL, ids=name_of)
 def test_golden_message_becomes_what_is_written_down(path: Path) -> None:
-    results = map_file(path, loader.interface("sample"), FACILITY)
+    results = map_data(messages_of(path), profile_of(path), FACILITY)
     for result in results:
         for resource in result.mapped.resources() if result.mapped else ():
             validate(resource)
             get_fhir_model_class(resource["resourceType"]).model_validate_json(dumps(resource))
         if result.bundle:
             validate(result.bundle)
-    text = dumps([_golden(result) for result in results], indent=2) + "\n"
-    expected = (
-        TESTS / "golden" / "hl7" / "samples" / f"{path.stem}.json" if path in PUBLIC else path.with_suffix(".json")
-    )
-    if os.environ.get("FHIRPAY_UPDATE_GOLDEN") == "1":
-        expected.parent.mkdir(exist_ok=True)
-        expected.write_text(text, encoding="utf-8")
-    assert text == expected.read_text(encoding="utf-8")
+    check(path, ".json", dumps([_golden(result) for result in results], indent=2) + "\n")
 
 
 @pytest.mark.parametrize("path", PUBLIC, ids=lambda path: path.name)
@@ -104,13 +94,13 @@ def test_public_sample_comes_to_these_amounts_or_this_refusal(path: Path) -> Non
 
 @pytest.mark.parametrize("name", OWED)
 def test_own_golden_comes_to_these_amounts(name: str) -> None:
-    path = TESTS / "golden" / "hl7" / "dft_p03" / f"{name}.hl7"
+    path = GOLDEN / "dft_p03" / f"{name}.hl7"
     (result,) = map_file(path, loader.interface("sample"), FACILITY)
     assert result.mapped is not None
     assert (_amounts(result), len(result.mapped.parked)) == OWED[name]
 
 
 def test_mapping_twice_gives_the_same_bytes() -> None:
-    path = TESTS / "samples" / "DFT-P03-01.hl7"
+    path = next(path for path in PUBLIC if path.name == "DFT-P03-01.hl7")
     first, second = (map_file(path, loader.interface("sample"), FACILITY)[0].bundle for _ in range(2))
     assert dumps(first) == dumps(second)
