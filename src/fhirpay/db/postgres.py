@@ -182,8 +182,10 @@ class PostgresDatabase:
         future.add_done_callback(self._done)
         return future
 
-    def _done(self, _: asyncio.Future[Any]) -> None:
+    def _done(self, future: asyncio.Future[Any]) -> None:
         self._waiting -= 1
+        if not future.cancelled():
+            future.exception()  # looked at: where the wait was cancelled nobody else does, and that is no bug
 
     def _write(self, tenant: str, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The unit's value after COMMIT; runs it again where the server says that nothing was kept."""

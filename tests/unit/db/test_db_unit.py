@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import threading
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -84,6 +87,27 @@ async def test_a_cancelled_wait_still_commits(kept: Units) -> None:
             return
         await asyncio.sleep(0.01)
     pytest.fail("a cancelled unit was lost")
+
+
+async def test_a_unit_that_raises_after_its_wait_was_cancelled_is_no_bug_of_the_loop(kept: Units) -> None:
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    begun, go_on = threading.Event(), threading.Event()
+
+    def late(tx: Tx) -> None:
+        begun.set()
+        go_on.wait(10)
+        raise RuleBroken("another worker has taken it over")
+
+    waiting = asyncio.create_task(kept.write(late))
+    await asyncio.to_thread(begun.wait, 10)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    go_on.set()
+    await kept.write(add, "after")  # on SQLite behind it; on PostgreSQL beside it
+    await asyncio.sleep(0.1)
+    gc.collect()
+    assert complaints == []
 
 
 async def test_two_tenants_see_their_own(kept: Units, database: Database) -> None:
