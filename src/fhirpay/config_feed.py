@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from .config_section import Section
 
@@ -16,6 +18,21 @@ class Interface(Section):
     facility: str = Field(default="main", description="the facility whose zone and merchant apply")
     mllp_port: int | None = Field(default=None, description="listen here; none: HTTP and files only")
     mllp_host: str = Field(default="127.0.0.1", description="address to bind")
+    tls_cert: str = Field(default="", description="PEM file of our certificate chain; empty: the port speaks no TLS")
+    tls_key: str = Field(default="", description="PEM file of its key; empty: it stands in `tls_cert`")
+    tls_client_ca: str = Field(
+        default="", description="PEM file of the authority of senders' certificates; empty: none is asked for"
+    )
+    tls_client_cert: Literal["required", "optional"] = Field(
+        default="required", description="whether a sender without a certificate may connect, where an authority is set"
+    )
+    peers: tuple[str, ...] = Field(
+        default=(), description="addresses and networks that may connect, such as '10.1.2.0/24'; empty: all"
+    )
+    message_types: tuple[str, ...] = Field(
+        default=(),
+        description="what this feed carries, such as 'DFT^P03' or 'ADT'; else AR 200 or 201; empty: all that we take",
+    )
     mapping: str = Field(default="", description="folder of overlays under mappings/, such as 'sample'")
     processing: Literal["P", "T"] = Field(
         default="P", description="the MSH-11 that this feed carries; anything else is refused with AR 202"
@@ -58,7 +75,29 @@ class Interface(Section):
     )
     max_bytes: int = Field(default=10_000_000, description="largest message taken")
     idle_timeout_s: float = Field(default=600, description="close a silent MLLP connection after this long")
-    max_connections: int = Field(default=200, description="connections at once; more are closed")
+    max_connections: int = Field(
+        default=200,
+        description="connections at once; then one that sends nothing gives way, else the new one is closed",
+    )
+
+    @property
+    def networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """`peers`, to compare an address with."""
+        return tuple(ip_network(peer, strict=False) for peer in self.peers)
+
+    @model_validator(mode="after")
+    def _checked(self) -> Interface:
+        for peer in self.peers:
+            try:
+                ip_network(peer, strict=False)
+            except ValueError:
+                raise ValueError(f"'{peer}' is no address or network; write 10.1.2.3 or 10.1.2.0/24") from None
+        for label in self.message_types:
+            if not re.fullmatch(r"[A-Z]{3}(\^[A-Z][A-Z0-9]{2})?", label):
+                raise ValueError(f"'{label}' is no message type; write DFT^P03, or DFT for all of its events")
+        if not self.tls_cert and (self.tls_key or self.tls_client_ca):
+            raise ValueError("tls_key and tls_client_ca need tls_cert")
+        return self
 
     @property
     def system(self) -> str:

@@ -24,7 +24,9 @@ from .domain.ids import Ids, RandomIds
 from .errors import ConfigInvalid, StorageUnavailable
 from .fhir.client import FhirClient
 from .flow.worker import Handler, Worker
-from .hl7.mllp import ConnectionDrop, MllpServer
+from .hl7.mllp_server import ConnectionDrop, MllpServer
+from .hl7.tls import server_context
+from .inbox.gate import check_agreed
 from .mapping.loader import load
 from .net.http import Transport, client
 from .payments import registry
@@ -223,6 +225,7 @@ def _house(
     }
     for interface in tenant.interfaces:
         load(interface.mapping)  # a mistake in a mapping file shows at start, not with the first message
+        check_agreed(interface)
     messages = ApplyMessage(units, tenant)
     lookups = LookUp(units, tenant, processors, public_url=public_url)
     follow_ups = FollowUp(units, tenant, processors)
@@ -265,6 +268,14 @@ def _listener(intake: Hl7Intake, interface: Interface) -> MllpServer:
         except StorageUnavailable:
             raise ConnectionDrop("nothing could be stored") from None
 
+    tls = None
+    if interface.tls_cert:
+        tls = server_context(
+            interface.tls_cert,
+            interface.tls_key,
+            client_ca=interface.tls_client_ca,
+            client_required=interface.tls_client_cert == "required",
+        )
     return MllpServer(
         interface.mllp_host,
         interface.mllp_port or 0,
@@ -274,6 +285,8 @@ def _listener(intake: Hl7Intake, interface: Interface) -> MllpServer:
         max_connections=interface.max_connections,
         too_large=intake.too_large,
         name=interface.name,
+        tls=tls,
+        peers=interface.networks,
     )
 
 

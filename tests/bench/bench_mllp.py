@@ -27,7 +27,7 @@ from fhirpay.db.migrations import migrate
 from fhirpay.db.unit import Database, open_database
 from fhirpay.domain.clock import SystemClock
 from fhirpay.domain.ids import RandomIds
-from fhirpay.hl7 import mllp
+from fhirpay.hl7 import mllp_server as mllp
 from fhirpay.inbox import gate
 from fhirpay.usecases.receive_hl7 import Hl7Intake
 

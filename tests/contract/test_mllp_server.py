@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fhirpay.hl7.framing import framed
-from fhirpay.hl7.mllp import ConnectionDrop, Handler, MllpServer
+from fhirpay.hl7.mllp_server import ConnectionDrop, Handler, MllpServer
 
 pytestmark = pytest.mark.warns(
     "mllp.dropped", "mllp.failed", "mllp.idle", "mllp.junk", "mllp.refused", "mllp.too_large", "mllp.truncated"

@@ -28,8 +28,8 @@ import fhirpay.app
 from fhirpay.cli.serve import serve as fhirpay_serve
 from fhirpay.db.postgres import PostgresDatabase
 from fhirpay.db.sqlite import SqliteDatabase, Writing
-from fhirpay.hl7 import mllp
 from fhirpay.hl7.framing import framed
+from fhirpay.hl7.mllp_server import Connection
 
 # What takes in what the world says, and answers it.
 INTAKE_UNITS = (
@@ -187,7 +187,7 @@ def _in_postgres(bomb: Bomb) -> None:
 
 
 def _in_mllp(bomb: Bomb) -> None:
-    connection = mllp._Connection
+    connection = Connection
     received, write = connection.data_received, connection._write
 
     def receives(self: Any, data: bytes) -> None:

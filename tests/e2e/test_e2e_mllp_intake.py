@@ -7,8 +7,6 @@ import contextlib
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,85 +17,18 @@ from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.ids import CountedIds
 from fhirpay.hl7.reader import Message
 from fhirpay.inbox.store import find_by_control_id
-from intake_world import FEED, World, ft1, message, segment, told, verdict, world
+from intake_world import ft1, message, segment, told, verdict
+from mllp_site import Peer, Site, sited
 
 pytestmark = pytest.mark.warns("hl7.refused", "message.parked", "mllp.dropped", "mllp.too_large", "mllp.truncated")
 
 CHARGE = ft1(1, "CG", "100.00&USD")
-PATIENCE_S = 20
-
-
-@dataclass
-class Peer:
-    """A sender that knows bytes only."""
-
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-
-    async def write(self, data: bytes) -> None:
-        self.writer.write(data)
-        await self.writer.drain()
-
-    async def send(self, *messages: bytes) -> None:
-        await self.write(b"".join(b"\x0b" + one + b"\x1c\r" for one in messages))
-
-    async def answer(self) -> bytes:
-        async with asyncio.timeout(PATIENCE_S):
-            frame = await self.reader.readuntil(b"\x1c\r")
-        assert frame[:1] == b"\x0b"
-        return frame[1:-2]
-
-    async def silence(self) -> None:
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.3):
-                await self.reader.read(1)
-
-    async def closed_without_a_word(self) -> bool:
-        async with asyncio.timeout(PATIENCE_S):
-            try:
-                return await self.reader.read() == b""
-            except ConnectionError:
-                return True
-
-
-@dataclass
-class Site:
-    w: World
-    ports: dict[str, int]
-
-    @asynccontextmanager
-    async def peer(self, interface: str = "clinic") -> AsyncIterator[Peer]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.ports[interface])
-        try:
-            yield Peer(reader, writer)
-        finally:
-            writer.close()
-
-    async def settled(self, control_id: str, state: str) -> None:
-        """Waits for a worker beside the test."""
-        async with asyncio.timeout(PATIENCE_S):
-            while await self.w.state(control_id) != state:  # noqa: ASYNC110 - another task brings it there
-                await asyncio.sleep(0.01)
-
-    async def still_takes(self, control_id: str) -> None:
-        """The listener goes on, and nothing that went wrong before is in the way."""
-        async with self.peer() as peer:
-            await peer.send(message(control_id, ft1(7, "CG", "7.00&USD"), account="A700"))
-            assert verdict(await peer.answer()) == "AA"
-        assert await self.w.state(control_id) == "received"
 
 
 @pytest.fixture
 async def site(database: Database, clock: FrozenClock, ids: CountedIds) -> AsyncIterator[Site]:
-    listening = FEED.model_copy(update={"mllp_port": 0})
-    async with world(database, clock, ids, feed=listening, lab_port=0) as w:
-        listeners = w.system.listeners()
-        for listener in listeners:
-            await listener.start()
-        yield Site(w, {listener.name: listener.port for listener in listeners})
-        for listener in listeners:
-            await listener.stop(1)
-        await w.check_books()
+    async with sited(database, clock, ids) as made:
+        yield made
 
 
 async def test_many_messages_on_one_connection_each_get_their_own_answer(site: Site) -> None:

@@ -14,6 +14,7 @@ from ..config import Interface
 from ..domain.money import exponent, parse_decimal
 from ..errors import (
     CodeInvalid,
+    ConfigInvalid,
     EventUnsupported,
     FhirpayError,
     MessageUnsupported,
@@ -117,8 +118,8 @@ def _check_header(message: Message, interface: Interface) -> None:
     if message.version not in VERSIONS:
         said = f"version '{message.version[:20]}'" if message.version else "a message without version"
         raise VersionUnsupported(f"{said} isn't taken; taken: 2.1 to 2.8.2", location="MSH-12")
-    events = TAKEN.get(message.type)
-    if events is None:
+    events = events_of(message.type, interface)
+    if not events:
         raise MessageUnsupported(f"messages of type '{message.type[:20]}' aren't taken here", location="MSH-9.1")
     if message.event not in events:
         raise EventUnsupported(
@@ -127,6 +128,24 @@ def _check_header(message: Message, interface: Interface) -> None:
         )
     if not message.control_id:
         raise RequiredMissing("the message has no control id", location="MSH-10")
+
+
+def events_of(kind: str, interface: Interface) -> frozenset[str]:
+    """The trigger events of a message type that the interface carries; none: not that type."""
+    events = TAKEN.get(kind, frozenset())
+    agreed = interface.message_types
+    if not agreed or kind in agreed:
+        return events
+    return frozenset(event for event in events if f"{kind}^{event}" in agreed)
+
+
+def check_agreed(interface: Interface) -> None:
+    """Raises ConfigInvalid for a `message_types` that nothing here takes: the sender would be told so each time."""
+    for label in interface.message_types:
+        kind, _, event = label.partition("^")
+        if kind not in TAKEN or (event and event not in TAKEN[kind]):
+            known = ", ".join(f"{name}^{one}" for name, events in sorted(TAKEN.items()) for one in sorted(events))
+            raise ConfigInvalid(f"interface '{interface.name}': '{label}' isn't taken; taken: {known}")
 
 
 def _check_required(message: Message, interface: Interface) -> None:
