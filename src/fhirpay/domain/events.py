@@ -21,6 +21,8 @@ class Event(StrEnum):
     UNSEEN_CHARGES_INVOICE_CANCELLED = "unseen_charges_invoice_cancelled"
     SELF_PAY_DISCOUNTED = "self_pay_discounted"
     SELF_PAY_DISCOUNT_WITHDRAWN = "self_pay_discount_withdrawn"
+    RECEIVABLE_MOVED = "receivable_moved"
+    PENDING_MOVED = "pending_moved"
     # money in
     PAYMENT_CAPTURED = "payment_captured"
     PAYMENT_ALLOCATED = "payment_allocated"

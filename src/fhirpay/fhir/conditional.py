@@ -19,7 +19,7 @@ from ..db.metadata import table
 from ..db.types import fitted
 from ..db.unit import Tx
 from ..errors import Conflict, FhirpayError, PreconditionFailed, RequiredMissing, ValueInvalid
-from . import store
+from . import replaced, store
 from .merge import Partial, merged
 from .search import Page, Query, parse, run
 from .store import Change, Stored
@@ -60,12 +60,14 @@ def lock(tx: Tx, queries: Iterable[Query]) -> None:
 
 
 def match(tx: Tx, query: Query, *, at: str = "http") -> Stored | None:
-    """The one resource that meets the condition. Raises PreconditionFailed when several do."""
+    """The one resource that meets the condition, or stands for it. Raises PreconditionFailed when several do."""
     if len(query.clauses) == 1 and (known := _identifier(query)):  # nearly always
-        found = store.find(tx, query.type, *known)
+        found = replaced.find(tx, query.type, *known)
         page = Page(found, len(found))
     else:
         page = run(tx, query)
+        if 1 < page.total == len(page.matches) and len(alive := replaced.living(tx, page.matches)) == 1:
+            page = Page(alive, 1)
     if page.total > 1:
         raise PreconditionFailed(f"{page.total} {query.type} resources meet the condition, not one", location=at)
     return page.matches[0] if page.matches else None

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..db.unit import Tx
 from ..errors import MessageInvalid, PreconditionFailed
-from . import store
+from . import replaced
 from .conditional import criteria, match
 from .models import references
 from .params import PARAMS
@@ -49,7 +49,21 @@ def resolved(tx: Tx, resource: dict[str, Any], known: Known | None = None, *, ro
     for _, reference, targets in references(resource):
         if "reference" not in reference:
             _logical(tx, reference, targets, known)
+    _to_survivors(tx, resource)
     return resource
+
+
+def _to_survivors(tx: Tx, resource: dict[str, Any]) -> None:
+    """What names one that was merged into another means that other. Links between the two of them stay."""
+    kind = str(resource["resourceType"])
+    named = [
+        reference
+        for address, reference in _literal(kind, resource)
+        if not address.startswith("Patient.link") and reference["reference"].partition("/")[0] in replaced.TYPES
+    ]
+    ends = replaced.survivors(tx, {reference["reference"] for reference in named})
+    for reference in named:
+        reference["reference"] = ends[reference["reference"]]
 
 
 def localized(resource: dict[str, Any], base_url: str) -> dict[str, Any]:
@@ -80,7 +94,7 @@ def _logical(tx: Tx, reference: dict[str, Any], targets: frozenset[str], known: 
     key = named, identifier.get("system", ""), identifier["value"]
     if key in known.identifiers:
         reference["reference"] = known.identifiers[key]
-    elif len(found := store.find(tx, *key)) == 1:
+    elif len(found := replaced.find(tx, *key)) == 1:
         reference["reference"] = found[0].reference
 
 

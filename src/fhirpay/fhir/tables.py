@@ -67,3 +67,16 @@ class ResourceKeyRow(Row, table=True):
     type: str = Field(primary_key=True)
     system: str = Field(primary_key=True)
     value: str = Field(primary_key=True)
+
+
+class ReplacedRow(Row, table=True):
+    """A Patient, Account or Encounter that was merged into another one, which stands for it."""
+
+    __tablename__ = "resource_replaced"
+    __table_args__ = (Index(None, "tenant_id", "type", "by_id"),)
+
+    tenant_id: str = Field(primary_key=True)
+    type: str = Field(primary_key=True)
+    resource_id: str = Field(primary_key=True)
+    by_id: str
+    since: datetime = Field(sa_type=UtcDateTime)

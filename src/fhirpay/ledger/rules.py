@@ -34,6 +34,8 @@ RULES: Mapping[Event, tuple[str, str]] = {
     Event.UNSEEN_CHARGES_INVOICE_CANCELLED: ("charges_control",    "ar_patient"),
     Event.SELF_PAY_DISCOUNTED:              ("self_pay_discount",  "ar_patient"),
     Event.SELF_PAY_DISCOUNT_WITHDRAWN:      ("ar_patient",         "self_pay_discount"),
+    Event.RECEIVABLE_MOVED:                 ("ar_patient",         "ar_patient"),
+    Event.PENDING_MOVED:                    ("ar_pending",         "ar_pending"),
     Event.PAYMENT_CAPTURED:                 ("processor_clearing", "unapplied_credit"),
     Event.PAYMENT_ALLOCATED:                ("unapplied_credit",   "ar_patient"),
     Event.PAYMENT_DEALLOCATED:              ("ar_patient",         "unapplied_credit"),
@@ -148,6 +150,22 @@ def self_pay_discount(obligation: str, account_ref: str, amount: Money, **when: 
 def self_pay_discount_withdrawn(obligation: str, account_ref: str, amount: Money, **when: Unpack[When]) -> Entry:
     event = Event.SELF_PAY_DISCOUNT_WITHDRAWN
     return _entry(event, amount, when, _owed(obligation, account_ref))
+
+
+def receivable_moved(
+    obligation: str, from_account: str, amount: Money, *, to_account: str, **when: Unpack[When]
+) -> Entry:
+    """Accounts were merged: what the patient owes stands on the other account now, in the same obligation."""
+    return _moved(Event.RECEIVABLE_MOVED, obligation, from_account, to_account, amount, when)
+
+
+def pending_moved(obligation: str, from_account: str, amount: Money, *, to_account: str, **when: Unpack[When]) -> Entry:
+    """The same of what waits for insurance."""
+    return _moved(Event.PENDING_MOVED, obligation, from_account, to_account, amount, when)
+
+
+def _moved(event: Event, obligation: str, from_account: str, to_account: str, amount: Money, when: When) -> Entry:
+    return _entry(event, amount, when, _owed(obligation, to_account), {"account_ref": from_account})
 
 
 # ── money in ──────────────────────────────────────────────────────────────────────────────────────────────────────

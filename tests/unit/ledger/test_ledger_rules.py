@@ -60,6 +60,7 @@ def taken(dollars: int) -> Entry:
 
 
 PAID = (charged(80), captured(80), allocated(80))
+TO = "Account/a2"
 
 STORIES: dict[str, tuple[Event, tuple[Entry, ...], dict[str, int]]] = {
     "a charge of a confirmed self-pay patient is owed at once": (
@@ -70,6 +71,16 @@ STORIES: dict[str, tuple[Event, tuple[Entry, ...], dict[str, int]]] = {
     "a charge that is covered, or may be, is pending": (
         Event.CHARGE_POSTED,
         (pending(80),),
+        {"ar_pending": 80, "charges_control": 80},
+    ),
+    "what the patient owes moves to the account that was merged into": (
+        Event.RECEIVABLE_MOVED,
+        (charged(80), rules.receivable_moved(*OWED, usd(80), to_account=TO, **WHEN)),
+        {"ar_patient": 80, "charges_control": 80},
+    ),
+    "what waits for insurance moves to the account that was merged into": (
+        Event.PENDING_MOVED,
+        (pending(80), rules.pending_moved(*OWED, usd(80), to_account=TO, **WHEN)),
         {"ar_pending": 80, "charges_control": 80},
     ),
     "a pending charge credited": (
