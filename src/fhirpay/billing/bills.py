@@ -39,17 +39,19 @@ def claimed_elsewhere(facts: AccountFacts, claimed: Mapping[str, Bill]) -> dict[
 
 
 def paid_elsewhere(case: Case, charges: Collection[str], currency: str, basis: str) -> tuple[Hold, ...]:
-    """Money of another account that has to do with these charges and pays nothing there: asked for here, it would be
-    asked for twice. A hold until somebody has given it back, or it pays something there."""
+    """Money of another account that has to do with these charges, or asked for the same before it moved here, and pays
+    nothing there: asked for here, it would be asked for twice. A hold until somebody has given it back, or it pays
+    something there."""
     found: list[Hold] = []
     for other in case.facts.elsewhere:
         minor = case.facts.loose.get((other.ref, currency), 0)
         there = {charge.ref for charge in other.charges}
         there |= {line.charge for bill in other.invoices for line in bill.lines}
-        if minor and not there.isdisjoint(charges):
+        there |= set(case.facts.asked.get(other.ref, ()))
+        if minor and not there.isdisjoint({basis, *charges}):
             says = f"{Money(minor, currency)} on {other.ref} may be for the same and pays nothing there"
             found.append(Hold(PAID_ELSEWHERE, says, other.ref))
-            case.note(PAID_ELSEWHERE, f"{basis} {other.ref}", f"{basis} is not asked for: {says}")
+            case.note(PAID_ELSEWHERE, f"{basis} {case.facts.ref} {other.ref}", f"{basis} is not asked for: {says}")
     return tuple(found)
 
 
@@ -110,7 +112,8 @@ def _add_bill(case: Case, bill: Bill) -> None:
     elif not owed:
         state = ObligationState.VOID
     if owed:
-        holds += paid_elsewhere(case, [line.charge for line in bill.lines], currency, bill.ref)
+        stands_for = [charge for charge, claim in case.claimed.items() if claim == bill]
+        holds += paid_elsewhere(case, [*stands_for, *(line.charge for line in bill.lines)], currency, bill.ref)
     case.add(
         Basis.INVOICE,
         bill.ref,

@@ -6,7 +6,7 @@ To let a new fact count, add its field here, fill it in intake.py and say in res
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Literal
@@ -164,9 +164,11 @@ class AccountFacts:
     holds: tuple[Hold, ...] = ()  # opened by staff
     suspended_by: tuple[str, ...] = ()  # parked messages of this account
     received: Mapping[str, Money] = field(default_factory=dict[str, Money])  # by basis: paid here, or on its way
-    elsewhere: tuple[AccountFacts, ...] = ()  # accounts with an Invoice that names a charge of another one of them
-    # of those, in minor units:
+    elsewhere: tuple[AccountFacts, ...] = ()  # accounts that may ask for the same: reach.others_of
+    # of those, amounts in minor units:
     drawn: Mapping[tuple[str, str, str], int] = field(default_factory=dict[tuple[str, str, str], int])
     """(Invoice, charge, currency) → what the Invoice asks for out of the charge."""
     loose: Mapping[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     """(account, currency) → money that is there, or on its way, and pays nothing there."""
+    asked: Mapping[str, Collection[str]] = field(default_factory=dict[str, Collection[str]])
+    """account → the charges, visits and Invoices that it has asked for, or has an eye on"""

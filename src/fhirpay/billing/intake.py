@@ -20,7 +20,7 @@ from ..errors import ConfigInvalid
 from ..fhir import store as fhir
 from ..fhir.json import dumps
 from .coverage import kind_of
-from .elements import Resource, at, day_of, flag, identifiers_of, listed, money_of, own_ref, reference, subject_of
+from .elements import Resource, at, day_of, flag, identifiers_of, money_of, own_ref, reference, subject_of
 from .facts import (
     AccountFacts,
     Bill,
@@ -33,6 +33,7 @@ from .facts import (
     Person,
     Visit,
 )
+from .reach import get, naming, others_of, plain, stands_on
 
 _INPATIENT = frozenset({"IMP", "ACUTE", "NONAC", "OBSENC", "B"})  # v3-ActCode, and table 0004's obstetrics
 _PARTIES: Mapping[str, PartyKind] = {
@@ -54,29 +55,20 @@ class Resources:
     coverages: tuple[Resource, ...] = ()
     encounters: tuple[Resource, ...] = ()
     naming: tuple[Resource, ...] = ()  # Invoices of any account that name a charge of this one
-    elsewhere: tuple[Resources, ...] = ()  # accounts that share a charge with this one: see `linked`
+    elsewhere: tuple[Resources, ...] = ()  # accounts that may ask for the same: reach.others_of
 
 
 def gather(tx: Tx, account_ref: str) -> Resources:
     """Everything kept that bears on this account."""
     own = _alone(tx, account_ref)
-    others = _linked(tx, own)
+    others = others_of(tx, account_ref, own.charges, own.invoices, own.naming)
     return replace(own, elsewhere=tuple(_alone(tx, ref) for ref in sorted(others)))
 
 
 def linked(tx: Tx, account_ref: str) -> set[str]:
-    """The other accounts that may ask for the same charges: an Invoice on one of them names a charge of another."""
-    return _linked(tx, _billing(tx, account_ref))
-
-
-def _linked(tx: Tx, own: Resources) -> set[str]:
-    """By the charges of this account and the Invoices that name them, whether they stand or not."""
-    here = {own_ref(one) for one in own.charges}
-    named = {ref for one in own.invoices for ref in _lines(one)} - here
-    abroad = [charge for ref in sorted(named) if (charge := _get(tx, ref))]
-    accounts = [_named(charge) or _patients(charge) for charge in abroad]
-    accounts += [_stands_on(tx, one) for one in (*own.naming, *_naming(tx, abroad))]
-    return set[str]().union(*accounts) - {own.account_ref}
+    """The other accounts that may ask for the same."""
+    own = _billing(tx, account_ref)
+    return others_of(tx, account_ref, own.charges, own.invoices, own.naming)
 
 
 def _alone(tx: Tx, account_ref: str) -> Resources:
@@ -86,12 +78,12 @@ def _alone(tx: Tx, account_ref: str) -> Resources:
     account, patient_ref = (resource, subject_of(resource)) if kind == "Account" else ({}, account_ref)
     billing = _billing(tx, account_ref)
     charges, invoices = billing.charges, billing.invoices
-    encounters = _resources(fhir.referring(tx, "Encounter", "account", account_ref)) if kind == "Account" else ()
+    encounters = plain(fhir.referring(tx, "Encounter", "account", account_ref)) if kind == "Account" else ()
     patient_ref = patient_ref or next((subject_of(one) for one in (*charges, *invoices) if subject_of(one)), "")
-    patient = resource if kind == "Patient" else _get(tx, patient_ref)
+    patient = resource if kind == "Patient" else get(tx, patient_ref)
     named = {reference(one.get("context")) for one in charges} | {copay.visit for copay in _copays(account, None)}
     known = {own_ref(one) for one in encounters}
-    more = [found for ref in sorted(named - known - {""}) if (found := _get(tx, ref))]
+    more = [found for ref in sorted(named - known - {""}) if (found := get(tx, ref))]
     return replace(
         billing,
         account=account,
@@ -104,93 +96,24 @@ def _alone(tx: Tx, account_ref: str) -> Resources:
 def _billing(tx: Tx, account_ref: str) -> Resources:
     """Its charges and Invoices alone. Of an Account also Invoices that name none, of a Patient what names none."""
     if account_ref.startswith("Account/"):
-        charges = _resources(fhir.referring(tx, "ChargeItem", "account", account_ref))
-        naming = _naming(tx, charges)
-        invoices = _resources(fhir.referring(tx, "Invoice", "account", account_ref))
-        invoices += tuple(one for one in naming if not one.get("account") and account_ref in _stands_on(tx, one))
+        charges = plain(fhir.referring(tx, "ChargeItem", "account", account_ref))
+        names = naming(tx, charges)
+        invoices = plain(fhir.referring(tx, "Invoice", "account", account_ref))
+        invoices += tuple(one for one in names if not one.get("account") and account_ref in stands_on(tx, one))
     else:
         charges = _without_account(fhir.referring(tx, "ChargeItem", "subject", account_ref))
-        naming = _naming(tx, charges)
+        names = naming(tx, charges)
         invoices = _without_account(fhir.referring(tx, "Invoice", "subject", account_ref))
-        invoices = tuple(one for one in invoices if account_ref in _stands_on(tx, one))
-    return Resources(account_ref, charges=charges, invoices=invoices, naming=naming)
+        invoices = tuple(one for one in invoices if account_ref in stands_on(tx, one))
+    return Resources(account_ref, charges=charges, invoices=invoices, naming=names)
 
 
 def _coverages(tx: Tx, account: Resource, patient_ref: str) -> tuple[Resource, ...]:
     """Those that the account names, and whatever else covers the patient: a late one is often not linked yet."""
     found = {reference(one.get("coverage")) for one in account.get("coverage", ())}
-    linked = [resource for ref in sorted(found - {""}) if (resource := _get(tx, ref))]
-    others = _resources(fhir.referring(tx, "Coverage", "beneficiary", patient_ref)) if patient_ref else ()
+    linked = [resource for ref in sorted(found - {""}) if (resource := get(tx, ref))]
+    others = plain(fhir.referring(tx, "Coverage", "beneficiary", patient_ref)) if patient_ref else ()
     return (*linked, *(one for one in others if own_ref(one) not in found))
-
-
-def accounts_of(tx: Tx, resource: Resource) -> set[str]:
-    """The accounts on which this resource has a say, as it is now: who has to be reassessed when it changes.
-
-    For what it said before, ask with its former version too, and `store.accounts_with` for what rests on it.
-    """
-    ref, kind = own_ref(resource), str(resource.get("resourceType"))
-    match kind:
-        case "Account":
-            return {ref}
-        case "ChargeItem":
-            # An Invoice that names no account stands on this charge's account once the charge is there.
-            billed = [
-                _stands_on(tx, one) | (set[str]() if _named(one) else _patients(one)) for one in _naming(tx, [resource])
-            ]
-            return (_named(resource) or _patients(resource)).union(*billed)
-        case "Invoice":
-            return _stands_on(tx, resource) | _by_charges(tx, _lines(resource))
-        case "Encounter":
-            named = {reference(one) for one in resource.get("account", ())}
-            charges = fhir.referring(tx, "ChargeItem", "context", ref)
-            return (named - {""}).union(*(accounts_of(tx, one.resource) for one in charges))
-        case "Patient":
-            return {one.reference for one in fhir.referring(tx, "Account", "subject", ref)} | {ref}
-        case "Coverage":
-            beneficiary = reference(resource.get("beneficiary"))
-            linked = {one.reference for one in fhir.referring(tx, "Account", "coverage", ref)}
-            own = (
-                {one.reference for one in fhir.referring(tx, "Account", "subject", beneficiary)}
-                if beneficiary
-                else set()
-            )
-            return linked | own | ({beneficiary} if beneficiary.startswith("Patient/") else set())
-        case "RelatedPerson" | "Organization":
-            return {one.reference for one in fhir.referring(tx, "Account", "guarantor", ref)}
-        case _:
-            return set()
-
-
-def _named(resource: Resource) -> set[str]:
-    return {reference(one) for one in listed(resource.get("account"))} - {""}
-
-
-def _patients(resource: Resource) -> set[str]:
-    subject = subject_of(resource)
-    return {subject} if subject.startswith("Patient/") else set()
-
-
-def _stands_on(tx: Tx, invoice: Resource) -> set[str]:
-    """Where an Invoice is asked for: on its account, else on one of its charges' (on two it would be asked twice)."""
-    return _named(invoice) or set(sorted(_by_charges(tx, _lines(invoice)))[:1]) or _patients(invoice)
-
-
-def _lines(invoice: Resource) -> list[str]:
-    return [ref for line in invoice.get("lineItem", ()) if (ref := reference(line.get("chargeItemReference")))]
-
-
-def _naming(tx: Tx, charges: Iterable[Resource]) -> tuple[Resource, ...]:
-    """The Invoices that name one of these charges, wherever they stand."""
-    refs = [ref for one in charges if (ref := own_ref(one))]
-    found = {one.id: one.resource for ref in refs for one in fhir.referring(tx, "Invoice", "charge-item", ref)}
-    return tuple(found.values())
-
-
-def _by_charges(tx: Tx, refs: Iterable[str]) -> set[str]:
-    """The accounts that these charges are on."""
-    found = [_get(tx, ref) for ref in refs if ref]
-    return set[str]().union(*(_named(one) or _patients(one) for one in found if one))
 
 
 def topics_of(account: Resource) -> tuple[str, ...]:
@@ -367,16 +290,6 @@ def _copays(account: Resource, zone: ZoneInfo | None) -> Iterator[CopayDue]:
             visit = reference(at(parts, urls.COPAY_ENCOUNTER, "valueReference"))
             day = day_of(at(parts, urls.COPAY_DATE, "valueDateTime"), zone) if zone else None
             yield CopayDue(amount, visit, day, own_ref(account))
-
-
-def _get(tx: Tx, ref: str) -> Resource:
-    kind, _, resource_id = ref.partition("/")
-    stored = fhir.get(tx, kind, resource_id) if resource_id and "/" not in resource_id else None
-    return stored.resource if stored else {}
-
-
-def _resources(stored: Iterable[fhir.Stored]) -> tuple[Resource, ...]:
-    return tuple(one.resource for one in stored)
 
 
 def _without_account(stored: Iterable[fhir.Stored]) -> tuple[Resource, ...]:

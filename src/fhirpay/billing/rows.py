@@ -50,6 +50,16 @@ _OF_ACCOUNTS = (
     .where(obligations.c.tenant_id == _TENANT, obligations.c.account_ref.in_(bindparam("accounts", expanding=True)))
     .order_by(obligations.c.created_at, obligations.c.obligation_id)
 )
+_BASES = (
+    select(obligations.c.basis_key)
+    .where(obligations.c.tenant_id == _TENANT, obligations.c.account_ref == bindparam("account"))
+    .distinct()
+)
+_WITH = (
+    select(obligations.c.account_ref)
+    .where(obligations.c.tenant_id == _TENANT, obligations.c.basis_key.in_(bindparam("bases", expanding=True)))
+    .distinct()
+)
 _IS_IT = (obligations.c.tenant_id == _TENANT, obligations.c.obligation_id == bindparam("obligation"))
 _BY_ID = select(obligations).where(*_IS_IT)
 _WRITE = update(obligations).where(*_IS_IT).values(revision=obligations.c.revision + 1)
@@ -121,6 +131,16 @@ def stopped(tx: Tx, account: RowMapping) -> str:
 def of_accounts(tx: Tx, account_refs: Iterable[str]) -> list[RowMapping]:
     """All rows, past generations too, oldest first."""
     return tx.all(_OF_ACCOUNTS, accounts=sorted(set(account_refs)))
+
+
+def bases(tx: Tx, account_ref: str) -> set[str]:
+    """What the account's obligations rest on, past ones too."""
+    return {row["basis_key"] for row in tx.all(_BASES, account=account_ref)}
+
+
+def accounts_with(tx: Tx, basis_keys: Iterable[str]) -> set[str]:
+    """The accounts that have an obligation resting on one of these resources, also where they say so no more."""
+    return {row["account_ref"] for row in tx.all(_WITH, bases=sorted(set(basis_keys)))}
 
 
 def get(tx: Tx, obligation_id: str) -> RowMapping:

@@ -1,6 +1,6 @@
 """What an account owes, kept: the rows and the ledger made to agree with responsibility.py. Called by use cases.
 
-`reassess` after every change that bears on an account (intake.accounts_of says on which); what it can't do by itself
+`reassess` after every change that bears on an account (reach.accounts_of says on which); what it can't do by itself
 is in its answer: money that was paid and is no longer owed (`excess`), which `money.carry_out` turns into credit.
 Its ledger entries come after every row that it locks; the caller should post its own after that too.
 """
@@ -44,11 +44,6 @@ _CREDIT = select(func.coalesce(func.sum(credits.c.amount_minor), 0)).where(
 _CREDITS = select(credits.c.account_ref, credits.c.currency, credits.c.amount_minor).where(
     credits.c.tenant_id == bindparam("tenant"), credits.c.account_ref.in_(bindparam("accounts", expanding=True))
 )
-_ACCOUNTS_WITH = (
-    select(rows.obligations.c.account_ref)
-    .where(rows.obligations.c.tenant_id == bindparam("tenant"), rows.obligations.c.basis_key == bindparam("basis"))
-    .distinct()
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +55,7 @@ class Reassessed:
     obligations: tuple[ObligationView, ...]
     excess: tuple[tuple[str, Money], ...]
     newly_collectable: tuple[str, ...]
-    linked: tuple[str, ...]  # other accounts that it may share charges with: intake.linked
+    linked: tuple[str, ...]  # other accounts that may ask for the same: reach.others_of
     changed: bool
     assessment: Assessment
 
@@ -134,14 +129,16 @@ def _with_ours(tx: Tx, facts: AccountFacts, before: list[RowMapping], parked: li
 
 
 def _of_others(tx: Tx, facts: AccountFacts) -> dict[str, Any]:
-    """What the linked accounts draw from charges, and the money that lies loose there."""
+    """What the linked accounts draw from charges, what they have asked for, and the money that lies loose there."""
     if not facts.elsewhere:
         return {}
     refs = [other.ref for other in facts.elsewhere]
     drawn: dict[tuple[str, str, str], int] = {}
     loose: dict[tuple[str, str], int] = {}
+    asked: dict[str, set[str]] = {}
     for row in rows.of_accounts(tx, refs):
         account = row["account_ref"], row["currency"]
+        asked.setdefault(row["account_ref"], set()).add(row["basis_key"])
         over = row["paid_minor"] + row["in_flight_minor"] - row["patient_minor"]
         loose[account] = loose.get(account, 0) + max(0, over)
         for charge, minor in json.loads(row["draws"]).items():
@@ -150,7 +147,7 @@ def _of_others(tx: Tx, facts: AccountFacts) -> dict[str, Any]:
     for credit in tx.all(_CREDITS, accounts=refs):
         account = credit["account_ref"], credit["currency"]
         loose[account] = loose.get(account, 0) + credit["amount_minor"]
-    return {"drawn": drawn, "loose": loose}
+    return {"drawn": drawn, "loose": loose, "asked": asked}
 
 
 # ── rows ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -301,11 +298,6 @@ def obligation(tx: Tx, obligation_id: str) -> ObligationView:
     row = rows.get(tx, obligation_id)
     found = rows.of_accounts(tx, [row["account_ref"]])
     return rows.view(row, askable_of(tx, row["account_ref"], found).get(obligation_id, 0))
-
-
-def accounts_with(tx: Tx, basis_key: str) -> set[str]:
-    """The accounts that have an obligation resting on this resource, also where it says so no more."""
-    return {row["account_ref"] for row in tx.all(_ACCOUNTS_WITH, basis=basis_key)}
 
 
 def resting_on(tx: Tx, basis_key: str) -> list[ObligationView]:

@@ -11,8 +11,8 @@ import json
 from dataclasses import dataclass
 
 from ..billing import worklist
-from ..billing.intake import accounts_of
 from ..billing.look_alikes import other_service
+from ..billing.reach import accounts_of
 from ..config import Tenant
 from ..db.types import legible
 from ..db.unit import Tx, Units

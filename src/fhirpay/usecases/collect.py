@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ..billing import money, rows, store, worklist
-from ..billing.intake import accounts_of, linked
+from ..billing.intake import linked
 from ..billing.money import CarriedOut
 from ..billing.policy import Action, AutopayDue, Consent, RequestPayment, decide
+from ..billing.reach import accounts_of
 from ..billing.rows import ObligationView
 from ..billing.store import Reassessed
 from ..config import Tenant
@@ -46,7 +47,7 @@ def accounts_touched(tx: Tx, changes: Iterable[tuple[Stored, Change]]) -> list[s
         if change == "unchanged":
             continue
         found |= accounts_of(tx, stored.resource)
-        found |= store.accounts_with(tx, f"{stored.type}/{stored.id}")
+        found |= rows.accounts_with(tx, [f"{stored.type}/{stored.id}"])
         if stored.version > 1 and (before := version(tx, stored.type, stored.id, stored.version - 1)):
             found |= accounts_of(tx, before.resource)
     return sorted(found)

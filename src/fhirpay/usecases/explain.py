@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..billing import store as billing
-from ..billing.intake import accounts_of
+from ..billing.reach import accounts_of
 from ..billing.rows import ObligationView
 from ..db.unit import Tx
 from ..errors import NotFound

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from fhirpay.billing import entries, money, store, worklist
-from fhirpay.billing.intake import accounts_of
+from fhirpay.billing import entries, money, rows, store, worklist
+from fhirpay.billing.reach import accounts_of
 from fhirpay.db.unit import Tx, Units
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.money import Money
@@ -202,7 +202,7 @@ async def test_which_accounts_a_resource_has_a_say_on(units: Units) -> None:
 
 async def test_a_charge_that_moved_is_still_known_on_its_old_account(units: Units) -> None:
     await units.write(put, account({}), charge({"id": "c1", "amount": "5.00"}))
-    assert await units.read(store.accounts_with, "ChargeItem/c1") == {ACCOUNT}
+    assert await units.read(rows.accounts_with, ["ChargeItem/c1"]) == {ACCOUNT}
 
 
 async def test_what_staff_enter_has_a_reason_and_can_be_withdrawn(units: Units) -> None:

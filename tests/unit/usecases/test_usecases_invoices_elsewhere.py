@@ -5,81 +5,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
-from fhirpay.billing import store as obligations
-from fhirpay.billing import worklist
-from fhirpay.billing.bills import PAID_ELSEWHERE
-from fhirpay.db.unit import Database, Tx
+from elsewhere_world import PATIENT, Told, account, charge, invoice, told
+from fhirpay.db.unit import Database
 from fhirpay.domain import fhir_urls as urls
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.money import Money
-from fhirpay.fhir import store as fhir
-from fhirpay.ledger.verify import verify
 from fhirpay.payments import store as payments
 from fhirpay.usecases import staff
-from fhirpay.usecases.collect import accounts_touched, reassess_accounts
-from payments_world import World, payments_world
-
-Resource = dict[str, Any]
-WHO = {"reference": "Patient/p1"}
-PATIENT: Resource = {"resourceType": "Patient", "id": "p1", "birthDate": "1980-01-01"}
-
-
-def account(name: str, *, self_pay: bool = True) -> Resource:
-    made = {"resourceType": "Account", "id": name, "status": "active", "subject": [WHO]}
-    return {**made, "extension": [{"url": urls.SELF_PAY, "valueBoolean": self_pay}]}
-
-
-def charge(name: str, on: str, price: int = 100, **more: Any) -> Resource:
-    made = {"resourceType": "ChargeItem", "id": name, "status": "billable", "code": {"text": "Visit"}, "subject": WHO}
-    made |= {"account": [{"reference": f"Account/{on}"}], "occurrenceDateTime": "2026-11-01"}
-    return {**made, "priceOverride": {"value": price, "currency": "USD"}, **more}
-
-
-def invoice(name: str, on: str, *charges: str, total: int = 100, day: str = "2026-11-12", **more: Any) -> Resource:
-    lines = [{"chargeItemReference": {"reference": f"ChargeItem/{one}"}} for one in charges]
-    made = {"resourceType": "Invoice", "id": name, "status": "issued", "subject": WHO, "date": day, "lineItem": lines}
-    where = {"account": {"reference": f"Account/{on}"}} if on else {}
-    return {**made, **where, "totalGross": {"value": total, "currency": "USD"}, **more}
-
-
-class Told:
-    """Resources come in as a client sends them, and what they touch is assessed."""
-
-    def __init__(self, world: World) -> None:
-        self.world, self.units = world, world.units
-
-    async def comes(self, *resources: Resource) -> None:
-        def write(tx: Tx) -> None:
-            changes = [fhir.put(tx, resource) for resource in resources]
-            reassess_accounts(tx, accounts_touched(tx, changes), self.world.tenant)
-
-        await self.units.write(write)
-        assert (await self.units.read(verify)).ok
-
-    async def asks(self) -> dict[str, int]:
-        """Dollars that may be asked for, by basis."""
-        found: dict[str, int] = {}
-        for ref in ("Account/a0", "Account/a1", "Account/a2", "Account/a3"):
-            for one in await self.units.read(obligations.obligations_of, ref):
-                if one.askable:
-                    found[one.basis_key.partition("/")[2]] = one.askable.minor // 100
-        return found
-
-    async def held(self) -> set[str | None]:
-        """The accounts that wait for money of another one."""
-        items = await self.units.read(worklist.list_open)
-        return {item.account_ref.partition("/")[2] for item in items if item.kind == PAID_ELSEWHERE}
 
 
 @pytest.fixture
 async def w(database: Database, clock: FrozenClock) -> AsyncIterator[Told]:
-    async with payments_world(database, clock, zone="UTC", bill_hold_days=0) as world:
-        yield Told(world)
-        await world.sweep()
+    async with told(database, clock) as world:
+        yield world
 
 
 PAIR = (account("a1"), account("a2", self_pay=False), charge("c1", "a1"), invoice("i1", "a2", "c1"))

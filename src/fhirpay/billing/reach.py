@@ -1,0 +1,128 @@
+"""Which accounts a resource has a say on, and which of them may ask for the same. Called by intake.py and
+use cases.
+
+An account is an Account, or (for charges and Invoices that name none) the Patient they are of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..db.unit import Tx
+from ..fhir import store as fhir
+from . import rows
+from .elements import Resource, listed, own_ref, reference, subject_of
+
+
+def accounts_of(tx: Tx, resource: Resource) -> set[str]:
+    """The accounts on which this resource has a say, as it is now: who has to be reassessed when it changes.
+
+    For what it said before, ask with its former version too, and `rows.accounts_with` for what rests on it.
+    """
+    ref, kind = own_ref(resource), str(resource.get("resourceType"))
+    match kind:
+        case "Account":
+            return {ref}
+        case "ChargeItem":
+            # An Invoice that names no account stands on this charge's account once the charge is there.
+            billed = [
+                stands_on(tx, one) | (set[str]() if _named(one) else _patients(one)) for one in naming(tx, [resource])
+            ]
+            return (_named(resource) or _patients(resource)).union(*billed)
+        case "Invoice":
+            return stands_on(tx, resource) | _by_charges(tx, _lines(resource))
+        case "Encounter":
+            named = {reference(one) for one in resource.get("account", ())}
+            charges = fhir.referring(tx, "ChargeItem", "context", ref)
+            return (named - {""}).union(*(accounts_of(tx, one.resource) for one in charges))
+        case "Patient":
+            return {one.reference for one in fhir.referring(tx, "Account", "subject", ref)} | {ref}
+        case "Coverage":
+            beneficiary = reference(resource.get("beneficiary"))
+            linked = {one.reference for one in fhir.referring(tx, "Account", "coverage", ref)}
+            own = (
+                {one.reference for one in fhir.referring(tx, "Account", "subject", beneficiary)}
+                if beneficiary
+                else set()
+            )
+            return linked | own | ({beneficiary} if beneficiary.startswith("Patient/") else set())
+        case "RelatedPerson" | "Organization":
+            return {one.reference for one in fhir.referring(tx, "Account", "guarantor", ref)}
+        case _:
+            return set()
+
+
+def _named(resource: Resource) -> set[str]:
+    return {reference(one) for one in listed(resource.get("account"))} - {""}
+
+
+def _patients(resource: Resource) -> set[str]:
+    subject = subject_of(resource)
+    return {subject} if subject.startswith("Patient/") else set()
+
+
+def stands_on(tx: Tx, invoice: Resource) -> set[str]:
+    """Where an Invoice is asked for: on its account, else on one of its charges' (on two it would be asked twice)."""
+    return _named(invoice) or set(sorted(_by_charges(tx, _lines(invoice)))[:1]) or _patients(invoice)
+
+
+def _lines(invoice: Resource) -> list[str]:
+    return [ref for line in invoice.get("lineItem", ()) if (ref := reference(line.get("chargeItemReference")))]
+
+
+def naming(tx: Tx, charges: Iterable[Resource]) -> tuple[Resource, ...]:
+    """The Invoices that name one of these charges, wherever they stand."""
+    refs = [ref for one in charges if (ref := own_ref(one))]
+    found = {one.id: one.resource for ref in refs for one in fhir.referring(tx, "Invoice", "charge-item", ref)}
+    return tuple(found.values())
+
+
+def _by_charges(tx: Tx, refs: Iterable[str]) -> set[str]:
+    """The accounts that these charges are on."""
+    found = [get(tx, ref) for ref in refs if ref]
+    return set[str]().union(*(_named(one) or _patients(one) for one in found if one))
+
+
+# ── accounts that may ask for the same ────────────────────────────────────────────────────────────────────────────────
+
+
+def others_of(
+    tx: Tx, account_ref: str, charges: Iterable[Resource], invoices: Iterable[Resource], names: Iterable[Resource]
+) -> set[str]:
+    """The other accounts that may ask for the same, or have asked: an Invoice on one names a charge of another,
+    whether it stands or not, or a charge or an Invoice has moved. `names`: the Invoices that name these charges."""
+    here = {own_ref(one) for one in charges}
+    named = {ref for one in invoices for ref in _lines(one)} - here
+    abroad = [charge for ref in sorted(named) if (charge := get(tx, ref))]
+    accounts = [_of_charge(charge) for charge in abroad]
+    accounts += [stands_on(tx, one) for one in (*names, *naming(tx, abroad))]
+    here |= {own_ref(one) for one in invoices}
+    asked = rows.bases(tx, account_ref)
+    accounts += [_moved_to(tx, basis) for basis in sorted(asked - here)]
+    accounts.append(rows.accounts_with(tx, here | asked))
+    return set[str]().union(*accounts) - {account_ref}
+
+
+def _moved_to(tx: Tx, basis: str) -> set[str]:
+    """Where a charge or an Invoice is now for which this account has asked."""
+    match basis.partition("/")[0]:
+        case "ChargeItem":
+            return _of_charge(get(tx, basis))
+        case "Invoice":
+            return stands_on(tx, get(tx, basis))
+        case _:
+            return set()
+
+
+def _of_charge(charge: Resource) -> set[str]:
+    return _named(charge) or _patients(charge)
+
+
+def get(tx: Tx, ref: str) -> Resource:
+    kind, _, resource_id = ref.partition("/")
+    stored = fhir.get(tx, kind, resource_id) if resource_id and "/" not in resource_id else None
+    return stored.resource if stored else {}
+
+
+def plain(stored: Iterable[fhir.Stored]) -> tuple[Resource, ...]:
+    return tuple(one.resource for one in stored)
