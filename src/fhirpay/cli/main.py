@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from .books import ledger
+from .conformance import conformance
 from .database import migrate
 from .demo import demo
 from .doctor import doctor
@@ -30,5 +31,6 @@ app.command()(replay)
 app.command()(explain)
 app.command()(worklist)
 app.command()(doctor)
+app.add_typer(conformance, name="conformance")
 app.add_typer(ledger, name="ledger")
 app.add_typer(writeback, name="writeback")

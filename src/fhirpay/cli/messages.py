@@ -44,7 +44,7 @@ def map_file(
     With --strict and --json each message gives two lines: what it becomes, and an OperationOutcome of the check.
     """
     with friendly():
-        profile, facility = _profile(settings(config), tenant, interface)
+        profile, facility = profile_of(settings(config), tenant, interface)
         results = preview(file, profile, facility, explain=explain)
         wrong = failed(results)
         for result in results:
@@ -54,7 +54,7 @@ def map_file(
             raise typer.Exit(1)
 
 
-def _profile(loaded: Settings, tenant: str, name: str) -> tuple[Interface, Facility]:
+def profile_of(loaded: Settings, tenant: str, name: str) -> tuple[Interface, Facility]:
     """The interface of the configuration, else one of those that ship with fhirpay."""
     if loaded.tenants:
         owner = loaded.tenant(tenant_name(loaded, tenant))

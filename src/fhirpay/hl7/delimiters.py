@@ -91,6 +91,12 @@ def unescape(text: str, delimiters: Delimiters, encoding: str = "utf-8") -> str:
     return _escapes(mark).sub(lambda found: _replacement(found[1], delimiters, encoding), text)
 
 
+def strange_escapes(text: str, delimiters: Delimiters) -> bool:
+    """Whether an escape character stands in `text` that begins no sequence known here: it would stay as it is."""
+    mark = delimiters.escape
+    return bool(mark) and mark in _escapes(mark).sub("", text)
+
+
 def _replacement(sequence: str, delimiters: Delimiters, encoding: str) -> str:
     letter = delimiters.letters.get(sequence)
     if letter is not None:

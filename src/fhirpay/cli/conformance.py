@@ -1,0 +1,56 @@
+"""`fhirpay conformance`: a new feed graded before it goes live."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..conformance.feed import Grade, grade_feed
+from ..conformance.report import as_html, as_json, as_text
+from ..conformance.sample import Source
+from ..domain.clock import SystemClock
+from ..errors import ConfigInvalid
+from .context import ConfigOption, JsonOption, TenantOption, friendly, out, settings
+from .messages import InterfaceOption, profile_of
+
+conformance = typer.Typer(help="What a feed's sender does, against what was agreed.", no_args_is_help=True)
+
+STATUS = {Grade.READY: 0, Grade.NOT_READY: 1, Grade.QUESTIONS: 3}
+
+
+@conformance.command()
+def feed(
+    files: Annotated[list[Path], typer.Argument(help="A sample of the feed: files of HL7v2 messages.")],
+    interface: InterfaceOption = "sample",
+    html: Annotated[Path | None, typer.Option("--html", help="Also write the report as a page, to send on.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Name every place, and what to ask about notes too.")] = False,
+    tenant: TenantOption = "",
+    config: ConfigOption = None,
+    as_json_: JsonOption = False,
+) -> None:
+    """Grade a sample of a new feed before it goes live: what is missing or ambiguous, which amounts would be wrong.
+
+    Status 0: ready; 3: ready with questions; 1: not ready. Nothing is stored.
+    """
+    with friendly():
+        profile, facility = profile_of(settings(config), tenant, interface)
+        sources = [Source(path.name, _bytes(path)) for path in files]
+        report = grade_feed(sources, profile, facility, now=SystemClock().now())
+        if html is not None:
+            html.write_text(as_html(report), encoding="utf-8")
+        if as_json_:
+            out(as_json(report))
+        else:
+            for line in as_text(report, every_place=every):
+                out(line)
+        if status := STATUS[report.grade]:
+            raise typer.Exit(status)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigInvalid(f"{path} can't be read: {error.strerror}") from None

@@ -1,0 +1,66 @@
+"""`fhirpay conformance` as an analyst runs it: what is printed, which files are written, with which status."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from fhirpay.cli.main import app
+
+SAMPLES = Path(__file__).resolve().parents[2] / "samples"
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("FHIRPAY_")]:
+        monkeypatch.delenv(name)
+    logger = logging.getLogger("fhirpay")
+    before = (logger.handlers, logger.level, logger.propagate)
+    yield lambda *arguments: CliRunner().invoke(app, ["conformance", *map(str, arguments)])
+    logger.handlers, logger.level, logger.propagate = before
+
+
+def test_a_feed_is_graded(run: Run, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    result = run("feed", SAMPLES / "DFT-P03-01.hl7", "--html", page)
+    assert result.exit_code == 1
+    assert result.stdout.splitlines()[0] == "1 messages (1 DFT^P03) against the interface 'sample'"
+    assert result.stdout.splitlines()[-1].startswith("not ready: 1 in the way")
+    assert "transaction-id-empty" in page.read_text(encoding="utf-8")
+
+
+INSURED = (
+    "MSH|^~\\&|BILL|LAB|PAY|MAIN|20261119101500-0500||DFT^P03|C1|P|2.5.1",
+    "PID|1||1001^^^LAB^MR||Quorra^Ann||19800101|F||||||||||A1^^^LAB^AN",
+    "PV1|1|O|||||||||||||||||V1|PPO" + "|" * 24,
+    "IN1|1|PPO1|P9^^^LAB|Payer||||||||20200101|||PPO" + "|" * 21 + "M1",
+    "FT1|1|T1||20261118||CG|99213^Visit^C4|||1|251.00&USD",
+)
+
+
+def test_a_feed_with_questions_has_a_status_of_its_own(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "feed.hl7"
+    path.write_text("\r".join(INSURED) + "\r", encoding="utf-8", newline="")
+    result = run("feed", path, "--json")
+    told = json.loads(result.stdout)
+    assert (result.exit_code, told["grade"]) == (3, "ready with questions")
+    assert [one["code"] for one in told["findings"] if one["severity"] == "ask"] == ["admission-missing"]
+    path.write_text(
+        "\r".join(INSURED).replace("||||||||||||||||||||||||\r", "||||||||||||||||||||||||20261118\r") + "\r"
+    )
+    assert run("feed", path).exit_code == 0
+
+
+def test_a_file_that_is_not_there_is_said(run: Run) -> None:
+    result = run("feed", "nowhere.hl7")
+    assert result.exit_code == 2
+    assert "nowhere.hl7 can't be read" in result.stderr
