@@ -59,6 +59,11 @@ class Interface(Section):
     negative_charge: Literal["credit", "park"] = Field(
         default="park", description="a CG with a negative amount or quantity: a credit, or for a human"
     )
+    correction: Literal["replace", "add", "park"] = Field(
+        default="replace",
+        description="a charge that comes again under its FT1-2 with another amount or service: "
+        "in its place, beside it, or for a human",
+    )
     carries_coverage: bool = Field(
         default=False,
         description="the feed always sends IN1 where there is insurance; without it a class is no self-pay proof",

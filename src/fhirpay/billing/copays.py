@@ -74,6 +74,8 @@ def _insured(case: Case, key: str, visit: Visit | None) -> _Copay | None:
     """The copay of the first Coverage in force on the day of the visit."""
     day = (visit.start if visit else None) or _first_day(case, key) or case.today
     covers = [one for one in case.facts.coverages if one.status in LIVE and one.kind != "self_pay" and one.spans(day)]
+    if visit is not None and visit.patient:  # on a guarantor's account, a mother's plan says nothing of her child
+        covers = [one for one in covers if one.beneficiary in ("", visit.patient)]
     first = min(covers, key=lambda one: (one.rank, one.ref), default=None)
     if first is None or not first.copays:
         return None

@@ -65,6 +65,7 @@ class Visit:
     ref: str
     status: str
     inpatient: bool = False
+    patient: str = ""  # whose it is; an account may be of several
     start: date | None = None
     end: date | None = None
 
@@ -84,6 +85,7 @@ class Insurance:
     end: date | None = None  # the last day
     rank: int = 1
     copays: tuple[Money, ...] = ()
+    beneficiary: str = ""  # the patient that it covers
 
     def spans(self, day: date) -> bool:
         """Whether its period holds that day; without a period it holds every day."""

@@ -216,6 +216,7 @@ def _visit(encounter: Resource, zone: ZoneInfo) -> Visit:
         ref=own_ref(encounter),
         status=str(encounter.get("status", "")),
         inpatient=at(encounter, "class", "code") in _INPATIENT,
+        patient=subject_of(encounter),
         start=day_of(at(encounter, "period", "start"), zone, first=True),
         end=day_of(at(encounter, "period", "end"), zone),
     )
@@ -238,6 +239,7 @@ def _insurance(coverage: Resource, priorities: Mapping[str, Any], zone: ZoneInfo
         end=day_of(at(coverage, "period", "end"), zone),
         rank=int(rank),
         copays=tuple(copays),
+        beneficiary=reference(coverage.get("beneficiary")),
     )
 
 

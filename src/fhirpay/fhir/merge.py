@@ -18,7 +18,8 @@ from .models import structure_of
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """How a statement is to be read. Elements are top-level names; `extension:<url>` is one extension."""
+    """How a statement is to be read. Elements are top-level names; `extension:<url>` is one extension, `period.end`
+    one end of a period."""
 
     deletes: tuple[str, ...] = ()  # HL7v2 `""`: dropped from what is kept, unless stated as well
     assumed: tuple[str, ...] = ()  # stated only because FHIR requires it: never laid over what is kept
@@ -61,7 +62,8 @@ _SHARED: dict[str, Callable[[dict[str, Any]], Any]] = {"identifier": _by_value, 
 
 
 # A start without an end says nothing about the end: a discharge that is known stays known.
-_BY_PART = frozenset({"meta", "period", "servicePeriod"})
+JOINED = frozenset({"period", "servicePeriod"})
+_BY_PART = JOINED | {"meta"}
 
 
 def _still_on_hold(kept: Iterable[dict[str, Any]], stated: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -104,6 +106,11 @@ def _has(resource: dict[str, Any], element: str) -> bool:
 def _without(resource: dict[str, Any], elements: Iterable[str]) -> dict[str, Any]:
     result = dict(resource)
     for element in elements:
+        period, _, end = element.partition(".")
+        if period in JOINED and end:
+            rest = {name: value for name, value in result.get(period, {}).items() if name != end}
+            result = {**result, period: rest} if rest else {key: one for key, one in result.items() if key != period}
+            continue
         name, _, url = element.partition(":")
         rest = [one for one in result.get(name, ()) if one.get("url") != url] if url else []
         if rest:

@@ -43,6 +43,7 @@ class Rule:
     resource: str | None
     into: str | None
     park: Park | None
+    ignore: str | None
     warns: tuple[Warn, ...]
     build: Callable[[Context], dict[str, Any]]
     file: str
@@ -65,11 +66,12 @@ class RuleSource:
 def compile_rule(found: RuleSource, made: dict[str, str | None]) -> Rule:
     """`made` are the rules that stand before it. Raises ConfigInvalid with file, line, rule and what to write."""
     spec = found.spec
-    targets = [name for name in ("resource", "into", "park") if getattr(spec, name) is not None]
+    targets = [name for name in ("resource", "into", "park", "ignore") if getattr(spec, name) is not None]
     if len(targets) != 1:
-        raise ConfigInvalid("a rule has one of resource, into, park", location=found.at())
-    if spec.park is not None and found.elements:
-        raise ConfigInvalid(f"a rule that parks makes no elements: {', '.join(found.elements)}", location=found.at())
+        raise ConfigInvalid("a rule has one of resource, into, park, ignore", location=found.at())
+    if (spec.park is not None or spec.ignore is not None) and found.elements:
+        says = f"a rule that parks or ignores makes no elements: {', '.join(found.elements)}"
+        raise ConfigInvalid(says, location=found.at())
     if spec.into is not None and spec.into not in made:
         raise ConfigInvalid(f"'into: {spec.into}': no rule of that name stands before this one", location=found.at())
     if spec.resource is not None and "identifier" not in found.elements:
@@ -89,6 +91,7 @@ def compile_rule(found: RuleSource, made: dict[str, str | None]) -> Rule:
         resource=spec.resource,
         into=spec.into,
         park=Park(spec.park.code, spec.park.reason, _path(spec.park.at, found.at("park"))) if spec.park else None,
+        ignore=spec.ignore,
         warns=tuple(_warn(warn, found.at("warn", number)) for number, warn in enumerate(spec.warn)),
         build=_build({name: value for name, (value, _) in values.items()}),
         file=found.source.at(found.place),

@@ -9,6 +9,7 @@ from typing import Any
 from ..config import Interface
 from ..errors import ConfigInvalid
 from ..hl7.reader import Message
+from .codes import find
 from .context import Context
 from .functions import is_self
 from .paths import Path, parse_path
@@ -56,6 +57,11 @@ def _one(word: str, value: Any, at: str) -> Test:
             return lambda ctx: not test(ctx)
         case "interface":
             return _interface(value, at)
+        case "coded":
+            return _coded(value, at)
+        case "event":
+            events = frozenset(str(one) for one in _list(value))
+            return lambda ctx: ctx.message.event in events
         case "listed":
             return _listed(value, at)
         case "version_from" | "version_below":
@@ -99,6 +105,15 @@ def _interface(value: Any, at: str) -> Test:
         if name not in Interface.model_fields:
             raise ConfigInvalid(f"an interface has no setting '{name}'", location=at)
     return lambda ctx: all(getattr(ctx.interface, name) == wanted for name, wanted in value.items())
+
+
+def _coded(value: Any, at: str) -> Test:
+    fields = [name for name in value if name != "by"] if isinstance(value, dict) else []
+    if len(fields) != 1 or not isinstance(value.get("by"), str):
+        raise ConfigInvalid("write {FT1-6: CG, by: transaction-type}", location=at)
+    (path,) = _paths(fields[0], at, count=1)
+    table, wanted = value["by"], frozenset(str(one) for one in _list(value[fields[0]]))
+    return lambda ctx: (found := find(ctx.table(table), ctx.text(path))) is not None and found.code in wanted
 
 
 def _listed(value: Any, at: str) -> Test:

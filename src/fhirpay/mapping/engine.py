@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from ..config import Facility, Interface
-from ..errors import ConfigInvalid, Conflict, FhirpayError, RequiredMissing
+from ..errors import ConfigInvalid, Conflict, FhirpayError, MessageInvalid, RequiredMissing
 from ..hl7.reader import Message, Segment
 from .compile import Rule
 from .context import Context, Entry, Notes
@@ -18,6 +18,7 @@ from .identity import conditional_url, full_url
 from .loader import Maps, load
 from .mapped import ElementRef, Mapped, Parked
 from .paths import Slot
+from .spec import AccountRule
 from .times import fhir_datetime, has_time
 from .trace import Trace
 
@@ -38,8 +39,12 @@ def map_message(
     account (by the interface's `account_key`) isn't named, ConfigInvalid when the site's files are wrong.
     """
     maps = maps if maps is not None else load(interface.mapping)
-    run = _Run(Context(message, interface, facility, maps.tables, trace))
-    for rule in maps.of(message.type, message.event):
+    rules = maps.of(message.type, message.event)
+    for name in ("PID", "PV1") if any(rule.name == "account" for rule in rules) else ():
+        if len(message.segments(name)) > 1:
+            raise MessageInvalid(f"more than one {name}: whose account is it?", location=f"{name}[2]")
+    run = _Run(Context(message, interface, facility, maps.tables, trace), maps.account(message.label))
+    for rule in rules:
         run.apply(rule)
     return run.mapped()
 
@@ -47,8 +52,9 @@ def map_message(
 class _Run:
     """The mapping of one message in progress."""
 
-    def __init__(self, ctx: Context) -> None:
+    def __init__(self, ctx: Context, account: AccountRule) -> None:
         self._ctx = ctx
+        self._account: AccountRule = account
         self._entries: dict[str, Entry] = {}  # by full_url
         self._sources: dict[str, str] = {}  # full_url → the line that made it
         self._parked: list[tuple[int, Parked]] = []  # by the line's number
@@ -72,6 +78,10 @@ class _Run:
         if claim is not None:
             self._claimed.add(claim)
         self._warn(rule)
+        if rule.ignore is not None:
+            place = f"{segment.address()}: " if segment is not None else ""
+            self._ctx.warn(f"{place}{rule.ignore}")
+            return
         if rule.park is not None:
             slot = self._ctx.slot(rule.park.at) if rule.park.at else None
             place = slot.address if slot else segment.address() if segment else ""
@@ -161,6 +171,8 @@ class _Run:
             patient_key=f"patient:{patient.system}|{patient.value}" if patient else None,
             deletes=tuple(deletes),
             assumed=tuple(assumed),
+            account=self._account,
+            lines=self._sources,
         )
 
 
@@ -191,7 +203,8 @@ def _states(resource: dict[str, Any], element: str) -> bool:
     if element.startswith("extension:"):
         url = element.removeprefix("extension:")
         return any(extension.get("url") == url for extension in resource.get("extension", []))
-    return element in resource
+    name, _, end = element.partition(".")
+    return name in resource and (not end or end in resource[name])
 
 
 def _bundle(ctx: Context, entries: list[Entry]) -> dict[str, Any]:

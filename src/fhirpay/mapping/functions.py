@@ -177,7 +177,7 @@ def credited_charge(ctx: Context, paths: Paths) -> dict[str, Any] | None:
         if (by_set_id or by_number) and standing is not None and line.index != standing.index:
             with ctx.at(line):
                 entry = ctx.entry("charge", "FT1")
-            if entry is not None:
+            if entry is not None and entry.value.endswith("|CG"):
                 return {"reference": entry.full_url}
     slot = ctx.slot(reference)
     if wanted and slot is not None:
@@ -186,6 +186,11 @@ def credited_charge(ctx: Context, paths: Paths) -> dict[str, Any] | None:
         return None
     value = key_of(ctx, [KEY_WORDS["sender"], KEY_WORDS["account"], lambda _: own, lambda _: "CG"])
     return {"type": "ChargeItem", "identifier": {"system": f"{ctx.interface.system}:charge", "value": value}}
+
+
+def charge_taken_back(ctx: Context, paths: Paths) -> dict[str, Any] | None:
+    """As `credited_charge`, of a charge line that its sign makes a credit."""
+    return credited_charge(ctx, paths) if _direction(ctx) == "CD" else None
 
 
 def following_notes(ctx: Context, paths: Paths) -> list[dict[str, str]] | None:
@@ -232,6 +237,7 @@ FUNCTIONS: dict[str, Function] = {
     "magnitude": Function(magnitude, 1, strict=True),
     "charge_code": Function(charge_code, 5),
     "credited_charge": Function(credited_charge, 2),
+    "charge_taken_back": Function(charge_taken_back, 2),
     "following_notes": Function(following_notes, 0),
 }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from ..data import data_root
 from ..errors import ConfigInvalid, EventUnsupported, MessageUnsupported
 from . import codes
 from .compile import Rule, RuleSource, compile_rule
-from .spec import FileSpec, RuleSpec
+from .spec import AccountRule, FileSpec, RuleSpec
 from .yaml_source import Place, Source
 
 PROFILE = "interface.yaml"
@@ -33,6 +33,11 @@ class Maps:
 
     rules: Mapping[str, tuple[Rule, ...]]  # by DFT^P03
     tables: Mapping[str, codes.Table]
+    accounts: Mapping[str, AccountRule] = field(default_factory=dict[str, AccountRule])  # by message
+
+    def account(self, label: str) -> AccountRule:
+        """What the message expects of its account."""
+        return self.accounts.get(label, "any")
 
     def of(self, kind: str, event: str) -> tuple[Rule, ...]:
         """The rules for a message. Raises MessageUnsupported or EventUnsupported, saying what is taken."""
@@ -88,6 +93,7 @@ class _Loader:
         self._root = root
         self._base = root / "base"
         self._site = _folder(root, site) if site else None
+        self._accounts: dict[str, AccountRule] = {}
 
     def maps(self) -> Maps:
         tables = codes.read_folder(self._base / "codes")
@@ -101,7 +107,8 @@ class _Loader:
         known = {found.spec.rule for rules in messages.values() for found in rules}
         for found in overlays:
             self._check_overlay(found, known)
-        return Maps({label: _compiled(_laid_over(label, rules, overlays)) for label, rules in messages.items()}, tables)
+        rules = {label: _compiled(_laid_over(label, rules, overlays)) for label, rules in messages.items()}
+        return Maps(rules, tables, self._accounts)
 
     def _messages(self, folder: Path) -> Iterator[tuple[str, list[RuleSource]]]:
         for path in sorted(folder.glob("*.yaml")):
@@ -109,6 +116,7 @@ class _Loader:
                 continue
             spec, source = self._read(path)
             if spec.message is not None:
+                self._accounts[spec.message] = spec.account
                 yield spec.message, self._rules(spec, source, ())
 
     def _overlays(self, folder: Path) -> list[RuleSource]:

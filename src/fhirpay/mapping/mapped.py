@@ -13,8 +13,11 @@ Made by `engine`; read by the use case that applies it, by `fhirpay map` and by 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+
+from .spec import AccountRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,8 @@ class Mapped:
     patient_key: str | None = None  # patient:<system>|<value>
     deletes: tuple[ElementRef, ...] = ()
     assumed: tuple[ElementRef, ...] = ()
+    account: AccountRule = "any"  # whether the message makes its account known, or expects that it is
+    lines: Mapping[str, str] = field(default_factory=dict[str, str])  # full_url → the segment that said it
 
     def resources(self, kind: str = "") -> list[dict[str, Any]]:
         """The resources of the Bundle, all or those of one type, in order."""

@@ -7,7 +7,8 @@ A file of `mappings/` is one of
 * a site's overlay, `mappings/<site>/<any>.yaml`: `rules:` whose `rule:` names one of the base are laid over it,
   element by element (`null` takes an element away, `drop: true` the rule); a new one says `message:` and `after:`.
 
-A rule makes one resource for each segment `each` (or adds to one: `into`; or parks the line: `park`). Its keys are
+A rule makes one resource for each segment `each` (or adds to one: `into`; or parks the line: `park`; or passes it
+over: `ignore`). Its keys are
 those of `RuleSpec`; every other key is a FHIR element, so the rule reads like the resource. An element's value is
 a literal, a list, an object, or an expression (`ExpressionSpec`): where it comes from, as which datatype, what else.
 Conditions are those of `ConditionSpec`. Nothing computes; what must think is a named function (`functions.py`).
@@ -15,7 +16,7 @@ Conditions are those of `ConditionSpec`. Nothing computes; what must think is a 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -26,6 +27,11 @@ Condition = dict[str, Any]
 
 class _Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+AccountRule = Literal["any", "new", "known"]
+"""What a message expects of its account: nothing; that it makes it known (else it is flagged); that it is known, else
+the message waits for it."""
 
 
 class WarnSpec(_Spec):
@@ -59,6 +65,7 @@ class RuleSpec(BaseModel):
     resource: str | None = Field(default=None, pattern=r"^[A-Z][A-Za-z]+$")
     into: str | None = None  # adds to what another rule made
     park: ParkSpec | None = None
+    ignore: str | None = Field(default=None, min_length=10)  # why the segment says nothing that we need
     warn: tuple[WarnSpec, ...] = ()
     # in overlays only
     drop: bool = False
@@ -72,6 +79,7 @@ class RuleSpec(BaseModel):
 
 class FileSpec(_Spec):
     message: str | None = Field(default=None, pattern=r"^[A-Z]{3}\^[A-Z0-9]{3}$")
+    account: AccountRule = "any"  # of a message
     why: str = ""
     include: tuple[str, ...] = ()
     rules: tuple[RuleSpec, ...] = ()
@@ -96,6 +104,7 @@ class ExpressionSpec(_Spec):
     assume: Any = None  # like default, but never over a value that is stored
     else_: Any = Field(default=None, alias="else")
     when: Condition | None = None
+    clear: Condition | None = None  # where it holds, the stored value is taken away
     required: bool = False
     why: str = ""
 
@@ -122,6 +131,8 @@ CONDITION_WORDS: dict[str, str] = {
     "listed": "the interface's list (self_pay_classes) holds this field's value",
     "version_from": "MSH-12 is this or newer",
     "version_below": "MSH-12 is older than this",
+    "coded": "the code table `by` turns this field's code into this one: {FT1-6: CG, by: transaction-type}",
+    "event": "the trigger event is this one, or one of these",
     "differs": "the two names or values are both there and not the same",
     "self": "this field says that it is the patient",
 }

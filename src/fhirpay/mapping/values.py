@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from ..domain.fhir_urls import EXTENSION, OURS
 from ..errors import ConfigInvalid, FhirpayError, RequiredMissing
+from ..fhir.merge import JOINED
 from .conditions import always, compile_condition
 from .context import Context
 from .datatypes import TYPES, Options
@@ -37,7 +38,7 @@ class Here:
     source: Source
     place: Place  # in the file
     element: str  # in the resource: priceOverride, extension[0].valueMoney
-    top: str  # what `""` would delete: telecom, extension:<url>
+    top: str  # telecom, extension:<url>
     made: dict[str, str | None]  # rules before this one, with their `each`
 
     def into(self, key: str | int, *, top: str = "") -> Here:
@@ -47,6 +48,11 @@ class Here:
     def at_key(self, key: str) -> Here:
         """The same element, written under a key of its expression."""
         return Here(self.rule, self.source, (*self.place, key), self.element, self.top, self.made)
+
+    @property
+    def deleted(self) -> str:
+        """What `""` takes away here: the element, or one end of a period."""
+        return self.element if self.top in JOINED else self.top
 
     def wrong(self, text: str) -> ConfigInvalid:
         return ConfigInvalid(text, location=f"{self.source.at(self.place)}, rule {self.rule}, {self.element}")
@@ -185,6 +191,7 @@ def _expression(raw: dict[str, Any], here: Here) -> tuple[Value, int]:
         raise here.wrong("an expression has exactly one of from, each, function, key, ref, is")
     read, source = _reader(spec, here)
     when = compile_condition(spec.when, here.source.at((*here.place, "when")))
+    clear = compile_condition(spec.clear, here.source.at((*here.place, "clear"))) if spec.clear is not None else None
     otherwise, other_level = (
         compile_value(spec.else_, here.at_key("else")) if spec.else_ is not None else (None, _CONSTANT)
     )
@@ -193,6 +200,9 @@ def _expression(raw: dict[str, Any], here: Here) -> tuple[Value, int]:
     strict = spec.required or (spec.function is not None and FUNCTIONS[spec.function].strict)
 
     def evaluate(ctx: Context) -> Any:
+        if clear is not None and clear(ctx):
+            ctx.notes.deletes.add(here.deleted)
+            return None
         asked = when(ctx)
         if asked:
             try:
@@ -309,7 +319,7 @@ def _field(spec: ExpressionSpec, here: Here) -> tuple[Value, str]:
 
     def deleted(ctx: Context, slot: Slot | None) -> bool:
         if slot is not None and slot.deleted:
-            ctx.notes.deletes.add(here.top)
+            ctx.notes.deletes.add(here.deleted)
             return True
         return False
 

@@ -26,6 +26,7 @@ from ..log import Log
 from ..mapping.engine import map_message
 from ..mapping.mapped import Mapped
 from .collect import accounts_touched, reassess_accounts
+from .corrections import settled
 
 log = Log("messages")
 
@@ -53,6 +54,8 @@ class ApplyMessage:
     def _apply(self, tx: Tx, work: Work, message: InboxMessage, mapped: Mapped) -> None:
         # Not for the first time: what later messages have said since stays said, such as insurance found.
         newer = resources_since(tx, message.message_id) if message.detail else set[str]()
+        correction = self.tenant.interface(message.interface).correction
+        mapped = settled(tx, mapped, correction, message_id=message.message_id, newer=newer)
         changes = bundles.apply(
             tx,
             mapped.bundle,

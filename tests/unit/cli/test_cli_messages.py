@@ -27,7 +27,6 @@ NOT_MAPPED = {
     "ADT-A40-01.hl7": "there is no map for ADT^A40",
     "BAR-P01-01.hl7": "there is no map for BAR messages",
     "BAR-P12-01.hl7": "there is no map for BAR messages",
-    "DFT-P11-01.hl7": "there is no map for DFT^P11",
     "oie-batch-fhs-bhs.hl7": "there is no map for ORM messages",
 }
 FHIRPAY = Path(sys.executable).with_name("fhirpay")

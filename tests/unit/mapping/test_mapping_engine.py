@@ -42,9 +42,9 @@ def test_no_other_field_stands_in_for_the_account(account_key: str) -> None:
 
 def test_a_message_without_a_map_is_refused_by_type_or_by_event() -> None:
     with pytest.raises(MessageUnsupported):
-        mapped(label="BAR^P01")
-    with pytest.raises(EventUnsupported, match="A01, A04, A08"):
-        mapped(label="ADT^A40")
+        mapped(label="ORU^R01")
+    with pytest.raises(EventUnsupported, match="A01"):
+        mapped(label="ADT^A99")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from mapping_messages import FACILITY, ft1, interface, mapped, message, only, se
 
 from fhirpay.data import data_root
 from fhirpay.errors import ConfigInvalid
+from fhirpay.inbox.gate import TAKEN
 from fhirpay.mapping import loader
 from fhirpay.mapping.engine import map_message
 from fhirpay.mapping.spec import CONDITION_WORDS
@@ -225,7 +226,8 @@ def test_the_sample_interface_ships_with_every_choice_made() -> None:
     sample = loader.interface("sample")
     assert (sample.name, sample.mapping, sample.account_key) == ("sample", "sample", "PID-18")
     assert (sample.co_means, sample.credit_sign, sample.carries_coverage) == ("due", "unsigned", True)
-    assert loader.load(sample.mapping).rules.keys() == {"DFT^P03", "ADT^A01", "ADT^A04", "ADT^A08"}
+    taken = {f"{kind}^{event}" for kind, events in TAKEN.items() for event in events}
+    assert loader.load(sample.mapping).rules.keys() == taken
 
 
 def test_an_interface_file_that_is_wrong_is_said_with_its_line(write: Write) -> None:

@@ -32,7 +32,7 @@ SAMPLES: dict[str, list[list[str] | str]] = {
     "BAR-P01-01.hl7": ["message-unsupported MSH-9.1"],
     "BAR-P12-01.hl7": ["message-unsupported MSH-9.1"],
     "DFT-P03-01.hl7": [["100 USD", "120 USD"]],
-    "DFT-P11-01.hl7": ["event-unsupported MSH-9.2"],
+    "DFT-P11-01.hl7": [["100 USD", "70 USD"]],
     "google-adt_a01_ex1.hl7": [[]],
     "google-adt_a04_ex1.hl7": [[]],
     "oie-batch-fhs-bhs.hl7": ["message-unsupported MSH-9.1"],

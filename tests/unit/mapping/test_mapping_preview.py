@@ -17,11 +17,11 @@ def _file(*messages: str) -> bytes:
 
 
 def test_one_bad_message_does_not_stop_the_next() -> None:
-    good, bad = message(ft1(_11="1.00")).text, message(label="BAR^P01").text
+    good, bad = message(ft1(_11="1.00")).text, message(label="ORU^R01").text
     results = map_data(_file(good, bad, good), interface(), FACILITY)
     assert [(one.position, one.label, one.error is None) for one in results] == [
         (1, "DFT^P03", True),
-        (2, "BAR^P01", False),
+        (2, "ORU^R01", False),
         (3, "DFT^P03", True),
     ]
     assert failed(results)

@@ -205,7 +205,7 @@ BAD = {
     ),
     "unknown trigger": (
         message("M1", CHARGE, label="DFT^P99"),
-        ("AR", "MSH-9.2", "201", "DFT event 'P99' isn't taken; taken: P03"),
+        ("AR", "MSH-9.2", "201", "DFT event 'P99' isn't taken; taken: P03, P11"),
     ),
     "unknown type": (
         message("M1", CHARGE, label="ORU^R01"),
