@@ -23,7 +23,7 @@ from matrices import pytest_terminal_summary as pytest_terminal_summary  # a hoo
 settings.register_profile("ci", derandomize=True, deadline=None, database=None)
 settings.load_profile("ci")
 
-_LONG = ("e2e", "simulation", "matrix", "matrix_writeback", "interleavings")
+_LONG = ("e2e", "simulation", "matrix", "matrix_writeback", "matrix_dft", "interleavings")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -22,9 +22,11 @@ from fhirpay.flow.worker import Worker
 from fhirpay.net.http import client
 from fhirpay.simulators.ehr_capabilities import Switches
 from fhirpay.usecases.parked import note_parked_call
-from fhirpay.usecases.post_back import PostBack, enqueue
+from fhirpay.usecases.post_back import PostBack
+from fhirpay.usecases.postings import enqueue
 from fhirpay.writeback import store
-from fhirpay.writeback.payment_reconciliation import PAYMENT_SYSTEM, Line, PostedPayment, allocation_id
+from fhirpay.writeback.payment_reconciliation import PAYMENT_SYSTEM
+from fhirpay.writeback.posted import Line, PostedPayment, allocation_id
 from fhirpay.writeback.store import Posting
 
 KIND = "PaymentReconciliation"

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, ValidationError, model_validator
 
+from .config_destination import Destination
 from .config_feed import Interface
 from .config_section import Section
 from .errors import ConfigInvalid
@@ -91,6 +92,7 @@ class Tenant(Section):
     interfaces: tuple[Interface, ...] = ()
     merchants: tuple[Merchant, ...] = ()
     connections: tuple[Connection, ...] = ()
+    destinations: tuple[Destination, ...] = ()
     clients: tuple[ApiClient, ...] = ()
 
     def facility(self, name: str) -> Facility:
@@ -105,6 +107,9 @@ class Tenant(Section):
     def connection(self, name: str) -> Connection:
         return _named(self.connections, name, "connection")
 
+    def destination(self, name: str) -> Destination:
+        return _named(self.destinations, name, "destination")
+
     @model_validator(mode="after")
     def _checked(self) -> Tenant:
         merchants = {merchant.name for merchant in self.merchants}
@@ -113,6 +118,9 @@ class Tenant(Section):
             _zone(facility.zone)
             if facility.merchant not in merchants:
                 raise ValueError(f"facility '{facility.name}' names merchant '{facility.merchant}', not defined")
+        names = [one.name for one in (*self.connections, *self.destinations)]
+        if twice := next((name for name in names if names.count(name) > 1), ""):
+            raise ValueError(f"two connections or destinations are named '{twice}': postings are told apart by it")
         for interface in self.interfaces:
             if interface.zone:
                 _zone(interface.zone)
@@ -147,7 +155,7 @@ class Settings(Section):
     def _lease_outlasts_calls(self) -> Settings:
         """An item makes two calls at most before its lease is looked at again, and a lease holds twice as long."""
         for tenant in self.tenants:
-            for one in (*tenant.merchants, *tenant.connections):
+            for one in (*tenant.merchants, *tenant.connections, *tenant.destinations):
                 if self.lease_s <= 4 * one.timeout_s:
                     least = f"{4 * one.timeout_s:g}"
                     raise ValueError(f"lease_s must be over four times the timeout_s of '{one.name}': above {least}")

@@ -18,28 +18,33 @@ from pathlib import Path
 from fastapi import APIRouter, FastAPI
 
 from .config import Interface, Settings, Tenant
+from .config_destination import Destination
 from .db.unit import Database, Units, open_database
 from .domain.clock import Clock, SystemClock
 from .domain.ids import Ids, RandomIds
 from .errors import ConfigInvalid, StorageUnavailable
 from .fhir.client import FhirClient
 from .flow.worker import Handler, Worker
+from .hl7.mllp import MllpClient
 from .hl7.mllp_server import ConnectionDrop, MllpServer
-from .hl7.tls import server_context
+from .hl7.tls import client_context, server_context
 from .inbox.gate import check_agreed
 from .mapping.loader import load
+from .net.guard import check_host
 from .net.http import Transport, client
 from .payments import registry
 from .payments.registry import Registry
 from .security.pan import screen_json
 from .security.tokens import Tokens
-from .usecases import collect, post_back, refund, stale_pages, start_payment, webhook
+from .usecases import collect, postings, refund, stale_pages, start_payment, webhook
 from .usecases.apply_message import ApplyMessage
 from .usecases.autopay import Autopay
 from .usecases.close_page import ClosePage
 from .usecases.follow_up import FollowUp
 from .usecases.lookup import LookUp
 from .usecases.parked import note_parked_call
+from .usecases.post_back import PostBack
+from .usecases.post_dft import PostDft
 from .usecases.receive_fhir import FhirIntake
 from .usecases.receive_hl7 import Hl7Intake
 from .usecases.take_payment import TakePayment
@@ -63,11 +68,13 @@ class House:
     units: Units
     processors: Registry
     ehrs: Mapping[str, FhirClient]
+    engines: Mapping[str, MllpClient]
     intakes: Mapping[str, Hl7Intake]
     tokens: Tokens
     inbox: Mapping[str, Handler]
     outbox: Mapping[str, Handler]
     writeback: Mapping[str, Handler]
+    destinations: Mapping[str, Handler]
     messages: ApplyMessage
 
 
@@ -147,15 +154,17 @@ class System:
                 handlers=handlers,
                 lease_s=settings.lease_s,
                 poll_s=settings.poll_s,
-                concurrency=settings.workers,
+                concurrency=concurrency,
                 owner=owner,
                 on_parked=on_parked,
             )
             for house in self.houses.values()
-            for queue, handlers, on_parked in (
-                ("inbox", house.inbox, house.messages.on_parked),
-                ("outbox", house.outbox, note_parked_call),
-                ("outbox", house.writeback, note_parked_call),  # its own hands: an EHR that hangs delays no payment
+            for queue, handlers, on_parked, concurrency in (
+                ("inbox", house.inbox, house.messages.on_parked, settings.workers),
+                ("outbox", house.outbox, note_parked_call, settings.workers),
+                # Its own hands: an EHR that hangs delays no payment. A destination has one message in flight.
+                ("outbox", house.writeback, note_parked_call, settings.workers),
+                *(("outbox", {kind: run}, note_parked_call, 1) for kind, run in house.destinations.items()),
             )
         ]
 
@@ -169,6 +178,8 @@ class System:
             await house.processors.aclose()
             for ehr in house.ehrs.values():
                 await ehr.aclose()
+            for engine in house.engines.values():
+                await engine.close()
 
 
 def build(
@@ -223,6 +234,7 @@ def _house(
         )
         for connection in tenant.connections
     }
+    engines = {destination.name: _engine(destination) for destination in tenant.destinations}
     for interface in tenant.interfaces:
         load(interface.mapping)  # a mistake in a mapping file shows at start, not with the first message
         check_agreed(interface)
@@ -234,6 +246,7 @@ def _house(
         units=units,
         processors=processors,
         ehrs=ehrs,
+        engines=engines,
         intakes={
             interface.name: Hl7Intake(units, interface, hash_key, clock, ids, database.wakeups)
             for interface in tenant.interfaces
@@ -255,8 +268,28 @@ def _house(
             collect.KIND: Autopay(units, tenant).run,
             collect.AGAIN: collect.Reassess(units, tenant).run,
         },
-        writeback={post_back.KIND: post_back.PostBack(units, tenant, ehrs).run},
+        writeback={postings.KIND: PostBack(units, tenant, ehrs).run},
+        destinations={
+            postings.kind_of(one.name): PostDft(units, tenant, one, engines[one.name]).run
+            for one in tenant.destinations
+        },
         messages=messages,
+    )
+
+
+def _engine(to: Destination) -> MllpClient:
+    async def admit() -> None:
+        await check_host(to.host, to.port, allow_private=to.private_network)
+
+    return MllpClient(
+        to.host,
+        to.port,
+        timeout_s=to.timeout_s,
+        connect_timeout_s=min(5.0, to.timeout_s),
+        keep_open_s=to.keep_open_s,
+        tls=client_context(ca=to.tls_ca, cert=to.tls_cert, key=to.tls_key) if to.tls else None,
+        tls_name=to.tls_name,
+        admit=admit,
     )
 
 

@@ -53,7 +53,7 @@ MONEY_UNITS = (
     "webhook.Webhooks._settle",
     "refund.Refunds._sending",
     "refund.Refunds._finish",
-    "post_back._sending",
+    "postings.sending",
     "post_back._posted",
 )
 GROUPS = ("group half", "group ran", "group committed")

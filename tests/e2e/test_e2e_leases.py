@@ -34,9 +34,10 @@ from fhirpay.flow.worker import Worker
 from fhirpay.net.http import client
 from fhirpay.payments import refunds
 from fhirpay.payments import registry as registries
-from fhirpay.usecases.post_back import PostBack, enqueue
+from fhirpay.usecases.post_back import PostBack
+from fhirpay.usecases.postings import enqueue
 from fhirpay.writeback import store as postings
-from fhirpay.writeback.payment_reconciliation import Line, PostedPayment
+from fhirpay.writeback.posted import Line, PostedPayment
 from fhirpay.writeback.store import Posting
 from intake_world import message, segment
 from intake_world import world as intake_world

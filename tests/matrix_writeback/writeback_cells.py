@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import Any
 
 from fhirpay.simulators.ehr_faults import Fault
-from fhirpay.usecases.post_back import by_hand
+from fhirpay.usecases.postings import by_hand
 from writeback_world import KIND, PAYMENT, WAYS, Desk, refund_of
 
 REFUND = refund_of(PAYMENT)

@@ -27,7 +27,7 @@ from fhirpay.ledger import store as ledger
 from fhirpay.payments import refunds, store
 from fhirpay.payments.port import Capabilities, OperationRef, ProvenAbsent
 from fhirpay.payments.records import Operation
-from fhirpay.usecases import post_back, settle_outcome, start_payment, webhook
+from fhirpay.usecases import post_back, postings, settle_outcome, start_payment, webhook
 from fhirpay.usecases.receive_hl7 import Hl7Intake, Source
 from fhirpay.usecases.seek_posting import Answer
 
@@ -146,7 +146,7 @@ PLANTED = (
     Planted("an unknown outcome is sent again with its own key only", _new_key, "lost answers"),
     Planted(
         "the write-back is queued in the unit that settles",
-        lambda patch: _in_a_unit_of_its_own(patch, post_back, "enqueue", "after Webhooks._settle"),
+        lambda patch: _in_a_unit_of_its_own(patch, postings, "enqueue", "after Webhooks._settle"),
         "deaths",
     ),
     Planted(

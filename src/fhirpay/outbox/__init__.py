@@ -29,6 +29,7 @@ KINDS = {
     "autopay": "starts a payment by stored method once its notice has run",
     "reassess": "assesses an account anew on a day on which time alone changes what it owes",
     "writeback": "posts a payment or a refund to the EHR",
+    "writeback.dft": "posts a payment or a refund to an HL7v2 receiver; each has a kind, `writeback.dft:<name>`",
     "ack": "sends a deferred application acknowledgement",
 }
 

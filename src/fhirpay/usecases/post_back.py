@@ -1,6 +1,5 @@
-"""A payment or refund is written back to the EHR, once. Called where money settles (`enqueue`) and by the outbox.
+"""A payment or refund is written back over FHIR, once. Called by the outbox, where postings.py put it.
 
-    enqueue   in the unit that settles: one posting for each connection, and its place in the outbox
     look      is it there already? what may have arrived has to be proved absent (seek_posting.py)
     unit 1    body, `sent_at` and way noted, the lease still ours   ── crash here: it may be there, so look first
     call      by the best way that the EHR offers (writeback/profile.py)
@@ -20,78 +19,29 @@ from datetime import datetime, timedelta
 from ..billing import worklist
 from ..config import Tenant
 from ..db.unit import Tx, Units
-from ..errors import ConfigInvalid, EhrUnavailable, FhirpayError, LeaseLost, RuleBroken
+from ..errors import ConfigInvalid, EhrUnavailable, FhirpayError
 from ..fhir.client import EhrRefused, FhirClient, Remote
 from ..fhir.json import dumps, loads
-from ..flow.lane import BACKOFF, Work, complete, park, parked, release, retry
-from ..flow.lease import still_ours
+from ..flow.lane import BACKOFF, Work, complete, release, retry
 from ..flow.worker import DONE, Done
 from ..log import Log
 from ..net.errors import Uncertain
-from ..outbox import QUEUE, add
 from ..writeback import store
 from ..writeback.pause import Pauses
-from ..writeback.payment_reconciliation import RESOURCE_TYPE, PostedPayment, render
+from ..writeback.payment_reconciliation import render
+from ..writeback.posted import PostedPayment
 from ..writeback.profile import Way, ways
 from ..writeback.store import Posting
-from .parked import note_parked_call
 from .posted_facts import posted_facts
-from .seek_posting import PostingUnknown, before_first, condition, in_doubt, is_it, look, nobody_knows
+from .postings import PostingUnknown, again, note_parked, sending
+from .seek_posting import before_first, condition, in_doubt, is_it, look, nobody_knows
 
 log = Log("writeback")
 
-KIND = "writeback"
 # A server may refuse a way that it announces, and say so like this; what it says of the content it says every way.
 _BY_ANOTHER_WAY = frozenset({400, 403, 404, 405, 412})
 _SO_IT_WAS_REFUSED_BEFORE = frozenset({404, 405})  # the same PUT that may have arrived
 Facts = Callable[[Tx, Posting, Tenant], PostedPayment]
-
-
-def enqueue(tx: Tx, *, payment_id: str, refund_id: str | None = None, tenant: Tenant) -> list[str]:
-    """Have a payment (or a refund of it) posted to every connection of the tenant; the postings' ids.
-
-    Call it in the unit that settles. Called again for the same fact it changes nothing. A refund waits for its
-    payment: they share a lane, and while the payment's posting is parked the refund's stays behind it.
-    """
-    subject = refund_id or payment_id
-    ids: list[str] = []
-    for connection in tenant.connections:
-        posting_id, new = store.add(
-            tx, connection=connection.name, subject=subject, payment_id=payment_id, resource_type=RESOURCE_TYPE
-        )
-        ids.append(posting_id)
-        if not new:
-            continue
-        lane = f"{KIND}:{connection.name}:{payment_id}"
-        work_id = add(
-            tx,
-            KIND,
-            posting_id,
-            [lane],
-            once_key=f"{connection.name}:{subject}",
-            needs=[lane] if refund_id else [],
-            blocks=[] if refund_id else [lane],
-        )
-        store.queued(tx, posting_id, work_id)
-    return ids
-
-
-def waiting(tx: Tx) -> dict[str, str]:
-    """Work that waits for a person, for a reason of its own → the reason."""
-    return {one.work_id: one.reason for one in parked(tx, QUEUE) if one.kind == KIND and one.waits_for is None}
-
-
-def by_hand(tx: Tx, posting_id: str, *, remote_id: str | None) -> None:
-    """A person has looked at the EHR: it is there as `remote_id`, or (None) it isn't and is to be sent again."""
-    posting = store.get(tx, posting_id)
-    if posting.state == "posted" or posting.work_id not in waiting(tx):
-        raise RuleBroken(f"posting {posting_id} is {posting.state}: there is nothing to decide", posting_id=posting_id)
-    if remote_id is None:
-        store.not_there(tx, posting_id)
-    else:
-        store.posted(tx, posting_id, remote_id=remote_id, remote_version="", body=posting.body)
-    worklist.settled(tx, "parked_call", posting.work_id)
-    release(tx, posting.work_id)
 
 
 class PostBack:
@@ -113,7 +63,7 @@ class PostBack:
         except FhirpayError as error:
             if error.retryable:
                 raise
-            return await self._units.write(_parked, work, error)
+            return await self._units.write(note_parked, work, error)
 
     async def _attempt(self, work: Work) -> Done | None:
         posting, now = await self._units.read(self._read, work.ref)
@@ -160,7 +110,7 @@ class PostBack:
         pause = self._pauses.failed(posting.connection, tx.now, asked_s=asked_s)
         # Later than the others: should it be this one that its EHR can't bear, they come first.
         own = BACKOFF.delay(work.attempt, work.work_id)
-        _again(tx, work, posting, reason, pause + own)
+        again(tx, work, posting, reason, pause + own)
 
     async def _post(self, work: Work, posting: Posting, client: FhirClient) -> Remote | None:
         """What the EHR has now; None when the work was put off."""
@@ -176,7 +126,7 @@ class PostBack:
         if answer.found:
             return answer.found
         if answer.wait is not None:
-            await self._units.write(_again, work, posting, "not found, but its index may be behind", answer.wait)
+            await self._units.write(again, work, posting, "not found, but its index may be behind", answer.wait)
             return None
         passes = _SO_IT_WAS_REFUSED_BEFORE if answer.put_again else _BY_ANOTHER_WAY
         for way in answer.ways:
@@ -199,7 +149,7 @@ class PostBack:
 
     async def _send(self, work: Work, posting: Posting, client: FhirClient, way: Way) -> Remote:
         assert posting.body is not None
-        await self._units.write(_sending, work, posting.posting_id, way, posting.body)
+        await self._units.write(sending, work, posting.posting_id, way, posting.body)
         try:
             if way is Way.PUT:
                 body = _with_id(posting.body, posting.subject)
@@ -219,28 +169,6 @@ def _with_id(body: str, id: str) -> str:
     """The same body with our id in it: always the same bytes."""
     resource = loads(body)
     return dumps({"resourceType": resource.pop("resourceType"), "id": id, **resource})
-
-
-def _sending(tx: Tx, work: Work, posting_id: str, way: Way, body: str) -> None:
-    if not still_ours(tx, work):
-        raise LeaseLost(f"another worker has taken {work.work_id} over", work_id=work.work_id)
-    store.sending(tx, posting_id, way, body)
-
-
-def _again(tx: Tx, work: Work, posting: Posting, reason: str, after: timedelta) -> None:
-    store.in_doubt(tx, posting.posting_id, reason)
-    retry(tx, work, after=after, error=reason)
-
-
-def _parked(tx: Tx, work: Work, error: FhirpayError) -> None:
-    """One unit: what it is, that it waits, and where people look."""
-    if isinstance(error, PostingUnknown):
-        store.unknown(tx, work.ref, error.message)
-    else:
-        store.refused(tx, work.ref, error.message)
-    reason = f"{error.code}: {error}"
-    park(tx, work, reason=reason)
-    note_parked_call(tx, work, reason)
 
 
 def _posted(tx: Tx, work: Work, posting: Posting, remote: Remote) -> None:

@@ -17,7 +17,8 @@ from ..payments import refunds
 from ..payments import store as payments
 from ..payments.records import Payment
 from ..writeback import store as writeback
-from ..writeback.payment_reconciliation import Line, PostedPayment, Ref, allocation_id
+from ..writeback.payment_reconciliation import RESOURCE_TYPE
+from ..writeback.posted import Line, PostedPayment, Ref, allocation_id
 from ..writeback.references import as_known_by
 from ..writeback.store import Posting
 
@@ -46,6 +47,8 @@ def posted_facts(tx: Tx, posting: Posting, tenant: Tenant) -> PostedPayment:
         reference=payment.capture_ref or payment.processor_ref or "",
         lines=lines,
         account=_named(tx, posting, payment.account_ref),
+        of_account=payment.account_ref,
+        facility=payment.facility,
         channel="online" if payment.method == "hosted" else "",
         brand=payment.brand,
         last4=payment.last4,
@@ -66,7 +69,8 @@ def _refund(tx: Tx, posting: Posting, payment: Payment, tenant: Tenant) -> Poste
             lines.append(_line(tx, posting, number, share.obligation_id, account_ref, share.amount, takes_back))
         else:
             takes_back = _advance_of(tx, posting)
-            lines.append(Line(number, share.amount, account, account=account, takes_back=takes_back, advance=True))
+            rest = Line(number, share.amount, account, account=account, takes_back=takes_back, advance=True)
+            lines.append(rest)
     return PostedPayment(
         id=refund.refund_id,
         amount=refund.amount,
@@ -76,6 +80,8 @@ def _refund(tx: Tx, posting: Posting, payment: Payment, tenant: Tenant) -> Poste
         reference=refund.processor_ref or "",
         lines=lines,
         account=account,
+        of_account=payment.account_ref,
+        facility=payment.facility,
         refund_of=payment.payment_id,
         whole=refund.amount == payment.captured,
         brand=payment.brand,
@@ -95,6 +101,8 @@ def _line(
         account=account,
         encounter=_visit(tx, posting, target),
         takes_back=takes_back,
+        target=target,
+        of_account=account_ref,
     )
 
 
@@ -114,6 +122,9 @@ def _visit(tx: Tx, posting: Posting, target: str) -> Ref | None:
 
 def _advance_of(tx: Tx, posting: Posting) -> str:
     """The identifier of the payment's unallocated line, as this EHR was told it."""
+    if posting.resource_type != RESOURCE_TYPE:
+        paid = [share.sequence for share in payments.allocations(tx, posting.payment_id) if share.paid]
+        return allocation_id(posting.payment_id, max(paid, default=0) + 1)
     for other in writeback.of_payment(tx, posting.payment_id):
         if other.connection == posting.connection and not other.is_refund and other.body:
             for line in loads(other.body).get("detail", ()):

@@ -44,7 +44,7 @@ from ..payments.port import (
 )
 from ..payments.records import Operation, Payment, Refund
 from ..payments.registry import Registry
-from . import collect, post_back
+from . import collect, postings
 from .call import Call, read_call, send
 from .money_off import back_to_credit, business_day, drop_refund
 from .refund_shares import follow, left_of, take, waits_for
@@ -236,7 +236,7 @@ def _succeeded(
     fact = PaymentFact(FactKind.REFUNDED, at, source, outcome.amount, reference)
     store.record_facts(tx, payment.payment_id, [fact])
     store.refold(tx, payment)
-    post_back.enqueue(tx, payment_id=payment.payment_id, refund_id=refund.refund_id, tenant=tenant)
+    postings.enqueue(tx, payment_id=payment.payment_id, refund_id=refund.refund_id, tenant=tenant)
     entry = rules.refund_taken(
         payment.payment_id,
         refund.refund_id,

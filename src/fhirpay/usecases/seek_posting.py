@@ -16,22 +16,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ..db.unit import Tx, Units
-from ..errors import RuleBroken
 from ..fhir.client import Capability, EhrRefused, FhirClient, Remote
 from ..fhir.json import loads
 from ..writeback import store
 from ..writeback.payment_reconciliation import identifier_of
 from ..writeback.profile import Way
 from ..writeback.store import Posting
+from .postings import PostingUnknown
 
 _LOOK_AGAIN = timedelta(seconds=5)
 _LOOKS_FOR = timedelta(days=1)
-
-
-class PostingUnknown(RuleBroken):
-    """It may be at the EHR or not, and the EHR offers no way to find out: a person has to look."""
-
-    code = "posting-unknown"
 
 
 @dataclass(frozen=True, slots=True)

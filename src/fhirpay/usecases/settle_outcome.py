@@ -40,7 +40,7 @@ from ..payments.port import (
     Unknown,
 )
 from ..payments.records import Operation, Payment
-from . import collect, post_back
+from . import collect, postings
 from .money_off import business_day, drop_refunds, take_off
 from .outcome_says import FOLLOW_UPS, facts_of, state_of
 from .stale_pages import CODE
@@ -317,7 +317,7 @@ def _captured(
         store.open_break(
             tx, f"{payment.payment_id}:more:{reference}", "over_captured", says, payment=payment, amount=left
         )
-    post_back.enqueue(tx, payment_id=payment.payment_id, tenant=tenant)
+    postings.enqueue(tx, payment_id=payment.payment_id, tenant=tenant)
     paid = [billing.Share(one.obligation_id, one.amount, payment.payment_id, one.account_ref) for one in filled]
     settled = billing.settle(tx, payment.payment_id, paid)
     if over := sum((one.amount for one in settled.credited), Money.zero(payment.currency)):

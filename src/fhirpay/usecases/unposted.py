@@ -16,10 +16,10 @@ from ..errors import ConfigInvalid, NotFound, RuleBroken
 from ..fhir.client import EhrRefused, FhirClient
 from ..payments import refunds
 from ..payments import store as payments
-from ..writeback import store
+from ..writeback import dft, store
 from ..writeback.payment_reconciliation import identifier_of
 from ..writeback.store import Posting
-from .post_back import by_hand, waiting
+from .postings import by_hand, waiting
 from .seek_posting import is_ours_by
 
 
@@ -57,7 +57,7 @@ async def resolve(
     if bool(found) is absent:
         raise ConfigInvalid("say what you saw: --found ID, or --absent")
     posting = await units.read(_meant, some_id, connection)
-    if found:
+    if found and posting.resource_type != dft.MESSAGE_TYPE:  # which nobody can read back
         client = clients.get(posting.connection)
         if client is None:
             raise ConfigInvalid(f"connection '{posting.connection}' is no longer configured")
@@ -76,6 +76,8 @@ def _meant(tx: Tx, some_id: str, connection: str) -> Posting:
         says = ", ".join(f"{one.state} at '{one.connection}'" for one in known)
         raise RuleBroken(f"the posting of {some_id} is {says}: there is nothing to decide")
     if len(open_) > 1:
+        if len({one.connection for one in open_}) < len(open_):
+            raise RuleBroken(f"it is posted in parts; say which: {', '.join(one.posting_id for one in open_)}")
         raise RuleBroken(f"say which EHR with --ehr: {', '.join(one.connection for one in open_)}")
     return open_[0]
 
@@ -96,9 +98,20 @@ async def _confirm(client: FhirClient, posting: Posting, found: str) -> None:
 
 
 def _amount(tx: Tx, posting: Posting) -> Money:
+    payment = payments.get(tx, posting.payment_id)
     if posting.is_refund:
-        return -refunds.get(tx, posting.subject).amount
-    return payments.get(tx, posting.payment_id).captured
+        back = [
+            share.amount
+            for share in refunds.shares(tx, posting.subject)
+            if posting.part in ("", share.account_ref or payment.account_ref)
+        ]
+        return -sum(back, Money.zero(payment.currency)) if posting.part else -refunds.get(tx, posting.subject).amount
+    if not posting.part:
+        return payment.captured
+    shares = payments.allocations(tx, payment.payment_id)
+    here = sum((share.paid for share in shares if share.account_ref == posting.part), Money.zero(payment.currency))
+    unclaimed = sum((-share.paid for share in shares), payment.captured)
+    return here + unclaimed if posting.part == payment.account_ref else here
 
 
 def _todo(tx: Tx, posting: Posting, waits: bool) -> str:
@@ -106,6 +119,8 @@ def _todo(tx: Tx, posting: Posting, waits: bool) -> str:
     if posting.state == "unknown":
         identifier = identifier_of(posting.subject)
         named = f"{identifier['system']}|{identifier['value']}"
+        if posting.resource_type == dft.MESSAGE_TYPE:
+            named = f"MSH-10 {dft.control_id(posting.posting_id)}, FT1-2 {posting.subject}-…"
         return f"look at '{posting.connection}' for {named}, then: {command} --found ID, or --absent"
     if waits:
         return f"mend what is said here, then: {command} --absent"

@@ -8,14 +8,11 @@ To change the shape, change it here and look at the difference in tests/golden/w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from ..domain.money import Money
-from ..errors import InvariantBroken
+from .posted import Line, PostedPayment, Ref, all_lines, allocation_id
 
 RESOURCE_TYPE = "PaymentReconciliation"
 PAYMENT_SYSTEM = "https://fhirpay.dev/payment"
@@ -27,48 +24,6 @@ _PAYMENT_TYPE = "http://terminology.hl7.org/CodeSystem/payment-type"
 _METHODS = "http://terminology.hl7.org/CodeSystem/v2-0570"
 _ISSUER_TYPES = "http://hl7.org/fhir/payment-issuertype"
 _KINDS = "http://hl7.org/fhir/payment-kind"
-
-Ref = Mapping[str, Any]
-"""A FHIR Reference as the EHR understands it: literal, or `type` and `identifier`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One allocation. `number` counts within the payment or refund; `takes_back` is an allocation's identifier."""
-
-    number: int
-    amount: Money
-    pays: Ref | None
-    account: Ref | None = None
-    encounter: Ref | None = None
-    takes_back: str = ""
-    advance: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class PostedPayment:
-    """What is posted, with amounts as they are said aloud: a refund of 30.00 has the amount 30.00."""
-
-    id: str
-    amount: Money
-    at: datetime
-    zone: str  # the facility's: payment dates are those of its till
-    processor: str
-    reference: str  # the processor's id of this payment or refund
-    lines: Sequence[Line]
-    account: Ref | None = None  # takes the unallocated rest
-    refund_of: str = ""  # the payment's id
-    whole: bool = False  # the refund takes all of the payment back
-    channel: Literal["", "online"] = ""
-    method: str = "CCCA"  # HL7 table 0570
-    brand: str = ""
-    last4: str = ""
-    authorization: str = ""
-
-
-def allocation_id(posted_id: str, number: int) -> str:
-    """The identifier of a line, by which a refund names what it takes back."""
-    return f"{posted_id}-{number}"
 
 
 def identifier_of(posted_id: str) -> dict[str, str]:
@@ -82,7 +37,7 @@ def render(posted: PostedPayment, *, organization: str) -> dict[str, Any]:
     It has no `id`: whether it gets one from us depends on how the EHR takes it. Raises InvariantBroken when the lines
     claim more than the payment.
     """
-    lines = _with_rest(posted)
+    lines = all_lines(posted)
     local = posted.at.astimezone(ZoneInfo(posted.zone))
     today = local.date().isoformat()
     payee = {"reference": f"Organization/{organization}"} if organization else None
@@ -102,17 +57,6 @@ def render(posted: PostedPayment, *, organization: str) -> dict[str, Any]:
         "detail": [_detail(posted, line, sign, today, payee) for line in lines],
     }
     return _without_empty(resource)
-
-
-def _with_rest(posted: PostedPayment) -> list[Line]:
-    lines = list(posted.lines)
-    rest = sum((-line.amount for line in lines), posted.amount)
-    if rest.minor < 0:
-        raise InvariantBroken(f"{posted.id} is of {posted.amount}, and its lines claim {-rest} more")
-    if rest:
-        number = max((line.number for line in lines), default=0) + 1
-        lines.append(Line(number, rest, posted.account, account=posted.account, advance=True))
-    return lines
 
 
 def _detail(posted: PostedPayment, line: Line, sign: int, date: str, payee: Ref | None) -> dict[str, Any]:

@@ -38,12 +38,13 @@ State = Literal["pending", "sent", "posted", "unknown", "parked"]
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """One payment or refund for one EHR."""
+    """One payment or refund for one EHR, or (`part`) what of it is for one account."""
 
     posting_id: str
     work_id: str
     connection: str
     subject: str
+    part: str
     payment_id: str
     state: State
     resource_type: str
@@ -62,7 +63,9 @@ class Posting:
         return self.subject != self.payment_id
 
 
-def add(tx: Tx, *, connection: str, subject: str, payment_id: str, resource_type: str) -> tuple[str, bool]:
+def add(
+    tx: Tx, *, connection: str, subject: str, payment_id: str, resource_type: str, part: str = ""
+) -> tuple[str, bool]:
     """The posting's id, and whether it is new: the same fact asked for twice is one posting."""
     made = tx.scalar(
         insert(_posting)
@@ -71,6 +74,7 @@ def add(tx: Tx, *, connection: str, subject: str, payment_id: str, resource_type
             posting_id=tx.ids.new("pst"),
             connection=connection,
             subject=subject,
+            part=part,
             payment_id=payment_id,
             work_id="",
             state="pending",
@@ -78,13 +82,16 @@ def add(tx: Tx, *, connection: str, subject: str, payment_id: str, resource_type
             attempts=0,
             created_at=tx.now,
         )
-        .on_conflict_do_nothing(index_elements=["tenant_id", "connection", "subject"])
+        .on_conflict_do_nothing(index_elements=["tenant_id", "connection", "subject", "part"])
         .returning(_posting.c.posting_id)
     )
     if made is not None:
         return made, True
     known = select(_posting.c.posting_id).where(
-        _posting.c.tenant_id == tx.tenant, _posting.c.connection == connection, _posting.c.subject == subject
+        _posting.c.tenant_id == tx.tenant,
+        _posting.c.connection == connection,
+        _posting.c.subject == subject,
+        _posting.c.part == part,
     )
     return str(tx.scalar(known)), False
 

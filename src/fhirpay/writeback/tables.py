@@ -21,7 +21,7 @@ class PostingRow(Row, table=True):
 
     __tablename__ = "posting"
     __table_args__ = (
-        UniqueConstraint("tenant_id", "connection", "subject"),
+        UniqueConstraint("tenant_id", "connection", "subject", "part"),
         CheckConstraint("state IN ('pending', 'sent', 'posted', 'unknown', 'parked')", name="state"),
         Index(None, "tenant_id", "payment_id"),
         Index(None, "tenant_id", "remote_id"),
@@ -46,3 +46,5 @@ class PostingRow(Row, table=True):
     sent_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # the last time that it may have arrived
     posted_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     way: str | None = Field(default=None, sa_type=Text)  # how it was sent then (profile.py)
+    # Our reference of the one account that it is about, where the receiver takes a message an account; else empty.
+    part: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})

@@ -13,7 +13,8 @@ from fhirpay.domain.clock import FrozenClock
 from fhirpay.errors import LeaseLost
 from fhirpay.flow.lane import Work
 from fhirpay.flow.lease import claim
-from fhirpay.usecases.post_back import KIND, PostBack
+from fhirpay.usecases.post_back import PostBack
+from fhirpay.usecases.postings import KIND
 from payments_world import World, handlers_of, payments_world
 from writeback_world import desk_of, facts
 

@@ -23,7 +23,7 @@ from fhirpay.payments.port import PaymentRequest, Prepared
 from fhirpay.usecases.collect import reassess_accounts
 from fhirpay.usecases.posted_facts import posted_facts
 from fhirpay.writeback import store as postings
-from fhirpay.writeback.payment_reconciliation import PostedPayment
+from fhirpay.writeback.posted import PostedPayment
 from payments_world import World, handlers_of, payments_world
 
 work = table(WorkRow)

@@ -16,7 +16,7 @@ from fhirpay.payments.records import Refund
 from fhirpay.simulators import processor_rules
 from fhirpay.usecases.posted_facts import posted_facts
 from fhirpay.writeback import store as postings
-from fhirpay.writeback.payment_reconciliation import PostedPayment
+from fhirpay.writeback.posted import PostedPayment
 from payments_world import World, payments_world, usd
 
 pytestmark = pytest.mark.warns("refund.failed", "refund.failed_late", "operation.unknown")

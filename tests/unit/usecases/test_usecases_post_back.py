@@ -14,7 +14,8 @@ from fhirpay.domain.clock import FrozenClock
 from fhirpay.errors import RuleBroken
 from fhirpay.flow.lane import Work, parked, pending_count, release
 from fhirpay.flow.worker import Worker
-from fhirpay.usecases.post_back import PostBack, by_hand
+from fhirpay.usecases.post_back import PostBack
+from fhirpay.usecases.postings import by_hand
 from writeback_world import KIND, PAYMENT, WAYS, Desk, desk_of, facts
 
 pytestmark = pytest.mark.warns("posting.put_off", "call.parked", "work.parked")

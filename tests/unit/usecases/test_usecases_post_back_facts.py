@@ -16,7 +16,7 @@ from fhirpay.net.http import client
 from fhirpay.usecases.post_back import PostBack
 from fhirpay.usecases.posted_facts import posted_facts
 from fhirpay.writeback import store
-from fhirpay.writeback.payment_reconciliation import PostedPayment
+from fhirpay.writeback.posted import PostedPayment
 
 OWNER = tenant()
 ACCOUNT = {"type": "Account", "identifier": {"system": "urn:lab", "value": "A100"}}

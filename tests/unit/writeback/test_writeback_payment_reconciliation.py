@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from fhirpay.domain.money import Money
 from fhirpay.errors import InvariantBroken
 from fhirpay.fhir.json import dumps, loads
-from fhirpay.writeback.payment_reconciliation import Line, PostedPayment, allocation_id, render
+from fhirpay.writeback.payment_reconciliation import render
+from fhirpay.writeback.posted import Line, PostedPayment, allocation_id
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "writeback"
 

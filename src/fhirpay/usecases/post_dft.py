@@ -1,0 +1,225 @@
+"""A payment or refund is posted to an HL7v2 receiver as DFT^P03, once. Called by the outbox, where postings.py put it.
+
+    unit 1    body, `sent_at`, the lease still ours      ── crash here: it may be there
+    call      one message in flight; its answer is the one that names its MSH-10
+    unit 2    posted, work complete                      ── crash here: as if no answer had come
+
+A receiver can't be asked. So what may have arrived is sent again only where the profile says that the receiver
+dedupes (the same bytes, the same MSH-10 and FT1-2); elsewhere it is `unknown`, for a person, until a late answer or its
+echo says what became of it. What a refusal means is the profile's table (config_destination.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from ..billing import worklist
+from ..config import Tenant
+from ..config_destination import Destination
+from ..db.unit import Tx, Units
+from ..errors import EhrUnavailable, FhirpayError, RuleBroken
+from ..flow.lane import BACKOFF, Work, complete, release, retry
+from ..flow.worker import DONE, Done
+from ..hl7.ack_reader import Ack, read_ack
+from ..hl7.mllp import AnswerLost, Heard, MllpClient
+from ..log import Log
+from ..writeback import dft, store
+from ..writeback.as_received import chart_of, transaction_id
+from ..writeback.pause import Pauses
+from ..writeback.posted import PostedPayment
+from ..writeback.store import Posting
+from .posted_facts import posted_facts
+from .postings import PostingUnknown, again, note_parked, sending, waiting
+
+log = Log("writeback")
+
+WAY = "mllp"
+Facts = Callable[[Tx, Posting, Tenant], PostedPayment]
+
+
+class DftRefused(RuleBroken):
+    """The receiver refuses this message, and would again: its own words are kept."""
+
+    code = "dft-refused"
+
+
+@dataclass
+class _Conversation:
+    """What was heard about one message."""
+
+    about: str
+    both: bool  # a commit is not the last word
+    committed: bool = False
+    last: Ack | None = field(default=None)
+
+    def hears(self, frame: bytes) -> Heard:
+        ack = read_ack(frame)
+        if ack is None:
+            raise AnswerLost("it answered with something that is no acknowledgement")
+        if ack.about != self.about:
+            return Heard.OTHER
+        if ack.commit and ack.good and self.both:
+            self.committed = True
+            return Heard.MORE
+        self.last = ack
+        return Heard.DONE
+
+
+class PostDft:
+    """The outbox handler of one destination. `facts` reads what is to be posted."""
+
+    def __init__(
+        self, units: Units, tenant: Tenant, destination: Destination, client: MllpClient, *, facts: Facts = posted_facts
+    ) -> None:
+        self._units = units
+        self._tenant = tenant
+        self._to = destination
+        self._client = client
+        self._facts = facts
+        self._pauses = Pauses()
+        client.on_late = self._late
+
+    async def run(self, work: Work) -> Done | None:
+        """One attempt. What is refused or unknown is parked; what passes is put off, with all for that receiver."""
+        try:
+            return await self._attempt(work)
+        except FhirpayError as error:
+            if error.retryable:
+                raise
+            return await self._units.write(note_parked, work, error)
+
+    async def _attempt(self, work: Work) -> Done | None:
+        posting, now = await self._units.read(self._read, work.ref)
+        if posting.state == "posted":
+            return DONE
+        if left := self._pauses.left(self._to.name, now):
+            return await self._units.write(retry, work, after=left, error=f"'{self._to.name}' doesn't answer")
+        if posting.sent_at is not None and not self._to.dedupes:
+            raise _unknown(posting, "it doesn't dedupe")
+        await self._units.write(sending, work, posting.posting_id, WAY, posting.body or "")
+        heard = _Conversation(dft.control_id(posting.posting_id), both=self._to.acknowledge == "both")
+        message = dft.encoded(posting.body or "", self._to)
+        try:
+            # An answer to the attempt before may still come on its connection; it would be taken for this one's.
+            await self._client.talk(message, heard.hears, anew=posting.attempts > 0)
+        except EhrUnavailable as error:
+            await self._units.write(store.not_sent, posting, error.message)
+            return await self._put_off(work, posting, error)
+        except AnswerLost as error:
+            return await self._lost(work, posting, heard, error)
+        self._pauses.answered(self._to.name)
+        assert heard.last is not None
+        return await self._answered(work, posting, heard.last, now)
+
+    def _read(self, tx: Tx, posting_id: str) -> tuple[Posting, datetime]:
+        """The posting, with its body: the one that may have been sent, else rendered now."""
+        posting = store.get(tx, posting_id)
+        if posting.body is None and posting.state != "posted":
+            posted = self._facts(tx, posting, self._tenant)
+            lines = dft.lines_for(posted, posting.part)
+            target = next((line.target for line in lines if line.target), "")
+            keys = {one.name: one.account_key for one in self._tenant.interfaces}
+            body = dft.render(
+                posted,
+                self._to,
+                posting_id=posting_id,
+                part=posting.part,
+                chart=chart_of(tx, posting.part, target, keys),
+                charges={line.target: transaction_id(tx, line.target) for line in lines if line.target},
+                now=tx.now,
+            )
+            posting = replace(posting, body=body)
+        return posting, tx.now
+
+    # ── what came of it ───────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _answered(self, work: Work, posting: Posting, ack: Ack, now: datetime) -> Done | None:
+        if ack.good:
+            await self._posted(work, posting)
+            return None
+        says = f"{ack.code}{f' {ack.error}' if ack.error else ''}{f': {ack.says}' if ack.says else ''}"
+        verdict = self._to.verdict(ack.error, ack.code)
+        if verdict == "there" and posting.sent_at is not None:
+            await self._posted(work, posting)
+            return None
+        if verdict == "doubt":
+            if not self._to.dedupes:
+                raise _unknown(posting, f"it answered {says}")
+            await self._units.write(again, work, posting, says, BACKOFF.delay(work.attempt, work.work_id))
+            return None
+        await self._units.write(store.not_sent, posting, says)
+        if verdict == "retry" and now - posting.created_at < timedelta(hours=self._to.gives_up_h):
+            delay = BACKOFF.delay(work.attempt, work.work_id)
+            await self._units.write(retry, work, after=delay, error=says)
+            return None
+        raise DftRefused(f"'{self._to.name}' refuses {posting.subject} with {says}", posting_id=posting.posting_id)
+
+    async def _lost(self, work: Work, posting: Posting, heard: _Conversation, error: AnswerLost) -> None:
+        if heard.committed:
+            raise _unknown(posting, "it has taken it in (CA), and not said what became of it") from None
+        if self._to.dedupes:
+            return await self._put_off(work, posting, error)
+        await self._units.write(self._paused, posting)
+        raise _unknown(posting, error.message) from None
+
+    def _paused(self, tx: Tx, posting: Posting) -> timedelta:
+        return self._pauses.failed(posting.connection, tx.now)
+
+    async def _put_off(self, work: Work, posting: Posting, error: FhirpayError) -> None:
+        def put_off(tx: Tx) -> None:
+            # Later than the others: should it be this one that the receiver can't bear, they come first.
+            own = BACKOFF.delay(work.attempt, work.work_id)
+            again(tx, work, posting, error.message, self._paused(tx, posting) + own)
+
+        await self._units.write(put_off)
+        log.warning("posting.put_off", posting_id=posting.posting_id, connection=self._to.name, code=error.code)
+
+    async def _posted(self, work: Work, posting: Posting) -> None:
+        await self._units.write(_posted, work, posting)
+        log.info("posting.posted", posting_id=posting.posting_id, connection=self._to.name, resource_type=WAY)
+
+    async def _late(self, frame: bytes) -> None:
+        """An answer that nobody waited for any more: it still tells what became of its message."""
+        ack = read_ack(frame)
+        if ack is None or not ack.good or (ack.commit and self._to.acknowledge == "both"):
+            return
+        if posting_id := await self._units.write(confirmed, self._to.name, ack.about):
+            log.info("posting.posted", posting_id=posting_id, connection=self._to.name, resource_type=WAY)
+
+
+def confirmed(tx: Tx, destination: str, control_id: str) -> str:
+    """The receiver has said by another way that it has the message: the posting that was unknown, if one was."""
+    for posting in store.unknown_of(tx, destination):
+        if dft.control_id(posting.posting_id) == control_id:
+            return confirm(tx, posting)
+    return ""
+
+
+def confirm(tx: Tx, posting: Posting) -> str:
+    """Whatever waits for a person about this posting is over: it is there; its id, or empty where nothing waited."""
+    if posting.state != "unknown" or posting.work_id not in waiting(tx):
+        return ""
+    _is_there(tx, posting)
+    release(tx, posting.work_id)
+    return posting.posting_id
+
+
+def _posted(tx: Tx, work: Work, posting: Posting) -> None:
+    _is_there(tx, posting)
+    complete(tx, work)
+
+
+def _is_there(tx: Tx, posting: Posting) -> None:
+    store.posted(
+        tx, posting.posting_id, remote_id=dft.control_id(posting.posting_id), remote_version="", body=posting.body
+    )
+    worklist.settled(tx, "parked_call", posting.work_id)
+
+
+def _unknown(posting: Posting, why: str) -> PostingUnknown:
+    return PostingUnknown(
+        f"'{posting.connection}' may have {posting.subject} or not, since {why}: ask its staff",
+        posting_id=posting.posting_id,
+    )

@@ -1,0 +1,143 @@
+"""Postings to every EHR: queued in the unit that settles, and the steps that all ways of posting share.
+
+    enqueue   one posting for each connection, and for each account at each destination: its place in the outbox
+    sending   body, `sent_at` and way noted, the lease still ours   ── crash here: it may be there
+    again     put off; note_parked   for a person; by_hand   what that person saw
+
+What sends is post_back.py (FHIR) and post_dft.py (HL7v2); a destination has hands of its own, so that one that is dead
+delays nobody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from ..billing import worklist
+from ..config import Tenant
+from ..db.unit import Tx
+from ..errors import FhirpayError, LeaseLost, RuleBroken
+from ..flow.lane import Work, park, parked, release, retry
+from ..flow.lease import still_ours
+from ..outbox import QUEUE, add
+from ..payments import refunds
+from ..payments import store as payments
+from ..writeback import dft, store
+from ..writeback.payment_reconciliation import RESOURCE_TYPE
+from ..writeback.store import Posting
+from .parked import note_parked_call
+
+KIND = "writeback"
+Accounts = Callable[[Tx, str, str | None], list[str]]
+
+
+class PostingUnknown(RuleBroken):
+    """It may be at the EHR or not, and the EHR offers no way to find out: a person has to look."""
+
+    code = "posting-unknown"
+
+
+def kind_of(destination: str) -> str:
+    """The kind of work that a destination's own hands take."""
+    return f"{KIND}.dft:{destination}"
+
+
+def accounts_of(tx: Tx, payment_id: str, refund_id: str | None) -> list[str]:
+    """The accounts that a payment, or a refund of it, is about."""
+    payment = payments.get(tx, payment_id)
+    if refund_id:
+        found = [share.account_ref for share in refunds.shares(tx, refund_id)]
+        claimed = True
+    else:
+        shares = [share for share in payments.allocations(tx, payment_id) if share.paid]
+        found = [share.account_ref for share in shares]
+        claimed = sum(share.paid.minor for share in shares) >= payment.captured.minor
+    return list(dict.fromkeys([*(one or payment.account_ref for one in found), *[payment.account_ref] * (not claimed)]))
+
+
+def enqueue(
+    tx: Tx, *, payment_id: str, refund_id: str | None = None, tenant: Tenant, accounts: Accounts = accounts_of
+) -> list[str]:
+    """Have a payment (or a refund of it) posted to every connection and destination of the tenant; the postings' ids.
+
+    Call it in the unit that settles. Called again for the same fact it changes nothing. A refund waits for its
+    payment: they share a lane, and while the payment's posting is parked the refund's stays behind it.
+    """
+    ids = [_add(tx, KIND, one.name, payment_id, refund_id, resource_type=RESOURCE_TYPE) for one in tenant.connections]
+    if tenant.destinations:
+        parts = accounts(tx, payment_id, refund_id)
+        for one in tenant.destinations:
+            kind = kind_of(one.name)
+            ids += [
+                _add(tx, kind, one.name, payment_id, refund_id, resource_type=dft.MESSAGE_TYPE, part=part)
+                for part in parts
+            ]
+    return ids
+
+
+def _add(
+    tx: Tx, kind: str, name: str, payment_id: str, refund_id: str | None, *, resource_type: str, part: str = ""
+) -> str:
+    subject = refund_id or payment_id
+    posting_id, new = store.add(
+        tx, connection=name, subject=subject, payment_id=payment_id, resource_type=resource_type, part=part
+    )
+    if not new:
+        return posting_id
+    lane = f"{KIND}:{name}:{payment_id}"
+    work_id = add(
+        tx,
+        kind,
+        posting_id,
+        [lane, *([f"{KIND}:{name}:{part}"] if part else [])],
+        once_key=f"{name}:{subject}:{part}" if part else f"{name}:{subject}",
+        needs=[lane] if refund_id else [],
+        blocks=[] if refund_id else [lane],
+    )
+    store.queued(tx, posting_id, work_id)
+    return posting_id
+
+
+def sending(tx: Tx, work: Work, posting_id: str, way: str, body: str) -> None:
+    """The last thing before the first byte leaves. Raises LeaseLost."""
+    if not still_ours(tx, work):
+        raise LeaseLost(f"another worker has taken {work.work_id} over", work_id=work.work_id)
+    store.sending(tx, posting_id, way, body)
+
+
+def again(tx: Tx, work: Work, posting: Posting, reason: str, after: timedelta) -> None:
+    store.in_doubt(tx, posting.posting_id, reason)
+    retry(tx, work, after=after, error=reason)
+
+
+def note_parked(tx: Tx, work: Work, error: FhirpayError) -> None:
+    """One unit: what it is, that it waits, and where people look."""
+    if isinstance(error, PostingUnknown):
+        store.unknown(tx, work.ref, error.message)
+    else:
+        store.refused(tx, work.ref, error.message)
+    reason = f"{error.code}: {error}"
+    park(tx, work, reason=reason)
+    note_parked_call(tx, work, reason)
+
+
+def waiting(tx: Tx) -> dict[str, str]:
+    """Work that waits for a person, for a reason of its own → the reason."""
+    return {
+        one.work_id: one.reason
+        for one in parked(tx, QUEUE)
+        if one.kind.partition(".")[0] == KIND and one.waits_for is None
+    }
+
+
+def by_hand(tx: Tx, posting_id: str, *, remote_id: str | None) -> None:
+    """Somebody has looked at the EHR: it is there as `remote_id`, or (None) it isn't and is to be sent again."""
+    posting = store.get(tx, posting_id)
+    if posting.state == "posted" or posting.work_id not in waiting(tx):
+        raise RuleBroken(f"posting {posting_id} is {posting.state}: there is nothing to decide", posting_id=posting_id)
+    if remote_id is None:
+        store.not_there(tx, posting_id)
+    else:
+        store.posted(tx, posting_id, remote_id=remote_id, remote_version="", body=posting.body)
+    worklist.settled(tx, "parked_call", posting.work_id)
+    release(tx, posting.work_id)

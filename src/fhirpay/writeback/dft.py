@@ -1,0 +1,166 @@
+"""A payment or a refund → DFT^P03, by the receiver's profile. Pure; called by usecases/post_dft.py.
+
+One FT1 for each allocation: FT1-2 is the allocation's identifier, so that it is the same however often it is sent, and
+what comes back as an FT1 of ours is known again. FT1-31 can't point outside of its message, so the charge stands in an
+NTE or a Z-segment. To change the shape, change it here and look at the difference in tests/golden/writeback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from ..config_destination import MONEY_SIGNS, Destination
+from ..domain.money import Money
+from ..errors import RuleBroken
+from ..hl7.charsets import codec_of
+from ..hl7.delimiters import DEFAULT
+from ..hl7.writer import Field, SegmentValues, compose
+from .as_received import Chart
+from .posted import Line, PostedPayment, all_lines, allocation_id
+
+MESSAGE_TYPE = "DFT^P03"
+_UNKNOWN_CLASS = "U"  # table 0004
+_UNSPECIFIED = "U"  # table 0203: CX-5 is required since 2.5, and has no code for a payment's reference
+_PSEUDONYM: Field = ("", "", "", "", "", "", "S")  # XPN.7, table 0200: a coded pseudonym
+_CONTROL_ID_MAX = 20  # MSH-10 before 2.7
+
+
+def control_id(posting_id: str) -> str:
+    """MSH-10: it follows from the posting, so that a resend has the same."""
+    return posting_id[-_CONTROL_ID_MAX:]
+
+
+def lines_for(posted: PostedPayment, part: str) -> list[Line]:
+    """The lines of one account; all where no account is given."""
+    return [line for line in all_lines(posted) if part in ("", line.of_account or posted.of_account)]
+
+
+def render(
+    posted: PostedPayment,
+    profile: Destination,
+    *,
+    posting_id: str,
+    part: str,
+    chart: Chart,
+    charges: Mapping[str, str],
+    now: datetime,
+) -> str:
+    """The message about one account (`part`). `charges` has the FT1-2 of what the lines pay.
+
+    Raises RuleBroken when there is nothing of that account, or its character set can't say what is to be said.
+    """
+    lines = lines_for(posted, part)
+    if not lines:
+        raise RuleBroken(f"nothing of {posted.id} is for {part} any more: there is nothing to post")
+    zone = ZoneInfo(posted.zone)
+    segments: list[SegmentValues] = [
+        ("EVN", "P03" if _number(profile) < (2, 7) else "", _time(now, zone)),
+        _pid(chart, profile),
+    ]
+    if chart.visit or chart.alternate_visit or chart.patient_class:
+        segments.append(
+            _at(
+                {0: "PV1", 1: "1", 2: chart.patient_class or _UNKNOWN_CLASS, 19: chart.visit}
+                | {50: chart.alternate_visit}
+            )
+        )
+    for number, line in enumerate(lines, start=1):
+        segments.append(_ft1(posted, profile, line, number, _time(posted.at, zone), _time(now, zone)))
+        segments += _beside(posted, profile, line, charges.get(line.target, ""))
+    if chart.guarantor:
+        segments.append(("GT1", "1", chart.guarantor, chart.guarantor_name))
+    return _encodable(segments, profile, posted, control_id(posting_id), _time(now, zone))
+
+
+def encoded(message: str, profile: Destination) -> bytes:
+    """The bytes: always the same for the same message."""
+    return message.encode(codec_of(profile.charset) or "utf-8")
+
+
+def _encodable(
+    segments: list[SegmentValues], profile: Destination, posted: PostedPayment, control: str, time: str
+) -> str:
+    body = compose(segments)
+    declared = profile.charset or ("" if body.isascii() else "UNICODE UTF-8")
+    head = compose([_msh(profile, posted, control, time, declared)])
+    try:
+        encoded(head + body, profile)
+    except UnicodeEncodeError:
+        raise RuleBroken(f"'{profile.name}' reads {profile.charset}, which has no letter for a name in this") from None
+    return head + body
+
+
+def _msh(profile: Destination, posted: PostedPayment, control: str, time: str, charset: str) -> SegmentValues:
+    facility = profile.facility_codes.get(posted.facility) or profile.sending_facility or posted.facility
+    kind = ("DFT", "P03", "DFT_P03") if _number(profile) >= (2, 3, 1) else ("DFT", "P03")
+    accept, application = {"original": ("", ""), "commit": ("AL", "NE"), "both": ("AL", "AL")}[profile.acknowledge]
+    ends = (_split(profile.receiving_application), _split(profile.receiving_facility))
+    head: SegmentValues = ("MSH", _split(profile.sending_application), _split(facility), *ends, time, "", kind, control)
+    return (*head, profile.processing, profile.version, "", "", accept, application, "", charset)
+
+
+def _pid(chart: Chart, profile: Destination) -> SegmentValues:
+    name = (chart.name or _PSEUDONYM) if profile.patient_name else _PSEUDONYM
+    return _at({0: "PID", 1: "1", 3: chart.patient, 5: name, 18: chart.account})
+
+
+def _ft1(posted: PostedPayment, profile: Destination, line: Line, number: int, at: str, entered: str) -> SegmentValues:
+    refund = bool(posted.refund_of)
+    sign = MONEY_SIGNS[profile.sign][refund]
+    amount = Money(sign * line.amount.minor, line.amount.currency)
+    text = f"{amount.decimal}"
+    money: Field = ((text, amount.currency),) if profile.currency_in_amount else text
+    fields: dict[int, Field] = {
+        0: "FT1",
+        1: str(number),
+        2: allocation_id(posted.id, line.number),
+        4: at,
+        5: entered,
+        6: profile.refund_code if refund else profile.payment_code,
+        7: _medium(posted, profile),
+        10: "1" if "FT1-12" in profile.amount_in else "",
+        **{int(place.removeprefix("FT1-")): money for place in profile.amount_in},
+    }
+    if profile.reference_in == "FT1-30" and _number(profile) >= (2, 5):
+        fields[30] = (posted.reference, "", "", posted.processor, _UNSPECIFIED)
+    return _at(fields)
+
+
+def _beside(posted: PostedPayment, profile: Destination, line: Line, charge: str) -> list[SegmentValues]:
+    """What FT1 has no field for: the charge, what is taken back, the reference where the profile wants it so."""
+    notes: list[str] = []
+    segments: list[SegmentValues] = []
+    if profile.charge_in == "NTE":
+        notes += [f"CHARGE {charge}"] if charge else []
+        notes += [f"TAKES BACK {line.takes_back}"] if line.takes_back else []
+    elif profile.charge_in != "none" and (charge or line.takes_back):
+        segments.append((profile.charge_in, "1", charge, line.takes_back))
+    if profile.reference_in == "NTE" and posted.reference:
+        notes.append(f"REFERENCE {posted.reference}")
+    return [*(("NTE", str(number), "", note) for number, note in enumerate(notes, start=1)), *segments]
+
+
+def _medium(posted: PostedPayment, profile: Destination) -> Field:
+    for key in (posted.brand, posted.method, "default"):
+        if key and key in profile.media:
+            return _split(profile.media[key])
+    return (posted.method, "", "HL70570")
+
+
+def _at(fields: Mapping[int, Field]) -> SegmentValues:
+    return tuple(fields.get(number, "") for number in range(max(fields) + 1))
+
+
+def _split(text: str) -> Field:
+    """A value of the profile: components are separated as they will be."""
+    return tuple(text.split(DEFAULT.component)) if DEFAULT.component in text else text
+
+
+def _number(profile: Destination) -> tuple[int, ...]:
+    return tuple(int(part) for part in profile.version.split("."))
+
+
+def _time(at: datetime, zone: ZoneInfo) -> str:
+    return at.astimezone(zone).strftime("%Y%m%d%H%M%S%z")

@@ -1,0 +1,79 @@
+"""What is posted of a payment or a refund: one model for every renderer. Made by usecases/posted_facts.py.
+
+A payment pays in lines, one for each allocation; what no line claims is an `advance` on the account, and the lines
+always sum to the whole. A refund is a posting of its own, whose lines name what they take back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from ..domain.money import Money
+from ..errors import InvariantBroken
+
+Ref = Mapping[str, Any]
+"""A FHIR Reference as the EHR understands it: literal, or `type` and `identifier`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One allocation. `number` counts within the payment or refund; `takes_back` is an allocation's identifier.
+
+    `target` and `of_account` are our own references, for a renderer that names things in another way.
+    """
+
+    number: int
+    amount: Money
+    pays: Ref | None
+    account: Ref | None = None
+    encounter: Ref | None = None
+    takes_back: str = ""
+    advance: bool = False
+    target: str = ""
+    of_account: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PostedPayment:
+    """What is posted, with amounts as they are said aloud: a refund of 30.00 has the amount 30.00."""
+
+    id: str
+    amount: Money
+    at: datetime
+    zone: str  # the facility's: payment dates are those of its till
+    processor: str
+    reference: str  # the processor's id of this payment or refund
+    lines: Sequence[Line]
+    account: Ref | None = None  # takes the unallocated rest
+    refund_of: str = ""  # the payment's id
+    whole: bool = False  # the refund takes all of the payment back
+    channel: Literal["", "online"] = ""
+    method: str = "CCCA"  # HL7 table 0570
+    brand: str = ""
+    last4: str = ""
+    authorization: str = ""
+    of_account: str = ""  # our reference of `account`
+    facility: str = ""
+
+
+def allocation_id(posted_id: str, number: int) -> str:
+    """The identifier of a line, by which a refund names what it takes back."""
+    return f"{posted_id}-{number}"
+
+
+def all_lines(posted: PostedPayment) -> list[Line]:
+    """The lines, with the rest that none claims. Raises InvariantBroken when they claim more than there is."""
+    lines = list(posted.lines)
+    rest = sum((-line.amount for line in lines), posted.amount)
+    if rest.minor < 0:
+        raise InvariantBroken(f"{posted.id} is of {posted.amount}, and its lines claim {-rest} more")
+    if rest:
+        number = max((line.number for line in lines), default=0) + 1
+        rest_line = Line(
+            number, rest, posted.account, account=posted.account, advance=True, of_account=posted.of_account
+        )
+        lines.append(rest_line)
+    return lines

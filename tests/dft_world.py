@@ -1,0 +1,134 @@
+"""One tenant, one simulated receiver of DFT^P03 and the hands that post to it: for tests of write-back over HL7v2.
+
+Money is a payment of 80.00 on account A1 and its refund of 30.00; how payments become facts is tested elsewhere. Waits
+are real only for a receiver that is silent: `patience_s` says how long, and is short where silence is what is played.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+from fhirpay.billing.worklist import Item, list_open
+from fhirpay.config import Tenant
+from fhirpay.config_destination import Destination
+from fhirpay.db.unit import Database, Tx
+from fhirpay.domain.clock import FrozenClock
+from fhirpay.domain.money import Money
+from fhirpay.flow.worker import Worker
+from fhirpay.hl7.mllp import MllpClient
+from fhirpay.simulators.ehr_dft import DftFault, DftReceiver
+from fhirpay.usecases.parked import note_parked_call
+from fhirpay.usecases.post_dft import PostDft
+from fhirpay.usecases.postings import enqueue, kind_of
+from fhirpay.writeback import store
+from fhirpay.writeback.posted import Line, PostedPayment, allocation_id
+from fhirpay.writeback.store import Posting
+
+PAYMENT = "pay1"
+ACCOUNT = "Account/a1"
+PATIENT_S = 20.0
+
+
+def refund_of(payment_id: str) -> str:
+    return f"{payment_id}back"
+
+
+def facts(tx: Tx, posting: Posting, tenant: Tenant) -> PostedPayment:
+    amount = Money(3000 if posting.is_refund else 8000, "USD")
+    takes_back = allocation_id(posting.payment_id, 1) if posting.is_refund else ""
+    return PostedPayment(
+        id=posting.subject,
+        amount=amount,
+        at=tx.now,
+        zone="America/New_York",
+        processor="sim",
+        reference="re_1" if posting.is_refund else "ch_1",
+        lines=[Line(1, amount, None, takes_back=takes_back, of_account=posting.part)],
+        refund_of=posting.payment_id if posting.is_refund else "",
+        facility="main",
+    )
+
+
+def accounts(tx: Tx, payment_id: str, refund_id: str | None) -> list[str]:
+    return [ACCOUNT]
+
+
+class Engine:
+    """`work()` does what is due, `later()` what is due after that time."""
+
+    def __init__(
+        self, database: Database, clock: FrozenClock, receiver: DftReceiver, *, tenant: str = "main", **profile: Any
+    ) -> None:
+        self.database, self.units, self.clock, self.receiver = database, database.units(tenant), clock, receiver
+        self.to = Destination(
+            name="engine",
+            host="127.0.0.1",
+            port=receiver.port,
+            dedupes=receiver.dedupes,
+            private_network=True,
+            **profile,
+        )
+        self.tenant = Tenant(name=tenant, destinations=(self.to,))
+        self.client = MllpClient("127.0.0.1", receiver.port, timeout_s=PATIENT_S, keep_open_s=self.to.keep_open_s)
+        self.post = PostDft(self.units, self.tenant, self.to, self.client, facts=facts)
+        self.worker = Worker(
+            database,
+            self.units,
+            queue="outbox",
+            handlers={kind_of("engine"): self.post.run},
+            concurrency=1,
+            on_parked=note_parked_call,
+        )
+
+    async def settle(self, payment_id: str = PAYMENT, *, refund: bool = False) -> str:
+        refund_id = refund_of(payment_id) if refund else None
+        (posting_id,) = await self.units.write(
+            enqueue, payment_id=payment_id, refund_id=refund_id, tenant=self.tenant, accounts=accounts
+        )
+        return posting_id
+
+    async def work(self, *, patience_s: float = PATIENT_S) -> int:
+        self.client.timeout_s = patience_s
+        return await self.worker.drain()
+
+    async def later(self, by: timedelta = timedelta(hours=1), *, patience_s: float = PATIENT_S) -> int:
+        self.clock.advance(by)
+        return await self.work(patience_s=patience_s)
+
+    def fault(self, mode: str, times: int | None = 1, **more: Any) -> None:
+        self.receiver.faults.append(DftFault(mode, times=times, **more))
+
+    async def posting(self, posting_id: str) -> Posting:
+        return await self.units.read(store.get, posting_id)
+
+    async def open_items(self) -> list[Item]:
+        return await self.units.read(list_open)
+
+    def count(self, subject: str = PAYMENT) -> int:
+        """How often the receiver has it by its own book: the oracle."""
+        return self.receiver.count(allocation_id(subject, 1))
+
+
+@asynccontextmanager
+async def receiving(**more: Any) -> AsyncIterator[DftReceiver]:
+    receiver = DftReceiver(**more)
+    await receiver.start()
+    try:
+        yield receiver
+    finally:
+        await receiver.stop()
+
+
+@asynccontextmanager
+async def engine_of(
+    database: Database, clock: FrozenClock, *, dedupes: bool = True, **profile: Any
+) -> AsyncIterator[Engine]:
+    async with receiving(dedupes=dedupes) as receiver:
+        made = Engine(database, clock, receiver, **profile)
+        try:
+            yield made
+        finally:
+            await made.client.close()
