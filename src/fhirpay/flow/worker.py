@@ -39,6 +39,7 @@ DONE = Done.DONE
 @dataclass(frozen=True, slots=True)
 class _Failed:
     work: Work
+    code: str  # for the log: what was said may quote a patient
     reason: str
     again: bool
 
@@ -184,7 +185,7 @@ class Worker:
             log.info("work.lease_lost", work_id=work.work_id, kind=work.kind)
         for one in ends.failed:
             if one.work not in lost:
-                log.warning(one.event, work_id=one.work.work_id, kind=one.work.kind, reason=one.reason)
+                log.warning(one.event, work_id=one.work.work_id, kind=one.work.kind, code=one.code)
         return claimed
 
     def _turn_unit(self, tx: Tx, ends: _Ends, limit: int) -> tuple[list[Work], list[Work]]:
@@ -228,15 +229,15 @@ class Worker:
         except LeaseLost:
             log.info("work.lease_lost", work_id=work.work_id, kind=work.kind)
         except FhirpayError as error:
-            self._ends.failed.append(_Failed(work, legible(f"{error.code}: {error}"), error.retryable))
+            self._ends.failed.append(_Failed(work, error.code, legible(f"{error.code}: {error}"), error.retryable))
         except Exception as error:
             if limit.expired():
-                reason, again = "not ended within half its lease", True
+                code, reason, again = "out-of-time", "not ended within half its lease", True
             else:
                 log.error("work.bug", exc=True, work_id=work.work_id, kind=work.kind, attempt=work.attempt)
                 # The type alone: what a bug says may quote what it was working on.
-                reason, again = f"bug: {type(error).__name__}", work.attempt < _BUG_ATTEMPTS
-            self._ends.failed.append(_Failed(work, reason, again))
+                code, reason, again = "bug", f"bug: {type(error).__name__}", work.attempt < _BUG_ATTEMPTS
+            self._ends.failed.append(_Failed(work, code, reason, again))
         if self._ends:
             self._wakeups.set(self._topic)  # the loop may be asleep, and others stand behind this one
 

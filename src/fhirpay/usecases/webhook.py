@@ -177,7 +177,7 @@ class Webhooks:
         if payment is None:
             if isinstance(outcome, Approved) and store.awaits_page(tx, subject.merchant):
                 return self._not_yet(tx, work, subject, "it may be about a page whose payment is not known yet")
-            return self._ignore(tx, work, "about a payment that was not made here")
+            return self._ignore(tx, work, "not-ours", "about a payment that was not made here")
         payment = store.lock(tx, payment.payment_id)
         adopts = subject.operation is None and subject.refund is None and work.attempt < _TRIES
         if adopts and isinstance(outcome, Approved) and (why := refund.not_to_adopt_yet(tx, payment, outcome)):
@@ -194,7 +194,8 @@ class Webhooks:
     def _tell_of_twin(self, tx: Tx, work: Work, payment: Payment, outcome: Outcome) -> None:
         """Money beside the payment that we know, under its reference: perhaps the payer's second; it is not booked."""
         if not isinstance(outcome, Approved) or not outcome.captured or not outcome.amount:
-            return self._ignore(tx, work, f"about another try of {payment.payment_id}, which took nothing")
+            why = f"about another try of {payment.payment_id}, which took nothing"
+            return self._ignore(tx, work, "another-try", why)
         says = f"{outcome.amount} was taken under {payment.payment_id} a second time, as {outcome.payment}: not booked"
         key = f"{payment.payment_id}:twin:{outcome.payment}"
         store.open_break(tx, key, "other_reference", says, payment=payment, amount=outcome.amount)
@@ -212,10 +213,10 @@ class Webhooks:
         known = store.by_processor_ref(tx, subject.merchant, reference) if reference else None
         return store.get(tx, known) if known else None
 
-    def _ignore(self, tx: Tx, work: Work, why: str) -> None:
+    def _ignore(self, tx: Tx, work: Work, code: str, why: str) -> None:
         complete(tx, work)
         note_outcome(tx, work.ref, "ignored", why)
-        log.info("webhook.ignored", message_id=work.ref, reason=why)
+        log.info("webhook.ignored", message_id=work.ref, code=code)
 
     def _not_yet(self, tx: Tx, work: Work, subject: _Subject, why: str) -> None:
         """The processor can't say at the moment. After many tries the operation's own lookups go on by themselves;
@@ -225,7 +226,7 @@ class Webhooks:
         operation = subject.operation
         if operation is None or store.operation(tx, operation.operation_id).state not in _LOOKED_UP:
             self._tell(tx, work, subject, why)
-        self._ignore(tx, work, f"could not be looked up: {why}")
+        self._ignore(tx, work, "not-looked-up", f"could not be looked up: {why}")
 
     def _tell(self, tx: Tx, work: Work, subject: _Subject, why: str) -> None:
         message = get(tx, work.ref)

@@ -21,6 +21,7 @@ log = Log("web")
 
 MEDIA_TYPE = "application/problem+json"
 _RETRY_AFTER_S = 5
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 def problem(error: FhirpayError) -> Response:
@@ -76,7 +77,8 @@ class Boundary:
         try:
             await self._app(scope, receive, watched)
         except Exception as error:
-            log.error("web.bug", exc=True, method=scope["method"], error=type(error).__name__)
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            log.error("web.bug", exc=True, method=method, error=type(error).__name__)
             if begun:  # half an answer is out: all that is left is to break off
                 raise ConnectionAbortedError("an answer was broken off") from None
             unforeseen = InvariantBroken("Something that should not happen happened. It has been logged.")
