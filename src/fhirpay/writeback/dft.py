@@ -16,7 +16,7 @@ from ..domain.money import Money
 from ..errors import RuleBroken
 from ..hl7.charsets import codec_of
 from ..hl7.delimiters import DEFAULT
-from ..hl7.writer import Field, SegmentValues, compose
+from ..hl7.writer import Field, Repetition, SegmentValues, compose
 from .as_received import Chart
 from .posted import Line, PostedPayment, all_lines, allocation_id
 
@@ -139,7 +139,9 @@ def _beside(posted: PostedPayment, profile: Destination, line: Line, charge: str
         segments.append((profile.charge_in, "1", charge, line.takes_back))
     if profile.reference_in == "NTE" and posted.reference:
         notes.append(f"REFERENCE {posted.reference}")
-    return [*(("NTE", str(number), "", note) for number, note in enumerate(notes, start=1)), *segments]
+    if notes:  # one NTE: DFT allows no second one for an FT1, and NTE-3 repeats
+        segments.insert(0, ("NTE", "1", "", list[Repetition](notes)))
+    return segments
 
 
 def _medium(posted: PostedPayment, profile: Destination) -> Field:
