@@ -67,7 +67,7 @@ def gather(tx: Tx, account_ref: str) -> Resources:
 
 def linked(tx: Tx, account_ref: str) -> set[str]:
     """The other accounts that may ask for the same."""
-    own = _billing(tx, account_ref)
+    own = _billing(tx, account_ref, get(tx, account_ref))
     return others_of(tx, account_ref, own.charges, own.invoices, own.naming)
 
 
@@ -76,9 +76,9 @@ def _alone(tx: Tx, account_ref: str) -> Resources:
     stored = fhir.get(tx, kind, account_id)
     resource: Resource = stored.resource if stored else {}
     account, patient_ref = (resource, subject_of(resource)) if kind == "Account" else ({}, account_ref)
-    billing = _billing(tx, account_ref)
+    billing = _billing(tx, account_ref, resource)
     charges, invoices = billing.charges, billing.invoices
-    encounters = plain(fhir.referring(tx, "Encounter", "account", account_ref)) if kind == "Account" else ()
+    encounters = _referring(tx, "Encounter", "account", account_ref, resource) if kind == "Account" else ()
     patient_ref = patient_ref or next((subject_of(one) for one in (*charges, *invoices) if subject_of(one)), "")
     patient = resource if kind == "Patient" else get(tx, patient_ref)
     named = {reference(one.get("context")) for one in charges} | {copay.visit for copay in _copays(account, None)}
@@ -88,31 +88,34 @@ def _alone(tx: Tx, account_ref: str) -> Resources:
         billing,
         account=account,
         patient=patient,
-        coverages=_coverages(tx, account, patient_ref),
+        coverages=_coverages(tx, account, patient_ref, patient),
         encounters=(*encounters, *more),
     )
 
 
-def _billing(tx: Tx, account_ref: str) -> Resources:
-    """Its charges and Invoices alone. Of an Account also Invoices that name none, of a Patient what names none."""
+def _billing(tx: Tx, account_ref: str, own: Resource) -> Resources:
+    """Its charges and Invoices alone. Of an Account also Invoices that name none, of a Patient what names none.
+
+    `own` is the account as it is kept.
+    """
     if account_ref.startswith("Account/"):
-        charges = plain(fhir.referring(tx, "ChargeItem", "account", account_ref))
+        charges = _referring(tx, "ChargeItem", "account", account_ref, own)
         names = naming(tx, charges)
-        invoices = plain(fhir.referring(tx, "Invoice", "account", account_ref))
+        invoices = _referring(tx, "Invoice", "account", account_ref, own)
         invoices += tuple(one for one in names if not one.get("account") and account_ref in stands_on(tx, one))
     else:
-        charges = _without_account(fhir.referring(tx, "ChargeItem", "subject", account_ref))
+        charges = _without_account(_referring(tx, "ChargeItem", "subject", account_ref, own))
         names = naming(tx, charges)
-        invoices = _without_account(fhir.referring(tx, "Invoice", "subject", account_ref))
+        invoices = _without_account(_referring(tx, "Invoice", "subject", account_ref, own))
         invoices = tuple(one for one in invoices if account_ref in stands_on(tx, one))
     return Resources(account_ref, charges=charges, invoices=invoices, naming=names)
 
 
-def _coverages(tx: Tx, account: Resource, patient_ref: str) -> tuple[Resource, ...]:
+def _coverages(tx: Tx, account: Resource, patient_ref: str, patient: Resource) -> tuple[Resource, ...]:
     """Those that the account names, and whatever else covers the patient: a late one is often not linked yet."""
     found = {reference(one.get("coverage")) for one in account.get("coverage", ())}
     linked = [resource for ref in sorted(found - {""}) if (resource := get(tx, ref))]
-    others = plain(fhir.referring(tx, "Coverage", "beneficiary", patient_ref)) if patient_ref else ()
+    others = _referring(tx, "Coverage", "beneficiary", patient_ref, patient) if patient_ref else ()
     return (*linked, *(one for one in others if own_ref(one) not in found))
 
 
@@ -294,5 +297,9 @@ def _copays(account: Resource, zone: ZoneInfo | None) -> Iterator[CopayDue]:
             yield CopayDue(amount, visit, day, own_ref(account))
 
 
-def _without_account(stored: Iterable[fhir.Stored]) -> tuple[Resource, ...]:
-    return tuple(one.resource for one in stored if not one.resource.get("account"))
+def _referring(tx: Tx, kind: str, param: str, ref: str, target: Resource) -> tuple[Resource, ...]:
+    return plain(fhir.referring(tx, kind, param, ref, target=target))
+
+
+def _without_account(resources: Iterable[Resource]) -> tuple[Resource, ...]:
+    return tuple(one for one in resources if not one.get("account"))

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import RowMapping, bindparam, select, update
@@ -45,17 +44,14 @@ _OF_PAYMENT = (
     .order_by(shares.c.created_at, shares.c.obligation_id)
 )
 _FIRST = insert(shares).on_conflict_do_nothing()
-_COUNT = (
-    update(shares)
-    .where(
-        shares.c.tenant_id == _TENANT,
-        shares.c.obligation_id == bindparam("obligation"),
-        shares.c.payment_id == bindparam("payment"),
-    )
-    .values(
-        in_flight_minor=shares.c.in_flight_minor + bindparam("in_flight"),
-        paid_minor=shares.c.paid_minor + bindparam("paid"),
-    )
+_CHANGE = update(shares).where(
+    shares.c.tenant_id == _TENANT,
+    shares.c.obligation_id == bindparam("obligation"),
+    shares.c.payment_id == bindparam("payment"),
+)
+_COUNT = _CHANGE.values(
+    in_flight_minor=shares.c.in_flight_minor + bindparam("in_flight"),
+    paid_minor=shares.c.paid_minor + bindparam("paid"),
 )
 CREDIT = "unapplied_credit"  # on the worklist
 
@@ -326,8 +322,8 @@ def _catch_up(tx: Tx, account_refs: Iterable[str]) -> tuple[LedgerMove, ...]:
         if (change := target - row["allocated_minor"]) == 0:
             continue
         revision = row["revision"] + 1
-        is_it = _is(tx, row["obligation_id"], row["payment_id"])
-        tx.execute(update(shares).where(*is_it).values(allocated_minor=target, revision=revision))
+        is_it = {"tenant": tx.tenant, "obligation": row["obligation_id"], "payment": row["payment_id"]}
+        tx.put(_CHANGE, {**is_it, "allocated_minor": target, "revision": revision})
         moves.append(
             LedgerMove(
                 payment_id=row["payment_id"],
@@ -342,10 +338,6 @@ def _catch_up(tx: Tx, account_refs: Iterable[str]) -> tuple[LedgerMove, ...]:
 
 
 # ── shares ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _is(tx: Tx, obligation_id: str, payment_id: str) -> tuple[Any, ...]:
-    return shares.c.tenant_id == tx.tenant, shares.c.obligation_id == obligation_id, shares.c.payment_id == payment_id
 
 
 def _of_payment(tx: Tx, payment_id: str) -> list[RowMapping]:

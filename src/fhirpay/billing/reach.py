@@ -6,7 +6,7 @@ An account is an Account, or (for charges and Invoices that name none) the Patie
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ..db.unit import Tx
 from ..fhir import store as fhir
@@ -24,17 +24,12 @@ def accounts_of(tx: Tx, resource: Resource) -> set[str]:
         case "Account":
             return {ref}
         case "ChargeItem":
-            # An Invoice that names no account stands on this charge's account once the charge is there.
-            billed = [
-                stands_on(tx, one) | (set[str]() if _named(one) else _patients(one)) for one in naming(tx, [resource])
-            ]
-            return (_named(resource) or _patients(resource)).union(*billed)
+            return _of_charges(tx, [resource])
         case "Invoice":
             return stands_on(tx, resource) | _by_charges(tx, _lines(resource))
         case "Encounter":
             named = {reference(one) for one in resource.get("account", ())}
-            charges = fhir.referring(tx, "ChargeItem", "context", ref)
-            return (named - {""}).union(*(accounts_of(tx, one.resource) for one in charges))
+            return (named - {""}) | _of_charges(tx, plain(fhir.referring(tx, "ChargeItem", "context", ref)))
         case "Patient":
             return {one.reference for one in fhir.referring(tx, "Account", "subject", ref)} | {ref}
         case "Coverage":
@@ -50,6 +45,12 @@ def accounts_of(tx: Tx, resource: Resource) -> set[str]:
             return {one.reference for one in fhir.referring(tx, "Account", "guarantor", ref)}
         case _:
             return set()
+
+
+def _of_charges(tx: Tx, charges: Sequence[Resource]) -> set[str]:
+    # An Invoice that names no account stands on its charge's account once the charge is there.
+    billed = [stands_on(tx, one) | (set[str]() if _named(one) else _patients(one)) for one in naming(tx, charges)]
+    return set[str]().union(*map(_of_charge, charges), *billed)
 
 
 def _named(resource: Resource) -> set[str]:
@@ -72,9 +73,7 @@ def _lines(invoice: Resource) -> list[str]:
 
 def naming(tx: Tx, charges: Iterable[Resource]) -> tuple[Resource, ...]:
     """The Invoices that name one of these charges, wherever they stand."""
-    refs = [ref for one in charges if (ref := own_ref(one))]
-    found = {one.id: one.resource for ref in refs for one in fhir.referring(tx, "Invoice", "charge-item", ref)}
-    return tuple(found.values())
+    return plain(fhir.referring_any(tx, "Invoice", "charge-item", charges))
 
 
 def _by_charges(tx: Tx, refs: Iterable[str]) -> set[str]:

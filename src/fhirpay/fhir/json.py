@@ -1,7 +1,8 @@
 """JSON whose numbers keep every written digit. Used wherever FHIR is read, kept or sent; there is no float here.
 
 `loads` refuses what two parsers could read differently (a key twice, NaN, half a surrogate pair) or what can't be
-stored (NUL), with the place of it. `dumps` writes a Decimal with its own digits: 125.00 stays 125.00.
+stored (NUL), with the place of it. `dumps` writes a Decimal with its own digits: 125.00 stays 125.00. `reread` takes
+what `dumps` wrote, where there is nothing left to refuse.
 To change a limit, change the constant; the tests name each.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from json.encoder import encode_basestring
 from typing import Any
@@ -33,6 +34,10 @@ class _Twice(dict[str, Any]):
         self.key = key
 
 
+class _Doubled(Exception):
+    """An object named a key more than once."""
+
+
 def loads(text: str | bytes | bytearray) -> dict[str, Any]:
     """The JSON object in `text`. Raises MessageInvalid with a line and column, or with the element's address."""
     if not isinstance(text, str):
@@ -40,24 +45,12 @@ def loads(text: str | bytes | bytearray) -> dict[str, Any]:
             text = bytes(text).decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise MessageInvalid("the body is not UTF-8", location=f"byte {error.start + 1}") from None
-    doubled: list[str] = []
-
-    def build(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) == len(pairs):
-            return found
-        seen: set[str] = set()
-        doubled.append(next(key for key, _ in pairs if key in seen or seen.add(key)))
-        return _Twice(doubled[-1], found)
-
+    doubled = False
     try:
-        found = json.loads(
-            text,
-            parse_float=_decimal,
-            parse_int=_integer,
-            parse_constant=_constant,
-            object_pairs_hook=build,
-        )
+        try:
+            found = _STRICT.decode(text)
+        except _Doubled:
+            doubled, found = True, _MARKING.decode(text)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno} column {error.colno}"
         raise MessageInvalid(f"the body is not JSON: {error.msg}", location=place) from None
@@ -65,14 +58,21 @@ def loads(text: str | bytes | bytearray) -> dict[str, Any]:
         raise MessageInvalid(f"more than {DEPTH_MAX} levels of nesting") from None
     if not isinstance(found, dict):
         raise MessageInvalid("the body is not a JSON object")
-    if doubled or _SUSPECT.search(text) or _too_deep(found):
+    if doubled or _SUSPECT.search(text) or _too_deep(text, found):
         _refuse(found)
     return found
 
 
+def reread(text: str) -> dict[str, Any]:
+    """The object that `dumps` wrote as `text`."""
+    return _OWN.decode(text)
+
+
 def dumps(value: Any, *, indent: int | None = None, sort_keys: bool = False) -> str:
     """`value` as JSON text, compact unless `indent`. With `sort_keys` the same content gives the same text."""
-    return "".join(_write(value, indent, sort_keys, "\n" if indent is not None else ""))
+    parts: list[str] = []
+    _write(parts.append, value, indent, sort_keys, "\n" if indent is not None else "")
+    return "".join(parts)
 
 
 def _decimal(text: str) -> Decimal:
@@ -92,7 +92,30 @@ def _constant(text: str) -> Any:
     raise ValueInvalid(f"{text} is not a JSON number")
 
 
-def _too_deep(root: dict[str, Any]) -> bool:
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _Doubled
+    return found
+
+
+def _marked(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    seen: set[str] = set()
+    return _Twice(next(key for key, _ in pairs if key in seen or seen.add(key)), found)
+
+
+_NUMBERS: dict[str, Any] = {"parse_float": _decimal, "parse_int": _integer, "parse_constant": _constant}
+_STRICT = json.JSONDecoder(**_NUMBERS, object_pairs_hook=_unique)
+_MARKING = json.JSONDecoder(**_NUMBERS, object_pairs_hook=_marked)
+_OWN = json.JSONDecoder(**_NUMBERS)
+
+
+def _too_deep(text: str, root: dict[str, Any]) -> bool:
+    if text.count("{") + text.count("[") <= DEPTH_MAX:
+        return False
     level: list[Any] = [root]
     for _ in range(DEPTH_MAX):
         inner = (one for outer in level for one in (outer.values() if isinstance(outer, dict) else outer))
@@ -142,35 +165,35 @@ def _child(at: str, key: str) -> str:
     return f"{at}.{key}" if at else key
 
 
-def _write(value: Any, indent: int | None, sort_keys: bool, newline: str) -> Iterator[str]:
+def _write(put: Callable[[str], None], value: Any, indent: int | None, sort_keys: bool, newline: str) -> None:
     if isinstance(value, str):
-        yield encode_basestring(value)
+        put(encode_basestring(value))
     elif value is None:
-        yield "null"
+        put("null")
     elif isinstance(value, bool):
-        yield "true" if value else "false"
+        put("true" if value else "false")
     elif isinstance(value, int):
-        yield str(value)
+        put(str(value))
     elif isinstance(value, Decimal):
         if not value.is_finite():
             raise TypeError("a JSON number is finite")
-        yield f"{value:f}"
+        put(f"{value:f}")
     elif isinstance(value, dict):
         inner = newline + " " * (indent or 0)
         items = sorted(value.items()) if sort_keys else value.items()
         separator, opening = "{" + inner, ": " if indent is not None else ":"
         for key, one in items:
-            yield f"{separator}{encode_basestring(key)}{opening}"
-            yield from _write(one, indent, sort_keys, inner)
+            put(f"{separator}{encode_basestring(key)}{opening}")
+            _write(put, one, indent, sort_keys, inner)
             separator = "," + inner
-        yield newline + "}" if value else "{}"
+        put(newline + "}" if value else "{}")
     elif isinstance(value, list | tuple):
         inner = newline + " " * (indent or 0)
         separator = "[" + inner
         for one in value:
-            yield separator
-            yield from _write(one, indent, sort_keys, inner)
+            put(separator)
+            _write(put, one, indent, sort_keys, inner)
             separator = "," + inner
-        yield newline + "]" if value else "[]"
+        put(newline + "]" if value else "[]")
     else:
         raise TypeError(f"{type(value).__name__} has no exact JSON form")

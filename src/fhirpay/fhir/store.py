@@ -7,7 +7,7 @@ locked, so versions have no gaps and no two writers think that theirs came next.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -19,7 +19,7 @@ from ..db.metadata import table
 from ..db.types import fitted
 from ..db.unit import Tx
 from ..errors import InvariantBroken, PreconditionFailed
-from .json import dumps, loads
+from .json import dumps, reread
 from .params import index_rows, plain_reference
 from .tables import ResourceIndexRow, ResourceRow, ResourceVersionRow
 
@@ -34,17 +34,16 @@ _CURRENT = select(resources).where(
     resources.c.tenant_id == _TENANT, resources.c.type == _TYPE, resources.c.resource_id == _ID
 )
 _LOCKED = _CURRENT.with_for_update()
+_BY_PARAM = (indexed.c.tenant_id == _TENANT, indexed.c.type == _TYPE, indexed.c.param == bindparam("param"))
 _FOUND = select(indexed.c.resource_id).where(
-    indexed.c.tenant_id == _TENANT,
-    indexed.c.type == _TYPE,
-    indexed.c.param == bindparam("param"),
-    indexed.c.value == bindparam("value"),
-    indexed.c.system == bindparam("system"),
+    *_BY_PARAM, indexed.c.value == bindparam("value"), indexed.c.system == bindparam("system")
 )
-_BY_INDEX = (
-    select(resources)
-    .where(resources.c.tenant_id == _TENANT, resources.c.type == _TYPE, resources.c.resource_id.in_(_FOUND))
-    .order_by(resources.c.resource_id)
+_OF_TYPE = select(resources).where(resources.c.tenant_id == _TENANT, resources.c.type == _TYPE)
+_OF_TYPE = _OF_TYPE.order_by(resources.c.resource_id)
+_BY_INDEX = _OF_TYPE.where(resources.c.resource_id.in_(_FOUND))
+_BY_IDS = _OF_TYPE.where(resources.c.resource_id.in_(bindparam("ids", expanding=True)))
+_WITH_VALUES = select(indexed.c.resource_id, indexed.c.system, indexed.c.value).where(
+    *_BY_PARAM, indexed.c.value.in_(bindparam("values", expanding=True))
 )
 _FIRST = insert(resources).on_conflict_do_nothing()
 _ONE_VERSION = select(versions).where(
@@ -53,7 +52,15 @@ _ONE_VERSION = select(versions).where(
     versions.c.resource_id == bindparam("id"),
     versions.c.version == bindparam("number"),
 )
+_CHANGE = update(resources).where(
+    resources.c.tenant_id == _TENANT, resources.c.type == bindparam("of"), resources.c.resource_id == _ID
+)
+_UNINDEX = delete(indexed).where(
+    indexed.c.tenant_id == _TENANT, indexed.c.type == bindparam("of"), indexed.c.resource_id == _ID
+)
 _VERSION, _INDEXED = insert(versions), insert(indexed)
+
+_AT_ONCE = 500  # values that one statement looks for
 
 _KINDS = {"ChargeItem": "chg", "Account": "acc", "Invoice": "inv", "Patient": "pat", "Encounter": "enc"}
 _KINDS |= {"Coverage": "cov", "RelatedPerson": "rel", "Organization": "org"}
@@ -107,21 +114,45 @@ def find(tx: Tx, resource_type: str, system: str, value: str) -> list[Stored]:
     return _by_index(tx, resource_type, "identifier", system, value)
 
 
-def referring(tx: Tx, resource_type: str, param: str, reference: str) -> list[Stored]:
+def referring(
+    tx: Tx, resource_type: str, param: str, reference: str, *, target: Mapping[str, Any] | None = None
+) -> list[Stored]:
     """Those whose `param` (params.py) names `reference`: referring(tx, "ChargeItem", "account", "Account/acc1").
 
-    Also those that came before it and name it by an identifier alone: order of arrival doesn't matter.
+    Also those that came before it and name it by an identifier alone: order of arrival doesn't matter. `target` is
+    what is kept there, from a caller who has read it in this unit.
     """
     plain = plain_reference(reference)
     found = {one.id: one for one in _by_index(tx, resource_type, param, "", plain)}
-    target = get(tx, *plain.split("/")) if plain.count("/") == 1 else None
-    for identifier in target.resource.get("identifier", ()) if target else ():
-        if "value" in identifier:
-            logical = _by_index(
-                tx, resource_type, f"{param}:logical", identifier.get("system", ""), identifier["value"]
-            )
-            found.update({one.id: one for one in logical})
+    if target is None and plain.count("/") == 1 and (kept := get(tx, *plain.split("/"))):
+        target = kept.resource
+    for system, value in _identifiers(target or {}):
+        found.update({one.id: one for one in _by_index(tx, resource_type, f"{param}:logical", system, value)})
     return [found[key] for key in sorted(found)]
+
+
+def referring_any(tx: Tx, resource_type: str, param: str, targets: Iterable[Mapping[str, Any]]) -> list[Stored]:
+    """As `referring`, of any of these resources as they are kept: two looks at the index, however many they are."""
+    targets = [one for one in targets if one.get("id")]
+    direct = {("", f"{one['resourceType']}/{one['id']}") for one in targets}
+    logical = {identifier for one in targets for identifier in _identifiers(one)}
+    ids = _indexed_at(tx, resource_type, param, direct) | _indexed_at(tx, resource_type, f"{param}:logical", logical)
+    return [stored(row) for row in tx.all(_BY_IDS, type=resource_type, ids=sorted(ids))] if ids else []
+
+
+def _identifiers(resource: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(one.get("system", ""), one["value"]) for one in resource.get("identifier", ()) if "value" in one]
+
+
+def _indexed_at(tx: Tx, resource_type: str, param: str, places: set[tuple[str, str]]) -> set[str]:
+    """The ids of those that the index has at one of these systems and values."""
+    wanted = {(fitted(system), fitted(value)) for system, value in places}
+    values = sorted({value for _, value in wanted})
+    found: set[str] = set()
+    for start in range(0, len(values), _AT_ONCE):
+        rows = tx.all(_WITH_VALUES, type=resource_type, param=param, values=values[start : start + _AT_ONCE])
+        found |= {row["resource_id"] for row in rows if (row["system"], row["value"]) in wanted}
+    return found
 
 
 def put(tx: Tx, resource: dict[str, Any], *, source: str = "", if_match: int | None = None) -> tuple[Stored, Change]:
@@ -151,7 +182,7 @@ def put(tx: Tx, resource: dict[str, Any], *, source: str = "", if_match: int | N
         return current, "unchanged"
     changed = _version(tx, resource, resource_type, resource_id, current.version + 1)
     row = _row(tx, changed, source)
-    tx.execute(update(resources).where(*_is(resources, tx, resource_type, resource_id)).values(row))
+    tx.put(_CHANGE, {"tenant": tx.tenant, "of": resource_type, "id": resource_id, **row})
     tx.put(_VERSION, row)
     _index(tx, changed, fresh=False)
     return changed, "updated"
@@ -164,7 +195,7 @@ def content_key(resource: dict[str, Any]) -> str:
 
 
 def stored(row: RowMapping) -> Stored:
-    return Stored(row["type"], row["resource_id"], row["version"], row["updated"], loads(row["content"]))
+    return Stored(row["type"], row["resource_id"], row["version"], row["updated"], reread(row["content"]))
 
 
 def _is(of: Any, tx: Tx, resource_type: str, resource_id: str) -> Sequence[Any]:
@@ -203,7 +234,7 @@ def _inserted(tx: Tx, one: Stored, source: str) -> bool:
 
 def _index(tx: Tx, one: Stored, *, fresh: bool) -> None:
     if not fresh:
-        tx.execute(delete(indexed).where(*_is(indexed, tx, one.type, one.id)))
+        tx.put(_UNINDEX, {"tenant": tx.tenant, "of": one.type, "id": one.id})
     rows = [
         {
             "tenant_id": tx.tenant,

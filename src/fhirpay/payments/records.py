@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import cache
 from typing import Any, Self
 
 from sqlalchemy import RowMapping
@@ -21,17 +23,26 @@ class _Record:
     @classmethod
     def of(cls, row: RowMapping) -> Self:
         """A row, with each `x_minor` as the Money `x` and each state as its own kind."""
-        values: dict[str, Any] = {}
-        for field in fields(cls):  # type: ignore[arg-type]
-            if f"{field.name}_minor" in row:
-                values[field.name] = Money(row[f"{field.name}_minor"], row["currency"] or "USD")
-            else:
-                values[field.name] = _STATES.get((cls.__name__, field.name), _same)(row[field.name])
+        plain, amounts, kinds = _plan(cls)
+        values: dict[str, Any] = {name: row[name] for name in plain}
+        for name, column in amounts:
+            values[name] = Money(row[column], row["currency"] or "USD")
+        for name, kind in kinds:
+            values[name] = kind(row[name])
         return cls(**values)
 
 
-def _same(value: Any) -> Any:
-    return value
+_Plan = tuple[list[str], list[tuple[str, str]], list[tuple[str, Callable[[Any], Any]]]]
+
+
+@cache
+def _plan(cls: type[_Record]) -> _Plan:
+    """The fields that are columns as they stand, those that are Money with their columns, and those with a kind."""
+    types = {field.name: field.type for field in fields(cls)}  # type: ignore[arg-type]
+    amounts = [(name, f"{name}_minor") for name, kind in types.items() if kind == "Money"]
+    kinds = [(name, kind) for (record, name), kind in _STATES.items() if record == cls.__name__]
+    other = {name for name, _ in amounts} | {name for name, _ in kinds}
+    return [name for name in types if name not in other], amounts, kinds
 
 
 @dataclass(frozen=True, slots=True)

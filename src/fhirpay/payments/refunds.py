@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import bindparam, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
@@ -19,6 +19,17 @@ from .tables import RefundRow, RefundShareRow
 
 _refund = table(RefundRow)
 _share = table(RefundShareRow)
+
+_REFUNDS = select(_refund).where(_refund.c.tenant_id == bindparam("tenant"))
+_REFUNDS = _REFUNDS.order_by(_refund.c.created_at, _refund.c.refund_id)
+_OF_PAYMENT = _REFUNDS.where(_refund.c.payment_id == bindparam("payment"))
+_SOME = bindparam("some")
+_BY_ANY_ID = _REFUNDS.where(or_(_refund.c.refund_id == _SOME, _refund.c.processor_ref == _SOME))
+_CLAIMED = select(func.coalesce(func.sum(_refund.c.amount_minor), 0)).where(
+    _refund.c.tenant_id == bindparam("tenant"),
+    _refund.c.payment_id == bindparam("payment"),
+    _refund.c.state.in_([str(state) for state in refunds.CLAIMS]),
+)
 
 
 def add(tx: Tx, payment: Payment, amount: Money, *, reason: str, requested_by: str) -> Refund:
@@ -51,27 +62,17 @@ def get(tx: Tx, refund_id: str) -> Refund:
 
 def find(tx: Tx, some_id: str) -> list[Refund]:
     """By our id or the processor's."""
-    return _all(tx, or_(_refund.c.refund_id == some_id, _refund.c.processor_ref == some_id))
+    return [Refund.of(row) for row in tx.all(_BY_ANY_ID, some=some_id)]
 
 
 def of_payment(tx: Tx, payment_id: str) -> list[Refund]:
     """Oldest first."""
-    return _all(tx, _refund.c.payment_id == payment_id)
-
-
-def _all(tx: Tx, where: Any) -> list[Refund]:
-    statement = select(_refund).where(_refund.c.tenant_id == tx.tenant, where)
-    return [Refund.of(row) for row in tx.all(statement.order_by(_refund.c.created_at, _refund.c.refund_id))]
+    return [Refund.of(row) for row in tx.all(_OF_PAYMENT, payment=payment_id)]
 
 
 def claimed(tx: Tx, payment: Payment) -> Money:
     """What has gone back of a payment, or may yet: never more than was captured."""
-    statement = select(func.coalesce(func.sum(_refund.c.amount_minor), 0)).where(
-        _refund.c.tenant_id == tx.tenant,
-        _refund.c.payment_id == payment.payment_id,
-        _refund.c.state.in_([str(state) for state in refunds.CLAIMS]),
-    )
-    return Money(int(tx.scalar(statement)), payment.currency)
+    return Money(int(tx.scalar(_CLAIMED, payment=payment.payment_id)), payment.currency)
 
 
 def move(tx: Tx, current: Refund, new: RefundState, **values: Any) -> Refund:

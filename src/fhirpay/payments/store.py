@@ -65,6 +65,24 @@ _FACTS = (
     .where(_fact.c.tenant_id == _TENANT, _fact.c.payment_id == _ID)
     .order_by(_fact.c.recorded_at, _fact.c.kind, _fact.c.reference)
 )
+_ADD_FACT = insert(_fact).on_conflict_do_nothing()
+_ADD_EFFECT = insert(_effect).on_conflict_do_nothing()
+_ADD_TO_SHARE = (
+    update(_allocation)
+    .where(
+        _allocation.c.tenant_id == _TENANT,
+        _allocation.c.payment_id == _ID,
+        _allocation.c.sequence == bindparam("number"),
+    )
+    .values(
+        paid_minor=_allocation.c.paid_minor + bindparam("paid"),
+        refunded_minor=_allocation.c.refunded_minor + bindparam("refunded"),
+    )
+)
+_OPEN_BREAK = insert(_break).on_conflict_do_nothing()
+_CLOSE_BREAK = update(_break).where(
+    _break.c.tenant_id == _TENANT, _break.c.break_key == bindparam("key"), _break.c.closed_at.is_(None)
+)
 
 
 # ── payments ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -237,8 +255,7 @@ def record_facts(tx: Tx, payment_id: str, facts: Iterable[PaymentFact]) -> None:
         }
         for fact in facts
     ]
-    if rows:
-        tx.execute(insert(_fact).values(rows).on_conflict_do_nothing())
+    tx.put(_ADD_FACT, *rows)
 
 
 def facts_of(tx: Tx, payment_id: str) -> list[PaymentFact]:
@@ -273,8 +290,7 @@ def refold(tx: Tx, payment: Payment) -> Folded:
 def first_time(tx: Tx, payment_id: str, effect: str, amount: Money) -> bool:
     """Whether this effect is to be had now: true once, for whoever asks first."""
     row = {"tenant_id": tx.tenant, "payment_id": payment_id, "effect": effect}
-    statement = insert(_effect).values(**row, amount_minor=amount.minor, at=tx.now).on_conflict_do_nothing()
-    return tx.scalar(statement.returning(_effect.c.effect)) is not None
+    return tx.put(_ADD_EFFECT, {**row, "amount_minor": amount.minor, "at": tx.now}) > 0
 
 
 def effects_of(tx: Tx, payment_id: str) -> Mapping[str, int]:
@@ -314,16 +330,8 @@ def allocations_to(tx: Tx, obligation_id: str) -> list[Allocation]:
 
 
 def add_to_allocation(tx: Tx, payment_id: str, sequence: int, *, paid: int = 0, refunded: int = 0) -> None:
-    where = (
-        _allocation.c.tenant_id == tx.tenant,
-        _allocation.c.payment_id == payment_id,
-        _allocation.c.sequence == sequence,
-    )
-    values = {
-        "paid_minor": _allocation.c.paid_minor + paid,
-        "refunded_minor": _allocation.c.refunded_minor + refunded,
-    }
-    tx.execute(update(_allocation).where(*where).values(values))
+    is_it = {"tenant": tx.tenant, "id": payment_id, "number": sequence}
+    tx.put(_ADD_TO_SHARE, {**is_it, "paid": paid, "refunded": refunded})
 
 
 # ── breaks ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -356,21 +364,19 @@ def open_break(
         "opened_at": tx.now,
         "closed_by": "",
     }
+    if not again:
+        return tx.put(_OPEN_BREAK, row) > 0
+    anew = {"kind": str(kind), "says": says, "opened_at": tx.now, "closed_at": None, "closed_by": ""}
+    on = ["tenant_id", "break_key"]
     statement = insert(_break).values(row)
-    if again:
-        anew = {"kind": str(kind), "says": says, "opened_at": tx.now, "closed_at": None, "closed_by": ""}
-        on = ["tenant_id", "break_key"]
-        statement = statement.on_conflict_do_update(index_elements=on, set_=anew, where=_break.c.closed_at.is_not(None))
-    else:
-        statement = statement.on_conflict_do_nothing()
+    statement = statement.on_conflict_do_update(index_elements=on, set_=anew, where=_break.c.closed_at.is_not(None))
     return tx.scalar(statement.returning(_break.c.break_key)) is not None
 
 
 def close_break(tx: Tx, key: str, *, by: str, why: str = "") -> bool:
     """Whether it was open."""
-    where = (_break.c.tenant_id == tx.tenant, _break.c.break_key == key, _break.c.closed_at.is_(None))
     values = {"closed_at": tx.now, "closed_by": by, "closed_why": why}
-    return tx.execute(update(_break).where(*where).values(values)).rowcount > 0
+    return tx.put(_CLOSE_BREAK, {"tenant": tx.tenant, "key": key, **values}) > 0
 
 
 def breaks(

@@ -174,9 +174,9 @@ def _tell_of_unknown_refunds(tx: Tx, payment: Payment, given_back: Money) -> Non
     Not while a refund of ours has no answer: it may be made of another amount, and says so itself.
     """
     known = refunds.claimed(tx, payment)
-    if any(one.state is RefundState.SUBMITTED for one in refunds.of_payment(tx, payment.payment_id)):
+    if given_back.currency != payment.currency or given_back <= known:
         return
-    if given_back.currency == payment.currency and given_back > known:
+    if not any(one.state is RefundState.SUBMITTED for one in refunds.of_payment(tx, payment.payment_id)):
         says = f"the processor has given back {given_back}, and {known} of it is known here: look up the refunds there"
         key = unknown_refunds_key(payment.payment_id)
         store.open_break(tx, key, "refund_unknown", says, payment=payment, amount=given_back - known, again=True)

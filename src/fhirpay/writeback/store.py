@@ -30,6 +30,13 @@ _UNKNOWN_OF = (
     )
     .order_by(_posting.c.created_at, _posting.c.posting_id)
 )
+_ADD = insert(_posting).on_conflict_do_nothing(index_elements=["tenant_id", "connection", "subject", "part"])
+_KNOWN = select(_posting.c.posting_id).where(
+    _posting.c.tenant_id == bindparam("tenant"),
+    _posting.c.connection == bindparam("of"),
+    _posting.c.subject == bindparam("about"),
+    _posting.c.part == bindparam("piece"),
+)
 _CHANGE = update(_posting).where(*_IS_IT)
 _SEND = _CHANGE.values(attempts=_posting.c.attempts + 1)
 
@@ -67,33 +74,12 @@ def add(
     tx: Tx, *, connection: str, subject: str, payment_id: str, resource_type: str, part: str = ""
 ) -> tuple[str, bool]:
     """The posting's id, and whether it is new: the same fact asked for twice is one posting."""
-    made = tx.scalar(
-        insert(_posting)
-        .values(
-            tenant_id=tx.tenant,
-            posting_id=tx.ids.new("pst"),
-            connection=connection,
-            subject=subject,
-            part=part,
-            payment_id=payment_id,
-            work_id="",
-            state="pending",
-            resource_type=resource_type,
-            attempts=0,
-            created_at=tx.now,
-        )
-        .on_conflict_do_nothing(index_elements=["tenant_id", "connection", "subject", "part"])
-        .returning(_posting.c.posting_id)
-    )
-    if made is not None:
+    made = tx.ids.new("pst")
+    row = {"tenant_id": tx.tenant, "posting_id": made, "connection": connection, "subject": subject}
+    row |= {"part": part, "payment_id": payment_id, "work_id": "", "state": "pending", "resource_type": resource_type}
+    if tx.put(_ADD, {**row, "attempts": 0, "created_at": tx.now}):
         return made, True
-    known = select(_posting.c.posting_id).where(
-        _posting.c.tenant_id == tx.tenant,
-        _posting.c.connection == connection,
-        _posting.c.subject == subject,
-        _posting.c.part == part,
-    )
-    return str(tx.scalar(known)), False
+    return str(tx.scalar(_KNOWN, of=connection, about=subject, piece=part)), False
 
 
 def get(tx: Tx, posting_id: str) -> Posting:
