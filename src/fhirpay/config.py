@@ -149,6 +149,9 @@ class Settings(Section):
     )
     poll_s: float = Field(default=1.0, description="longest sleep between looks for work when nothing wakes us")
     body_max_bytes: int = Field(default=10_000_000, description="largest HTTP body taken")
+    mappings: str = Field(
+        default="", description="folder of the site's own mappings, laid over those that are installed; empty: none"
+    )
     tenants: tuple[Tenant, ...] = ()
 
     @model_validator(mode="after")
@@ -163,6 +166,11 @@ class Settings(Section):
 
     def tenant(self, name: str) -> Tenant:
         return _named(self.tenants, name, "tenant")
+
+    @property
+    def mappings_folder(self) -> Path | None:
+        """The site's own mappings, as they are worked on; what a server runs of them is what was released."""
+        return Path(self.mappings) if self.mappings else None
 
     @property
     def base_url(self) -> str:

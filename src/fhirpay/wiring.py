@@ -29,7 +29,7 @@ from .hl7.mllp import MllpClient
 from .hl7.mllp_server import ConnectionDrop, MllpServer
 from .hl7.tls import client_context, server_context
 from .inbox.gate import check_agreed
-from .mapping.loader import load
+from .mapping.release import Released
 from .net.guard import check_host
 from .net.http import Transport, client
 from .payments import registry
@@ -236,9 +236,9 @@ def _house(
     }
     engines = {destination.name: _engine(destination) for destination in tenant.destinations}
     for interface in tenant.interfaces:
-        load(interface.mapping)  # a mistake in a mapping file shows at start, not with the first message
         check_agreed(interface)
-    messages = ApplyMessage(units, tenant)
+    released = Released(settings.mappings_folder, tenant.interfaces)
+    messages = ApplyMessage(units, tenant, released.of)
     lookups = LookUp(units, tenant, processors, public_url=public_url)
     follow_ups = FollowUp(units, tenant, processors)
     return House(

@@ -13,7 +13,8 @@ from ..conformance.sample import Source
 from ..domain.clock import SystemClock
 from ..errors import ConfigInvalid
 from .context import ConfigOption, JsonOption, TenantOption, friendly, out, settings
-from .messages import InterfaceOption, profile_of
+from .maps import profile_of
+from .messages import InterfaceOption
 
 conformance = typer.Typer(help="What a feed's sender does, against what was agreed.", no_args_is_help=True)
 
@@ -35,7 +36,7 @@ def feed(
     Status 0: ready; 3: ready with questions; 1: not ready. Nothing is stored.
     """
     with friendly():
-        profile, facility = profile_of(settings(config), tenant, interface)
+        _, profile, facility = profile_of(settings(config), tenant, interface)
         sources = [Source(path.name, _bytes(path)) for path in files]
         report = grade_feed(sources, profile, facility, now=SystemClock().now())
         if html is not None:

@@ -10,7 +10,8 @@ from .database import migrate
 from .demo import demo
 from .doctor import doctor
 from .explain import explain
-from .messages import ingest, map_file, replay
+from .maps import maps
+from .messages import ingest, replay
 from .serve import serve
 from .worklist import worklist
 from .writeback import writeback
@@ -26,7 +27,7 @@ app.command()(demo)
 app.command()(serve)
 app.command()(migrate)
 app.command()(ingest)
-app.command("map")(map_file)
+app.add_typer(maps, name="map")
 app.command()(replay)
 app.command()(explain)
 app.command()(worklist)

@@ -31,6 +31,7 @@ class InlineDatabase:
         self.wakeups = Wakeups()
         self._writing = Writing(path, clock=clock, ids=ids, limits=Limits())
         self.raw = self._writing.raw
+        self.connection = self._writing.connection
 
     def units(self, tenant: str) -> TenantUnits:
         return TenantUnits(self, tenant, self.dialect)
@@ -40,6 +41,9 @@ class InlineDatabase:
         require_migrated(self._writing.connection)
 
     async def stop(self) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._writing.close()
 
     async def write_unit(

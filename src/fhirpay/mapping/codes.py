@@ -1,7 +1,8 @@
 """Code tables: what a v2 code is in FHIR, as CSV that an analyst edits (`mappings/base/codes/*.csv`).
 
 Columns `v2,code,display,system` (the last two may be empty) and, if wanted, `why`. A site's file of the same name is
-laid over the base row by row: the same `v2` replaces it. Codes are compared without regard to case.
+laid over the base row by row: the same `v2` replaces it, and with the code `-` takes it away. Codes are compared
+without regard to case.
 """
 
 from __future__ import annotations
@@ -28,6 +29,12 @@ class Code:
 
 
 Table = Mapping[str, Code]  # by v2 code in upper case
+NONE = "-"
+
+
+def laid_over(under: Table, over: Table) -> dict[str, Code]:
+    """A site's rows on those of the base."""
+    return {v2: code for v2, code in {**under, **over}.items() if code.code != NONE}
 
 
 def find(table: Table, v2: str) -> Code | None:

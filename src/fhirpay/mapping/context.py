@@ -88,6 +88,11 @@ class Context:
         finally:
             self._repetition[key] = before
 
+    @property
+    def standing(self) -> Segment | None:
+        """The segment that the current rule stands on, the innermost."""
+        return next(reversed(self._standing.values()), None)
+
     def segment(self, name: str) -> Segment | None:
         """The segment that a path means: the one a rule stands on, else the message's first."""
         return self._standing.get(name) or self.message.first(name)

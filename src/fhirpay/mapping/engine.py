@@ -110,10 +110,11 @@ class _Run:
 
     def _make(self, rule: Rule, segment: Segment | None) -> None:
         ctx = self._ctx
-        ctx.notes, ctx.target = Notes(), rule.resource or rule.into or ""
+        ctx.notes, ctx.target = Notes(), rule.resource or ""
         if rule.into is not None:
             target = ctx.entry(rule.into, None)
             if target is not None:
+                ctx.target = target.resource["resourceType"]
                 _add(target, rule.build(ctx), ctx.notes)
             return
         assert rule.resource is not None

@@ -1,7 +1,8 @@
 """Mapping files → compiled maps: base, a site's overlay laid over it, code tables. Read once per site, then kept.
 
-`load("")` is the base alone, `load("sample")` the base under `mappings/sample/`. `interface("sample")` is a profile
-that ships with the maps, so that a file can be tried without a configuration. Errors name file, line and rule.
+`load("")` is the base alone, `load("sample")` the base under `mappings/sample/`. A folder of the site's own (`own`, the
+setting `mappings` or what was released of it) is looked into before what is installed. `interface("sample")` is a
+profile that ships with the maps, so that a file can be tried without a configuration. Errors name file, line and rule.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from .spec import AccountRule, FileSpec, RuleSpec
 from .yaml_source import Place, Source
 
 PROFILE = "interface.yaml"
+RELEASED = "released"  # the folder of a site's own that holds what was released
 _SITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _PIECE = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")  # never out of the folder
 
@@ -52,19 +54,23 @@ class Maps:
         )
 
 
-@lru_cache(maxsize=64)
-def load(site: str = "", root: Path | None = None) -> Maps:
+def load(site: str = "", root: Path | None = None, own: Path | None = None) -> Maps:
     """The maps of a site (`Interface.mapping`). Raises ConfigInvalid for anything wrong in the files."""
-    return _Loader(root or data_root("mappings"), site).maps()
+    return _loaded(site, root or data_root("mappings"), own)
 
 
-def interface(name: str, root: Path | None = None) -> Interface:
+@lru_cache(maxsize=64)
+def _loaded(site: str, root: Path, own: Path | None) -> Maps:
+    return Sources(root, site, own).maps()
+
+
+def interface(name: str, root: Path | None = None, own: Path | None = None) -> Interface:
     """The interface profile `mappings/<name>/interface.yaml`. Raises ConfigInvalid when it is missing or wrong."""
-    folder = _folder(root or data_root("mappings"), name)
-    path = folder / PROFILE
+    root = root or data_root("mappings")
+    path = _folder(root, name, own) / PROFILE
     if not path.is_file():
         raise ConfigInvalid(f"mappings/{name} holds no {PROFILE}: name an interface of your configuration instead")
-    source = Source.read(path, f"{name}/{PROFILE}")
+    source = Source.read(path, _name(path, root))
     if not isinstance(source.content, dict):
         raise ConfigInvalid("write settings of an interface, such as account_key: PID-18", location=source.at(()))
     try:
@@ -73,12 +79,19 @@ def interface(name: str, root: Path | None = None) -> Interface:
         raise _wrong(error, source, ()) from None
 
 
-def _folder(root: Path, site: str) -> Path:
-    folder = root / site
-    if not _SITE.fullmatch(site) or not folder.is_dir():
-        known = ", ".join(sorted(path.name for path in root.iterdir() if path.is_dir() and path.name != "base"))
-        raise ConfigInvalid(f"there is no folder mappings/{site}; there are: {known or 'none'}")
-    return folder
+def _folder(root: Path, site: str, own: Path | None) -> Path:
+    places = [own, root] if own is not None else [root]
+    for place in places:
+        if _SITE.fullmatch(site) and site != RELEASED and (place / site).is_dir():
+            return place / site
+    folders = (path for place in places if place.is_dir() for path in place.iterdir() if path.is_dir())
+    known = ", ".join(sorted({path.name for path in folders if path.name not in ("base", RELEASED)}))
+    raise ConfigInvalid(f"there is no folder mappings/{site}; there are: {known or 'none'}")
+
+
+def _name(path: Path, root: Path) -> str:
+    """How a file is called in errors and traces: what is installed by its place there, the site's own as it is."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
 
 
 def _wrong(error: ValidationError, source: Source, place: Place) -> ConfigInvalid:
@@ -88,11 +101,13 @@ def _wrong(error: ValidationError, source: Source, place: Place) -> ConfigInvali
     return ConfigInvalid(f"{text}: {first['msg']}", location=source.at((*place, *inner)))
 
 
-class _Loader:
-    def __init__(self, root: Path, site: str) -> None:
+class Sources:
+    """The files of one site, read but not yet compiled."""
+
+    def __init__(self, root: Path, site: str, own: Path | None = None) -> None:
         self._root = root
         self._base = root / "base"
-        self._site = _folder(root, site) if site else None
+        self._site = _folder(root, site, own) if site else None
         self._accounts: dict[str, AccountRule] = {}
 
     def maps(self) -> Maps:
@@ -101,7 +116,7 @@ class _Loader:
         overlays: list[RuleSource] = []
         if self._site is not None:
             for name, rows in codes.read_folder(self._site / "codes").items():
-                tables[name] = {**tables.get(name, {}), **rows}
+                tables[name] = codes.laid_over(tables.get(name, {}), rows)
             messages.update(self._messages(self._site))
             overlays = self._overlays(self._site)
         known = {found.spec.rule for rules in messages.values() for found in rules}
@@ -157,7 +172,7 @@ class _Loader:
         return found
 
     def _read(self, path: Path) -> tuple[FileSpec, Source]:
-        source = Source.read(path, path.relative_to(self._root).as_posix())
+        source = Source.read(path, _name(path, self._root))
         if not isinstance(source.content, dict):
             raise ConfigInvalid("a mapping file has message and include, or rules", location=source.at(()))
         try:

@@ -17,6 +17,7 @@ from ..fhir.outcome import operation_outcome
 from ..hl7.batch import read_batch
 from ..hl7.reader import Message
 from .engine import map_message
+from .loader import Maps, load
 from .mapped import Mapped, Parked
 from .trace import Trace
 
@@ -32,6 +33,7 @@ class MappedResult:
     error: FhirpayError | None
     trace: Trace | None = None
     message: Message | None = None  # None: it can't be read as one
+    data: bytes = b""
 
     @property
     def ok(self) -> bool:
@@ -61,19 +63,24 @@ class MappedResult:
         return self.bundle or self.outcome or {}
 
 
-def map_file(path: Path, interface: Interface, facility: Facility, *, explain: bool = False) -> list[MappedResult]:
+def map_file(
+    path: Path, interface: Interface, facility: Facility, *, explain: bool = False, maps: Maps | None = None
+) -> list[MappedResult]:
     """Map every message of a file (one message, or a batch). Raises ConfigInvalid when the maps are wrong."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise ConfigInvalid(f"{path} can't be read: {error.strerror}") from None
-    return map_data(data, interface, facility, explain=explain)
+    return map_data(data, interface, facility, explain=explain, maps=maps)
 
 
-def map_data(data: bytes, interface: Interface, facility: Facility, *, explain: bool = False) -> list[MappedResult]:
+def map_data(
+    data: bytes, interface: Interface, facility: Facility, *, explain: bool = False, maps: Maps | None = None
+) -> list[MappedResult]:
     """As `map_file`, of bytes."""
+    maps = maps if maps is not None else load(interface.mapping)
     pieces = read_batch(data).messages or [b""]
-    return [_one(number, piece, interface, facility, explain) for number, piece in enumerate(pieces, start=1)]
+    return [_one(number, piece, interface, facility, explain, maps) for number, piece in enumerate(pieces, start=1)]
 
 
 def failed(results: Sequence[MappedResult]) -> bool:
@@ -81,19 +88,21 @@ def failed(results: Sequence[MappedResult]) -> bool:
     return any(result.error is not None for result in results)
 
 
-def _one(position: int, piece: bytes, interface: Interface, facility: Facility, explain: bool) -> MappedResult:
+def _one(
+    position: int, piece: bytes, interface: Interface, facility: Facility, explain: bool, maps: Maps
+) -> MappedResult:
     label = control_id = ""
     trace = Trace() if explain else None
     message: Message | None = None
     try:
         message = Message.parse(piece, charset_fallback=interface.charset_fallback)
         label, control_id = message.label, message.control_id
-        mapped = map_message(message, interface, facility, trace=trace)
+        mapped = map_message(message, interface, facility, maps=maps, trace=trace)
     except ConfigInvalid:
         raise
     except FhirpayError as error:
-        return MappedResult(position, label, control_id, None, error, trace, message)
-    return MappedResult(position, label, control_id, mapped, None, trace, message)
+        return MappedResult(position, label, control_id, None, error, trace, message, piece)
+    return MappedResult(position, label, control_id, mapped, None, trace, message, piece)
 
 
 def _parked(one: Parked) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """Which rule set which element, and from where: the answer to "why does it say that?" (`fhirpay map --explain`).
 
-Filled only when asked for, so that mapping costs nothing extra. Holds addresses and names, never values.
+Filled only when asked for, so that mapping costs nothing extra. What it prints are addresses and names; the values
+are for whoever shows the message itself (`fhirpay map`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +17,8 @@ class Step:
     source: str  # FT1[2]-11, a function, a constant
     why: str
     file: str  # base/segments/ft1_cg.yaml:12
+    segment: str = ""  # the line of the message that it comes from: PID, FT1[2]; empty: none
+    value: Any = None
 
     def __str__(self) -> str:
         because = f"  ({self.why})" if self.why else ""

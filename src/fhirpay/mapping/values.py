@@ -80,7 +80,7 @@ def _literal(raw: Any, here: Here) -> Value:
         raw = _extension_url(raw, here)
 
     def literal(ctx: Context) -> Any:
-        _traced(ctx, here, "constant", "")
+        _traced(ctx, here, "constant", "", raw)
         return raw
 
     return literal
@@ -213,16 +213,16 @@ def _expression(raw: dict[str, Any], here: Here) -> tuple[Value, int]:
                 ctx.warn(f"{error} (left out)")
                 found = None
             if found is not None:
-                _traced(ctx, here, source, spec.why)
+                _traced(ctx, here, source, spec.why, found)
                 return found
         if otherwise is not None:
             return otherwise(ctx)
         if spec.default is not None:
-            _traced(ctx, here, "default", spec.why)
+            _traced(ctx, here, "default", spec.why, spec.default)
             return spec.default
         if spec.assume is not None:
             ctx.notes.assumed.add(here.top)
-            _traced(ctx, here, "assumed", spec.why)
+            _traced(ctx, here, "assumed", spec.why, spec.assume)
             return spec.assume
         if spec.required and asked:
             slot = ctx.slot(first) if first else None
@@ -352,10 +352,12 @@ def _field(spec: ExpressionSpec, here: Here) -> tuple[Value, str]:
     return (several if spec.each is not None else one), source
 
 
-def _traced(ctx: Context, here: Here, source: str, why: str) -> None:
+def _traced(ctx: Context, here: Here, source: str, why: str, value: Any) -> None:
     if ctx.trace is None or (source == "constant" and "." in here.element):
         return  # the constants inside an object are part of what it is
-    address = next((slot.address for path in _PATHS.findall(source) if (slot := _slot(ctx, path))), "")
+    read = next((slot for path in _PATHS.findall(source) if (slot := _slot(ctx, path))), None)
+    address = read.address if read is not None else ""
+    segment = read.segment if read is not None else ctx.standing
     ctx.trace.add(
         Step(
             rule=here.rule,
@@ -363,6 +365,8 @@ def _traced(ctx: Context, here: Here, source: str, why: str) -> None:
             source=f"{source} at {address}" if address and address != source else source,
             why=why,
             file=here.source.at(here.place),
+            segment=segment.address() if segment is not None else "",
+            value=value,
         )
     )
 

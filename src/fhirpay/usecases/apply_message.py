@@ -8,12 +8,13 @@ parks its message: the rest of it applies, collection on its accounts is suspend
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..billing import worklist
 from ..billing.look_alikes import other_service
 from ..billing.reach import accounts_of
-from ..config import Tenant
+from ..config import Interface, Tenant
 from ..db.types import legible
 from ..db.unit import Tx, Units
 from ..errors import MessageInvalid, RuleBroken
@@ -24,6 +25,7 @@ from ..hl7.reader import Message
 from ..inbox.store import InboxMessage, get, note_outcome, resources_since
 from ..log import Log
 from ..mapping.engine import map_message
+from ..mapping.loader import Maps
 from ..mapping.mapped import Mapped
 from .collect import accounts_touched, reassess_accounts
 from .corrections import settled
@@ -41,6 +43,7 @@ class ApplyMessage:
 
     units: Units
     tenant: Tenant
+    maps: Callable[[Interface], Maps]
 
     async def hl7(self, work: Work) -> None:
         message = await self.units.read(get, work.ref)
@@ -48,7 +51,7 @@ class ApplyMessage:
             raise RuleBroken(f"the body of {message.message_id} has expired; ask the sender to send it again")
         interface = self.tenant.interface(message.interface)
         parsed = Message.parse(message.body, charset_fallback=interface.charset_fallback)
-        mapped = map_message(parsed, interface, self.tenant.facility(interface.facility))
+        mapped = map_message(parsed, interface, self.tenant.facility(interface.facility), maps=self.maps(interface))
         await self.units.write(self._apply, work, message, mapped)
 
     def _apply(self, tx: Tx, work: Work, message: InboxMessage, mapped: Mapped) -> None:

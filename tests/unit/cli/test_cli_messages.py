@@ -158,6 +158,39 @@ def test_map_for_people_and_with_its_reasons(run: Run, tmp_path: Path) -> None:
     assert "   " in result.stdout.splitlines()[-1]
 
 
+def test_map_shows_segment_fhir_and_what_becomes_owed_side_by_side(run: Run, tmp_path: Path) -> None:
+    text = run("map", feed(tmp_path, message("M1", CHARGE), message("M2", CHARGE, account=""))).stdout
+    lines = text.splitlines()
+    assert max(len(line) for line in lines if "│" in line) <= 120
+    charge = next(line for line in lines if line.startswith("FT1|1|T1"))
+    assert [part.strip() for part in charge.split(" │ ")][1:] == ["ChargeItem", "charge T1: 100.00 USD may be"]
+    assert any("priceOverride 100.00 USD" in line for line in lines)
+    assert "refused at the gate, nothing would be kept: PID-18" in text
+    as_json = run("map", tmp_path / "feed.hl7", "--json", "--owed").stdout.splitlines()
+    (owed,) = loads(as_json[1])["owed"]
+    assert (owed["basis"], str(owed["askable"]), owed["account"]) == ("T1", "100.00", "A100")
+    assert (loads(as_json[3])["refused"], loads(as_json[3])["owed"]) == ("required-missing", [])
+
+
+def test_map_shows_the_working_copy_and_releases_it(run: Run, tmp_path: Path, config: Path) -> None:
+    own = tmp_path / "maps"
+    (own / "clinic").mkdir(parents=True)
+    (own / "clinic" / "charges.yaml").write_text("rules:\n  - {rule: charge, status: planned}\n")
+    text = config.read_text().replace('name = "clinic"', 'name = "clinic"\nmapping = "clinic"')
+    config.write_text(f'mappings = "{own}"\n{text}')
+    show = ("map", feed(tmp_path, message("M1", CHARGE)), "--interface", "clinic", "--config", config)
+    assert '"planned"' in run(*show, "--json").stdout
+    assert f"{own}/clinic/charges.yaml:2" in run(*show, "--explain").stdout
+    early = run("ingest", tmp_path / "feed.hl7", "--config", config)
+    assert (early.exit_code, "run `fhirpay map release`" in early.stderr) == (2, True)
+    made = run("map", "release", "--by", "ann", "--config", config)
+    assert (made.exit_code, "released by ann" in made.stdout) == (0, True)
+    assert run("ingest", tmp_path / "feed.hl7", "--config", config).exit_code == 0
+    config.write_text(text)
+    nothing = run("map", "release", "--config", config)
+    assert (nothing.exit_code, "set `mappings`" in nothing.stderr) == (2, True)
+
+
 def test_map_as_json_keeps_what_waits_for_a_person_out_of_the_bundles(run: Run, tmp_path: Path) -> None:
     result = run("map", feed(tmp_path, message("M1", CHARGE, ft1(2, "AJ", "1.00&USD"))), "--json", "--explain")
     (line,) = result.stdout.splitlines()
@@ -165,21 +198,21 @@ def test_map_as_json_keeps_what_waits_for_a_person_out_of_the_bundles(run: Run, 
     assert "fhirpay: message 1: FT1[2]-6: this line waits for a human" in result.stderr
 
 
-def test_map_against_a_folder_compares_to_the_last_digit(run: Run, tmp_path: Path) -> None:
+def test_map_against_expected_bundles_compares_to_the_last_digit(run: Run, tmp_path: Path) -> None:
     path, folder = feed(tmp_path, message("M1", CHARGE)), tmp_path / "expected"
-    missing = run("map", path, "--against", folder)
+    missing = run("map", path, "--expected", folder)
     assert missing.exit_code == 1
     assert f"there is no {folder / 'M1.json'} to compare with" in missing.stderr
     folder.mkdir()
     bundle = loads(run("map", path, "--json").stdout)
     (folder / "M1.json").write_text(dumps(bundle, indent=2))
-    assert run("map", path, "--against", folder).exit_code == 0
+    assert run("map", path, "--expected", folder).exit_code == 0
     (folder / "M1.json").write_text(dumps(bundle).replace("100.00", "100.0"))
-    differs = run("map", path, "--against", folder)
+    differs = run("map", path, "--expected", folder)
     assert differs.exit_code == 1
     assert f"message 1 differs from {folder / 'M1.json'}" in differs.stderr
     (folder / "M1.json").write_text("{")
-    assert run("map", path, "--against", folder).exit_code == 2
+    assert run("map", path, "--expected", folder).exit_code == 2
 
 
 def test_map_says_what_to_mend(run: Run, tmp_path: Path) -> None:

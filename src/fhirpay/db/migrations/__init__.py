@@ -80,6 +80,12 @@ def _migrate_postgres(url: str) -> str:
     return head()
 
 
+def migrate_here(connection: Connection) -> None:
+    """As `migrate`, on a connection that is open: for databases in memory."""
+    with connection.begin():
+        _upgrade(connection)
+
+
 def _upgrade(connection: Connection) -> None:
     config = _config()
     config.attributes["connection"] = connection

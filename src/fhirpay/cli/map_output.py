@@ -1,0 +1,113 @@
+"""What `fhirpay map` prints of one message: as JSON for programs, as a table for people, and what its checks found."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from ..errors import ConfigInvalid, MessageInvalid
+from ..fhir.json import dumps, loads
+from ..hl7.strict import Finding, check
+from ..mapping.preview import MappedResult
+from ..usecases.trial import Owed, Tried
+from .context import out
+from .map_view import lines_of
+
+
+def show_result(result: MappedResult, tried: Tried | None, *, as_json: bool, explain: bool) -> None:
+    """A message: its Bundle or why there is none; what waits for a person; what is owed then."""
+    beside = result.outcome if result.bundle is not None else None
+    if as_json:
+        out(dumps(result.resource()))
+        for issue in beside["issue"] if beside else ():
+            typer.echo(f"fhirpay: message {result.position}: {_issue(issue)}", err=True)
+        if tried is not None:
+            out(dumps(_tried_json(tried)))
+    else:
+        for line in lines_of(result, tried):
+            out(line)
+        for issue in (result.outcome or {}).get("issue", ()):
+            out(f"   {issue['severity']}: {_issue(issue)}")
+        if tried is not None and tried.refused is not None:
+            out(f"   refused at the gate, nothing would be kept: {tried.refused} [{tried.refused.code}]")
+    if explain and result.trace is not None:
+        for line in result.trace.lines():
+            typer.echo(f"   {line}", err=as_json)
+
+
+def _tried_json(tried: Tried) -> dict[str, Any]:
+    refused = {} if tried.refused is None else {"refused": tried.refused.code}
+    return {"state": tried.state, "detail": tried.detail, **refused, "owed": [_owed_json(one) for one in tried.owed]}
+
+
+def _owed_json(one: Owed) -> dict[str, Any]:
+    since = {} if one.since is None else {"since": one.since.isoformat()}
+    amounts = {name: getattr(one, name).decimal for name in ("patient", "pending", "askable")}
+    return {
+        "account": one.account,
+        "kind": one.kind,
+        "basis": one.basis,
+        "state": one.state,
+        **amounts,
+        "currency": one.patient.currency,
+        **since,
+        "why": list(one.why),
+    }
+
+
+def show_findings(result: MappedResult, as_json: bool) -> bool:
+    """Print what the standard's tables say about a message, by location; whether there are errors."""
+    if result.message is None:  # why it can't be read has been said
+        return False
+    findings = sorted(check(result.message), key=lambda one: (one.location, one.severity, one.text))
+    if as_json:
+        out(dumps({"resourceType": "OperationOutcome", "issue": [_as_issue(one) for one in findings] or [_SOUND]}))
+    else:
+        for one in findings:
+            out(f"   {one.severity} {one.location}: {one.text}")
+        out(f"   {len(findings)} departures from HL7 {result.message.version}")
+    return any(one.severity == "error" for one in findings)
+
+
+_SOUND = {"severity": "information", "code": "informational", "details": {"text": "as the standard's tables say"}}
+
+
+def _as_issue(finding: Finding) -> dict[str, Any]:
+    text = {"text": finding.text}
+    return {"severity": finding.severity, "code": "structure", "details": text, "location": [finding.location]}
+
+
+def _issue(issue: dict[str, Any]) -> str:
+    text = issue.get("details", {}).get("text") or issue.get("diagnostics", "")
+    return ": ".join([*issue.get("location", []), text])
+
+
+def differs(result: MappedResult, against: Path) -> bool:
+    """Whether it is another resource than the one in the folder, to the last digit of each amount."""
+    control_id = result.control_id
+    name = control_id if re.fullmatch(r"[\w-][\w.-]*", control_id) else str(result.position)
+    path = against / f"{name}.json"
+    try:
+        expected = loads(path.read_bytes())
+    except OSError as error:
+        typer.echo(f"fhirpay: there is no {path} to compare with ({error.strerror})", err=True)
+        return True
+    except MessageInvalid as error:
+        raise ConfigInvalid(f"{path}: {error}") from None
+    if _exact(expected) == _exact(loads(dumps(result.resource()))):
+        return False
+    typer.echo(f"fhirpay: message {result.position} differs from {path}", err=True)
+    return True
+
+
+def _exact(value: Any) -> Any:
+    """With numbers as they are written: 125.5 is not 125.50."""
+    if isinstance(value, dict):
+        return {name: _exact(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_exact(member) for member in value]
+    return f"number {value}" if isinstance(value, Decimal | int) and not isinstance(value, bool) else value
