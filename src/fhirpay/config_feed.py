@@ -33,6 +33,19 @@ class Interface(Section):
         default=(),
         description="what this feed carries, such as 'DFT^P03' or 'ADT'; else AR 200 or 201; empty: all that we take",
     )
+    acknowledge: Literal["by-message", "original", "enhanced"] = Field(
+        default="by-message",
+        description="by MSH-15 and 16; or 'original': they don't count; or 'enhanced': where empty, as AL and NE",
+    )
+    ack_within_s: float = Field(
+        default=30, description="how long a connection waits for the application acknowledgement of enhanced mode"
+    )
+    ack_address: str = Field(
+        default="", description="host:port where we send it instead, until it is accepted; empty: the same connection"
+    )
+    ack_tls_ca: str = Field(
+        default="", description="PEM file of that address's authority, which is then called by TLS; empty: without"
+    )
     mapping: str = Field(default="", description="folder of overlays under mappings/, such as 'sample'")
     processing: Literal["P", "T"] = Field(
         default="P", description="the MSH-11 that this feed carries; anything else is refused with AR 202"
@@ -100,6 +113,8 @@ class Interface(Section):
         for label in self.message_types:
             if not re.fullmatch(r"[A-Z]{3}(\^[A-Z][A-Z0-9]{2})?", label):
                 raise ValueError(f"'{label}' is no message type; write DFT^P03, or DFT for all of its events")
+        if self.ack_address and not re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^:\s]+):[0-9]{1,5}", self.ack_address):
+            raise ValueError(f"'{self.ack_address}' is no address; write host:port")
         if not self.tls_cert and (self.tls_key or self.tls_client_ca):
             raise ValueError("tls_key and tls_client_ca need tls_cert")
         return self

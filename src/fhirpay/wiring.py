@@ -26,7 +26,7 @@ from .errors import ConfigInvalid, StorageUnavailable
 from .fhir.client import FhirClient
 from .flow.worker import Handler, Worker
 from .hl7.mllp import MllpClient
-from .hl7.mllp_server import ConnectionDrop, MllpServer
+from .hl7.mllp_server import ConnectionDrop, Later, MllpServer
 from .hl7.tls import client_context, server_context
 from .inbox.gate import check_agreed
 from .mapping.release import Released
@@ -36,7 +36,7 @@ from .payments import registry
 from .payments.registry import Registry
 from .security.pan import screen_json
 from .security.tokens import Tokens
-from .usecases import collect, postings, refund, stale_pages, start_payment, webhook
+from .usecases import collect, postings, refund, send_ack, stale_pages, start_payment, webhook
 from .usecases.apply_message import ApplyMessage
 from .usecases.autopay import Autopay
 from .usecases.close_page import ClosePage
@@ -47,6 +47,7 @@ from .usecases.post_back import PostBack
 from .usecases.post_dft import PostDft
 from .usecases.receive_fhir import FhirIntake
 from .usecases.receive_hl7 import Hl7Intake
+from .usecases.send_ack import SendAck
 from .usecases.take_payment import TakePayment
 from .web import hl7v2, problem
 from .web.admin import AdminSocket, Commands
@@ -70,6 +71,7 @@ class House:
     ehrs: Mapping[str, FhirClient]
     engines: Mapping[str, MllpClient]
     intakes: Mapping[str, Hl7Intake]
+    ack_clients: Mapping[str, MllpClient]
     tokens: Tokens
     inbox: Mapping[str, Handler]
     outbox: Mapping[str, Handler]
@@ -180,6 +182,8 @@ class System:
                 await ehr.aclose()
             for engine in house.engines.values():
                 await engine.close()
+            for told in house.ack_clients.values():
+                await told.close()
 
 
 def build(
@@ -237,6 +241,7 @@ def _house(
     engines = {destination.name: _engine(destination) for destination in tenant.destinations}
     for interface in tenant.interfaces:
         check_agreed(interface)
+    ack_clients = {one.name: _ack_client(one) for one in tenant.interfaces if one.ack_address}
     released = Released(settings.mappings_folder, tenant.interfaces)
     messages = ApplyMessage(units, tenant, released.of)
     lookups = LookUp(units, tenant, processors, public_url=public_url)
@@ -251,6 +256,7 @@ def _house(
             interface.name: Hl7Intake(units, interface, hash_key, clock, ids, database.wakeups)
             for interface in tenant.interfaces
         },
+        ack_clients=ack_clients,
         tokens=Tokens(tenant.clients),
         inbox={
             "hl7": messages.hl7,
@@ -268,7 +274,10 @@ def _house(
             collect.KIND: Autopay(units, tenant).run,
             collect.AGAIN: collect.Reassess(units, tenant).run,
         },
-        writeback={postings.KIND: PostBack(units, tenant, ehrs).run},
+        writeback={
+            postings.KIND: PostBack(units, tenant, ehrs).run,
+            send_ack.KIND: SendAck(units, tenant, ack_clients, clock).run,
+        },
         destinations={
             postings.kind_of(one.name): PostDft(units, tenant, one, engines[one.name]).run
             for one in tenant.destinations
@@ -293,13 +302,24 @@ def _engine(to: Destination) -> MllpClient:
     )
 
 
+def _ack_client(interface: Interface) -> MllpClient:
+    host, _, port = interface.ack_address.rpartition(":")
+    tls = None
+    if interface.ack_tls_ca:
+        tls = client_context(ca=interface.ack_tls_ca, cert=interface.tls_cert, key=interface.tls_key)
+    return MllpClient(host.strip("[]"), int(port), timeout_s=send_ack.TIMEOUT_S, tls=tls)
+
+
 def _listener(intake: Hl7Intake, interface: Interface) -> MllpServer:
-    async def handle(frame: bytes, peer: str) -> AsyncIterator[bytes]:
+    async def handle(frame: bytes, peer: str) -> AsyncIterator[bytes | Later]:
         try:
-            async for answer in intake.answers(frame, source="mllp"):
-                yield answer
+            received = await intake.receive(frame, source="mllp")
         except StorageUnavailable:
             raise ConnectionDrop("nothing could be stored") from None
+        if received.answer:
+            yield received.answer
+        if received.later is not None:
+            yield received.later
 
     tls = None
     if interface.tls_cert:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
 from ..errors import FhirpayError
 from .charsets import encode
@@ -63,15 +64,26 @@ class AckPlan:
         return _wanted(self.application_when, code)
 
 
-def plan(message: Message | None) -> AckPlan:
-    """The answers that `message` asks for (HL7 2.5.1 §2.9.2, table 0155). An acknowledgement is never acknowledged."""
+ORIGINAL = AckPlan("original", "NE", "AL")
+
+
+def plan(message: Message | None, rules: Literal["by-message", "original", "enhanced"] = "by-message") -> AckPlan:
+    """The answers that `message` asks for (HL7 2.5.1 §2.9.2, table 0155), or that its sender has agreed to.
+
+    By agreement MSH-15 and 16 don't count ('original'), or are read as AL and NE where they are empty ('enhanced').
+    An acknowledgement is never acknowledged.
+    """
     if message is None:
-        return AckPlan("original", "NE", "AL")
+        return ORIGINAL
     if message.type == "ACK":
         return AckPlan("original", "NE", "NE")
+    if rules == "original":
+        return ORIGINAL
     accept, application = message.get("MSH-15").upper(), message.get("MSH-16").upper()
+    if rules == "enhanced":
+        return AckPlan("enhanced", accept or "AL", application or "NE")
     if not accept and not application:
-        return AckPlan("original", "NE", "AL")
+        return ORIGINAL
     return AckPlan("enhanced", accept or "NE", application or "NE")
 
 
@@ -103,8 +115,12 @@ def build(
     now: datetime,
     error: FhirpayError | None = None,
     remarks: Sequence[Remark] = (),
+    accept: str = "",
 ) -> bytes:
-    """An acknowledgement with MSA-1 `code`. `control_id` becomes its MSH-10; `message` None: an unreadable header."""
+    """An acknowledgement with MSA-1 `code`. `control_id` becomes its MSH-10; `message` None: an unreadable header.
+
+    `accept` is its MSH-15: what we want to hear of it, where it is a message of its own.
+    """
     version = version_of(message)
     marks = message.delimiters if message else DEFAULT
     errors: list[SegmentValues] = []
@@ -113,7 +129,7 @@ def build(
     elif version >= (2, 5):
         errors = [_err(version, remark.location, "0", "W", "", remark.text) for remark in remarks]
     says = error.message if error else "; ".join(remark.text for remark in remarks)
-    header = _msh(message, marks, control_id, now, version) + _msa(message, marks, code, version, says)
+    header = _msh(message, marks, control_id, now, version, accept) + _msa(message, marks, code, version, says)
     return encode(header + compose(errors, marks), message.encoding if message else "ascii")
 
 
@@ -129,7 +145,9 @@ def version_of(message: Message | None) -> tuple[int, ...]:
 # words of ours that need no escaping, so they are joined here. Text of any other kind goes through `compose`.
 
 
-def _msh(message: Message | None, marks: Delimiters, control_id: str, now: datetime, version: tuple[int, ...]) -> str:
+def _msh(
+    message: Message | None, marks: Delimiters, control_id: str, now: datetime, version: tuple[int, ...], accept: str
+) -> str:
     sent = message.fields_of("MSH") if message else []
     sent = [*sent, *[""] * (19 - len(sent))]
     event = escape(message.event, marks) if message else ""
@@ -151,7 +169,7 @@ def _msh(message: Message | None, marks: Delimiters, control_id: str, now: datet
         kind,
         escape(control_id, marks),
     )
-    rest = (sent[11] or "P", sent[12] or "2.5.1", "", "", "", "", "", sent[18])
+    rest = (sent[11] or "P", sent[12] or "2.5.1", "", "", accept, "NE" if accept else "", "", sent[18])
     return marks.field.join((*fields, *rest)).rstrip(marks.field) + "\r"
 
 

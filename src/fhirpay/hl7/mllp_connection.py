@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, cast
 
 from ..log import Log
 from .framing import Framer, framed
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 log = Log("mllp")
 
-Later = Coroutine[Any, Any, bytes | None]
+Later = Callable[[], Awaitable[bytes | None]]
 Handler = Callable[[bytes, str], Awaitable[bytes | None] | AsyncIterator[bytes | Later]]
 _LINGER_S = 10
 _HANDSHAKE_S = 10
@@ -187,15 +187,14 @@ class Connection(asyncio.Protocol):
         while len(self._later) >= _LATER_MAX:
             await asyncio.wait(self._later, return_when=asyncio.FIRST_COMPLETED)
         if self._transport is None:
-            reply.close()  # nobody is there to hear it
-            return
+            return  # nobody is there to hear it
         task = self._loop.create_task(self._follow(reply))
         self._later.add(task)
         task.add_done_callback(self._followed)
 
     async def _follow(self, reply: Later) -> None:
         try:
-            if (answer := await reply) is not None:
+            if (answer := await reply()) is not None:
                 await self._write(answer)
         except ConnectionDrop as drop:
             self._note("mllp.dropped", reason=str(drop))

@@ -29,6 +29,7 @@ from ..mapping.loader import Maps
 from ..mapping.mapped import Mapped
 from .collect import accounts_touched, reassess_accounts
 from .corrections import settled
+from .send_ack import acknowledge
 
 log = Log("messages")
 
@@ -102,6 +103,7 @@ class ApplyMessage:
         else:
             note_outcome(tx, message.message_id, "parked", reason, message.resources)
             note_parked(tx, message, reason)
+        acknowledge(tx, message, "AE")
         tx.wake(f"message:{message.message_id}")
         reassess_accounts(tx, accounts_named(tx, message), self.tenant)
 
@@ -135,6 +137,7 @@ def _finish(tx: Tx, message: InboxMessage, changes: list[tuple[Stored, Change]],
     note_outcome(tx, message.message_id, "parked" if state == "parked" else "applied", detail, refs)
     if state != "parked":
         worklist.settled(tx, PARKED, message.message_id)
+    acknowledge(tx, message, "AE" if state == "parked" else "AA")
     tx.wake(f"message:{message.message_id}")
 
 

@@ -5,15 +5,17 @@
               └▶ unit: inbox row + place in its lanes + the answer's own bytes ──committed──▶ AA (or CA)
 
 The same message again gets the first answer again. In enhanced mode CA leaves after the commit, and the application
-acknowledgement follows on the same connection once the message has been worked on; a sender that has hung up by then
-gets it by sending again. When nothing could be stored there is no answer: the sender keeps the message.
+acknowledgement follows once the message has been worked on: on the same connection, or to the feed's return address
+(usecases/send_ack.py). A sender that has hung up by then gets it by sending again. When nothing could be stored there
+is no answer: the sender keeps the message.
 Messages of a file are answered in original mode, whatever they ask for: it is a person who reads the answers.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from ..config import Interface
@@ -21,18 +23,26 @@ from ..db.unit import Tx, Units
 from ..db.wakeups import Wakeups
 from ..domain.clock import Clock
 from ..domain.ids import Ids
-from ..errors import Conflict, FhirpayError, RuleBroken, TooLarge
+from ..errors import Conflict, FhirpayError, TooLarge
 from ..hl7 import ack
 from ..hl7.reader import Message
 from ..inbox import gate
 from ..inbox.store import Incoming, Recorded, get, record
 from ..log import Log
+from .send_ack import WANTED, not_applied
 
 log = Log("hl7")
 
 Source = Literal["mllp", "http", "file"]
-ALWAYS = ack.AckPlan("original", "NE", "AL")
-APPLIED_WITHIN_S = 30.0  # how long a connection waits for the application acknowledgement of enhanced mode
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What the sender is told at once ('' nothing), whether it is stored, and what is to follow when it is applied."""
+
+    answer: bytes = b""
+    stored: bool = False
+    later: Callable[[], Awaitable[bytes | None]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,35 +61,38 @@ class Hl7Intake:
 
         Raises StorageUnavailable when nothing could be stored: then say nothing and close.
         """
+        received = await self.receive(data, source=source)
+        if received.answer:
+            yield received.answer
+        if received.later is not None and (answer := await received.later()):
+            yield answer
+
+    async def receive(self, data: bytes, *, source: Source) -> Received:
+        """Store it, or say why not. Raises StorageUnavailable when nothing could be stored."""
         try:
             admitted = gate.admit(data, self.interface, hash_key=self.hash_key)
         except FhirpayError as error:
-            for answer in self._refuse(ack.header_of(data, self.interface.charset_fallback), error, source):
-                yield answer
-            return
-        wanted = _plan(admitted.message, source)
+            return self._refuse(ack.header_of(data, self.interface.charset_fallback), error, source)
+        wanted = self._plan(admitted.message, source)
         try:
-            recorded, stored = await self.units.write(self._record, admitted, source, urgent=True)
+            recorded, answer = await self.units.write(self._record, admitted, source, urgent=True)
         except Conflict as error:
             error.location = "MSH-10"
-            for answer in self._refuse(admitted.message, error, source):
-                yield answer
-            return
-        if stored:
-            yield stored
-        if wanted.mode == "enhanced" and (wanted.application("AA") or wanted.application("AE")):
-            outcome = await self._outcome(recorded.duplicate_of or recorded.message_id)
-            if outcome is not None and wanted.application(outcome[0]):
-                yield self._build(admitted.message, outcome[0], error=outcome[1])
+            return self._refuse(admitted.message, error, source)
+        later = None
+        if wanted.mode == "enhanced" and not self.interface.ack_address and wanted.application_when != "NE":
+            about = recorded.duplicate_of or recorded.message_id
+            later = partial(self._application, admitted.message, wanted, about)
+        return Received(answer, True, later)
 
     def too_large(self, first_bytes: bytes) -> bytes | None:
         """The answer to a message that is larger than the interface takes."""
         error = TooLarge(f"the message is larger than {self.interface.max_bytes} bytes", location="MSH")
         header = ack.header_of(first_bytes, self.interface.charset_fallback)
-        return next(iter(self._refuse(header, error, "mllp")), None)
+        return self._refuse(header, error, "mllp").answer or None
 
     def _record(self, tx: Tx, admitted: gate.Admitted, source: Source) -> tuple[Recorded, bytes]:
-        wanted = _plan(admitted.message, source)
+        wanted = self._plan(admitted.message, source)
         code = "CA" if wanted.mode == "enhanced" else "AA"
         says = wanted.accept(code) if wanted.mode == "enhanced" else wanted.application(code)
         answer = self._build(admitted.message, code, remarks=admitted.warnings) if says else b""
@@ -99,20 +112,32 @@ class Hl7Intake:
                 label=admitted.label,
                 account_keys=admitted.account_keys,
                 unique_ids=self.interface.unique_ids,
+                meta=self._meta(wanted),
             ),
             answer=lambda _: answer,
         )
         return recorded, recorded.answer or b""
 
-    def _refuse(self, header: Message | None, error: FhirpayError, source: Source) -> list[bytes]:
+    def _meta(self, wanted: ack.AckPlan) -> dict[str, str]:
+        if wanted.mode == "original" or wanted.application_when == "NE" or not self.interface.ack_address:
+            return {}
+        return {WANTED: wanted.application_when}
+
+    def _plan(self, message: Message | None, source: Source) -> ack.AckPlan:
+        return ack.ORIGINAL if source == "file" else ack.plan(message, self.interface.acknowledge)
+
+    def _refuse(self, header: Message | None, error: FhirpayError, source: Source) -> Received:
+        if header is not None and header.type == "ACK":  # somebody acknowledges what we told them
+            log.info("hl7.ack_heard", interface=self.interface.name, code=header.get("MSA-1")[:2])
+            return Received()
         log.warning("hl7.refused", interface=self.interface.name, code=error.code, location=error.location)
-        wanted = _plan(header, source)
+        wanted = self._plan(header, source)
         code = error.ack_code or "AE"
-        if wanted.mode == "enhanced":
-            accept = ack.ACCEPT_CODES[code]
-            if wanted.accept(accept):
-                return [self._build(header, accept, error=error)]
-        return [self._build(header, code, error=error)] if wanted.application(code) else []
+        if wanted.mode == "enhanced" and wanted.accept(ack.ACCEPT_CODES[code]):
+            code = ack.ACCEPT_CODES[code]
+        elif not wanted.application(code):
+            return Received()
+        return Received(self._build(header, code, error=error))
 
     def _build(
         self,
@@ -126,22 +151,18 @@ class Hl7Intake:
         control_id = self.ids.new("")[-20:]
         return ack.build(message, code, control_id=control_id, now=self.clock.now(), error=error, remarks=remarks)
 
-    async def _outcome(self, message_id: str) -> tuple[str, FhirpayError | None] | None:
-        """AA, or AE with what a person has to look at; None when it takes longer than a connection should wait."""
+    async def _application(self, message: Message, wanted: ack.AckPlan, message_id: str) -> bytes | None:
+        """AA, or AE with what a person has to look at; None when it isn't wanted, or takes longer than agreed."""
         topic = f"message:{message_id}"
         waited = 0.0
-        while waited <= APPLIED_WITHIN_S:
+        while waited <= self.interface.ack_within_s:
             seen = self.wakeups.count(topic)
-            message = await self.units.read(get, message_id)
-            if message.state in ("applied", "ignored"):
-                return "AA", None
-            if message.state == "parked":
-                return "AE", RuleBroken(f"it is kept, but not applied yet: {message.detail}")
+            kept = await self.units.read(get, message_id)
+            if kept.state != "received":
+                code, error = ("AE", not_applied(kept)) if kept.state == "parked" else ("AA", None)
+                return self._build(message, code, error=error) if wanted.application(code) else None
             # On another machine's worker no event reaches us: look again by ourselves.
             await self.wakeups.wait(topic, 1.0, since=seen)
             waited += 1.0
+        log.info("hl7.ack_late", message_id=message_id, interface=self.interface.name)
         return None
-
-
-def _plan(message: Message | None, source: Source) -> ack.AckPlan:
-    return ALWAYS if source == "file" else ack.plan(message)
