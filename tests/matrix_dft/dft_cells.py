@@ -88,6 +88,7 @@ ROWS: dict[str, Row] = {
     "an earlier message's answer first": once("earlier"),
     "two answers": once("twice"),
     "AE 206, record locked": once("refuse", error="206"),
+    "AE 206, told twice": once("refuse_twice", error="206"),
     "AE 206 for a day": lasting("refuse", error="206"),
     "AE 207, not posted": once("refuse", error="207"),
     "AE 207, posted": once("refuse_posted", error="207"),

@@ -36,6 +36,7 @@ MODES = {
     "commit_then": "CA, then refused as `code` and `error` say",
     # refused
     "refuse": "refused as `code` and `error` say",
+    "refuse_twice": "refused, and told so twice",
 }
 _POSTED = {"close_posted", "silent_posted", "late", "half_answer", "half_and_silent", "garbage", "other", "earlier"} | {
     "twice",
@@ -196,9 +197,10 @@ class DftReceiver:
             case "twice":
                 yield _ack(message, "AA")
                 yield _ack(message, "AA")
-            case "refuse" | "refuse_posted" | "commit_then":
+            case "refuse" | "refuse_posted" | "refuse_twice" | "commit_then":
                 assert fault is not None
-                yield _ack(message, fault.code, error=fault.error, says=fault.says)
+                for _ in range(2 if mode == "refuse_twice" else 1):
+                    yield _ack(message, fault.code, error=fault.error, says=fault.says)
             case _:
                 yield _ack(message, "AA")
 

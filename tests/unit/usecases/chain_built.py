@@ -47,9 +47,9 @@ class Built:
     refund: str = ""
 
 
-def charged(tx: Tx, owner: Tenant) -> Built:
+def charged(tx: Tx, owner: Tenant, body: bytes = b"-") -> Built:
     """A DFT with a charge that insurance may cover, and an Invoice of 80.00 that the EHR wrote under its own id."""
-    dft = Incoming("mllp", "lab", "hl7", ("LAB", "MSG00017"), b"-", "hash of a DFT", label="DFT^P03")
+    dft = Incoming("mllp", "lab", "hl7", ("LAB", "MSG00017"), body, "hash of a DFT", label="DFT^P03")
     hl7 = record(tx, dft).message_id
     over_fhir = tx.ids.new("msg")
 
