@@ -91,6 +91,7 @@ async def serving(system: System, roles: frozenset[str] = frozenset(ROLES)) -> A
                 for listener in system.listeners():
                     await listener.start()
                     stack.push_async_callback(listener.stop)
+                await stack.enter_async_context(_watching(system))
             log.info("app.ready", role=",".join(sorted(roles)), port=system.settings.http_port)
             system.ready.set()
             try:
@@ -110,6 +111,18 @@ async def _take_over(system: System) -> None:
     for house in system.houses.values():
         if count := await house.units.write(take_over_all):
             log.info("work.taken_over", tenant=house.tenant.name, count=count)
+
+
+@contextlib.asynccontextmanager
+async def _watching(system: System) -> AsyncIterator[None]:
+    """Folders; on the way out, the file in hand is finished."""
+    stop = asyncio.Event()
+    tasks = [asyncio.create_task(folder.run(stop)) for folder in system.folders()]
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.gather(*tasks)
 
 
 @contextlib.asynccontextmanager

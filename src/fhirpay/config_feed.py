@@ -119,6 +119,13 @@ class Interface(Section):
             raise ValueError("tls_key and tls_client_ca need tls_cert")
         return self
 
+    folder: str = Field(
+        default="", description="files that are put here are taken in; then they are in its done/, with their reply"
+    )
+    folder_settles_s: float = Field(
+        default=5, gt=0, description="a file that doesn't change for this long is complete; names that end in .tmp wait"
+    )
+
     @property
     def system(self) -> str:
         return self.namespace or f"urn:fhirpay:{self.name}"

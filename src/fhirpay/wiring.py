@@ -25,6 +25,7 @@ from .domain.ids import Ids, RandomIds
 from .errors import ConfigInvalid, StorageUnavailable
 from .fhir.client import FhirClient
 from .flow.worker import Handler, Worker
+from .hl7.batch import is_batch
 from .hl7.mllp import MllpClient
 from .hl7.mllp_server import ConnectionDrop, Later, MllpServer
 from .hl7.tls import client_context, server_context
@@ -45,10 +46,12 @@ from .usecases.lookup import LookUp
 from .usecases.parked import note_parked_call
 from .usecases.post_back import PostBack
 from .usecases.post_dft import PostDft
+from .usecases.receive_batch import reply_to, take_batch
 from .usecases.receive_fhir import FhirIntake
 from .usecases.receive_hl7 import Hl7Intake
 from .usecases.send_ack import SendAck
 from .usecases.take_payment import TakePayment
+from .usecases.watch_folder import WatchedFolder
 from .web import hl7v2, problem
 from .web.admin import AdminSocket, Commands
 from .web.api import deps as api_deps
@@ -142,6 +145,15 @@ class System:
             for house in self.houses.values()
             for interface in house.tenant.interfaces
             if interface.mllp_port is not None
+        ]
+
+    def folders(self) -> list[WatchedFolder]:
+        """Beside the listeners: one for each interface that has a folder."""
+        return [
+            WatchedFolder(house.intakes[interface.name], Path(interface.folder), settles_s=interface.folder_settles_s)
+            for house in self.houses.values()
+            for interface in house.tenant.interfaces
+            if interface.folder
         ]
 
     def workers(self, owner: str = "") -> list[Worker]:
@@ -313,6 +325,10 @@ def _ack_client(interface: Interface) -> MllpClient:
 def _listener(intake: Hl7Intake, interface: Interface) -> MllpServer:
     async def handle(frame: bytes, peer: str) -> AsyncIterator[bytes | Later]:
         try:
+            if is_batch(frame):
+                batch, answers = await take_batch(intake, frame)
+                yield reply_to(intake, batch, answers)
+                return
             received = await intake.receive(frame, source="mllp")
         except StorageUnavailable:
             raise ConnectionDrop("nothing could be stored") from None

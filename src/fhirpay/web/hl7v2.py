@@ -15,8 +15,9 @@ from fastapi import APIRouter, Request, Response
 
 from ..config import ApiClient
 from ..errors import MessageInvalid, MessageUnsupported, NotPermitted, TooLarge
-from ..hl7.batch import read_batch
+from ..hl7.batch import is_batch, read_batch
 from ..hl7.reader import Message
+from ..usecases.receive_batch import reply_to, take_batch
 from ..usecases.receive_hl7 import Hl7Intake
 
 MEDIA_TYPES = ("application/hl7-v2", "application/hl7-v2+er7", "x-application/hl7-v2+er7", "text/plain")
@@ -45,14 +46,17 @@ def hl7v2_router(deps: Deps) -> APIRouter:
         if media not in MEDIA_TYPES:
             raise MessageUnsupported(f"send one of {', '.join(MEDIA_TYPES)} as Content-Type, not '{media[:60]}'")
         body = await bounded_body(request, deps.body_max_bytes)
-        messages = read_batch(body).messages
-        if not messages:
+        if is_batch(body):
+            batch, answers = await take_batch(intake, body)
+        else:
+            batch = read_batch(body)
+            answers = [answer for one in batch.messages async for answer in intake.answers(one, source="http")]
+        if not batch.messages:
             raise MessageInvalid("there is no message in the body", location="MSH")
-        answers = [answer for message in messages async for answer in intake.answers(message, source="http")]
         if not answers:
             return Response(status_code=204)
         good = all(Message.parse(answer).get("MSA-1") in ("AA", "CA") for answer in answers)
-        content = answers[0] if len(answers) == 1 else b"BHS|^~\\&\r" + b"".join(answers) + b"BTS|%d\r" % len(answers)
+        content = answers[0] if len(answers) == 1 and not batch.header else reply_to(intake, batch, answers)
         return Response(content, 200 if good else 400, media_type="application/hl7-v2")
 
     return router

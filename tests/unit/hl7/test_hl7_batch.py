@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fhirpay.hl7.batch import read_batch, split_batch
+from fhirpay.hl7.batch import is_batch, read_batch, split_batch, write_batch
 
 ONE = "MSH|^~\\&|A\rPID|1\r"
 TWO = "MSH|^~\\&|B\rPID|2\r"
@@ -38,3 +38,57 @@ def test_wrong_count_is_a_warning() -> None:
 
 def test_piece_that_is_no_message_comes_out_alone() -> None:
     assert split_batch(f"noise\rmore\r{ONE}BTS|1\rPID|9\r") == ["noise\rmore\r", ONE, "PID|9\r"]
+
+
+# ── what doesn't add up ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def charge(kind: str, amount: str) -> str:
+    return f"MSH|^~\\&|A|B\rFT1|1|T|||| {kind} |||||{amount}\r".replace(f" {kind} ", kind)
+
+
+def warnings(text: str) -> list[str]:
+    return read_batch(text.encode()).warnings
+
+
+HEAD = "BHS|^~\\&|LAB|HOSP|FHIRPAY|MAIN|20261120||||B-7\r"
+MONEY = charge("CG", "100.00&USD") + charge("CD", "25.00^USD")
+
+
+def test_totals_are_the_senders_own_and_any_of_their_meanings_will_do() -> None:
+    for total in ("125", "75.00", "+125.0"):
+        assert warnings(f"{HEAD}{MONEY}BTS|2||{total}\r") == []
+    assert warnings(f"{HEAD}{MONEY}BTS|2||130.00\r") == ["BTS-3 says 130.00, the amounts of its FT1 sum to 125.00"]
+    assert warnings(f"{HEAD}{ONE}BTS|1||130.00\r") == []  # no amounts: the total is of something else
+    assert warnings(f"{HEAD}{MONEY}BTS|2||many\r") == []
+
+
+def test_a_file_counts_its_batches() -> None:
+    two = f"FHS|^~\\&\r{HEAD}{ONE}BTS|1\r{HEAD}{TWO}BTS|1\r"
+    assert warnings(f"{two}FTS|2\r") == []
+    assert warnings(f"{two}FTS|3\r") == ["FTS-1 says 3 batches, 2 were found"]
+    assert warnings(f"FHS|^~\\&\r{ONE}{TWO}FTS|1\r") == []
+
+
+def test_a_trailer_that_only_the_last_one_lacks_is_worth_a_look() -> None:
+    assert warnings(f"{HEAD}{ONE}{HEAD}{TWO}") == []  # a sender that writes none
+    assert warnings(f"{HEAD}{ONE}BTS|1\r{HEAD}{TWO}") == [
+        "the last batch has no BTS, which others have: it may have been cut off"
+    ]
+    assert warnings(f"FHS|^~\\&\r{HEAD}{ONE}BTS|1\r") == ["the file has no FTS: it may have been cut off"]
+
+
+def test_the_reply_names_what_it_answers_and_is_a_batch_itself() -> None:
+    batch = read_batch((HEAD + ONE).encode())
+    assert batch.name == "B-7"
+    reply = write_batch([b"MSH|^~\\&|x\rMSA|AA|1\r"], batch, time="20261120")
+    assert reply.split(b"\r")[0] == b"BHS|^~\\&|FHIRPAY|MAIN|LAB|HOSP|20261120|||||B-7"
+    assert read_batch(reply).warnings == []
+    assert write_batch([], read_batch(b"")) == b"BHS|^~\\&\rBTS|0\r"
+
+
+def test_one_message_is_no_batch() -> None:
+    assert not is_batch(ONE.encode())
+    assert not is_batch(b"")
+    for text in (HEAD + ONE, ONE + TWO, "\ufeffFHS|^~\\&\r" + ONE, "\r\n" + HEAD + ONE):
+        assert is_batch(text.encode())

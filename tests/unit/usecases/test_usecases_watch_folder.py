@@ -1,0 +1,123 @@
+"""Files and batches: each message has its own fate, a file moves once all is kept, and no crash doubles a thing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from fhirpay.billing.worklist import list_open
+from fhirpay.db.unit import open_database
+from fhirpay.domain.clock import FrozenClock
+from fhirpay.domain.ids import CountedIds
+from fhirpay.hl7.batch import read_batch
+from fhirpay.usecases.receive_batch import take_batch
+from fhirpay.usecases.watch_folder import WatchedFolder
+from intake_world import World, ft1, message, verdict, world
+from mllp_site import sited
+
+pytestmark = pytest.mark.warns("hl7.refused", "files.no_message", "message.parked", "work.parked")
+GOOD = message("M1", ft1(1, "CG", "100.00&USD"))
+BAD = message("M2", ft1(1, "CG", "10&USD"), account="")
+LAST = message("M3", ft1(2, "CG", "1.00&USD"))
+HEAD = b"BHS|^~\\&|BILLING|CLINIC|FHIRPAY|MAIN|20261120||||B-7\r"
+BATCH = HEAD + GOOD + BAD + LAST.rstrip(b"\r")  # no trailer, no final CR
+
+
+@pytest_asyncio.fixture
+async def w(databases: Any, clock: FrozenClock, ids: CountedIds) -> AsyncIterator[World]:
+    async with AsyncExitStack() as stack:
+        database = open_database(stack.enter_context(databases.url("sqlite")), clock=clock, ids=ids)
+        await database.start()
+        stack.push_async_callback(database.stop)
+        yield await stack.enter_async_context(world(database, clock, ids))
+
+
+def folder_of(w: World, path: Path) -> WatchedFolder:
+    return WatchedFolder(w.house.intakes["clinic"], path)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+async def items(w: World) -> dict[str, str]:
+    return {item.kind: item.says for item in await w.house.units.read(list_open)}
+
+
+async def test_a_file_is_taken_once_complete_and_its_reply_stands_beside_it(w: World, tmp_path: Path) -> None:
+    folder, file = folder_of(w, tmp_path), tmp_path / "feed.hl7"
+    file.write_bytes(BATCH[:40])
+    (tmp_path / "next.hl7.tmp").write_bytes(GOOD)
+    assert await folder.look() == []
+    file.write_bytes(BATCH)
+    assert await folder.look() == []  # it has grown since
+    assert await folder.look() == ["feed.hl7"]
+    reply = (tmp_path / "done" / "feed.hl7.ack").read_bytes()
+    assert reply.split(b"\r")[0].endswith(b"|B-7")
+    assert [verdict(one) for one in read_batch(reply).messages] == ["AA", "AE", "AA"]
+    assert (tmp_path / "done" / "feed.hl7").read_bytes() == BATCH
+    assert names(tmp_path) == ["done", "next.hl7.tmp"]
+    assert (await w.state("M1"), await w.state("M2"), await w.state("M3")) == ("received", "", "received")
+    assert "1 of 3 messages" in (await items(w))["batch_refused"]
+
+
+async def test_a_crash_before_the_move_has_no_double_effect(w: World, tmp_path: Path) -> None:
+    file = tmp_path / "feed.hl7"
+    file.write_bytes(BATCH)
+    await take_batch(w.house.intakes["clinic"], GOOD)  # as far as it came
+    for _ in range(2):  # a new process each time: the first dies after the reply and before the move
+        folder = folder_of(w, tmp_path)
+        await folder.look()
+        assert await folder.look() == ["feed.hl7"]
+        (tmp_path / "done" / "feed.hl7").rename(file)
+    assert len(await w.received("M1")) == len(await w.received("M3")) == 1
+    await w.work()
+    assert await w.askable() == "101.00 USD"
+
+
+async def test_the_same_name_again_is_another_file(w: World, tmp_path: Path) -> None:
+    folder = folder_of(w, tmp_path)
+    for body in (GOOD, LAST):
+        (tmp_path / "feed.hl7").write_bytes(body)
+        await folder.look()
+        await folder.look()
+    assert (tmp_path / "done" / "feed.hl7").read_bytes() == GOOD
+    assert (tmp_path / "done" / "feed.hl7.2").read_bytes() == LAST
+
+
+async def test_what_holds_no_message_is_put_aside(w: World, tmp_path: Path) -> None:
+    folder = folder_of(w, tmp_path)
+    (tmp_path / "empty.hl7").write_bytes(b"\r\n")
+    await folder.look()
+    await folder.look()
+    assert names(tmp_path / "failed") == ["empty.hl7", "empty.hl7.ack"]
+
+
+async def test_what_does_not_add_up_is_for_a_person_and_refuses_nothing(w: World) -> None:
+    for _ in range(2):
+        _, answers = await take_batch(w.house.intakes["clinic"], HEAD + GOOD + LAST + b"BTS|3||90.00\r")
+        assert [verdict(one) for one in answers] == ["AA", "AA"]
+    assert len(await w.house.units.read(list_open)) == 1
+    says = (await items(w))["batch_differs"]
+    assert "BTS-1 says 3 messages, 2 were found; BTS-3 says 90.00, the amounts of its FT1 sum to 101.00" in says
+
+
+async def test_a_batch_over_mllp_is_answered_by_one(databases: Any, clock: FrozenClock, ids: CountedIds) -> None:
+    async with AsyncExitStack() as stack:
+        database = open_database(stack.enter_context(databases.url("sqlite")), clock=clock, ids=ids)
+        await database.start()
+        stack.push_async_callback(database.stop)
+        site = await stack.enter_async_context(sited(database, clock, ids))
+        async with site.peer() as peer:
+            await peer.send(BATCH)
+            reply = read_batch(await peer.answer())
+            assert [verdict(one) for one in reply.messages] == ["AA", "AE", "AA"]
+            assert reply.warnings == []
+            await peer.send(GOOD)
+            assert verdict(await peer.answer()) == "AA"
+        assert len(await site.w.received("M1")) == 1
