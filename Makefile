@@ -6,6 +6,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Compiled once and kept, whatever the environment says: the tests start the program a hundred times.
+export PYTHONDONTWRITEBYTECODE :=
 SOURCES := src tests
 
 .PHONY: help install dev demo run test simulate check fix golden bench soak lock clean

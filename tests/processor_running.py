@@ -94,7 +94,7 @@ async def running_processor(
     path: Path | str = ":memory:", *, webhook_url: str = "", port: int = 0
 ) -> AsyncIterator[Running]:
     app = create_app(path, secret_key=SECRET_KEY, webhook_url=webhook_url, webhook_secrets=[WEBHOOK_SECRET])
-    async with served(app, port) as bound, httpx2.AsyncClient(trust_env=False) as http:
+    async with served(app, port) as bound, httpx2.AsyncClient(trust_env=False, verify=False) as http:
         yield Running(f"http://127.0.0.1:{bound}", app.state.simulator, http)
 
 

@@ -156,7 +156,7 @@ async def test_an_issue_has_the_elements_address(ehr: Running) -> None:
 
 
 async def test_without_the_token_only_metadata_is_open(ehr: Running) -> None:
-    async with httpx2.AsyncClient() as stranger:
+    async with httpx2.AsyncClient(verify=False) as stranger:
         refused = await stranger.get(ehr.base_url + "/Patient/p1")
         assert refused.status_code == 401
         assert refused.headers["www-authenticate"] == "Bearer"

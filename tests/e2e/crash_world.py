@@ -259,7 +259,7 @@ async def world(
     migrate(url)
     journal = Journal(folder / "journal.jsonl")
     load = Load(journal, ports["http"], ports["mllp"], ports["processor"], lanes=lanes)
-    async with httpx2.AsyncClient(timeout=30, trust_env=False) as http:
+    async with httpx2.AsyncClient(timeout=30, trust_env=False, verify=False) as http:
         made = World(folder, url, journal, load, http, ports, roles=roles)
         await made.forks.start()
         try:

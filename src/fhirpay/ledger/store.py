@@ -43,6 +43,12 @@ _KNOWN = select(_entry.c.entry_id, _entry.c.body).where(
     _entry.c.tenant_id == bindparam("tenant"), _entry.c.key == bindparam("key")
 )
 _ADD_ENTRY, _ADD_POSTINGS = insert(_entry), insert(_posting)
+_NEXT = (
+    select(_entry)
+    .where(_entry.c.tenant_id == bindparam("tenant"), _entry.c.seq > bindparam("after"))
+    .order_by(_entry.c.seq)
+    .limit(bindparam("page"))
+)
 _MOVE_HEAD = _head.update().where(_head.c.tenant_id == bindparam("tenant"))
 
 
@@ -144,7 +150,7 @@ def posting_rows(tenant: str, entry_id: str, legs: list[dict[str, Any]]) -> list
 
 def head(tx: Tx) -> Head:
     """Where this tenant's chain ends now."""
-    row = tx.execute(_HEAD, {"tenant": tx.tenant}).mappings().first()
+    row = tx.one(_HEAD, tenant=tx.tenant)
     return Head() if row is None else Head(row["seq"], row["hash"])
 
 
@@ -226,8 +232,6 @@ def _posted(row: RowMapping) -> Posted:
 def pages(tx: Tx) -> Iterator[list[RowMapping]]:
     """All entry rows in the order of `seq`, a page at a time. For verify and export."""
     after = 0
-    while rows := tx.all(
-        select(_entry).where(_entry.c.tenant_id == tx.tenant, _entry.c.seq > after).order_by(_entry.c.seq).limit(PAGE)
-    ):
+    while rows := tx.all(_NEXT, after=after, page=PAGE):
         yield rows
         after = rows[-1]["seq"]

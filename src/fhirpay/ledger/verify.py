@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import RowMapping, func, select
+from sqlalchemy import RowMapping, bindparam, func, select
 
 from ..db.metadata import table
 from ..db.types import micros
@@ -25,6 +25,13 @@ from .store import pages, posting_rows
 from .tables import LedgerEntry, LedgerPosting
 
 _entry, _posting = table(LedgerEntry), table(LedgerPosting)
+_COUNT = select(func.count()).select_from(_posting).where(_posting.c.tenant_id == bindparam("tenant"))
+_BETWEEN = (
+    select(_posting)
+    .join(_entry, (_entry.c.tenant_id == _posting.c.tenant_id) & (_entry.c.entry_id == _posting.c.entry_id))
+    .where(_entry.c.tenant_id == bindparam("tenant"), _entry.c.seq.between(bindparam("first"), bindparam("last")))
+    .order_by(_entry.c.seq, _posting.c.line)
+)
 _REPEATED = ("entry_id", "key", "kind", "business_date")
 
 
@@ -43,21 +50,15 @@ def verify(tx: Tx, *, known: Iterable[Head] = ()) -> Report:
             repeated += len(postings)
             if body is not None and not _repeats(row, postings, body):
                 reader.says("repeat", "its rows say something else than its text", row["seq"])
-    total = tx.scalar(select(func.count()).select_from(_posting).where(_posting.c.tenant_id == tx.tenant))
+    total = tx.scalar(_COUNT, tenant=tx.tenant)
     if total != repeated:
         reader.says("repeat", f"{total - repeated} postings belong to no entry")
     return reader.finish(current_head(tx))
 
 
 def _postings(tx: Tx, first: int, last: int) -> dict[str, list[dict[str, Any]]]:
-    query = (
-        select(_posting)
-        .join(_entry, (_entry.c.tenant_id == _posting.c.tenant_id) & (_entry.c.entry_id == _posting.c.entry_id))
-        .where(_entry.c.tenant_id == tx.tenant, _entry.c.seq.between(first, last))
-        .order_by(_entry.c.seq, _posting.c.line)
-    )
     found: dict[str, list[dict[str, Any]]] = {}
-    for row in tx.all(query):
+    for row in tx.all(_BETWEEN, first=first, last=last):
         found.setdefault(row["entry_id"], []).append(dict(row))
     return found
 

@@ -12,6 +12,7 @@ import httpx2
 
 from .ehr_json import read, write
 from .ehr_mllp import send_mllp
+from .trust import trusted
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,6 @@ class Outbound:
         kind, id = resource["resourceType"], resource.get("id", "")
         url = f"{self.fhir.rstrip('/')}/{kind}" + (f"/{id}" if id else "")
         headers = {"Content-Type": "application/fhir+json", "Authorization": f"Bearer {self.token}"}
-        async with httpx2.AsyncClient(timeout=self.timeout_s) as client:
+        async with httpx2.AsyncClient(timeout=self.timeout_s, verify=trusted()) as client:
             answer = await client.request("PUT" if id else "POST", url, content=write(resource), headers=headers)
         return answer.status_code, read(answer.content) if answer.content else {}

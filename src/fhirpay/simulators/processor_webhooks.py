@@ -15,6 +15,7 @@ import httpx2
 
 from .processor_books import Books
 from .processor_rules import tick
+from .trust import trusted
 
 HEADER = "Simulator-Signature"
 GIVES_UP_S = 3 * 24 * 3600
@@ -45,7 +46,7 @@ class Messenger:
         self._wake.set()
 
     async def run(self) -> None:
-        async with httpx2.AsyncClient(timeout=10, trust_env=False) as http:
+        async with httpx2.AsyncClient(timeout=10, trust_env=False, verify=trusted()) as http:
             while True:
                 self._wake.clear()
                 self._before()

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, and_, case, cast, func, not_, select
+from sqlalchemy import BigInteger, ColumnElement, RowMapping, and_, bindparam, case, cast, func, not_, select
 
 from ..billing.tables import Obligation, ObligationShare, WorklistItem
 from ..db.metadata import table
@@ -69,7 +70,7 @@ def _shares(tx: Tx) -> Iterator[Finding]:
         for name in ("in_flight", "paid"):
             if row[f"{name}_minor"] != (row[name] or 0):
                 yield Finding("shares", row["id"], f"{name} is {row[f'{name}_minor']}, its shares {row[name] or 0}")
-    for row in tx.all(select(_share).where(_mine(tx, _share), _share.c.allocated_minor > _share.c.paid_minor)):
+    for row in tx.all(_OVER_ALLOCATED, tenant=tx.tenant):
         yield Finding("shares", row["obligation_id"], f"more allocated than paid of {row['payment_id']}")
 
 
@@ -90,10 +91,7 @@ def _receivable(tx: Tx) -> Iterator[Finding]:
 def _pending(tx: Tx) -> Iterator[Finding]:
     """`ar_pending` of an account is what its obligations wait for insurance with."""
     ledger = dict(_balances(tx, "ar_pending", _leg.c.account_ref, debit=True))
-    waits = cast(func.sum(_obligation.c.pending_minor), BigInteger)
-    statement = select(_obligation.c.account_ref, waits).where(_mine(tx, _obligation))
-    rows: Any = tx.execute(statement.group_by(_obligation.c.account_ref))
-    owed = {ref: minor for ref, minor in rows if minor}
+    owed = {row["account_ref"]: row["waits"] for row in tx.all(_WAITS, tenant=tx.tenant) if row["waits"]}
     for ref in sorted({str(one) for one in ledger} | owed.keys()):
         if ledger.get(ref, 0) != owed.get(ref, 0):
             yield Finding("pending", ref, f"ar_pending is {ledger.get(ref, 0)}, its obligations {owed.get(ref, 0)}")
@@ -102,13 +100,7 @@ def _pending(tx: Tx) -> Iterator[Finding]:
 def _credit(tx: Tx) -> Iterator[Finding]:
     """`unapplied_credit` of a payment is what came in, less what was allocated, given back or is to be given back."""
     sums = _sums(_share, _share.c.payment_id, allocated=_share.c.allocated_minor)
-    back = dict(
-        tx.execute(
-            select(_refund.c.payment_id, cast(func.sum(_refund.c.amount_minor), BigInteger))
-            .where(_mine(tx, _refund), _refund.c.state.in_(CLAIMS - {RefundState.REQUESTED}))
-            .group_by(_refund.c.payment_id)
-        ).all()  # type: ignore[arg-type]
-    )
+    back = {row["payment_id"]: row["back"] for row in tx.all(_GOES_BACK, tenant=tx.tenant)}
     ledger = dict(_balances(tx, "unapplied_credit", _leg.c.payment_id, debit=False))
     for row in _with(tx, sums, _payment, _payment.c.payment_id):
         came = row["captured_minor"] - row["returned_minor"]
@@ -121,7 +113,7 @@ def _credit(tx: Tx) -> Iterator[Finding]:
 def _payable(tx: Tx) -> Iterator[Finding]:
     """`refunds_payable` of a refund is its amount from approval until it has gone out or was dropped."""
     ledger = dict(_balances(tx, "refunds_payable", _leg.c.refund_id, debit=False))
-    for row in tx.all(select(_refund).where(_mine(tx, _refund))):
+    for row in tx.all(_REFUNDS, tenant=tx.tenant):
         wanted = row["amount_minor"] if row["state"] in _PAYABLE else 0
         if ledger.get(row["refund_id"], 0) != wanted:
             says = f"{row['state']}, and refunds_payable is {ledger.get(row['refund_id'], 0)}, not {wanted}"
@@ -131,7 +123,7 @@ def _payable(tx: Tx) -> Iterator[Finding]:
 def _clearing(tx: Tx) -> Iterator[Finding]:
     """`processor_clearing` of a payment is what was captured, less what went back."""
     ledger = dict(_balances(tx, "processor_clearing", _leg.c.payment_id, debit=True))
-    for row in tx.all(select(_payment).where(_mine(tx, _payment))):
+    for row in tx.all(_PAYMENTS, tenant=tx.tenant):
         wanted = row["captured_minor"] - row["returned_minor"] - row["refunded_minor"]
         if ledger.get(row["payment_id"], 0) != wanted:
             says = f"processor_clearing is {ledger.get(row['payment_id'], 0)}, its facts come to {wanted}"
@@ -140,81 +132,111 @@ def _clearing(tx: Tx) -> Iterator[Finding]:
 
 def _folded(tx: Tx) -> Iterator[Finding]:
     """What a payment's row says is the fold over its facts, and what has ended holds nothing back."""
-    for row in tx.all(select(_payment.c.payment_id).where(_mine(tx, _payment))):
+    for row in tx.all(_PAYMENTS, tenant=tx.tenant):
         payment = store.get(tx, row["payment_id"])
         folded = fold(store.facts_of(tx, payment.payment_id), currency=payment.currency)
         kept = (payment.state, payment.authorized, payment.captured, payment.voided, payment.returned, payment.refunded)
         facts = (folded.state, folded.authorized, folded.captured, folded.voided, folded.returned, folded.refunded)
         if kept != facts:
             yield Finding("folded", row["payment_id"], f"{kept} is kept, its facts come to {facts}")
-    held = (
-        select(_share.c.payment_id)
-        .join(_payment, and_(_payment.c.tenant_id == _share.c.tenant_id, _payment.c.payment_id == _share.c.payment_id))
-        .where(_mine(tx, _share), _share.c.in_flight_minor > 0, _payment.c.state.in_(CLOSED))
-    )
-    for row in tx.all(held.distinct()):
+    for row in tx.all(_HELD_BACK, tenant=tx.tenant):
         yield Finding("folded", row["payment_id"], "it has ended, and still holds back what is owed")
 
 
 def _in_hand(tx: Tx) -> Iterator[Finding]:
     """Not knowing is followed up: each open operation, message and posting has work to come, or is parked."""
-    for what, rows in (
-        ("operation", _without_work(tx, _operation, _operation.c.operation_id, _operation.c.state.in_(OPEN))),
-        ("message", _without_work(tx, _message, _message.c.message_id, _message.c.state == "received")),
-        ("posting", _without_work(tx, _posting, _posting.c.posting_id, _posting.c.state.in_(("pending", "sent")))),
-    ):
-        for subject in rows:
-            yield Finding("in hand", subject, f"an open {what}, and nobody works on it")
-
-
-def _without_work(tx: Tx, of: Any, key: Any, which: ColumnElement[bool]) -> list[str]:
-    refs = [key, of.c.refund_id] if of is _operation else [key]  # a refund's work is named by the refund
-    followed = select(_work.c.work_id).where(
-        _work.c.tenant_id == of.c.tenant_id, _work.c.ref.in_(refs), _work.c.state != "done"
-    )
-    found = select(key.label("id")).where(_mine(tx, of), which, not_(followed.exists()))
-    return [row["id"] for row in tx.all(found)]
+    for what, without_work in _WITHOUT_WORK.items():
+        for row in tx.all(without_work, tenant=tx.tenant):
+            yield Finding("in hand", row["id"], f"an open {what}, and nobody works on it")
 
 
 def _listed(tx: Tx) -> Iterator[Finding]:
     """What waits for a person is where people look: parked messages and calls, unless behind another that is."""
-    for row in tx.all(select(_work).where(_mine(tx, _work), _work.c.state == "parked")):
-        waits = select(_topic.c.topic).where(_mine(tx, _topic), _topic.c.role == "waits")
-        if tx.scalar(waits.where(_topic.c.work_id == row["work_id"])) is not None:
+    for row in tx.all(_PARKED, tenant=tx.tenant):
+        if tx.scalar(_WAITS_FOR, work=row["work_id"]) is not None:
             continue
         kind, subject = (PARKED, row["ref"]) if row["queue"] == "inbox" else (PARKED_CALL, row["work_id"])
-        open_items = select(_list.c.item_id).where(_mine(tx, _list), _list.c.kind == kind, _list.c.state == "open")
-        if tx.scalar(open_items.where(_list.c.subject == subject)) is None:
+        if tx.scalar(_OPEN_ITEM, of=kind, about=subject) is None:
             yield Finding("listed", row["work_id"], f"{row['kind']} of {row['ref']} is parked and on no list")
 
 
 # ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _mine(tx: Tx, of: Any) -> ColumnElement[bool]:
-    return of.c.tenant_id == tx.tenant
+def _mine(of: Any) -> ColumnElement[bool]:
+    return of.c.tenant_id == bindparam("tenant")
 
 
+@cache
 def _sums(of: Any, key: Any, **columns: Any) -> Any:
     """Sums of columns by key, as a table to join."""
     summed = [cast(func.sum(column), BigInteger).label(name) for name, column in columns.items()]
     return select(of.c.tenant_id, key.label("key"), *summed).group_by(of.c.tenant_id, key).subquery()
 
 
-def _with(tx: Tx, sums: Any, of: Any, key: Any) -> list[Any]:
+def _with(tx: Tx, sums: Any, of: Any, key: Any) -> list[RowMapping]:
     """Each row of a table, its id as `id`, with its sums (None where there are none)."""
+    return tx.all(_joined(sums, of, key), tenant=tx.tenant)
+
+
+@cache
+def _joined(sums: Any, of: Any, key: Any) -> Any:
     names = [column for column in sums.c if column.name not in ("tenant_id", "key")]
     joined = of.outerjoin(sums, and_(sums.c.tenant_id == of.c.tenant_id, sums.c.key == key))
-    return tx.all(select(of, key.label("id"), *names).select_from(joined).where(_mine(tx, of)))
+    return select(of, key.label("id"), *names).select_from(joined).where(_mine(of))
 
 
 def _balances(tx: Tx, account: str, along: Any, *, debit: bool) -> list[tuple[str, int]]:
     """An account's balance by the ids of one column, on its normal side."""
+    return [(row["key"], row["net"]) for row in tx.all(_net(along, debit), account=account)]
+
+
+@cache
+def _net(along: Any, debit: bool) -> Any:
     side = "debit" if debit else "credit"
     net = cast(func.sum(case((_leg.c.side == side, _leg.c.amount_minor), else_=-_leg.c.amount_minor)), BigInteger)
-    statement = select(along, net).where(_mine(tx, _leg), _leg.c.account == account).group_by(along)
-    rows: Any = tx.execute(statement)
-    return [(key, minor) for key, minor in rows]
+    mine = (_mine(_leg), _leg.c.account == bindparam("account"))
+    return select(along.label("key"), net.label("net")).where(*mine).group_by(along)
+
+
+def _without_work(of: Any, key: Any, which: ColumnElement[bool]) -> Any:
+    refs = [key, of.c.refund_id] if of is _operation else [key]  # a refund's work is named by the refund
+    followed = select(_work.c.work_id).where(
+        _work.c.tenant_id == of.c.tenant_id, _work.c.ref.in_(refs), _work.c.state != "done"
+    )
+    return select(key.label("id")).where(_mine(of), which, not_(followed.exists()))
+
+
+_WITHOUT_WORK = {
+    "operation": _without_work(_operation, _operation.c.operation_id, _operation.c.state.in_(OPEN)),
+    "message": _without_work(_message, _message.c.message_id, _message.c.state == "received"),
+    "posting": _without_work(_posting, _posting.c.posting_id, _posting.c.state.in_(("pending", "sent"))),
+}
+_OVER_ALLOCATED = select(_share).where(_mine(_share), _share.c.allocated_minor > _share.c.paid_minor)
+_WAITS = (
+    select(_obligation.c.account_ref, cast(func.sum(_obligation.c.pending_minor), BigInteger).label("waits"))
+    .where(_mine(_obligation))
+    .group_by(_obligation.c.account_ref)
+)
+_GOES_BACK = (
+    select(_refund.c.payment_id, cast(func.sum(_refund.c.amount_minor), BigInteger).label("back"))
+    .where(_mine(_refund), _refund.c.state.in_(CLAIMS - {RefundState.REQUESTED}))
+    .group_by(_refund.c.payment_id)
+)
+_REFUNDS, _PAYMENTS = select(_refund).where(_mine(_refund)), select(_payment).where(_mine(_payment))
+_HELD_BACK = (
+    select(_share.c.payment_id)
+    .join(_payment, and_(_payment.c.tenant_id == _share.c.tenant_id, _payment.c.payment_id == _share.c.payment_id))
+    .where(_mine(_share), _share.c.in_flight_minor > 0, _payment.c.state.in_(CLOSED))
+    .distinct()
+)
+_PARKED = select(_work).where(_mine(_work), _work.c.state == "parked")
+_WAITS_FOR = select(_topic.c.topic).where(
+    _mine(_topic), _topic.c.role == "waits", _topic.c.work_id == bindparam("work")
+)
+_OPEN_ITEM = select(_list.c.item_id).where(
+    _mine(_list), _list.c.kind == bindparam("of"), _list.c.state == "open", _list.c.subject == bindparam("about")
+)
 
 
 _CHECKS: tuple[Callable[[Tx], Iterator[Finding]], ...] = (
