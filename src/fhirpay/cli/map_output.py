@@ -13,6 +13,7 @@ from ..errors import ConfigInvalid, MessageInvalid
 from ..fhir.json import dumps, loads
 from ..hl7.strict import Finding, check
 from ..mapping.preview import MappedResult
+from ..usecases.compare_maps import Comparison, Difference
 from ..usecases.trial import Owed, Tried
 from .context import out
 from .map_view import lines_of
@@ -37,6 +38,29 @@ def show_result(result: MappedResult, tried: Tried | None, *, as_json: bool, exp
     if explain and result.trace is not None:
         for line in result.trace.lines():
             typer.echo(f"   {line}", err=as_json)
+
+
+def show_comparison(found: Comparison, *, as_json: bool) -> None:
+    """What the working copy of the mappings does otherwise than what is released."""
+    if as_json:
+        for one in found.differing:
+            at = {"file": one.file, "message": one.position, "controlId": one.control_id}
+            out(dumps({**at, "fhir": [_difference_json(each) for each in one.fhir]}))
+        out(dumps({"messages": found.messages, "money": [_difference_json(each) for each in found.money]}))
+        return
+    for one in found.differing:
+        out(f"── {one.file} message {one.position} {one.control_id}")
+        for each in one.fhir:
+            out(f"   {each}")
+    if found.money:
+        out("── money, after the last message (released → working copy)")
+        for each in found.money:
+            out(f"   {each}")
+    out(f"{found.messages} messages: {len(found.differing)} differ in FHIR, {len(found.money)} amounts differ")
+
+
+def _difference_json(one: Difference) -> dict[str, str]:
+    return {"what": one.what, "released": one.released, "working": one.working}
 
 
 def _tried_json(tried: Tried) -> dict[str, Any]:

@@ -14,14 +14,16 @@ from typer.core import TyperGroup
 from .. import log
 from ..config import Facility, Interface, Merchant, Settings, Tenant
 from ..domain.clock import SystemClock
-from ..errors import ConfigInvalid
+from ..errors import ConfigInvalid, RuleBroken
 from ..mapping.loader import interface as shipped_interface
 from ..mapping.loader import load
 from ..mapping.preview import MappedResult, failed, map_file
 from ..mapping.release import release as freeze
+from ..mapping.release import released_maps
+from ..usecases.compare_maps import compare
 from ..usecases.trial import Tried, trial
 from .context import ConfigOption, JsonOption, TenantOption, friendly, out, settings, tenant_name
-from .map_output import differs, show_findings, show_result
+from .map_output import differs, show_comparison, show_findings, show_result
 from .messages import InterfaceOption
 
 
@@ -39,8 +41,12 @@ maps = typer.Typer(cls=_FileOrCommand, help=__doc__, no_args_is_help=True)
 
 @maps.command()
 def show(
-    file: Annotated[Path, typer.Argument(help="A file with one HL7v2 message, or many.")],
+    file: Annotated[Path | None, typer.Argument(help="A file with one HL7v2 message, or many.")] = None,
     interface: InterfaceOption = "sample",
+    against: Annotated[
+        Path | None, typer.Option("--against", help="A folder of messages: working copy against released mappings.")
+    ] = None,
+    accept: Annotated[bool, typer.Option("--accept", help="With --against: status 0 though money differs.")] = False,
     expected: Annotated[
         Path | None, typer.Option("--expected", help="A folder of expected Bundles, one JSON file a message.")
     ] = None,
@@ -56,11 +62,18 @@ def show(
     """Show of each message the segments, the FHIR R4 and what becomes owed; store nothing. `fhirpay map FILE` will do.
 
     Status 1 when a message can't be mapped. --json gives its transaction Bundle a line; with --strict an
-    OperationOutcome of the check follows.
+    OperationOutcome of the check follows. --against runs a folder of messages through the working copy of the site's
+    mappings and through the released ones; status 1 when money differs.
     """
     with friendly():
         loaded = settings(config)
         log.setup("ERROR")  # what waits for a person is printed
+        if (file is None) is (against is None):
+            raise ConfigInvalid("name a file of messages, or a folder of them with --against")
+        if against is not None:
+            money = _against(loaded, tenant, interface, against, as_json=as_json)
+            raise typer.Exit(1 if money and not accept else 0)
+        assert file is not None
         owner, profile, facility = profile_of(loaded, tenant, interface)
         used = load(profile.mapping, None, loaded.mappings_folder)
         results = map_file(file, profile, facility, explain=explain or not as_json, maps=used)
@@ -96,16 +109,50 @@ def profile_of(loaded: Settings, tenant: str, name: str) -> tuple[Tenant, Interf
     return Tenant(facilities=(facility,), merchants=(merchant,), interfaces=(found,)), found, facility
 
 
+def _against(loaded: Settings, tenant: str, interface: str, folder: Path, *, as_json: bool) -> list[str]:
+    """Print what the working copy does otherwise than what is released; the differences in money."""
+    owner, profile, facility = profile_of(loaded, tenant, interface)
+    own = loaded.mappings_folder
+    found = asyncio.run(
+        compare(
+            folder,
+            owner,
+            profile,
+            facility,
+            released=released_maps(own, profile),
+            working=load(profile.mapping, None, own),
+            now=SystemClock().now(),
+        )
+    )
+    show_comparison(found, as_json=as_json)
+    return [str(one) for one in found.money]
+
+
 @maps.command()
 def release(
     by: Annotated[str, typer.Option("--by", help="Who releases; else the user of this machine.")] = "",
     why: Annotated[str, typer.Option("--why", help="What has changed, for whoever looks at the list later.")] = "",
+    against: Annotated[
+        Path | None, typer.Option("--against", help="A folder of messages: not released when money differs for them.")
+    ] = None,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Release though money differs; kept with the release.")
+    ] = False,
+    interface: InterfaceOption = "sample",
+    tenant: TenantOption = "",
     config: ConfigOption = None,
 ) -> None:
     """Put the working copy of the site's mappings in force: a running server takes it with its next message."""
     with friendly():
-        own = settings(config).mappings_folder
+        loaded = settings(config)
+        own = loaded.mappings_folder
         if own is None:
             raise ConfigInvalid("set `mappings` to the folder of the site's own mappings: only they are released")
-        made = freeze(own, by=by or getpass.getuser(), at=SystemClock().now(), why=why)
+        money: list[str] = []
+        if against is not None:
+            log.setup("ERROR")
+            money = _against(loaded, tenant, interface, against, as_json=False)
+            if money and not accept:
+                raise RuleBroken("not released: money differs. Look at each difference, then say --accept")
+        made = freeze(own, by=by or getpass.getuser(), at=SystemClock().now(), why=why, accepted=money)
         out(f"in force: {made.hash[:16]}, released by {made.by}, {made.at[:19]}")

@@ -56,7 +56,10 @@ class Maps:
 
 def load(site: str = "", root: Path | None = None, own: Path | None = None) -> Maps:
     """The maps of a site (`Interface.mapping`). Raises ConfigInvalid for anything wrong in the files."""
-    return _loaded(site, root or data_root("mappings"), own)
+    root = root or data_root("mappings")
+    if own is not None and own.parent.name != RELEASED:
+        return Sources(root, site, own).maps()  # it is being worked on
+    return _loaded(site, root, own)
 
 
 @lru_cache(maxsize=64)

@@ -119,6 +119,15 @@ def released_root(own: Path | None) -> Path | None:
     return folder_of(own, found) if own is not None and found is not None else None
 
 
+def released_maps(own: Path | None, interface: Interface) -> Maps:
+    """What servers run for an interface: the installed base alone where nothing is released for its site yet."""
+    root = released_root(own)
+    known = interface.mapping in (sites(root) if root is not None else ()) or interface.mapping not in (
+        sites(own) if own is not None else ()
+    )
+    return load(interface.mapping if known else "", None, root)
+
+
 class Released:
     """The maps that a server runs for its interfaces."""
 

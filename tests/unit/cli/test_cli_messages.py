@@ -186,9 +186,36 @@ def test_map_shows_the_working_copy_and_releases_it(run: Run, tmp_path: Path, co
     made = run("map", "release", "--by", "ann", "--config", config)
     assert (made.exit_code, "released by ann" in made.stdout) == (0, True)
     assert run("ingest", tmp_path / "feed.hl7", "--config", config).exit_code == 0
+    _a_change_is_seen_before_it_is_released(run, tmp_path, own, config)
     config.write_text(text)
     nothing = run("map", "release", "--config", config)
     assert (nothing.exit_code, "set `mappings`" in nothing.stderr) == (2, True)
+
+
+def _a_change_is_seen_before_it_is_released(run: Run, tmp_path: Path, own: Path, config: Path) -> None:
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    feed(corpus, message("M1", CHARGE), message("M2", CHARGE, account="A200", pv1={20: "BC"}))
+    against = ("--against", corpus, "--interface", "clinic", "--config", config)
+    same = run("map", *against)
+    assert (same.exit_code, same.stdout) == (0, "2 messages: 0 differ in FHIR, 0 amounts differ\n")
+    (own / "clinic" / "charges.yaml").write_text("rules:\n  - {rule: charge, enteredDate: null}\n")
+    other = run("map", *against)
+    assert other.exit_code == 1
+    assert "ChargeItem BILLING/CLINIC|A100|T1|CG.status: planned → billable" in other.stdout
+    assert "account A100, charge T1: (nothing) → 100.00 USD may be asked for" in other.stdout
+    assert "2 messages: 2 differ in FHIR, 2 amounts differ" in other.stdout
+    assert run("map", *against, "--accept").exit_code == 0
+    as_json = run("map", *against, "--json").stdout.splitlines()
+    assert [one["what"] for one in loads(as_json[-1])["money"]] == [
+        "account A100, charge T1",
+        "account A200, charge T1",
+    ]
+    refused = run("map", "release", *against)
+    assert (refused.exit_code, "not released: money differs" in refused.stderr) == (1, True)
+    assert run("map", "release", *against, "--accept").exit_code == 0
+    assert len(json.loads((own / "released" / "releases.jsonl").read_text().splitlines()[-1])["accepted"]) == 2
+    assert run("map", *against).exit_code == 0
 
 
 def test_map_as_json_keeps_what_waits_for_a_person_out_of_the_bundles(run: Run, tmp_path: Path) -> None:
