@@ -35,7 +35,7 @@ ONE_DOOR = {
     "httpx": set(),
     "aiohttp": set(),  # it reports a POST that the server has read as ConnectTimeout
     "fhir.resources": {"fhir/models.py"},
-    "hl7apy": {"hl7/strict.py", "hl7/writer.py"},
+    "hl7apy": {"hl7/standard.py", "hl7/strict.py", "hl7/writer.py"},
     "random": {"flow/backoff.py", "wiring.py"},
     "secrets": {"domain/ids.py"},
     "uuid": set(),

@@ -1,4 +1,4 @@
-"""`fhirpay conformance`: a new feed graded before it goes live."""
+"""`fhirpay conformance`: a new feed graded before it goes live, an interface's profile and its specification."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from ..conformance.feed import Grade, grade_feed
+from ..conformance.profile import describe, profile_text, schema_text
 from ..conformance.report import as_html, as_json, as_text
 from ..conformance.sample import Source
+from ..conformance.spec import as_html as spec_page
 from ..domain.clock import SystemClock
 from ..errors import ConfigInvalid
 from .context import ConfigOption, JsonOption, TenantOption, friendly, out, settings
@@ -36,9 +38,9 @@ def feed(
     Status 0: ready; 3: ready with questions; 1: not ready. Nothing is stored.
     """
     with friendly():
-        _, profile, facility = profile_of(settings(config), tenant, interface)
+        _, rules, facility = profile_of(settings(config), tenant, interface)
         sources = [Source(path.name, _bytes(path)) for path in files]
-        report = grade_feed(sources, profile, facility, now=SystemClock().now())
+        report = grade_feed(sources, rules, facility, now=SystemClock().now())
         if html is not None:
             html.write_text(as_html(report), encoding="utf-8")
         if as_json_:
@@ -48,6 +50,37 @@ def feed(
                 out(line)
         if status := STATUS[report.grade]:
             raise typer.Exit(status)
+
+
+@conformance.command()
+def profile(
+    interface: Annotated[str, typer.Argument(help="An interface of the configuration, or one that ships.")],
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of profiles instead.")] = False,
+    tenant: TenantOption = "",
+    config: ConfigOption = None,
+) -> None:
+    """Print what an interface takes, as JSON: messages, fields, codes, answers, and what each does to money."""
+    with friendly():
+        found = describe(*profile_of(settings(config), tenant, interface))
+        out(schema_text() if schema else profile_text(found))
+
+
+@conformance.command()
+def spec(
+    interface: Annotated[str, typer.Argument(help="An interface of the configuration, or one that ships.")],
+    to: Annotated[Path | None, typer.Option("--html", help="Write the page here instead of printing it.")] = None,
+    tenant: TenantOption = "",
+    config: ConfigOption = None,
+) -> None:
+    """Write the interface's specification as one page that the sender's analyst can print and sign."""
+    with friendly():
+        found = describe(*profile_of(settings(config), tenant, interface))
+        text = spec_page(found, on=SystemClock().now().date())
+        if to is None:
+            out(text)
+        else:
+            to.write_text(text, encoding="utf-8")
+            out(f"written to {to}")
 
 
 def _bytes(path: Path) -> bytes:

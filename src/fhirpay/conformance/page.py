@@ -36,7 +36,7 @@ def table(
 ) -> Html:
     """A table; `wide` gives the columns' shares of the width in percent."""
     columns = "".join(f'<col style="width:{share}%">' for share in wide)
-    head = tag("thead", tag("tr", *(tag("th", one) for one in heads)))
+    head = tag("thead", tag("tr", *(tag("th", one) for one in heads))) if any(heads) else Html("")
     body = tag("tbody", *(tag("tr", *(tag("td", one) for one in row)) for row in rows))
     group = Html(f"<colgroup>{columns}</colgroup>") if columns else Html("")
     return tag("table", group, head, body, of=of)

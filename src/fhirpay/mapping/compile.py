@@ -48,6 +48,7 @@ class Rule:
     build: Callable[[Context], dict[str, Any]]
     file: str
     why: str
+    written: RuleSource  # for those who tell people what the rule reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ def compile_rule(found: RuleSource, made: dict[str, str | None]) -> Rule:
         build=_build({name: value for name, (value, _) in values.items()}),
         file=found.source.at(found.place),
         why=spec.why,
+        written=found,
     )
 
 

@@ -64,3 +64,12 @@ def test_a_file_that_is_not_there_is_said(run: Run) -> None:
     result = run("feed", "nowhere.hl7")
     assert result.exit_code == 2
     assert "nowhere.hl7 can't be read" in result.stderr
+
+
+def test_a_profile_and_its_specification_are_written(run: Run, tmp_path: Path) -> None:
+    assert json.loads(run("profile", "sample").stdout)["interface"] == "sample"
+    assert "properties" in json.loads(run("profile", "sample", "--schema").stdout)
+    page = tmp_path / "spec.html"
+    assert run("spec", "sample", "--html", page).exit_code == 0
+    assert page.read_text(encoding="utf-8") == run("spec", "sample").stdout.removesuffix("\n")
+    assert run("spec", "nobody").exit_code == 2
