@@ -44,7 +44,7 @@ def _said(line: Line, field: int) -> str:
 )
 def transaction_type_unmapped(sample: Sample) -> Iterator[Hit]:
     for line, _ in _parked(sample, "transaction-type-unknown"):
-        yield Hit(line.at(6), line.kind[:20] or "nothing")
+        yield Hit(line.at(6), line.text(6)[:20] or "nothing")
 
 
 @finds(
@@ -55,7 +55,7 @@ def transaction_type_unmapped(sample: Sample) -> Iterator[Hit]:
 )
 def transaction_type_missing(sample: Sample) -> Iterator[Hit]:
     for line in sample.lines:
-        if not line.kind:
+        if not line.text(6):
             yield Hit(line.at(6))
 
 
@@ -81,7 +81,7 @@ def copay_ambiguous(sample: Sample) -> Iterator[Hit]:
 )
 def payments_posted(sample: Sample) -> Iterator[Hit]:
     for line, _ in _parked(sample, "payment-not-taken-in"):
-        yield Hit(line.at(6), line.kind)
+        yield Hit(line.at(6), line.text(6))
 
 
 @finds(
@@ -92,7 +92,7 @@ def payments_posted(sample: Sample) -> Iterator[Hit]:
 )
 def adjustments_posted(sample: Sample) -> Iterator[Hit]:
     for line, _ in _parked(sample, "adjustment-not-taken-in"):
-        yield Hit(line.at(6), line.kind)
+        yield Hit(line.at(6), line.text(6))
 
 
 @finds(

@@ -217,8 +217,9 @@ def _direction(line: Line) -> str:
     "transaction-id-reused",
     BLOCKS,
     "FT1-2 comes again on the same account with another service, date or amount: the second replaces the first, and "
-    "money is lost if they are two charges.",
+    "money is lost if they are two charges; the setting says whether it should.",
     "Is FT1-2 unique for each charge, or does it restart (each message, each day)? How are corrections sent?",
+    "correction",
 )
 def transaction_id_reused(sample: Sample) -> Iterator[Hit]:
     seen: dict[tuple[str, ...], list[Line]] = {}

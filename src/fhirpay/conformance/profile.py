@@ -7,7 +7,7 @@ and the JSON schema of these models. It is derived, never edited: to change it, 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,10 +16,9 @@ from .. import errors
 from ..config import Facility, Interface
 from ..hl7.standard import VERSION, field
 from ..inbox.gate import KEY_MAX, VERSIONS, events_of
-from ..mapping.compile import Rule
 from ..mapping.loader import Maps, load
-from .reading import FieldRead, fields_read, transactions
-from .words import money, transaction_effect
+from .reading import FieldRead, applies, fields_read, transactions
+from .words import condition, money, transaction_effect
 
 SCHEMA = "interface-profile.schema.json"
 Usage = Literal["R", "RE", "O", "X"]
@@ -90,8 +89,18 @@ class MessageProfile(_Part):
 
 
 class TransactionProfile(_Part):
-    code: str = Field(description="FT1-6")
+    code: str = Field(description="FT1-6 as the sender writes it")
+    means: str = Field(description="the type of HL7 table 0017 that it is taken for")
     effect: str
+
+
+class RuleProfile(_Part):
+    rule: str
+    messages: tuple[str, ...]
+    segment: str = Field(description="once for each of these segments; empty: once a message")
+    makes: str = Field(description="the resource, what it adds to, or that the line waits")
+    when: str = Field(description="the condition, in words; empty: always")
+    why: str
 
 
 class AckRule(_Part):
@@ -119,6 +128,7 @@ class Profile(_Part):
     messages: tuple[MessageProfile, ...]
     segments: tuple[SegmentProfile, ...]
     transactions: tuple[TransactionProfile, ...]
+    rules: tuple[RuleProfile, ...] = Field(description="the conditional rules, in their order")
     acknowledgements: tuple[AckRule, ...]
     tables: dict[str, tuple[Code, ...]]
 
@@ -141,7 +151,8 @@ def describe(interface: Interface, facility: Facility) -> Profile:
         settings=tuple(_settings(interface, facility)),
         messages=tuple(_message(label, read, maps) for label in sorted(taken)),
         segments=segments,
-        transactions=tuple(_transactions(taken, interface)),
+        transactions=tuple(_transactions(Maps(taken, maps.tables), interface)),
+        rules=tuple(_rules(Maps(taken, maps.tables), interface)),
         acknowledgements=tuple(_acknowledgements(interface)),
         tables={
             name: tuple(
@@ -204,6 +215,7 @@ def _settings(interface: Interface, facility: Facility) -> Iterator[Code]:
         "co_means": interface.co_means,
         "credit_sign": interface.credit_sign,
         "negative_charge": interface.negative_charge,
+        "correction": interface.correction,
         "carries_coverage": "yes" if interface.carries_coverage else "no",
         "self_pay_classes": ", ".join(interface.self_pay_classes) or "none",
         "unique_ids": "promised" if interface.unique_ids else "not promised",
@@ -293,14 +305,32 @@ def _message(label: str, read: dict[str, FieldRead], maps: Maps) -> MessageProfi
     )
 
 
-def _transactions(taken: Mapping[str, tuple[Rule, ...]], interface: Interface) -> Iterator[TransactionProfile]:
+def _transactions(maps: Maps, interface: Interface) -> Iterator[TransactionProfile]:
     seen: set[str] = set()
-    for rules in taken.values():
-        for one in transactions(rules, interface):
+    for rules in maps.rules.values():
+        for one in transactions(rules, maps, interface):
             if one.code not in seen:
                 seen.add(one.code)
-                effect = transaction_effect(one.code, one.makes, one.waits, interface)
-                yield TransactionProfile(code=one.code, effect=effect)
+                yield TransactionProfile(code=one.code, means=one.means, effect=transaction_effect(one))
+
+
+def _rules(maps: Maps, interface: Interface) -> Iterator[RuleProfile]:
+    labels: dict[str, list[str]] = {}
+    for label, rules in sorted(maps.rules.items()):
+        for rule in rules:
+            labels.setdefault(rule.name, []).append(label)
+    for name, within in labels.items():
+        rule = next(one for one in maps.rules[within[0]] if one.name == name)
+        when = rule.written.spec.when or {}
+        if applies(when, interface):
+            yield RuleProfile(
+                rule=name,
+                messages=tuple(within),
+                segment=rule.each or "",
+                makes=rule.resource or (f"adds to {rule.into}" if rule.into else "waits" if rule.park else "nothing"),
+                when=condition({word: value for word, value in when.items() if word != "interface"}),
+                why=rule.why,
+            )
 
 
 _REFUSALS: tuple[tuple[type[errors.FhirpayError], str], ...] = (

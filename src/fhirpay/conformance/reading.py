@@ -14,7 +14,6 @@ from ..domain.fhir_urls import EXTENSION
 from ..mapping.compile import Rule
 from ..mapping.loader import Maps
 from ..mapping.paths import Path, parse_path
-from .words import condition
 
 _CONDITIONS = frozenset({"when"})
 _OURS = "ext:"
@@ -43,10 +42,11 @@ class FieldRead:
 class Transaction:
     """What one FT1-6 code does: the first rule that takes it by this interface's settings."""
 
-    code: str
-    rule: str
-    makes: str  # ChargeItem, Account; '' where it waits
+    code: str  # as the sender writes it
+    means: str  # CG, CD, PY, AJ, CO: by the site's code table
+    makes: str  # ChargeItem, Account; '' where it waits or is passed over
     waits: str  # why it waits for a person
+    ignored: str  # why it is passed over
 
 
 def fields_read(maps: Maps, interface: Interface) -> dict[str, FieldRead]:
@@ -76,30 +76,36 @@ def fields_read(maps: Maps, interface: Interface) -> dict[str, FieldRead]:
     return found
 
 
-def transactions(rules: tuple[Rule, ...], interface: Interface) -> list[Transaction]:
-    """What becomes of each FT1-6 code that a rule names; the last line is for all others."""
+def transactions(rules: tuple[Rule, ...], maps: Maps, interface: Interface) -> list[Transaction]:
+    """What becomes of each FT1-6 code that a rule or its code table names; the last line is for all others."""
     found: dict[str, Transaction] = {}
     for rule in rules:
         when = rule.written.spec.when
         if rule.each != "FT1" or not rule.claims or not applies(when, interface):
             continue
-        codes = _list((when or {}).get("FT1-6", "any other"))
-        makes = rule.resource or ("" if rule.park else "Account")
-        for code in codes:
-            found.setdefault(str(code), Transaction(str(code), rule.name, makes, rule.park.reason if rule.park else ""))
+        makes = rule.resource or ("Account" if rule.into else "")
+        waits = rule.park.reason if rule.park else ""
+        for code, means in _codes(when or {}, maps):
+            found.setdefault(code, Transaction(code, means, makes, waits, rule.ignore or ""))
     return list(found.values())
+
+
+def _codes(when: Mapping[str, Any], maps: Maps) -> Iterator[tuple[str, str]]:
+    """The codes that a rule's condition takes, each with what it means by the code table."""
+    coded = when.get("coded")
+    if not isinstance(coded, Mapping) or "FT1-6" not in coded:
+        yield from ((str(one), str(one)) for one in _list(when.get("FT1-6", "any other")))
+        return
+    wanted = {str(one) for one in _list(coded["FT1-6"])}
+    for code, row in maps.tables.get(str(coded.get("by")), {}).items():
+        if row.code in wanted:
+            yield code, row.code
 
 
 def applies(when: Mapping[str, Any] | None, interface: Interface) -> bool:
     """Whether a rule can hold at all by the interface's settings."""
     wanted = (when or {}).get("interface", {})
     return all(getattr(interface, name) == value for name, value in wanted.items())
-
-
-def condition_of(rule: Rule) -> str:
-    """The rule's condition in words, without the setting that is decided already."""
-    when = {name: value for name, value in (rule.written.spec.when or {}).items() if name != "interface"}
-    return condition(when) if when else ""
 
 
 def _list(value: Any) -> list[Any]:

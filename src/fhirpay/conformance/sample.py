@@ -17,6 +17,7 @@ from ..errors import ConfigInvalid, FhirpayError
 from ..hl7.batch import read_batch
 from ..hl7.reader import Message, Segment
 from ..inbox.gate import Admitted, admit
+from ..mapping.codes import find
 from ..mapping.context import Context
 from ..mapping.engine import map_message
 from ..mapping.loader import Maps, load
@@ -42,15 +43,12 @@ class Line:
 
     read: Read
     segment: Segment
+    kind: str  # CG, CD, PY, AJ, CO: what FT1-6 means by the site's code table; else as sent
     total: Decimal | None = None
     currency: str = ""
     negative: bool = False
     warnings: tuple[str, ...] = ()
     error: FhirpayError | None = None
-
-    @property
-    def kind(self) -> str:
-        return self.text(6)
 
     def text(self, field: int, component: int = 1, subcomponent: int = 1) -> str:
         return clean(self.segment.get(field, component, subcomponent))
@@ -158,12 +156,15 @@ def _read(sample: Sample, position: int, source: str, data: bytes) -> Read:
 
 def _line(sample: Sample, found: Read, segment: Segment) -> Line:
     assert found.message is not None
+    sent = clean(segment.get(6))
+    coded = find(sample.maps.tables.get("transaction-type", {}), sent)
+    kind = coded.code if coded is not None else sent
     ctx = Context(found.message, sample.interface, sample.facility, sample.maps.tables)
     try:
         total, currency, negative = line_total(ctx, *(Slot(segment, field) for field in (11, 12, 10)))
     except FhirpayError as error:
-        return Line(found, segment, warnings=tuple(ctx.warnings), error=error)
-    return Line(found, segment, total, currency, negative, tuple(ctx.warnings))
+        return Line(found, segment, kind, warnings=tuple(ctx.warnings), error=error)
+    return Line(found, segment, kind, total, currency, negative, tuple(ctx.warnings))
 
 
 def day_of(text: str) -> date | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 
-from .page import Html, code, page, section, table, tag
+from .page import Html, code, page, section, table, tag, text
 from .profile import Code, FieldProfile, Profile, SegmentProfile
 
 _USAGE = {
@@ -33,8 +33,9 @@ def as_html(profile: Profile, *, on: date) -> str:
         section("5  Acknowledgements", _acknowledgements(profile)),
         section("6  What a charge line does (FT1-6)", _transactions(profile)),
         section("7  Segments and fields", _legend(), *_segments(profile)),
-        section("8  Codes", *_codes(profile)),
-        section("9  Agreed by", _signatures()),
+        section("8  Rules", _rules(profile)),
+        section("9  Codes", *_codes(profile)),
+        section("10  Agreed by", _signatures()),
     )
 
 
@@ -81,8 +82,16 @@ def _acknowledgements(profile: Profile) -> Html:
 
 
 def _transactions(profile: Profile) -> Html:
-    rows = [(code(one.code), one.effect) for one in profile.transactions]
-    return table(("FT1-6", "what it does"), rows, wide=(16, 84))
+    rows = [(code(one.code), one.means if one.means != one.code else "", one.effect) for one in profile.transactions]
+    return table(("FT1-6", "taken for", "what it does"), rows, wide=(16, 12, 72))
+
+
+def _rules(profile: Profile) -> Html:
+    rows = [
+        (code(one.rule), code(one.segment), one.makes, Html(text(one.when) + tag("div", one.why, of="small")))
+        for one in profile.rules
+    ]
+    return table(("rule", "each", "makes", "when, and why"), rows, wide=(20, 8, 18, 54))
 
 
 def _legend() -> Html:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..config import Interface
+from .reading import Transaction
 
 _DELETED = 'sent as ""'
 
@@ -27,6 +28,11 @@ def _one(name: str, value: Any) -> str:
             return "(" + " or ".join(condition(one) for one in value) + ")"
         case "not":
             return f"not ({condition(value)})"
+        case "event":
+            return f"the event is {' or '.join(map(str, value)) if isinstance(value, list | tuple) else value}"
+        case "coded":
+            (path, wanted), *_ = ((path, wanted) for path, wanted in value.items() if path != "by")
+            return f"{path} means {' or '.join(wanted) if isinstance(wanted, list | tuple) else wanted}"
         case "listed":
             (setting, path), *_ = value.items()
             return f"{path} is one of {setting}"
@@ -73,7 +79,7 @@ def money(interface: Interface) -> dict[str, str]:
         "GT1-22": "Y: this guarantor is not asked.",
         "GT1-15": "The guarantor of the lowest number is asked first.",
         "ACC-5": "Y: an accident at work, paid by the employer's insurance: nobody is asked.",
-        "FT1-2": "Names the charge: the same number on the same account replaces the charge, another adds to it.",
+        "FT1-2": f"Names the charge. The same number on the same account {_again(interface)}; another adds to it.",
         "FT1-6": "Says what the line is; see the table of transactions.",
         "FT1-10": "Multiplied with FT1-12 where FT1-11 is empty.",
         "FT1-11": "The amount of the line. " + _signs(interface),
@@ -81,6 +87,11 @@ def money(interface: Interface) -> dict[str, str]:
         "FT1-18": f"Says that the patient pays ({words}), as PV1-20 does.",
         interface.account_key: "Names the account that is billed. The wrong number bills the wrong account.",
     }
+
+
+def _again(interface: Interface) -> str:
+    changed = {"replace": "replaces it", "add": "stands beside it", "park": "waits for a person"}[interface.correction]
+    return f"with another amount or service {changed}"
 
 
 def _signs(interface: Interface) -> str:
@@ -93,15 +104,17 @@ def _signs(interface: Interface) -> str:
     return f"{credit} A charge (CG) with a minus {negative}."
 
 
-def transaction_effect(code: str, makes: str, waits: str, interface: Interface) -> str:
+def transaction_effect(one: Transaction) -> str:
     """What a line of this FT1-6 does, in a sentence."""
-    if waits:
-        return f"Waits for a person: {waits}."
-    if makes == "PaymentReconciliation":
+    if one.waits:
+        return f"Waits for a person: {one.waits}."
+    if one.ignored:
+        return f"Nothing: {one.ignored}."
+    if one.makes == "PaymentReconciliation":
         return "A payment or an adjustment that the sender has booked: lowers what is owed."
     known = {
         "CG": "A charge: adds to what is owed on the account. The patient is asked only where a statement says so.",
         "CD": "A credit: takes off what is owed, and is linked to its charge by FT1-2.",
         "CO": "A copay that is due at the visit: the patient may be asked for it at once.",
     }
-    return known.get(code, f"Read as a {makes}.")
+    return known.get(one.means, f"Read as a {one.makes}.")

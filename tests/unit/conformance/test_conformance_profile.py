@@ -89,7 +89,7 @@ def test_settings_change_what_is_said() -> None:
     assert by_visit["PV1-19"].required_in == ("DFT",)
     assert by_visit["PID-11"].usage == "R"
     assert fields(due)["PID-18"].usage == "R"
-    assert [one.type for one in profile(message_types=("DFT",)).messages] == ["DFT^P03"]
+    assert [one.type for one in profile(message_types=("DFT^P03",)).messages] == ["DFT^P03"]
     assert "with a minus" in fields(profile(credit_sign="signed"))["FT1-11"].money
 
 
@@ -101,6 +101,18 @@ def test_what_a_field_becomes_comes_from_the_maps() -> None:
     assert found["IN1-15"].codes == ("coverage-type",)
     assert found["PID-19"].usage == "X"
     assert found["NTE-3"].becomes == ("ChargeItem.note",)
+
+
+def test_conditions_and_a_sites_own_codes_are_told_in_words() -> None:
+    found = profile(mapping="encounter-account")
+    rules = {one.rule: one for one in found.rules}
+    assert rules["charge"].when == "FT1-6 means CG"
+    assert rules["encounter"].when == "(PV1-19.1 is valued or PV1-50.1 is valued)"
+    own = {one.code: one for one in found.transactions}
+    assert own["CR"].means == "CD"
+    assert own["CR"].effect == own["CD"].effect
+    assert own["MEMO"].effect.startswith("Nothing: ")
+    assert own["any other"].effect.startswith("Waits for a person")
 
 
 class _Shape(HTMLParser):
@@ -127,7 +139,7 @@ def test_the_specification_is_one_whole_page_with_a_place_to_sign() -> None:
     shape = _Shape()
     shape.feed(text)
     assert (shape.open, shape.fetched) == ([], [])
-    assert shape.seen["section"] == 9
+    assert shape.seen["section"] == 10
     assert "&lt;feed&gt;" in text
     assert "2026-11-20" in text
     assert text.index("Agreed by") < text.index("Signature")
