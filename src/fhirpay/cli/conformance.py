@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..conformance.feed import Grade, grade_feed
-from ..conformance.profile import describe, profile_text, schema_text
+from ..conformance.profile import Profile, describe, profile_text, schema_text
 from ..conformance.report import as_html, as_json, as_text
 from ..conformance.sample import Source
 from ..conformance.spec import as_html as spec_page
@@ -38,9 +38,10 @@ def feed(
     Status 0: ready; 3: ready with questions; 1: not ready. Nothing is stored.
     """
     with friendly():
-        _, rules, facility = profile_of(settings(config), tenant, interface)
+        loaded = settings(config)
+        _, rules, facility = profile_of(loaded, tenant, interface)
         sources = [Source(path.name, _bytes(path)) for path in files]
-        report = grade_feed(sources, rules, facility, now=SystemClock().now())
+        report = grade_feed(sources, rules, facility, now=SystemClock().now(), own=loaded.mappings_folder)
         if html is not None:
             html.write_text(as_html(report), encoding="utf-8")
         if as_json_:
@@ -61,7 +62,7 @@ def profile(
 ) -> None:
     """Print what an interface takes, as JSON: messages, fields, codes, answers, and what each does to money."""
     with friendly():
-        found = describe(*profile_of(settings(config), tenant, interface))
+        found = _described(config, tenant, interface)
         out(schema_text() if schema else profile_text(found))
 
 
@@ -74,13 +75,19 @@ def spec(
 ) -> None:
     """Write the interface's specification as one page that the sender's analyst can print and sign."""
     with friendly():
-        found = describe(*profile_of(settings(config), tenant, interface))
+        found = _described(config, tenant, interface)
         text = spec_page(found, on=SystemClock().now().date())
         if to is None:
             out(text)
         else:
             to.write_text(text, encoding="utf-8")
             out(f"written to {to}")
+
+
+def _described(config: Path | None, tenant: str, interface: str) -> Profile:
+    loaded = settings(config)
+    _, rules, facility = profile_of(loaded, tenant, interface)
+    return describe(rules, facility, loaded.mappings_folder)
 
 
 def _bytes(path: Path) -> bytes:

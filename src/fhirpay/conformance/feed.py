@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from pathlib import Path
 
 from ..config import Facility, Interface
 from ..errors import EventUnsupported, MessageUnsupported, RequiredMissing, TooLarge, VersionUnsupported
@@ -119,9 +120,11 @@ class Report:
         return Grade.QUESTIONS if Severity.ASK in severities else Grade.READY
 
 
-def grade_feed(sources: list[Source], interface: Interface, facility: Facility, *, now: datetime) -> Report:
+def grade_feed(
+    sources: list[Source], interface: Interface, facility: Facility, *, now: datetime, own: Path | None = None
+) -> Report:
     """Look at a sample as the program would. Raises ConfigInvalid when the site's maps are wrong."""
-    sample = read(sources, interface, facility, now=now)
+    sample = read(sources, interface, facility, now=now, own=own)
     findings = [one for check in CHECKS if (one := found(check, sample)) is not None]
     findings.sort(key=lambda one: _ORDER[one.kind.severity])  # stable: by subject within
     labels: dict[str, int] = {}

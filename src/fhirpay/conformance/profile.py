@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -133,9 +134,9 @@ class Profile(_Part):
     tables: dict[str, tuple[Code, ...]]
 
 
-def describe(interface: Interface, facility: Facility) -> Profile:
-    """The profile of an interface. Raises ConfigInvalid when its maps are wrong."""
-    maps = load(interface.mapping)
+def describe(interface: Interface, facility: Facility, own: Path | None = None) -> Profile:
+    """The profile of an interface; `own`: the folder of a site's maps. Raises ConfigInvalid when they are wrong."""
+    maps = load(interface.mapping, own=own)
     taken = {label: rules for label, rules in maps.rules.items() if _is_taken(label, interface)}
     read = fields_read(Maps(taken, maps.tables), interface)
     for path in interface.required:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cached_property
+from pathlib import Path
 
 from ..config import Facility, Interface
 from ..errors import ConfigInvalid, FhirpayError
@@ -120,9 +121,11 @@ class Sample:
         return (line for line in self.lines if line.kind in kinds)
 
 
-def read(sources: Sequence[Source], interface: Interface, facility: Facility, *, now: datetime) -> Sample:
-    """Read every message of the files. Raises ConfigInvalid when the site's maps are wrong."""
-    sample = Sample(interface, facility, load(interface.mapping), now, tuple(sources))
+def read(
+    sources: Sequence[Source], interface: Interface, facility: Facility, *, now: datetime, own: Path | None = None
+) -> Sample:
+    """Read every message of the files; `own`: the folder of a site's maps. Raises ConfigInvalid when they are wrong."""
+    sample = Sample(interface, facility, load(interface.mapping, own=own), now, tuple(sources))
     for source in sources:
         batch = read_batch(source.data)
         sample.batch_warnings += [(source.name, warning) for warning in batch.warnings]
