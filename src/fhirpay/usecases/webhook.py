@@ -126,7 +126,7 @@ class Webhooks:
     async def run(self, work: Work) -> None:
         subject = await self._units.read(self._find, work.ref)
         if subject.ref is None:
-            return await self._units.write(self._ignore, work, subject.why_not)
+            return await self._units.write(self._ignore, work, "not-ours", subject.why_not)
         outcome = await self._registry.of(subject.merchant).lookup(subject.ref)
         if isinstance(outcome, Unknown):
             return await self._units.write(self._not_yet, work, subject, outcome.why)

@@ -134,14 +134,16 @@ async def test_ends_are_stored_with_the_next_claim_while_the_worker_runs(databas
 async def test_running_is_woken_by_a_commit_and_works_lanes_side_by_side(database: Database, units: Units) -> None:
     together = 0
     most = 0
-    finished = asyncio.Event()
+    all_in, finished = asyncio.Event(), asyncio.Event()
     done: list[str] = []
 
     async def handle(work: Work) -> None:
         nonlocal together, most
         together += 1
         most = max(most, together)
-        await asyncio.sleep(0.03)
+        if most == 3:
+            all_in.set()
+        await asyncio.wait_for(all_in.wait(), 30)  # the first of each lane wait for each other
         together -= 1
         await units.write(lane.complete, work)
         done.append(work.ref)
@@ -151,7 +153,7 @@ async def test_running_is_woken_by_a_commit_and_works_lanes_side_by_side(databas
     stop = asyncio.Event()
     # Polling alone would take a minute: what ends this test in time are the wake-ups.
     worker = worker_of(database, units, handle, concurrency=3, poll_s=60)
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(45), asyncio.TaskGroup() as group:
         group.create_task(worker.run(stop))
         await asyncio.sleep(0.05)
         for n in range(3):
