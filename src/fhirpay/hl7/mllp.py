@@ -23,6 +23,7 @@ log = Log("mllp")
 
 _LINGER_S = 300.0
 _LINGERING_MAX = 4
+_ADMITS_S = 0.2
 # What a server says when it doesn't take our certificate: with TLS 1.3 only after we believe to be connected. It ended
 # the handshake by that, so nothing that we wrote was read as a message.
 _NOT_ADMITTED = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED", "HANDSHAKE_FAILURE", "DECRYPT_ERROR")
@@ -195,7 +196,26 @@ class MllpClient:
                 streams = await asyncio.open_connection(self.host, self.port, ssl=self._tls, server_hostname=name)
         except (OSError, TimeoutError) as error:
             raise EhrUnavailable(f"no connection to {self.host}:{self.port}: {_reason(error)}") from None
-        return _Line(*streams, Framer(self._max_bytes))
+        line = _Line(*streams, Framer(self._max_bytes))
+        if self._tls is not None and not await self._admitted(line):
+            await _closed(line)
+            raise EhrUnavailable(f"{self.host}:{self.port} ended the connection before anything was sent: TLS")
+        return line
+
+    async def _admitted(self, line: _Line) -> bool:
+        """With TLS 1.3 a server refuses our certificate when we believe to be connected: give it a moment to say so.
+
+        What it says later is told by `talk`, as far as it can be known then.
+        """
+        if line.writer.get_extra_info("ssl_object").version() != "TLSv1.3":
+            return True
+        clock = asyncio.get_running_loop().time
+        until = clock() + _ADMITS_S
+        while clock() < until:
+            if line.reader.exception() is not None or line.ended:
+                return False
+            await asyncio.sleep(_ADMITS_S / 10)
+        return True
 
     def _leave(self, line: _Line) -> None:
         """Silence: nothing more is sent on it, and what it says late is heard."""
