@@ -34,11 +34,12 @@ help:
 install: .venv/runtime.stamp
 
 # MLLP peers that nobody here wrote (Medplum's); their tests are left out where there is no npm.
-.venv/npm.stamp: tests/npm/package-lock.json | .venv/bin/python
-	@if command -v npm >/dev/null; then cd tests/npm && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error >/dev/null; fi
+.venv/npm/stamp: tests/npm/package.json tests/npm/package-lock.json | .venv/bin/python
+	@rm -rf tests/npm/node_modules && mkdir -p .venv/npm && cp tests/npm/*.json .venv/npm
+	@if command -v npm >/dev/null; then cd .venv/npm && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error >/dev/null; fi
 	@touch $@
 
-dev: .venv/dev.stamp .venv/npm.stamp
+dev: .venv/dev.stamp .venv/npm/stamp
 
 demo: install
 	@$(BIN)/fhirpay demo $(if $(ONCE),--once)

@@ -30,7 +30,8 @@ from fhirpay.hl7.reader import Message
 from intake_world import ft1, message
 from mllp_site import sited
 
-NPM = Path(__file__).parents[1] / "npm"
+ROOT = Path(__file__).parents[2]
+NPM = ROOT / ".venv" / "npm"  # where `make dev` installs what tests/npm names
 needs_npm = pytest.mark.skipif(shutil.which("npm") is None, reason="npm isn't there")
 
 
@@ -87,11 +88,16 @@ async def hl7apy_server() -> AsyncIterator[Stranger]:
         thread.join()
 
 
+async def node(*arguments: str) -> asyncio.subprocess.Process:
+    """The peer, beside its packages: an import is looked for where the script stands."""
+    shutil.copy(ROOT / "tests" / "npm" / "peer.mjs", NPM)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    return await asyncio.create_subprocess_exec("node", "peer.mjs", *arguments, cwd=NPM, **pipes)
+
+
 @asynccontextmanager
 async def medplum() -> AsyncIterator[Stranger]:
-    process = await asyncio.create_subprocess_exec(
-        "node", "peer.mjs", "serve", cwd=NPM, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+    process = await node("serve")
     assert process.stdin is not None
     assert process.stdout is not None
     said = process.stdout
@@ -162,15 +168,7 @@ async def test_the_hl7_packages_client_is_answered(sqlite: Database, clock: Froz
 @needs_npm
 async def test_medplums_client_is_answered(sqlite: Database, clock: FrozenClock, ids: CountedIds) -> None:
     async with sited(sqlite, clock, ids) as site:
-        process = await asyncio.create_subprocess_exec(
-            "node",
-            "peer.mjs",
-            "send",
-            str(site.ports["clinic"]),
-            cwd=NPM,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
+        process = await node("send", str(site.ports["clinic"]))
         said, _ = await process.communicate(_dft("M2").encode())
         assert "MSA|AA|M2" in json.loads(said)
         assert await site.w.state("M2") == "received"
