@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from .config_hours import Hours
 from .config_section import Section
 
 
@@ -98,6 +99,14 @@ class Interface(Section):
         description="connections at once; then one that sends nothing gives way, else the new one is closed",
     )
 
+    silence_after_min: int = Field(
+        default=0, ge=0, le=10080, description="a worklist line after so many minutes without a message; 0: never"
+    )
+    silence_hours: str = Field(
+        default="",
+        description="hours that count for it, in its zone: 'Mon-Fri 07:00-19:00; Sat 08:00-12:00'; empty: always",
+    )
+
     @property
     def networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """`peers`, to compare an address with."""
@@ -110,6 +119,7 @@ class Interface(Section):
                 ip_network(peer, strict=False)
             except ValueError:
                 raise ValueError(f"'{peer}' is no address or network; write 10.1.2.3 or 10.1.2.0/24") from None
+        Hours.parse(self.silence_hours)
         for label in self.message_types:
             if not re.fullmatch(r"[A-Z]{3}(\^[A-Z][A-Z0-9]{2})?", label):
                 raise ValueError(f"'{label}' is no message type; write DFT^P03, or DFT for all of its events")

@@ -50,6 +50,7 @@ from .usecases.receive_batch import reply_to, take_batch
 from .usecases.receive_fhir import FhirIntake
 from .usecases.receive_hl7 import Hl7Intake
 from .usecases.send_ack import SendAck
+from .usecases.silence import SilenceWatch
 from .usecases.take_payment import TakePayment
 from .usecases.watch_folder import WatchedFolder
 from .web import hl7v2, problem
@@ -81,6 +82,7 @@ class House:
     writeback: Mapping[str, Handler]
     destinations: Mapping[str, Handler]
     messages: ApplyMessage
+    silence: SilenceWatch
 
 
 @dataclass
@@ -295,6 +297,7 @@ def _house(
             for one in tenant.destinations
         },
         messages=messages,
+        silence=SilenceWatch(units, tenant, clock),
     )
 
 

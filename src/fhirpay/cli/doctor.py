@@ -5,23 +5,31 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
+from ..billing.worklist import Item
 from ..errors import InvariantBroken
 from ..usecases.doctor import Finding, examine
+from ..usecases.silence import SILENT, silent_feeds
 from .context import ConfigOption, JsonOption, TenantOption, friendly, out, reading, run
 
 
 def doctor(tenant: TenantOption = "", config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Check billing, payments, ledger and queues against each other. Status 1 when anything is wrong."""
+    """Check billing, payments, ledger and queues against each other. Status 1 when anything is wrong.
 
-    async def main() -> list[Finding]:
+    Feeds that are silent are named too; that is no disagreement, and gives no status.
+    """
+
+    async def main() -> tuple[list[Finding], list[Item]]:
         async with reading(config, tenant) as units:
-            return await units.read(examine)
+            return await units.read(examine), await units.read(silent_feeds)
 
     with friendly():
-        findings = run(main)
+        findings, silent = run(main)
+        told = [Finding(SILENT, one.subject, one.says) for one in silent]
         if as_json:
-            out(json.dumps([asdict(one) for one in findings]))
+            out(json.dumps([asdict(one) for one in [*findings, *told]]))
         else:
+            for one in told:
+                out(str(one))
             for finding in findings:
                 out(str(finding))
             out(f"{len(findings)} things don't agree" if findings else "everything agrees")

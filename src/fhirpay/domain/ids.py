@@ -7,6 +7,7 @@ Randomness is drawn here alone, so a simulation can hand in its own.
 from __future__ import annotations
 
 import secrets
+from datetime import datetime
 from typing import Protocol
 
 from .clock import Clock
@@ -24,6 +25,11 @@ def _base32(number: int, width: int) -> str:
         pairs.append(_PAIRS[number & 1023])
         number >>= 10
     return "".join(reversed(pairs))
+
+
+def first_id(kind: str, at: datetime) -> str:
+    """What no identifier that is made from this moment on comes before."""
+    return kind + _base32(int(at.timestamp() * 1000), 10)
 
 
 class Ids(Protocol):

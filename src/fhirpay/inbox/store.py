@@ -14,12 +14,13 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Literal
 
-from sqlalchemy import RowMapping, bindparam, select, update
+from sqlalchemy import RowMapping, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
 from ..db.types import micros, text_list
 from ..db.unit import Prepared, Tx
+from ..domain.ids import first_id
 from ..errors import Conflict, NotFound
 from ..flow.lane import enqueue
 from .tables import InboxRow
@@ -191,6 +192,17 @@ def resources_since(tx: Tx, message_id: str) -> set[str]:
         _inbox.c.resources != "[]",
     )
     return {ref for row in tx.all(later) for ref in json.loads(row["resources"])}
+
+
+def heard_since(tx: Tx, start: datetime) -> dict[str, datetime]:
+    """When each interface was last heard of since then, by what it sent; only those that were."""
+    # By id, of which the front is the time: there is no index on received_at, and one would cost each message.
+    after = first_id("msg", start)
+    last = func.max(_inbox.c.received_at).label("last")
+    statement = select(_inbox.c.interface, last).where(
+        _inbox.c.tenant_id == tx.tenant, _inbox.c.message_id >= after, _inbox.c.received_at >= start
+    )
+    return {row["interface"]: row["last"] for row in tx.all(statement.group_by(_inbox.c.interface))}
 
 
 def find_by_control_id(tx: Tx, control_id: str) -> list[InboxMessage]:

@@ -27,6 +27,7 @@ from .apply_message import PARKED, REPLACED
 from .collect import LIST
 from .parked import KIND as PARKED_CALL
 from .settle_outcome import unknown_key
+from .silence import SILENT
 
 PAGE = 100
 UNKNOWN = "unknown_outcome"
@@ -41,6 +42,7 @@ NEXT: Mapping[str, str] = {
     "refunded": "Decide whether it is asked for again: release the hold 'refunded', or leave it and mark this done.",
     "reallocated": "Move the money at the EHR by hand, then mark it done.",
     PARKED: "Mend what it says, then `fhirpay replay ID`; one that can never apply: `--ignore REASON`.",
+    SILENT: "Ask whether the sender and the line to it are up; it goes by itself when the feed speaks.",
     PARKED_CALL: "Mend what it says, then `fhirpay replay ID`; a posting that was made by hand: mark it done.",
     UNKNOWN: "Look at the processor; it ends by itself when the processor says what became of it.",
     # of what was stated
