@@ -60,8 +60,10 @@ class Told:
         found: dict[str, int] = {}
         for ref in ("Account/a0", "Account/a1", "Account/a2", "Account/a3"):
             for one in await self.units.read(obligations.obligations_of, ref):
+                name = one.basis_key.partition("/")[2]
                 if one.askable:
-                    found[one.basis_key.partition("/")[2]] = one.askable.minor // 100
+                    assert name not in found, f"{name} is asked for twice"
+                    found[name] = one.askable.minor // 100
         return found
 
     async def held(self) -> set[str | None]:

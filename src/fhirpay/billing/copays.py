@@ -1,7 +1,8 @@
 """Copays: due at the visit, before insurance has answered. Called by responsibility.py after the stronger sources.
 
 One visit has one copay, whoever states it: the sender's line (FT1-6 `CO`), else the first Coverage. It comes out of
-the visit's charges, so it is posted when they land; until then it may be asked for and is in no book.
+the visit's charges, so it is posted when they land; until then it may be asked for and is in no book. A visit that
+has to do with several accounts has one copay too, asked for on one of them.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from ..domain.obligation import ObligationState
 from .assessment import AT_ONCE, Basis, Says
 from .bills import claimed_elsewhere, is_whole, paid_elsewhere, standing
 from .case import Case
-from .charges import Worth
-from .facts import Visit
+from .charges import COUNTS, Worth
+from .facts import AccountFacts, Insurance, Visit
 from .holds import LIVE
 
 
@@ -86,6 +87,31 @@ def _insured(case: Case, key: str, visit: Visit | None) -> _Copay | None:
     return _Copay(first.copays[0], says, key, visit, None, False)
 
 
+def _first_coverage(facts: AccountFacts, day: date) -> Insurance | None:
+    covers = [one for one in facts.coverages if one.status in LIVE and one.kind != "self_pay" and one.spans(day)]
+    return min(covers, key=lambda one: (one.rank, one.ref), default=None)
+
+
+def _asked_on(case: Case, copay: _Copay) -> str:
+    """The account that asks for the visit's copay: where it was paid, else stated, else with its charges."""
+    found: list[tuple[bool, bool, bool, str]] = []
+    for one in (case.facts, *case.facts.elsewhere):
+        visit = next((visit for visit in one.visits if visit.ref == copay.key), None)
+        lines = {line.visit if line.visit else _visit_of(list(one.visits), "") for line in one.copays}
+        stated = not lines.isdisjoint({copay.key, visit, None} if visit else {copay.key})
+        cover = _first_coverage(one, visit.start or case.today) if visit else None
+        if one is case.facts or stated or (cover is not None and len(set(cover.copays)) == 1):
+            paid = (one.ref, copay.key) in case.facts.paid_copays
+            charged = any(charge.visit == copay.key and charge.status in COUNTS for charge in one.charges)
+            found.append((not paid, not stated, not charged, one.ref))
+    return min(found)[-1]
+
+
+def _abroad(case: Case, key: str) -> list[Worth]:
+    """The visit's charges on other accounts."""
+    return [one for _, one in sorted(case.abroad.items()) if one.charge.visit == key and not one.whole]
+
+
 def _charges(case: Case, key: str) -> list[Worth]:
     """The visit's charges, then those that name no visit; of the account, all of them."""
     worths = [worth for worth in case.worths.oldest_first() if not worth.whole]
@@ -114,13 +140,18 @@ def _superseded(case: Case, key: str, staff: str) -> str:
         if is_whole(bill) or any(line.charge in mine for line in bill.lines):
             return bill.ref
     elsewhere = claimed_elsewhere(case.facts, case.claimed)
-    return next((bill.ref for charge, bill in sorted(elsewhere.items()) if charge in mine), staff)
+    mine |= {worth.charge.ref for worth in _abroad(case, key)}
+    named = [bill for charge, bill in sorted({**case.claimed, **elsewhere}.items()) if charge in mine]
+    for other in case.facts.elsewhere:
+        if any(charge.visit == key for charge in other.charges):
+            named += [bill for bill in standing(other) if is_whole(bill)]
+    return next((bill.ref for bill in named), staff)
 
 
 def _capped(case: Case, copay: _Copay, says: list[Says]) -> int:
     """Never more than the visit's charges, once it is over; nothing when all its charges were taken back."""
     owed, currency = copay.amount.minor, copay.amount.currency
-    worths = [worth for worth in _charges(case, copay.key) if worth.currency == currency]
+    worths = [one for one in (*_charges(case, copay.key), *_abroad(case, copay.key)) if one.currency == currency]
     net = sum(worth.net for worth in worths)
     over = copay.visit is not None and (copay.visit.status == "finished" or copay.visit.end is not None)
     unpriced = any(charge.amount is None for charge in case.facts.charges)
@@ -145,6 +176,11 @@ def _add(case: Case, copay: _Copay, staff: str) -> None:
         says.append(Says("superseded", f"{stronger} states what is owed", stronger))
         state = ObligationState.SUPERSEDED
         case.add(Basis.COPAY, copay.key, zero, state, says, targets=targets, superseded_by=stronger)
+        return
+    if (account := _asked_on(case, copay)) != case.facts.ref:
+        says.append(Says("superseded", f"the visit's copay is asked for on {account}", account))
+        state = ObligationState.SUPERSEDED
+        case.add(Basis.COPAY, copay.key, zero, state, says, targets=targets, superseded_by=account)
         return
     owed, due = _capped(case, copay, says), _due(case, copay)
     state = ObligationState.COLLECTABLE if due is not None else ObligationState.PENDING

@@ -174,3 +174,5 @@ class AccountFacts:
     """(account, currency) → money that is there, or on its way, and pays nothing there."""
     asked: Mapping[str, Collection[str]] = field(default_factory=dict[str, Collection[str]])
     """account → the charges, visits and Invoices that it has asked for, or has an eye on"""
+    paid_copays: Collection[tuple[str, str]] = frozenset()
+    """(account, visit), of this account too: money was paid for the visit's copay there, or is on its way"""

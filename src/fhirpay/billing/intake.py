@@ -33,7 +33,7 @@ from .facts import (
     Person,
     Visit,
 )
-from .reach import get, naming, others_of, plain, stands_on
+from .reach import asks_for, get, naming, others_of, plain, stands_on
 
 _INPATIENT = frozenset({"IMP", "ACUTE", "NONAC", "OBSENC", "B"})  # v3-ActCode, and table 0004's obstetrics
 _PARTIES: Mapping[str, PartyKind] = {
@@ -99,7 +99,8 @@ def _billing(tx: Tx, account_ref: str, own: Resource) -> Resources:
     `own` is the account as it is kept.
     """
     if account_ref.startswith("Account/"):
-        charges = _referring(tx, "ChargeItem", "account", account_ref, own)
+        named = _referring(tx, "ChargeItem", "account", account_ref, own)
+        charges = tuple(one for one in named if asks_for(account_ref, one))
         names = naming(tx, charges)
         invoices = _referring(tx, "Invoice", "account", account_ref, own)
         invoices += tuple(one for one in names if not one.get("account") and account_ref in stands_on(tx, one))

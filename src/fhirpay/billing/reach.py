@@ -57,6 +57,12 @@ def _named(resource: Resource) -> set[str]:
     return {reference(one) for one in listed(resource.get("account"))} - {""}
 
 
+def asks_for(account_ref: str, charge: Resource) -> bool:
+    """Whether this account asks for the charge: of several that it names the first one does."""
+    named = [reference(one) for one in listed(charge.get("account"))]
+    return account_ref not in named[1:] or named[0] == account_ref
+
+
 def _patients(resource: Resource) -> set[str]:
     subject = subject_of(resource)
     return {subject} if subject.startswith("Patient/") else set()
@@ -89,7 +95,9 @@ def others_of(
     tx: Tx, account_ref: str, charges: Iterable[Resource], invoices: Iterable[Resource], names: Iterable[Resource]
 ) -> set[str]:
     """The other accounts that may ask for the same, or have asked: an Invoice on one names a charge of another,
-    whether it stands or not, or a charge or an Invoice has moved. `names`: the Invoices that name these charges."""
+    whether it stands or not, a charge or an Invoice has moved, or one visit has to do with both. `names`: the Invoices
+    that name these charges."""
+    charges = tuple(charges)
     here = {own_ref(one) for one in charges}
     named = {ref for one in invoices for ref in _lines(one)} - here
     abroad = [charge for ref in sorted(named) if (charge := get(tx, ref))]
@@ -98,8 +106,17 @@ def others_of(
     here |= {own_ref(one) for one in invoices}
     asked = rows.bases(tx, account_ref)
     accounts += [_moved_to(tx, basis) for basis in sorted(asked - here)]
-    accounts.append(rows.accounts_with(tx, here | asked))
+    visits = _visits(tx, account_ref, charges) | {basis for basis in asked if basis.startswith("Encounter/")}
+    for visit in sorted(visits):
+        accounts.append(_named(get(tx, visit)))
+        accounts += [_of_charge(one.resource) for one in fhir.referring(tx, "ChargeItem", "context", visit)]
+    accounts.append(rows.accounts_with(tx, here | asked | visits))
     return set[str]().union(*accounts) - {account_ref}
+
+
+def _visits(tx: Tx, account_ref: str, charges: Iterable[Resource]) -> set[str]:
+    encounters = fhir.referring(tx, "Encounter", "account", account_ref) if account_ref.startswith("Account/") else ()
+    return ({reference(one.get("context")) for one in charges} | {one.reference for one in encounters}) - {""}
 
 
 def _moved_to(tx: Tx, basis: str) -> set[str]:

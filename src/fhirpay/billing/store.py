@@ -124,11 +124,11 @@ def _with_ours(tx: Tx, facts: AccountFacts, before: list[RowMapping], parked: li
         second_charges=stated.second_charges,
         suspended_by=tuple(parked),
         received=received,
-        **_of_others(tx, facts),
+        **_of_others(tx, facts, before),
     )
 
 
-def _of_others(tx: Tx, facts: AccountFacts) -> dict[str, Any]:
+def _of_others(tx: Tx, facts: AccountFacts, before: list[RowMapping]) -> dict[str, Any]:
     """What the linked accounts draw from charges, what they have asked for, and the money that lies loose there."""
     if not facts.elsewhere:
         return {}
@@ -136,7 +136,8 @@ def _of_others(tx: Tx, facts: AccountFacts) -> dict[str, Any]:
     drawn: dict[tuple[str, str, str], int] = {}
     loose: dict[tuple[str, str], int] = {}
     asked: dict[str, set[str]] = {}
-    for row in rows.of_accounts(tx, refs):
+    found = rows.of_accounts(tx, refs)
+    for row in found:
         account = row["account_ref"], row["currency"]
         asked.setdefault(row["account_ref"], set()).add(row["basis_key"])
         over = row["paid_minor"] + row["in_flight_minor"] - row["patient_minor"]
@@ -147,7 +148,12 @@ def _of_others(tx: Tx, facts: AccountFacts) -> dict[str, Any]:
     for credit in tx.all(_CREDITS, accounts=refs):
         account = credit["account_ref"], credit["currency"]
         loose[account] = loose.get(account, 0) + credit["amount_minor"]
-    return {"drawn": drawn, "loose": loose, "asked": asked}
+    copays = {
+        (row["account_ref"], row["basis_key"])
+        for row in (*before, *found)
+        if row["basis_kind"] == Basis.COPAY and row["paid_minor"] + row["in_flight_minor"]
+    }
+    return {"drawn": drawn, "loose": loose, "asked": asked, "paid_copays": copays}
 
 
 # ── rows ──────────────────────────────────────────────────────────────────────────────────────────────────────────
