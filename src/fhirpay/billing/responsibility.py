@@ -185,7 +185,12 @@ def _by_class(case: Case, worth: Worth, says: list[Says]) -> None:
     """Self-pay where that was said and nothing speaks against it; else pending insurance."""
     charge, facts = worth.charge, case.facts
     insurer, pending = _insurer(facts, charge), ObligationState.PENDING
-    if insurer is not None:
+    visit = next((one for one in facts.visits if one.ref == charge.visit), None)
+    if visit is not None and visit.cancelled:
+        says_so = f"its visit was {visit.status.replace('-', ' ')}: a credit should follow"
+        case.note("charge_of_cancelled_visit", charge.ref, f"{charge.ref} is not asked for: {says_so}")
+        says.append(Says("visit", f"pending: {says_so}", visit.ref))
+    elif insurer is not None:
         if insurer.status == "cancelled" and facts.self_pay:
             says_so = f"{insurer.ref} was withdrawn and the account is stated as self-pay: confirm who pays"
             case.note("coverage_withdrawn", insurer.ref, says_so)

@@ -19,6 +19,7 @@ from sqlalchemy import RowMapping, bindparam, func, select
 from ..config import Facility, Tenant
 from ..db.metadata import table
 from ..db.unit import Tx
+from ..domain.fhir_urls import PURGED
 from ..domain.money import Money
 from ..domain.obligation import ObligationState
 from ..flow.overview import suspended
@@ -27,6 +28,7 @@ from . import entries, rows, worklist
 from .assessment import Assessment, Basis, Desired, Says
 from .bills import PAID_ELSEWHERE
 from .books import Position, steps
+from .elements import flag
 from .facts import AccountFacts
 from .intake import facility_of, facts_of, gather, topics_of
 from .look_alikes import LOOK_ALIKE
@@ -35,6 +37,7 @@ from .rows import ENDS, ObligationView, obligations
 from .standing import Standing, askable
 from .tables import AccountCredit
 
+PURGED_OPEN = "purged_open"  # on the worklist
 credits = table(AccountCredit)
 _CREDIT = select(func.coalesce(func.sum(credits.c.amount_minor), 0)).where(
     credits.c.tenant_id == bindparam("tenant"),
@@ -83,6 +86,7 @@ def reassess(tx: Tx, account_ref: str, tenant: Tenant, *, applying: str = "") ->
         )
     for kind in (LOOK_ALIKE, PAID_ELSEWHERE):
         worklist.settled_but(tx, kind, account_ref, [note.subject for note in assessment.notes if note.kind == kind])
+    _note_purged(tx, account_ref, resources.account, after)
     _post(tx, account_ref, facility, before, after, revision)
     amounts = askable_of(tx, account_ref, after)
     was = {row["obligation_id"]: _open(row) for row in before}
@@ -100,6 +104,25 @@ def reassess(tx: Tx, account_ref: str, tenant: Tenant, *, applying: str = "") ->
         changed=changed,
         assessment=assessment,
     )
+
+
+def _note_purged(tx: Tx, account_ref: str, account: Mapping[str, Any], after: list[RowMapping]) -> None:
+    """The sender has put the account away (BAR^P02) while there is money on it."""
+    if not flag(account, PURGED):
+        return
+    currencies = sorted({row["currency"] for row in after})
+    left: list[str] = []
+    for currency in currencies:
+        rows_of = [row for row in after if row["currency"] == currency and row["state"] not in ENDS]
+        unpaid = sum(row["pending_minor"] + max(0, row["patient_minor"] - row["paid_minor"]) for row in rows_of)
+        left += [f"{Money(unpaid, currency)} open"] if unpaid else []
+        credit = credit_of(tx, account_ref, currency)
+        left += [f"{Money(credit, currency)} of credit"] if credit else []
+    if left:
+        says = f"purged by its sender with {', '.join(left)}"
+        worklist.open_item(tx, kind=PURGED_OPEN, subject=account_ref, says=says, account_ref=account_ref, standing=True)
+    else:
+        worklist.settled(tx, PURGED_OPEN, account_ref)
 
 
 def _open(row: RowMapping) -> int:

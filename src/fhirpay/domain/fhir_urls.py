@@ -19,6 +19,10 @@ SELF_PAY = EXTENSION + "self-pay"  # valueBoolean: true only where the site's wo
 BAD_DEBT = EXTENSION + "bad-debt"  # valueBoolean: placed with an agency or written off (PV1-29..31)
 ACCIDENT = EXTENSION + "accident"  # nested: date, code, location, state (ACC-1..4)
 JOB_RELATED = EXTENSION + "job-related"  # valueBoolean (ACC-5)
+CLOSED = EXTENSION + "closed-to-charges"  # valueDateTime (BAR^P06): no further charges are expected since then
+PURGED = EXTENSION + "purged"  # valueBoolean (BAR^P02): archived at the sender
+AMBULATORY_PAYMENT = EXTENSION + "ambulatory-payment"  # nested, to show only (GP1)
+AMBULATORY_PAYMENT_LINE = EXTENSION + "ambulatory-payment-line"  # nested, to show only (GP2)
 BALANCE = EXTENSION + "balance"  # valueMoney, stated by the EHR as the patient's portion
 
 # on ChargeItem
@@ -43,6 +47,10 @@ OURS = frozenset(
         BAD_DEBT,
         ACCIDENT,
         JOB_RELATED,
+        CLOSED,
+        PURGED,
+        AMBULATORY_PAYMENT,
+        AMBULATORY_PAYMENT_LINE,
         BALANCE,
         DIRECTION,
         BATCH,

@@ -42,8 +42,10 @@ __all__ = [
     "complete_all",
     "discard",
     "enqueue",
+    "let_in",
     "next_due",
     "park",
+    "park_until",
     "parked",
     "pending_count",
     "release",
@@ -216,6 +218,19 @@ def park(tx: Tx, work: Work, *, reason: str) -> None:
     """Out of the lanes until a human releases it; what needs its topics will wait. Raises LeaseLost."""
     _park(tx, work, reason)
     topic_store.hold(tx, work.work_id, work.topics)
+
+
+def park_until(tx: Tx, work: Work, topic: str, *, reason: str) -> None:
+    """Out of the lanes until `let_in` of the topic, or a human: it holds nobody up meanwhile, for what it waits for may
+    come after it."""
+    _park(tx, work, reason)
+    topic_store.wait_for(tx, work.work_id, work.topics, topic)
+
+
+def let_in(tx: Tx, topic: str) -> None:
+    """What was parked until this is ready again."""
+    for waiter in topic_store.waiters_of(tx, topic):
+        release(tx, waiter)
 
 
 def park_behind(tx: Tx, work: Work, holder: str) -> None:

@@ -100,6 +100,24 @@ def coverage_type(ctx: Context, paths: Paths) -> dict[str, Any] | None:
     return TYPES["CodeableConcept"](slot, ctx, Options(map="coverage-type", table="0086")) if slot else None
 
 
+# ------------------------------------------------------------------ the visit
+
+
+def encounter_status(ctx: Context, paths: Paths) -> str:
+    """Where the visit stands by the event, else by class and discharge: those are a guess, never laid over what an
+    event has said, but for the discharge."""
+    visit_class, discharged = paths
+    event = find(ctx.table("encounter-event"), ctx.message.event)
+    if event is not None and event.code != "class":
+        return event.code
+    if ctx.valued([discharged]) is not None:
+        return "finished"
+    if event is None:
+        ctx.notes.assumed.add("status")
+    coded = find(ctx.table("encounter-status"), ctx.text(visit_class))
+    return coded.code if coded is not None else "unknown"
+
+
 # ------------------------------------------------------------------ FT1
 
 
@@ -229,6 +247,7 @@ FUNCTIONS: dict[str, Function] = {
     "account_identifier": Function(account_identifier, 0, strict=True),
     "facility_owner": Function(facility_owner, 0),
     "self_pay_stated": Function(self_pay_stated, 3),
+    "encounter_status": Function(encounter_status, 2),
     "coverage_type": Function(coverage_type, 3),
     "charge_total": Function(charge_total, 3, strict=True),
     "credit_total": Function(credit_total, 3, strict=True),

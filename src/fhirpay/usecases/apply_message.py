@@ -15,12 +15,14 @@ from ..billing import worklist
 from ..billing.look_alikes import other_service
 from ..billing.reach import accounts_of
 from ..config import Interface, Tenant
-from ..db.types import legible
+from ..db.types import fitted, legible
 from ..db.unit import Tx, Units
+from ..domain.fhir_urls import CLOSED
 from ..errors import MessageInvalid, RuleBroken
 from ..fhir import bundles
 from ..fhir.store import Change, Stored, find, version
-from ..flow.lane import Work, complete, park
+from ..fhir.store import get as get_resource
+from ..flow.lane import Work, complete, let_in, park, park_until
 from ..hl7.reader import Message
 from ..inbox.store import InboxMessage, get, note_outcome, resources_since
 from ..log import Log
@@ -35,6 +37,7 @@ log = Log("messages")
 
 PARKED = "parked_message"  # on the worklist
 REPLACED = "charge_replaced"  # on the worklist
+LATE = "late_charge"  # on the worklist
 BEHIND = "waits for wrk"  # flow's words; a message and its work have the same number
 
 
@@ -58,6 +61,12 @@ class ApplyMessage:
     def _apply(self, tx: Tx, work: Work, message: InboxMessage, mapped: Mapped) -> None:
         # Not for the first time: what later messages have said since stays said, such as insurance found.
         newer = resources_since(tx, message.message_id) if message.detail else set[str]()
+        if mapped.account == "known" and not _accounts(tx, mapped):
+            self._wait_for_account(tx, work, message, mapped)
+            return
+        warnings = list(mapped.warnings)
+        if mapped.account == "new" and _accounts(tx, mapped) and not message.detail:
+            warnings.insert(0, f"{message.label} for an account that is known: taken as changed")
         correction = self.tenant.interface(message.interface).correction
         mapped = settled(tx, mapped, correction, message_id=message.message_id, newer=newer)
         changes = bundles.apply(
@@ -70,9 +79,15 @@ class ApplyMessage:
             newer=newer,
         )
         for stored, change in changes:
-            if change == "updated" and stored.type == "ChargeItem":
-                _note_replaced(tx, message, stored)
-        detail = legible("; ".join([f"{one.location}: {one.reason}" for one in mapped.parked] or mapped.warnings))
+            if stored.type == "ChargeItem":
+                if change == "updated":
+                    _note_replaced(tx, message, stored)
+                elif change == "created":
+                    _note_late(tx, message, stored)
+            elif stored.type == "Account" and change == "created":
+                for one in stored.resource.get("identifier", ()):
+                    let_in(tx, _until_known(one))
+        detail = legible("; ".join([f"{one.location}: {one.reason}" for one in mapped.parked] or warnings))
         if mapped.parked:
             park(tx, work, reason=detail)
             note_parked(tx, message, detail)
@@ -81,6 +96,15 @@ class ApplyMessage:
         _finish(tx, message, changes, "parked" if mapped.parked else "applied", detail)
         # Also the accounts that it only names: a message that was parked held up collection there until now.
         reassess_accounts(tx, {*accounts_touched(tx, changes), *accounts_named(tx, message)}, self.tenant)
+
+    def _wait_for_account(self, tx: Tx, work: Work, message: InboxMessage, mapped: Mapped) -> None:
+        """Nothing is made of an account that nobody opened. The message that makes it known lets this one in."""
+        named = mapped.resources("Account")[0]["identifier"][0]
+        reason = f"not-found: account {named['value']} is not known: {message.label} opens none"
+        park_until(tx, work, _until_known(named), reason=reason)
+        note_outcome(tx, message.message_id, "parked", legible(reason), message.resources)
+        note_parked(tx, message, legible(reason))
+        tx.wake(f"message:{message.message_id}")
 
     async def fhir(self, work: Work) -> None:
         await self.units.write(self._follow, work)
@@ -118,6 +142,28 @@ def note_parked(tx: Tx, message: InboxMessage, reason: str) -> None:
     says = f"{message.label or message.kind} {message.control_id} from {message.interface} waits: {reason}"
     worklist.open_item(tx, kind=PARKED, subject=message.message_id, says=says)
     log.warning("message.parked", message_id=message.message_id, interface=message.interface)
+
+
+def _accounts(tx: Tx, mapped: Mapped) -> list[Stored]:
+    named = mapped.resources("Account")[0]["identifier"][0]
+    return find(tx, "Account", named["system"], named["value"])
+
+
+def _until_known(identifier: dict[str, str]) -> str:
+    return fitted(f"known:{identifier.get('system', '')}|{identifier.get('value', '')}")
+
+
+def _note_late(tx: Tx, message: InboxMessage, stored: Stored) -> None:
+    """A charge for an account that its sender has closed to charges (BAR^P06)."""
+    for account_ref in sorted(accounts_of(tx, stored.resource)):
+        account = get_resource(tx, *account_ref.split("/"))
+        closed = [one for one in account.resource.get("extension", ()) if one["url"] == CLOSED] if account else []
+        if closed:
+            says = (
+                f"{stored.reference} came after its account was closed to charges on {closed[0]['valueDateTime'][:10]}"
+            )
+            says += f", by {message.control_id} from {message.interface}"
+            worklist.open_item(tx, kind=LATE, subject=stored.reference, says=says, account_ref=account_ref)
 
 
 def _note_replaced(tx: Tx, message: InboxMessage, stored: Stored) -> None:
