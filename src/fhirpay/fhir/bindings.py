@@ -21,6 +21,11 @@ _UNIT_OF_TIME = _codes("s min h d wk mo a")
 REQUIRED: dict[str, frozenset[str]] = {
     # the resources we take and send
     "Account.status": _codes("active inactive entered-in-error on-hold unknown"),
+    "Appointment.status": _codes(
+        "proposed pending booked arrived fulfilled cancelled noshow entered-in-error checked-in waitlist"
+    ),
+    "Appointment.participant.required": _codes("required optional information-only"),
+    "Appointment.participant.status": _codes("accepted declined tentative needs-action"),
     "ChargeItem.status": _codes("planned billable not-billable aborted billed entered-in-error unknown"),
     "Coverage.status": _codes("active cancelled draft entered-in-error"),
     "Encounter.status": _ENCOUNTER,

@@ -80,6 +80,12 @@ PARAMS: dict[str, dict[str, Param]] = {
         "class": Param("class", "token"),
         "status": _code("status", "encounter-status"),
     },
+    "Appointment": {
+        "identifier": _IDENTIFIER,
+        "actor": _reference("participant.actor"),
+        "patient": _reference("participant.actor", "Patient"),
+        "status": _code("status", "appointmentstatus"),
+    },
     "Coverage": {
         "identifier": _IDENTIFIER,
         "beneficiary": _reference("beneficiary"),

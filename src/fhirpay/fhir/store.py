@@ -63,7 +63,7 @@ _VERSION, _INDEXED = insert(versions), insert(indexed)
 _AT_ONCE = 500  # values that one statement looks for
 
 _KINDS = {"ChargeItem": "chg", "Account": "acc", "Invoice": "inv", "Patient": "pat", "Encounter": "enc"}
-_KINDS |= {"Coverage": "cov", "RelatedPerson": "rel", "Organization": "org"}
+_KINDS |= {"Coverage": "cov", "RelatedPerson": "rel", "Organization": "org", "Appointment": "apt"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ VERSIONS = frozenset("2.1 2.2 2.3 2.3.1 2.3.2 2.4 2.5 2.5.1 2.6 2.7 2.7.1 2.8 2.
 TAKEN: dict[str, frozenset[str]] = {
     "DFT": frozenset({"P03", "P11"}),
     "BAR": frozenset("P01 P02 P05 P06 P10 P12".split()),
+    "SIU": frozenset("S12 S13 S14 S15 S16 S17 S26".split()),
     "ADT": frozenset("A01 A02 A03 A04 A05 A06 A07 A08 A11 A13 A28 A31".split()),
 }
 KEY_MAX = 500  # bytes of an id; HL7 allows 250 characters, and an index entry of PostgreSQL has room for 2704 bytes

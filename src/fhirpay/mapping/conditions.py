@@ -11,7 +11,7 @@ from ..errors import ConfigInvalid
 from ..hl7.reader import Message
 from .codes import find
 from .context import Context
-from .functions import is_self
+from .functions import account_named, is_self
 from .paths import Path, parse_path
 from .spec import CONDITION_WORDS
 
@@ -59,6 +59,8 @@ def _one(word: str, value: Any, at: str) -> Test:
             return _interface(value, at)
         case "coded":
             return _coded(value, at)
+        case "account":
+            return _account(value, at)
         case "event":
             events = frozenset(str(one) for one in _list(value))
             return lambda ctx: ctx.message.event in events
@@ -105,6 +107,12 @@ def _interface(value: Any, at: str) -> Test:
         if name not in Interface.model_fields:
             raise ConfigInvalid(f"an interface has no setting '{name}'", location=at)
     return lambda ctx: all(getattr(ctx.interface, name) == wanted for name, wanted in value.items())
+
+
+def _account(value: Any, at: str) -> Test:
+    if value not in ("named", "unnamed"):
+        raise ConfigInvalid("write {account: named} or {account: unnamed}", location=at)
+    return lambda ctx: account_named(ctx) is (value == "named")
 
 
 def _coded(value: Any, at: str) -> Test:

@@ -101,9 +101,14 @@ def date_time(slot: Slot, ctx: Context, options: Options) -> str | None:
     return fhir_datetime(slot.text, ctx.zone, slot.address) if slot.text else None
 
 
+def instant(slot: Slot, ctx: Context, options: Options) -> str | None:
+    """A moment; a day alone is none."""
+    return date_time(slot, ctx, options) if has_time(slot.text) else None
+
+
 def birth_time(slot: Slot, ctx: Context, options: Options) -> str | None:
     """PID-7 when it has a time: the patient-birthTime extension's value."""
-    return date_time(slot, ctx, options) if has_time(slot.text) else None
+    return instant(slot, ctx, options)
 
 
 def _when(slot: Slot, ctx: Context, text: str) -> str | None:
@@ -375,6 +380,7 @@ TYPES: dict[str, Converter] = {
     "money": money,
     "date": date,
     "dateTime": date_time,
+    "instant": instant,
     "birthTime": birth_time,
     "Period": period,
     "Identifier": identifier,

@@ -7,8 +7,9 @@ function, a line in `FUNCTIONS` with the number of its arguments, a test.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from ..domain import fhir_urls as urls
@@ -19,7 +20,7 @@ from .codes import find
 from .context import Context
 from .datatypes import TYPES, Options
 from .identity import key_value
-from .paths import Path, Slot
+from .paths import Path, Slot, parse_path
 
 Paths = Sequence[Path]
 
@@ -45,6 +46,12 @@ def account_identifier(ctx: Context, paths: Paths) -> dict[str, Any]:
             location=slot.address if slot is not None else ctx.interface.account_key,
         )
     return found
+
+
+def account_named(ctx: Context) -> bool:
+    """Whether the field that the interface's `account_key` names says anything."""
+    path = parse_path(ctx.interface.account_key)
+    return path is not None and ctx.valued([path]) is not None
 
 
 def facility_owner(ctx: Context, paths: Paths) -> dict[str, str] | None:
@@ -116,6 +123,56 @@ def encounter_status(ctx: Context, paths: Paths) -> str:
         ctx.notes.assumed.add("status")
     coded = find(ctx.table("encounter-status"), ctx.text(visit_class))
     return coded.code if coded is not None else "unknown"
+
+
+def appointment_status(ctx: Context, paths: Paths) -> str:
+    """By the event (cancelled, noshow, …), else by SCH-25, else booked: a guess unless the event books."""
+    (stated,) = paths
+    for found in (
+        find(ctx.table("appointment-event"), ctx.message.event),
+        find(ctx.table("appointment-status"), ctx.text(stated)),
+    ):
+        if found is not None:
+            return found.code
+    if ctx.message.event == "S14":
+        ctx.notes.assumed.add("status")
+    return "booked"
+
+
+def appointment_visit(ctx: Context, paths: Paths) -> str:
+    """The visit of an appointment: off with it, else planned, which doesn't call back one that has begun."""
+    status = appointment_status(ctx, paths)
+    if status in ("cancelled", "noshow"):
+        return "cancelled"
+    if status == "entered-in-error":
+        return status
+    if ctx.message.event != "S13":  # a new time is given to what was called off, too
+        ctx.notes.assumed.add("status")
+    return "planned"
+
+
+def appointment_end(ctx: Context, paths: Paths) -> str | None:
+    """SCH-11.5, else the start and the duration (AIS-7 in AIS-8, SCH-9 in SCH-10), in minutes where no unit is said."""
+    end, *rest = paths
+    starts, durations = rest[:2], rest[2:]
+    if (slot := ctx.valued([end])) is not None:
+        return TYPES["instant"](slot, ctx, Options())
+    start = ctx.valued(starts)
+    said = next(((ctx.text(amount), unit) for amount, unit in pairwise_of(durations) if ctx.text(amount)), None)
+    if start is None or said is None or not said[0].isdecimal() or len(said[0]) > 5:
+        return None
+    begins = TYPES["instant"](start, ctx, Options())
+    unit = _UNITS.get(ctx.text(said[1]).upper()[:1] or "M")
+    if begins is None or unit is None:
+        return None
+    return (datetime.fromisoformat(begins) + unit * int(said[0])).isoformat()
+
+
+_UNITS = {"S": timedelta(seconds=1), "M": timedelta(minutes=1), "H": timedelta(hours=1)}
+
+
+def pairwise_of(paths: Paths) -> Iterator[tuple[Path, Path]]:
+    return zip(paths[::2], paths[1::2], strict=True)
 
 
 # ------------------------------------------------------------------ FT1
@@ -248,6 +305,9 @@ FUNCTIONS: dict[str, Function] = {
     "facility_owner": Function(facility_owner, 0),
     "self_pay_stated": Function(self_pay_stated, 3),
     "encounter_status": Function(encounter_status, 2),
+    "appointment_status": Function(appointment_status, 1),
+    "appointment_visit": Function(appointment_visit, 1),
+    "appointment_end": Function(appointment_end, 7),
     "coverage_type": Function(coverage_type, 3),
     "charge_total": Function(charge_total, 3, strict=True),
     "credit_total": Function(credit_total, 3, strict=True),

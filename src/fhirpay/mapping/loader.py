@@ -112,6 +112,10 @@ class Sources:
         self._base = root / "base"
         self._site = _folder(root, site, own) if site else None
         self._accounts: dict[str, AccountRule] = {}
+        # Most messages share most files: each is read, laid over and compiled once.
+        self._files: dict[Path, tuple[FileSpec, Source]] = {}
+        self._rules_of: dict[str, list[RuleSource]] = {}
+        self._merged: dict[tuple[int, int], RuleSource] = {}
 
     def maps(self) -> Maps:
         tables = codes.read_folder(self._base / "codes")
@@ -125,7 +129,14 @@ class Sources:
         known = {found.spec.rule for rules in messages.values() for found in rules}
         for found in overlays:
             self._check_overlay(found, known)
-        rules = {label: _compiled(_laid_over(label, rules, overlays)) for label, rules in messages.items()}
+        compiled: dict[tuple[int, ...], tuple[Rule, ...]] = {}
+        rules: dict[str, tuple[Rule, ...]] = {}
+        for label, own in messages.items():
+            found = _laid_over(label, own, overlays, self._merged)
+            key = tuple(map(id, found))
+            if key not in compiled:
+                compiled[key] = _compiled(found)
+            rules[label] = compiled[key]
         return Maps(rules, tables, self._accounts)
 
     def _messages(self, folder: Path) -> Iterator[tuple[str, list[RuleSource]]]:
@@ -167,7 +178,9 @@ class Sources:
         raise ConfigInvalid(f"there is no file {name}.yaml to include", location=at)
 
     def _own(self, spec: FileSpec, source: Source) -> list[RuleSource]:
-        found: list[RuleSource] = []
+        if (known := self._rules_of.get(source.name)) is not None:
+            return known
+        found = self._rules_of[source.name] = []
         for number, rule in enumerate(spec.rules):
             place: Place = ("rules", number)
             elements = {name: (raw, source, (*place, name)) for name, raw in rule.elements.items()}
@@ -175,6 +188,11 @@ class Sources:
         return found
 
     def _read(self, path: Path) -> tuple[FileSpec, Source]:
+        if path not in self._files:
+            self._files[path] = self._parsed(path)
+        return self._files[path]
+
+    def _parsed(self, path: Path) -> tuple[FileSpec, Source]:
         source = Source.read(path, _name(path, self._root))
         if not isinstance(source.content, dict):
             raise ConfigInvalid("a mapping file has message and include, or rules", location=source.at(()))
@@ -193,7 +211,10 @@ class Sources:
             )
 
 
-def _laid_over(label: str, rules: list[RuleSource], overlays: list[RuleSource]) -> list[RuleSource]:
+def _laid_over(
+    label: str, rules: list[RuleSource], overlays: list[RuleSource], known: dict[tuple[int, int], RuleSource]
+) -> list[RuleSource]:
+    """`known`: what was merged for other messages."""
     result = list(rules)
     for over in overlays:
         wanted = over.spec.message
@@ -202,7 +223,10 @@ def _laid_over(label: str, rules: list[RuleSource], overlays: list[RuleSource]) 
         names = [found.spec.rule for found in result]
         if over.spec.rule in names:
             at = names.index(over.spec.rule)
-            result[at : at + 1] = [] if over.spec.drop else [_merged(result[at], over)]
+            key = (id(result[at]), id(over))
+            if not over.spec.drop and key not in known:
+                known[key] = _merged(result[at], over)
+            result[at : at + 1] = [] if over.spec.drop else [known[key]]
         elif wanted is not None:
             if over.spec.after is not None and over.spec.after not in names:
                 raise ConfigInvalid(f"'after: {over.spec.after}': no such rule in {label}", location=over.at("after"))

@@ -133,6 +133,7 @@ CONDITION_WORDS: dict[str, str] = {
     "version_below": "MSH-12 is older than this",
     "coded": "the code table `by` turns this field's code into this one: {FT1-6: CG, by: transaction-type}",
     "event": "the trigger event is this one, or one of these",
+    "account": "the message names its account (`named`), or doesn't (`unnamed`): account_key of the interface",
     "differs": "the two names or values are both there and not the same",
     "self": "this field says that it is the patient",
 }

@@ -33,7 +33,8 @@ from .explain_text import Chain, Node
 
 __all__ = ["Chain", "Node", "explain"]
 
-_TYPES = ("ChargeItem", "Account", "Invoice", "Encounter", "Coverage", "Patient", "RelatedPerson", "Organization")
+_TYPES = ("ChargeItem", "Account", "Invoice", "Encounter", "Appointment", "Coverage", "Patient", "RelatedPerson")
+_TYPES += ("Organization",)
 
 
 @dataclass
