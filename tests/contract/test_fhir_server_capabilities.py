@@ -22,6 +22,7 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "Invoice": {"status": "issued"},
     "Patient": {},
     "Encounter": {"status": "planned", "class": {"code": "AMB"}},
+    "Appointment": {"status": "booked", "participant": [{"actor": {"reference": "Patient/9"}, "status": "accepted"}]},
     "Coverage": {"status": "active", "beneficiary": {"reference": "Patient/1"}, "payor": [{"display": "x"}]},
     "RelatedPerson": {"patient": {"reference": "Patient/1"}},
     "Organization": {},
@@ -150,7 +151,7 @@ def _filled(kind: str, path: str, only: str) -> tuple[dict[str, Any], str]:
     reference = f"{only or sorted(targets)[0]}/1"
     value: Any = {"reference": reference}
     if below:
-        value = {below: value, "type": "seealso"}
+        value = {below: value, **({"type": "seealso"} if kind == "Patient" else {"status": "accepted"})}
     return resource | {name: [value] if element.many else value}, reference
 
 
