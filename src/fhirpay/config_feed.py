@@ -47,6 +47,12 @@ class Interface(Section):
     ack_tls_ca: str = Field(
         default="", description="PEM file of that address's authority, which is then called by TLS; empty: without"
     )
+    mllp_release: Literal[1, 2] = Field(
+        default=1, description="2: each message is first answered by a commit block, 0x06 once it is stored, else 0x15"
+    )
+    sequence_numbers: bool = Field(
+        default=False, description="the sender numbers messages in MSH-13: a gap is AR 207, with the next one in MSA-4"
+    )
     mapping: str = Field(default="", description="folder of overlays under mappings/, such as 'sample'")
     processing: Literal["P", "T"] = Field(
         default="P", description="the MSH-11 that this feed carries; anything else is refused with AR 202"
@@ -59,6 +65,10 @@ class Interface(Section):
     )
     zone: str = Field(default="", description="zone of timestamps without offset; empty: the facility's")
     currency: str = Field(default="USD", description="currency where an amount names none")
+    charset: str = Field(
+        default="",
+        description="the character set where MSH-18 names none, as in table 0211; empty: UTF-8, then the fallback",
+    )
     charset_fallback: str = Field(
         default="windows-1252", description="tried when MSH-18 is empty and the bytes aren't UTF-8"
     )

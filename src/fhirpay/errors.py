@@ -52,6 +52,12 @@ class RequiredMissing(MessageInvalid):
     code, issue_code, hl7_error = "required-missing", "required", "101"
 
 
+class DelimitersInvalid(MessageInvalid):
+    """MSH-1 and MSH-2 can't be told apart: nothing of the message can be read, so it is rejected as a whole."""
+
+    code, ack_code = "delimiters-invalid", "AR"
+
+
 class ValueInvalid(MessageInvalid):
     """A value of the wrong type (`hl7_error` 102), or outside its table (103, see CodeInvalid)."""
 
@@ -96,6 +102,16 @@ class NotFound(FhirpayError):
 
 class Conflict(FhirpayError):
     code, http_status, issue_code, ack_code, hl7_error = "conflict", 409, "conflict", "AE", "205"
+
+
+class SequenceBroken(FhirpayError):
+    """MSH-13 is not the number that comes next on this link; `expected` is (HL7 2.5.1 §2.10.1)."""
+
+    code, http_status, issue_code, ack_code = "sequence-broken", 409, "conflict", "AR"
+
+    def __init__(self, sent: int, expected: int) -> None:
+        super().__init__(f"MSH-13 is {sent}, and {expected} comes next on this link", location="MSH-13")
+        self.expected = expected
 
 
 class PreconditionFailed(Conflict):

@@ -26,6 +26,7 @@ from .errors import ConfigInvalid, StorageUnavailable
 from .fhir.client import FhirClient
 from .flow.worker import Handler, Worker
 from .hl7.batch import is_batch
+from .hl7.framing import COMMITTED, NOT_COMMITTED
 from .hl7.mllp import MllpClient
 from .hl7.mllp_server import ConnectionDrop, Later, MllpServer
 from .hl7.tls import client_context, server_context
@@ -326,15 +327,26 @@ def _ack_client(interface: Interface) -> MllpClient:
 
 
 def _listener(intake: Hl7Intake, interface: Interface) -> MllpServer:
+    commits = interface.mllp_release == 2
+
     async def handle(frame: bytes, peer: str) -> AsyncIterator[bytes | Later]:
+        if commits and frame in (COMMITTED, NOT_COMMITTED):
+            return  # of an answer of ours
         try:
             if is_batch(frame):
                 batch, answers = await take_batch(intake, frame)
+                if commits:
+                    yield COMMITTED
                 yield reply_to(intake, batch, answers)
                 return
             received = await intake.receive(frame, source="mllp")
         except StorageUnavailable:
-            raise ConnectionDrop("nothing could be stored") from None
+            if not commits:
+                raise ConnectionDrop("nothing could be stored") from None
+            yield NOT_COMMITTED
+            return
+        if commits:
+            yield COMMITTED if received.stored else NOT_COMMITTED
         if received.answer:
             yield received.answer
         if received.later is not None:
@@ -355,7 +367,7 @@ def _listener(intake: Hl7Intake, interface: Interface) -> MllpServer:
         max_bytes=interface.max_bytes,
         idle_timeout_s=interface.idle_timeout_s,
         max_connections=interface.max_connections,
-        too_large=intake.too_large,
+        too_large=(lambda head: NOT_COMMITTED) if commits else intake.too_large,
         name=interface.name,
         tls=tls,
         peers=interface.networks,

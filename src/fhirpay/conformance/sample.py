@@ -137,7 +137,9 @@ def read(
 def _read(sample: Sample, position: int, source: str, data: bytes) -> Read:
     found = Read(position, source, data)
     try:
-        found.message = Message.parse(data, charset_fallback=sample.interface.charset_fallback)
+        found.message = Message.parse(
+            data, charset_fallback=sample.interface.charset_fallback, charset=sample.interface.charset
+        )
     except FhirpayError as error:
         found.refusal = error
         return found

@@ -93,15 +93,27 @@ def _wanted(when: str, code: str) -> bool:
     return when == "AL" or (when == "SU" and good) or (when == "ER" and not good) or when not in ("NE", "SU", "ER")
 
 
-def header_of(data: bytes, charset_fallback: str = "windows-1252") -> Message | None:
-    """The MSH alone, for answering a message that can't be read as a whole; None when not even that is there."""
+def header_of(data: bytes, charset_fallback: str = "windows-1252", charset: str = "") -> Message | None:
+    """The MSH alone, for answering a message that can't be read as a whole; None when not even that is there.
+
+    Where MSH-2 can't be used, the standard's separators stand for it, so that the answer still names MSH-10.
+    """
     start = data.find(b"MSH")
     if start < 0 or data[:start].strip(b"\xef\xbb\xbf \r\n"):
         return None
     first = re.split(rb"[\r\n]", data[start : start + 4096], maxsplit=1)[0]
-    for attempt in (first, first.decode("ascii", errors="replace")):
+    # A byte that can't be read is written as '?', and never becomes a separator: those are ASCII in `first` itself.
+    text = first.decode("ascii", errors="replace")
+    separator = text[3:4]
+    names, _, rest = text[4:].partition(separator or " ")
+    standard = "^~\\&".replace(separator or " ", "|")
+    for attempt in (
+        first,
+        text[:4] + names + separator + rest.replace("\ufffd", "?"),
+        text[:4] + (names and standard) + separator + rest.replace("\ufffd", "?"),
+    ):
         try:
-            return Message.parse(attempt, charset_fallback=charset_fallback)
+            return Message.parse(attempt, charset_fallback=charset_fallback, charset=charset)
         except FhirpayError:
             continue
     return None
@@ -116,10 +128,11 @@ def build(
     error: FhirpayError | None = None,
     remarks: Sequence[Remark] = (),
     accept: str = "",
+    expected: str = "",
 ) -> bytes:
     """An acknowledgement with MSA-1 `code`. `control_id` becomes its MSH-10; `message` None: an unreadable header.
 
-    `accept` is its MSH-15: what we want to hear of it, where it is a message of its own.
+    `accept` is its MSH-15: what we want to hear of it, where it is a message of its own. `expected` is its MSA-4.
     """
     version = version_of(message)
     marks = message.delimiters if message else DEFAULT
@@ -129,7 +142,9 @@ def build(
     elif version >= (2, 5):
         errors = [_err(version, remark.location, "0", "W", "", remark.text) for remark in remarks]
     says = error.message if error else "; ".join(remark.text for remark in remarks)
-    header = _msh(message, marks, control_id, now, version, accept) + _msa(message, marks, code, version, says)
+    header = _msh(message, marks, control_id, now, version, accept) + _msa(
+        message, marks, code, version, says, expected
+    )
     return encode(header + compose(errors, marks), message.encoding if message else "ascii")
 
 
@@ -173,11 +188,13 @@ def _msh(
     return marks.field.join((*fields, *rest)).rstrip(marks.field) + "\r"
 
 
-def _msa(message: Message | None, marks: Delimiters, code: str, version: tuple[int, ...], text: str) -> str:
+def _msa(
+    message: Message | None, marks: Delimiters, code: str, version: tuple[int, ...], text: str, expected: str
+) -> str:
     about = message.first("MSH") if message else None
     # MSA-3 is the only place for words before 2.5 (ERR-8 since) and was 80 characters long.
     says = escape(text[:80], marks) if text and version < (2, 5) else ""
-    return marks.field.join(("MSA", code, about.raw(10) if about else "", says)).rstrip(marks.field) + "\r"
+    return marks.field.join(("MSA", code, about.raw(10) if about else "", says, expected)).rstrip(marks.field) + "\r"
 
 
 def _err(

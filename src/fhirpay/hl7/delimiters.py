@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from dataclasses import field as _field
 from functools import lru_cache
 
-from ..errors import MessageInvalid, RequiredMissing
+from ..errors import DelimitersInvalid, RequiredMissing
+from .charsets import switched
 
 HEADER_SEGMENTS = frozenset({"MSH", "FHS", "BHS"})  # their field 1 is the separator itself
 
@@ -45,15 +46,15 @@ DEFAULT = Delimiters()
 
 @lru_cache(maxsize=64)
 def read_delimiters(separator: str, encoding_characters: str) -> Delimiters:
-    """The Delimiters of a header segment. Raises MessageInvalid at MSH-1 or MSH-2 when they can't be told apart."""
+    """The Delimiters of a header segment. Raises DelimitersInvalid at MSH-1 or MSH-2 when they can't be told apart."""
     if not _usable(separator):
-        raise MessageInvalid("the field separator must be a printable punctuation character", location="MSH-1")
+        raise DelimitersInvalid("the field separator must be a printable ASCII punctuation character", location="MSH-1")
     if not encoding_characters:
         raise RequiredMissing("the encoding characters are missing; write ^~\\&", location="MSH-2")
     used = separator + encoding_characters
     if len(encoding_characters) > 5 or len(set(used)) != len(used) or not all(map(_usable, encoding_characters)):
-        raise MessageInvalid(
-            "the encoding characters must be one to five different punctuation characters, such as ^~\\&",
+        raise DelimitersInvalid(
+            "the encoding characters must be one to five different ASCII punctuation characters, such as ^~\\&",
             location="MSH-2",
         )
     if encoding_characters[2:] == "&":
@@ -66,11 +67,12 @@ def read_delimiters(separator: str, encoding_characters: str) -> Delimiters:
 
 
 def _usable(character: str) -> bool:
-    return len(character) == 1 and character.isprintable() and not character.isalnum() and character not in ' "'
+    # Beyond ASCII it may be two bytes, or what stands for a byte that can't be read.
+    return len(character) == 1 and "!" <= character <= "~" and not character.isalnum() and character != '"'
 
 
 # \F\ \S\ \T\ \R\ \E\ \P\ delimiters, \H\ \N\ highlighting, \X0D\ bytes, \.br\ and kin (HL7 2.5.1 §2.7). Others,
-# such as \Zxx\ and the character set switches \Cxxyy\ \Mxxyyzz\, stay as received.
+# such as \Zxx\ (a site's own), stay as received. \Cxxyy\ \Mxxyyzz\ switch the character set: see `_switch`.
 _SEQUENCE = r"([FSTREPHN]|X(?:[0-9A-Fa-f]{2})+|\.(?:br|ce|fi|nf|sp|sk|in|ti)[+-]?[0-9]{0,3})"
 
 
@@ -88,7 +90,26 @@ def unescape(text: str, delimiters: Delimiters, encoding: str = "utf-8") -> str:
     parts = text.split(mark)
     if len(parts) == 3 and (letter := delimiters.letters.get(parts[1])) is not None:
         return parts[0] + letter + parts[2]  # one sequence, as nearly always
+    if (mark + "C" in text or mark + "M" in text) and _switches(mark).search(text):
+        return _switch(text, delimiters, encoding)
     return _escapes(mark).sub(lambda found: _replacement(found[1], delimiters, encoding), text)
+
+
+@lru_cache(maxsize=64)
+def _switches(escape: str) -> re.Pattern[str]:
+    mark = re.escape(escape)
+    return re.compile(f"{mark}([CM](?:[0-9A-Fa-f]{{2}}){{2,3}}){mark}")
+
+
+def _switch(text: str, delimiters: Delimiters, encoding: str) -> str:
+    """Text with escape sequences that stand for those of ISO 2022: what follows is of that character set."""
+    first, *rest = _switches(delimiters.escape).split(text)
+    read = [unescape(first, delimiters, encoding)]
+    for switch, part in zip(rest[::2], rest[1::2], strict=True):
+        meant = unescape(part, delimiters, encoding)
+        found = switched(bytes.fromhex(switch[1:]), meant)
+        read.append(f"{delimiters.escape}{switch}{delimiters.escape}{meant}" if found is None else found)
+    return "".join(read)
 
 
 def strange_escapes(text: str, delimiters: Delimiters) -> bool:
@@ -138,6 +159,8 @@ def _escape_table(delimiters: Delimiters) -> dict[int, str]:
         delimiters.truncation: "P",
     }
     sequences = _CONTROLS | {ord(character): name for character, name in named.items() if character}
+    if "." in named:
+        sequences[0x0A] = "X0A"  # .br would be taken apart
     if not delimiters.escape:
         return dict.fromkeys(sequences, " ")  # a message without an escape character can't carry them at all
     return {code: f"{delimiters.escape}{name}{delimiters.escape}" for code, name in sequences.items()}

@@ -7,6 +7,7 @@ same frames however the network cuts them.
 from __future__ import annotations
 
 VT, FS, CR = 0x0B, 0x1C, 0x0D
+COMMITTED, NOT_COMMITTED = b"\x06", b"\x15"  # the content of release 2's commit blocks
 _END = b"\x1c\r"
 
 

@@ -169,11 +169,11 @@ class Message:
         self._all: list[Segment] | None = None
 
     @classmethod
-    def parse(cls, data: bytes | str, *, charset_fallback: str = "windows-1252") -> Message:
+    def parse(cls, data: bytes | str, *, charset_fallback: str = "windows-1252", charset: str = "") -> Message:
         """Read one message; CR, LF or CRLF ends a segment. Raises MessageInvalid with the place that is wrong."""
         if isinstance(data, str):
             return cls(data.removeprefix("\ufeff"))
-        return cls(*decode(data, charset_fallback))
+        return cls(*decode(data, charset_fallback, charset))
 
     def __repr__(self) -> str:
         return f"<Message {self.type}^{self.event} of {len(self.lines)} segments>"

@@ -7,6 +7,8 @@ mend it and storing the message would be worse than refusing it.
 
 from __future__ import annotations
 
+import codecs
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -26,6 +28,7 @@ from ..errors import (
 )
 from ..hl7.ack import Remark
 from ..hl7.assigner import assigner_system
+from ..hl7.charsets import codec_of
 from ..hl7.reader import Message, Segment, compile_path
 from ..security.blind_index import keyed_hash
 from ..security.pan import screen_hl7, screen_text
@@ -63,7 +66,9 @@ def admit(data: bytes, interface: Interface, *, hash_key: bytes) -> Admitted:
     """Check one message. Raises FhirpayError with `ack_code`, `hl7_error` and `location` for the acknowledgement."""
     try:
         message = _read(data, interface)
-        _check_header(message, interface)
+        check_header(message, interface)
+        if interface.sequence_numbers:
+            _check_sequence(message)
         _check_required(message, interface)
         _check_keys(message, interface)
         if message.type == "DFT":
@@ -75,7 +80,7 @@ def admit(data: bytes, interface: Interface, *, hash_key: bytes) -> Admitted:
     body_hash = _body_hash(message, hash_key)
     screened, redactions = screen_hl7(message, data)
     if redactions:
-        message = Message.parse(screened, charset_fallback=interface.charset_fallback)
+        message = Message.parse(screened, charset_fallback=interface.charset_fallback, charset=interface.charset)
     accounts = _accounts(message, interface)
     patients = _patients(message, interface)
     guarantors = _guarantors(message, interface)
@@ -108,10 +113,10 @@ def _read(data: bytes, interface: Interface) -> Message:
         raise TooLarge(f"the message is larger than {interface.max_bytes} bytes", location="MSH")
     if not data.strip():
         raise RequiredMissing("the message is empty", location="MSH")
-    return Message.parse(data, charset_fallback=interface.charset_fallback)
+    return Message.parse(data, charset_fallback=interface.charset_fallback, charset=interface.charset)
 
 
-def _check_header(message: Message, interface: Interface) -> None:
+def check_header(message: Message, interface: Interface) -> None:
     if not message.type:
         raise MessageUnsupported("MSH-9 names no message type", location="MSH-9")
     sent = message.processing_id
@@ -135,6 +140,14 @@ def _check_header(message: Message, interface: Interface) -> None:
         raise RequiredMissing("the message has no control id", location="MSH-10")
 
 
+def _check_sequence(message: Message) -> None:
+    number = message.get("MSH-13")
+    if not number:
+        raise RequiredMissing("this interface numbers its messages, and the number is missing", location="MSH-13")
+    if not re.fullmatch(r"0|-1|[1-9][0-9]{0,14}", number):
+        raise ValueInvalid("a sequence number is a whole number of up to 15 digits", location="MSH-13")
+
+
 def events_of(kind: str, interface: Interface) -> frozenset[str]:
     """The trigger events of a message type that the interface carries; none: not that type."""
     events = TAKEN.get(kind, frozenset())
@@ -145,7 +158,13 @@ def events_of(kind: str, interface: Interface) -> frozenset[str]:
 
 
 def check_agreed(interface: Interface) -> None:
-    """Raises ConfigInvalid for a `message_types` that nothing here takes: the sender would be told so each time."""
+    """Raises ConfigInvalid for a type that nothing here takes, or a character set: each message would be refused."""
+    try:
+        codec_of(interface.charset)
+        codecs.lookup(interface.charset_fallback)
+    except (CodeInvalid, LookupError):
+        says = f"interface '{interface.name}': charset and charset_fallback must be character sets that are read here"
+        raise ConfigInvalid(f"{says}; write 8859/1 and windows-1252, or UNICODE UTF-8") from None
     for label in interface.message_types:
         kind, _, event = label.partition("^")
         if kind not in TAKEN or (event and event not in TAKEN[kind]):

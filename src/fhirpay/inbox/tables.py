@@ -16,6 +16,18 @@ from ..db.metadata import Row
 from ..db.types import UtcDateTime
 
 
+class SequenceRow(Row, table=True):
+    """The number of the message that a link took last, where its sender numbers them; -1: the next one begins."""
+
+    __tablename__ = "inbox_sequence"
+
+    tenant_id: str = Field(primary_key=True)
+    interface: str = Field(primary_key=True)
+    sender_key: str = Field(primary_key=True)  # JSON list: MSH-3..6
+    last: int = Field(sa_type=BigInteger)
+    changed_at: datetime = Field(sa_type=UtcDateTime)
+
+
 class InboxRow(Row, table=True):
     """One message: an HL7 message, a FHIR request, a webhook, a line of a file."""
 

@@ -95,7 +95,7 @@ def _one(
     trace = Trace() if explain else None
     message: Message | None = None
     try:
-        message = Message.parse(piece, charset_fallback=interface.charset_fallback)
+        message = Message.parse(piece, charset_fallback=interface.charset_fallback, charset=interface.charset)
         label, control_id = message.label, message.control_id
         mapped = map_message(message, interface, facility, maps=maps, trace=trace)
     except ConfigInvalid:

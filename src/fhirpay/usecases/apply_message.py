@@ -54,7 +54,7 @@ class ApplyMessage:
         if message.body is None:
             raise RuleBroken(f"the body of {message.message_id} has expired; ask the sender to send it again")
         interface = self.tenant.interface(message.interface)
-        parsed = Message.parse(message.body, charset_fallback=interface.charset_fallback)
+        parsed = Message.parse(message.body, charset_fallback=interface.charset_fallback, charset=interface.charset)
         mapped = map_message(parsed, interface, self.tenant.facility(interface.facility), maps=self.maps(interface))
         await self.units.write(self._apply, work, message, mapped)
 

@@ -23,16 +23,17 @@ from ..db.unit import Tx, Units
 from ..db.wakeups import Wakeups
 from ..domain.clock import Clock
 from ..domain.ids import Ids
-from ..errors import Conflict, FhirpayError, TooLarge
+from ..errors import Conflict, FhirpayError, SequenceBroken, TooLarge
 from ..hl7 import ack
 from ..hl7.reader import Message
-from ..inbox import gate
+from ..inbox import gate, sequence
 from ..inbox.store import Incoming, Recorded, get, record
 from ..log import Log
 from .send_ack import WANTED, not_applied
 
 log = Log("hl7")
 
+STARTS, FORGET = ("0", "-1"), "-1"  # of MSH-13: the link starts, or starts anew
 Source = Literal["mllp", "http", "file"]
 
 
@@ -69,15 +70,18 @@ class Hl7Intake:
 
     async def receive(self, data: bytes, *, source: Source) -> Received:
         """Store it, or say why not. Raises StorageUnavailable when nothing could be stored."""
+        header = self._header(data) if self.interface.sequence_numbers and source != "file" else None
+        if header is not None and header.get("MSH-13") in STARTS:
+            return await self._start(header, source)
         try:
             admitted = gate.admit(data, self.interface, hash_key=self.hash_key)
         except FhirpayError as error:
-            return self._refuse(ack.header_of(data, self.interface.charset_fallback), error, source)
+            return self._refuse(self._header(data), error, source)
         wanted = self._plan(admitted.message, source)
         try:
             recorded, answer = await self.units.write(self._record, admitted, source, urgent=True)
-        except Conflict as error:
-            error.location = "MSH-10"
+        except (Conflict, SequenceBroken) as error:
+            error.location = error.location or "MSH-10"
             return self._refuse(admitted.message, error, source)
         later = None
         if wanted.mode == "enhanced" and not self.interface.ack_address and wanted.application_when != "NE":
@@ -88,14 +92,15 @@ class Hl7Intake:
     def too_large(self, first_bytes: bytes) -> bytes | None:
         """The answer to a message that is larger than the interface takes."""
         error = TooLarge(f"the message is larger than {self.interface.max_bytes} bytes", location="MSH")
-        header = ack.header_of(first_bytes, self.interface.charset_fallback)
+        header = self._header(first_bytes)
         return self._refuse(header, error, "mllp").answer or None
 
     def _record(self, tx: Tx, admitted: gate.Admitted, source: Source) -> tuple[Recorded, bytes]:
         wanted = self._plan(admitted.message, source)
         code = "CA" if wanted.mode == "enhanced" else "AA"
         says = wanted.accept(code) if wanted.mode == "enhanced" else wanted.application(code)
-        answer = self._build(admitted.message, code, remarks=admitted.warnings) if says else b""
+        number = admitted.message.get("MSH-13") if self.interface.sequence_numbers and source != "file" else ""
+        answer = self._build(admitted.message, code, remarks=admitted.warnings, expected=number) if says else b""
         recorded = record(
             tx,
             Incoming(
@@ -116,7 +121,24 @@ class Hl7Intake:
             ),
             answer=lambda _: answer,
         )
+        if number and recorded.duplicate_of is None:
+            sequence.advance(tx, self.interface.name, admitted.key[:-1], int(number))
         return recorded, recorded.answer or b""
+
+    async def _start(self, header: Message, source: Source) -> Received:
+        """The sender starts the link: it asks for the number that comes next (0), or has us forget it (-1)."""
+        try:
+            gate.check_header(header, self.interface)
+        except FhirpayError as error:
+            return self._refuse(header, error, source)
+        sender = [header.fields_of("MSH")[field] for field in (3, 4, 5, 6)]
+        asked = sequence.reset if header.get("MSH-13") == FORGET else sequence.expected
+        number = await self.units.write(asked, self.interface.name, sender, urgent=True)
+        code = "CA" if self._plan(header, source).mode == "enhanced" else "AA"
+        return Received(self._build(header, code, expected=str(number)), True)
+
+    def _header(self, data: bytes) -> Message | None:
+        return ack.header_of(data, self.interface.charset_fallback, self.interface.charset)
 
     def _meta(self, wanted: ack.AckPlan) -> dict[str, str]:
         if wanted.mode == "original" or wanted.application_when == "NE" or not self.interface.ack_address:
@@ -129,7 +151,7 @@ class Hl7Intake:
     def _refuse(self, header: Message | None, error: FhirpayError, source: Source) -> Received:
         if header is not None and header.type == "ACK":  # somebody acknowledges what we told them
             log.info("hl7.ack_heard", interface=self.interface.name, code=header.get("MSA-1")[:2])
-            return Received()
+            return Received(stored=True)
         log.warning("hl7.refused", interface=self.interface.name, code=error.code, location=error.location)
         wanted = self._plan(header, source)
         code = error.ack_code or "AE"
@@ -137,7 +159,8 @@ class Hl7Intake:
             code = ack.ACCEPT_CODES[code]
         elif not wanted.application(code):
             return Received()
-        return Received(self._build(header, code, error=error))
+        expected = str(error.expected) if isinstance(error, SequenceBroken) else ""
+        return Received(self._build(header, code, error=error, expected=expected))
 
     def _build(
         self,
@@ -146,10 +169,12 @@ class Hl7Intake:
         *,
         error: FhirpayError | None = None,
         remarks: tuple[ack.Remark, ...] = (),
+        expected: str = "",
     ) -> bytes:
         # 20 characters: MSH-10 took no more before 2.7.
         control_id = self.ids.new("")[-20:]
-        return ack.build(message, code, control_id=control_id, now=self.clock.now(), error=error, remarks=remarks)
+        now = self.clock.now()
+        return ack.build(message, code, control_id=control_id, now=now, error=error, remarks=remarks, expected=expected)
 
     async def _application(self, message: Message, wanted: ack.AckPlan, message_id: str) -> bytes | None:
         """AA, or AE with what a person has to look at; None when it isn't wanted, or takes longer than agreed."""

@@ -62,8 +62,9 @@ class SendAck:
             raise ConfigInvalid(f"interface '{message.interface}' has no ack_address any more; set it, then replay")
         if message.body is None:
             raise RuleBroken(f"the body of {message_id} has expired: its sender can't be told any more")
+        feed = self.tenant.interface(message.interface)
         control_id = work.work_id[-20:]  # MSH-10 took no more before 2.7
-        about = Message.parse(message.body, charset_fallback=self.tenant.interface(message.interface).charset_fallback)
+        about = Message.parse(message.body, charset_fallback=feed.charset_fallback, charset=feed.charset)
         error = not_applied(message) if code == "AE" else None
         told = ack.build(about, code, control_id=control_id, now=self.clock.now(), error=error, accept="AL")
         heard: list[Ack] = []

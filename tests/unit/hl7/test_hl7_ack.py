@@ -97,3 +97,24 @@ def test_answer_without_a_header_to_go_by() -> None:
         b"ERR||MSH^1|102^Data type error^HL70357|E|message-invalid^^L||MSH|no MSH\r"
     )
     assert ack.plan(None).application("AR")
+
+
+@pytest.mark.parametrize(
+    ("header", "starts", "about"),
+    [
+        (b"MSH|^~\xe9&|ADM|N|||2026||DFT^P03|M1|P|2.5.1\r", b"MSH|^~\\&|", b"MSA|AR|M1\r"),
+        (b"MSH|^^\\&|ADM|N|||2026||DFT^P03|M1|P|2.5.1\r", b"MSH|^~\\&|", b"MSA|AR|M1\r"),
+        (b"MSH^|~|&^ADM^N^^^2026^^DFT|P03^M1^P^2.5.1\r", b"MSH^|~\\&^", b"MSA^AR^M1\r"),
+        (b"MSH\xe9^~\\&\xe9ADM\xe9", b"MSH|^~\\&|", b"MSA|AR\r"),
+        (b"MSHA^~\\&AADMA", b"MSH|^~\\&|", b"MSA|AR\r"),
+        (b"MSH|^~\\&|ADM\x81|N|||2026||DFT^P03|M1|P|2.5.1\r", b"MSH|^~\\&|||ADM?|N|", b"MSA|AR|M1\r"),
+    ],
+)
+def test_what_can_not_be_read_is_answered_in_separators_that_can(header: bytes, starts: bytes, about: bytes) -> None:
+    """No byte that stands for an unreadable one becomes a separator; and where MSH-10 can be found it is named."""
+    with pytest.raises(MessageInvalid) as caught:
+        Message.parse(header)
+    answer = ack.build(ack.header_of(header), "AR", control_id="K1", now=NOW, error=caught.value)
+    assert answer.startswith(starts)
+    assert about in answer
+    assert "\ufffd" not in answer.decode()

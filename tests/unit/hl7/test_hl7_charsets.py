@@ -56,6 +56,38 @@ def test_bytes_that_are_not_what_they_say_are_refused() -> None:
     assert caught.value.location == "MSH-18"
 
 
+@pytest.mark.parametrize("declared", ["8859-1", "iso-8859-1", "ISO8859/1", "Latin 1", "ISO_8859-1"])
+def test_spellings_of_one_charset(declared: str) -> None:
+    assert codec_of(declared) == "iso8859-1"
+
+
+def test_repeats_switch_by_iso_2022_and_the_first_reads_the_rest() -> None:
+    kanji = "\x1b$B;3ED\x1b(B"
+    for declared, rest, meant in (
+        ("ISO IR6~ISO IR87", b"Yamada", "Yamada"),
+        ("8859/1~ISO IR87", b"M\xfcller", "Müller"),
+        ("ISO IR13~ISO IR87", b"\xd4\xcf\xc0\xde", "ﾔﾏﾀﾞ"),
+    ):
+        data = msh(declared, "{}").encode().replace(b"{}", rest + b"=" + kanji.encode())
+        assert decode(data)[0] == msh(declared, f"{meant}=山田")
+    with pytest.raises(MessageInvalid):
+        decode(msh("ISO IR6~ISO IR87", "{}").encode().replace(b"{}", b"\xe9"))
+
+
+def test_the_profile_may_say_what_nothing_declared_means() -> None:
+    sent = msh("", "{}").encode().replace(b"{}", b"\x1b$B;3ED\x1b(B")
+    assert decode(sent, "windows-1252", "ISO IR87") == (msh("", "山田"), "iso2022_jp_ext")
+    assert decode(msh("", "Łódź").encode("iso8859-2"), assumed="8859/2") == (msh("", "Łódź"), "iso8859-2")
+    assert decode(msh("UTF-8", "Łódź").encode(), assumed="8859/2")[1] == "utf-8"
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_is_refused_by_its_name(codec: str) -> None:
+    with pytest.raises(CodeInvalid, match="UTF-16") as caught:
+        decode(msh("", "x").encode(codec))
+    assert caught.value.location == "MSH-18"
+
+
 @pytest.mark.parametrize("declared", ["UNICODE UTF-16", "UTF-32", "CNS 11643-1992", "KLINGON"])
 def test_charsets_that_are_not_read(declared: str) -> None:
     with pytest.raises(CodeInvalid) as caught:

@@ -69,3 +69,17 @@ def test_written_message_reads_back_the_same(segments: list[SegmentValues]) -> N
         message = Message.parse(written.encode())
         assert values_of(message) == [HEADER, *segments]
         assert compose(values_of(message), message.delimiters) == written
+
+
+# Any five separators that a sender may choose.
+_punctuation = st.sampled_from("!#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
+_marks = st.lists(_punctuation, min_size=5, max_size=5, unique=True).map(lambda chosen: Delimiters(*chosen))
+
+
+@given(_marks, st.lists(_segment, max_size=2), _text)
+def test_any_separators_carry_any_text(marks: Delimiters, segments: list[SegmentValues], text: str) -> None:
+    written = compose([HEADER, *segments, ("NTE", "1", text + ".")], marks)
+    message = Message.parse(written.encode())
+    assert message.delimiters == marks
+    assert values_of(message) == [HEADER, *segments, ("NTE", *(["1", text + "."]))]
+    assert compose(values_of(message), message.delimiters).encode() == written.encode()
