@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,10 @@ from ..conformance.sample import Source
 from ..conformance.spec import as_html as spec_page
 from ..domain.clock import SystemClock
 from ..errors import ConfigInvalid
-from .context import ConfigOption, JsonOption, TenantOption, friendly, out, settings
+from ..hl7.reader import Message
+from ..hl7.strict import check
+from ..inbox.store import recent_bodies
+from .context import ConfigOption, JsonOption, TenantOption, friendly, out, reading, run, settings, tenant_name
 from .maps import profile_of
 from .messages import InterfaceOption
 
@@ -82,6 +86,42 @@ def spec(
         else:
             to.write_text(text, encoding="utf-8")
             out(f"written to {to}")
+
+
+@conformance.command()
+def traffic(
+    interface: Annotated[str, typer.Argument(help="An interface of the configuration.")],
+    last: Annotated[int, typer.Option("--last", help="How many of its newest messages.", min=1, max=10_000)] = 200,
+    tenant: TenantOption = "",
+    config: ConfigOption = None,
+) -> None:
+    """Grade what an interface has really sent, and count what the standard's own tables (hl7apy) say of it.
+
+    Reads the stored messages beside a running server; nothing is changed, and no message waits for it.
+    """
+
+    async def stored() -> list[bytes]:
+        async with reading(config, tenant) as units:
+            return await units.read(recent_bodies, interface, last)
+
+    with friendly():
+        loaded = settings(config)
+        owner = loaded.tenant(tenant_name(loaded, tenant))
+        rules = owner.interface(interface)
+        bodies = run(stored)
+        sources = [Source("stored messages", b"".join(body.rstrip(b"\r\n") + b"\r" for body in bodies))]
+        facility, now = owner.facility(rules.facility), SystemClock().now()
+        report = grade_feed(sources, rules, facility, now=now, own=loaded.mappings_folder)
+        for line in as_text(report):
+            out(line)
+        counts = Counter(
+            (one.severity, one.location, one.text)
+            for body in bodies
+            for one in set(check(Message.parse(body, charset_fallback=rules.charset_fallback)))
+        )
+        out(f"The standard's tables ({len(counts)} kinds of departures)")
+        for (severity, location, text), count in sorted(counts.items(), key=lambda one: (-one[1], one[0])):
+            out(f"  {count} × {severity} {location}: {text}")
 
 
 def _described(config: Path | None, tenant: str, interface: str) -> Profile:

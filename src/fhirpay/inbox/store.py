@@ -205,6 +205,14 @@ def heard_since(tx: Tx, start: datetime) -> dict[str, datetime]:
     return {row["interface"]: row["last"] for row in tx.all(statement.group_by(_inbox.c.interface))}
 
 
+def recent_bodies(tx: Tx, interface: str, limit: int) -> list[bytes]:
+    """The newest HL7 messages of an interface, oldest of them first; without those that have expired."""
+    where = (_inbox.c.tenant_id == tx.tenant, _inbox.c.interface == interface, _inbox.c.kind == "hl7")
+    statement = select(_inbox.c.body).where(*where, _inbox.c.body.is_not(None))
+    found = tx.all(statement.order_by(_inbox.c.message_id.desc()).limit(limit))
+    return [row["body"] for row in reversed(found)]
+
+
 def find_by_control_id(tx: Tx, control_id: str) -> list[InboxMessage]:
     """The messages with this MSH-10 (or event id), oldest first: ids are unique within a sender at best."""
     return [

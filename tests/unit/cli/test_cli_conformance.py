@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from fhirpay.cli.main import app
+from fhirpay.db.unit import Tx, Units
+from fhirpay.flow.lane import complete
+from fhirpay.flow.lease import claim
+from fhirpay.inbox.store import Incoming, note_outcome, record
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 
@@ -58,6 +64,42 @@ def test_a_feed_with_questions_has_a_status_of_its_own(run: Run, tmp_path: Path)
         "\r".join(INSURED).replace("||||||||||||||||||||||||\r", "||||||||||||||||||||||||20261118\r") + "\r"
     )
     assert run("feed", path).exit_code == 0
+
+
+async def test_what_was_really_sent_is_graded(run: Run, units: Units, database_url: str, tmp_path: Path) -> None:
+    config = tmp_path / "fhirpay.toml"
+    config.write_text(
+        f"""database = "{database_url}"
+log_level = "ERROR"
+[[tenants]]
+[[tenants.merchants]]
+name = "main"
+processor = "simulated"
+secret_key = "k"
+[[tenants.facilities]]
+name = "main"
+[[tenants.interfaces]]
+name = "lab"
+account_key = "PID-18"
+"""
+    )
+    body = "\r".join(INSURED).encode()
+
+    def sent(tx: Tx) -> None:
+        for feed, text in (("lab", body), ("other", body.replace(b"|CG|", b"|XX|"))):
+            record(tx, Incoming("mllp", feed, "hl7", (feed, "C1"), text, "hash"))
+        for work in claim(tx, queue="inbox", kinds=["hl7"], owner="test", lease=timedelta(minutes=1), limit=9):
+            complete(tx, work)
+            note_outcome(tx, work.ref, "applied")
+
+    await units.write(sent)
+    result = await asyncio.to_thread(run, "traffic", "lab", "--config", config)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("1 messages (1 DFT^P03) against the interface 'lab'")
+    assert "coverage-not-declared" in result.stdout
+    assert "transaction-type-unmapped" not in result.stdout
+    assert "The standard's tables (" in result.stdout
+    assert "EVN" in result.stdout.split("The standard's tables")[1]
 
 
 def test_a_file_that_is_not_there_is_said(run: Run) -> None:
