@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..config import Interface
 from ..errors import ConfigInvalid
-from ..hl7.reader import Message
 from .codes import find
 from .context import Context
 from .functions import account_named, is_self
 from .paths import Path, parse_path
 from .spec import CONDITION_WORDS
+from .versions import numbers, version_of
 
 Test = Callable[[Context], bool]
-_VERSION = re.compile(r"\d{1,3}(\.\d{1,3})*", re.ASCII)
 
 
 def always(ctx: Context) -> bool:
@@ -131,15 +129,10 @@ def _listed(value: Any, at: str) -> Test:
     return lambda ctx: bool(text := ctx.text(path).upper()) and text in ctx.self_pay_words
 
 
-def version_of(message: Message) -> tuple[int, ...]:
-    """MSH-12 as numbers; what can't be read counts as the oldest."""
-    return tuple(int(part) for part in message.version.split(".")) if _VERSION.fullmatch(message.version) else (0,)
-
-
 def _version(word: str, text: str, at: str) -> Test:
-    if not _VERSION.fullmatch(text):
+    wanted = numbers(text)
+    if wanted is None:
         raise ConfigInvalid('write a version in quotes, such as "2.7"', location=at)
-    wanted = tuple(int(part) for part in text.split("."))
     if word == "version_from":
         return lambda ctx: version_of(ctx.message) >= wanted
     return lambda ctx: version_of(ctx.message) < wanted

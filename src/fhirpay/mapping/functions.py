@@ -21,6 +21,7 @@ from .context import Context
 from .datatypes import TYPES, Options
 from .identity import key_value
 from .paths import Path, Slot, parse_path
+from .versions import version_of
 
 Paths = Sequence[Path]
 
@@ -215,7 +216,7 @@ def magnitude(ctx: Context, paths: Paths) -> Any:
 
 
 def charge_code(ctx: Context, paths: Paths) -> dict[str, Any]:
-    """FT1-7 with FT1-25 and FT1-41 as further codings; text from FT1-8 or FT1-9 where it has none.
+    """FT1-7 with FT1-25 and FT1-41 as further codings; text from FT1-8 or FT1-9 (before 2.7) where it has none.
 
     A charge without any code is still money: it keeps a text that says so, with a warning.
     """
@@ -230,7 +231,8 @@ def charge_code(ctx: Context, paths: Paths) -> dict[str, Any]:
                 codings.append(coding)
         if concept and "text" in concept:
             found.setdefault("text", concept["text"])
-    if text := next((text for path in descriptions if (text := ctx.text(path))), ""):
+    withdrawn = version_of(ctx.message) >= (2, 7)  # what stands there is no description any more
+    if text := next((text for path in descriptions if not withdrawn and (text := ctx.text(path))), ""):
         found.setdefault("text", text)
     if not found:
         slot = ctx.slot(code)
