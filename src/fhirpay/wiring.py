@@ -224,6 +224,7 @@ def build(
         settings.tenant,
         lambda tenant: houses[tenant].intakes if tenant in houses else {},
         lambda tenant: houses[tenant].ehrs if tenant in houses else {},
+        lambda tenant: houses[tenant].messages,
     )
     return System(settings, clock, ids, database, hash_key, houses, commands)
 
@@ -258,7 +259,7 @@ def _house(
         check_agreed(interface)
     ack_clients = {one.name: _ack_client(one) for one in tenant.interfaces if one.ack_address}
     released = Released(settings.mappings_folder, tenant.interfaces)
-    messages = ApplyMessage(units, tenant, released.of)
+    messages = ApplyMessage(units, tenant, released.of, hash_key)
     lookups = LookUp(units, tenant, processors, public_url=public_url)
     follow_ups = FollowUp(units, tenant, processors)
     return House(

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from ..config import Settings
 from ..errors import FhirpayError, NotPermitted, StorageUnavailable
+from ..inbox.search import Selector
 from ..wiring import System, admin_socket_of
 
 
@@ -20,6 +21,7 @@ class Operator(Protocol):
 
     async def ingest(self, interface: str, message: bytes) -> list[bytes]: ...
     async def replay(self, *, message: str, interface: str) -> list[str]: ...
+    async def replay_selected(self, *, wanted: Selector, limit: int, preview: bool, by: str, why: str) -> list[str]: ...
     async def set_aside(self, *, message: str, interface: str, reason: str) -> list[str]: ...
     async def resolve_posting(self, *, some_id: str, found: str, absent: bool, ehr: str) -> str: ...
 
@@ -43,6 +45,9 @@ class _Here:
     async def replay(self, *, message: str, interface: str) -> list[str]:
         return await self._commands.replay(self._tenant, message, interface)
 
+    async def replay_selected(self, *, wanted: Selector, limit: int, preview: bool, by: str, why: str) -> list[str]:
+        return await self._commands.replay_selected(self._tenant, wanted, limit, preview, by, why)
+
     async def set_aside(self, *, message: str, interface: str, reason: str) -> list[str]:
         return await self._commands.set_aside(self._tenant, message, interface, reason)
 
@@ -64,6 +69,10 @@ class _There:
     async def replay(self, *, message: str, interface: str) -> list[str]:
         return (await self._ask(command="replay", message=message, interface=interface))["replayed"]
 
+    async def replay_selected(self, *, wanted: Selector, limit: int, preview: bool, by: str, why: str) -> list[str]:
+        asked = {"command": "replay_selected", "wanted": wanted.as_json(), "limit": limit, "preview": preview}
+        return (await self._ask(**asked, by=by, why=why))["replayed"]
+
     async def set_aside(self, *, message: str, interface: str, reason: str) -> list[str]:
         return (await self._ask(command="set_aside", message=message, interface=interface, reason=reason))["set_aside"]
 
@@ -71,7 +80,7 @@ class _There:
         asked = {"command": "resolve_posting", "posting": some_id, "found": found, "absent": absent, "ehr": ehr}
         return (await self._ask(**asked))["resolved"]
 
-    async def _ask(self, **asked: str | bool) -> dict[str, Any]:
+    async def _ask(self, **asked: Any) -> dict[str, Any]:
         self._writer.write(json.dumps({**asked, "tenant": self._tenant}).encode() + b"\n")
         await self._writer.drain()
         line = await self._reader.readline()

@@ -11,7 +11,7 @@ from .demo import demo
 from .doctor import doctor
 from .explain import explain
 from .maps import maps
-from .messages import ingest, replay
+from .messages import ingest, messages, replay
 from .serve import serve
 from .worklist import worklist
 from .writeback import writeback
@@ -28,6 +28,7 @@ app.command()(serve)
 app.command()(migrate)
 app.command()(ingest)
 app.add_typer(maps, name="map")
+app.command()(messages)
 app.command()(replay)
 app.command()(explain)
 app.command()(worklist)

@@ -180,7 +180,7 @@ def get(tx: Tx, message_id: str) -> InboxMessage:
     row = tx.one(_BY_ID, message=message_id)
     if row is None:
         raise NotFound(f"there is no message {message_id}", message_id=message_id)
-    return _message(row)
+    return from_row(row)
 
 
 def resources_since(tx: Tx, message_id: str) -> set[str]:
@@ -216,7 +216,7 @@ def recent_bodies(tx: Tx, interface: str, limit: int) -> list[bytes]:
 def find_by_control_id(tx: Tx, control_id: str) -> list[InboxMessage]:
     """The messages with this MSH-10 (or event id), oldest first: ids are unique within a sender at best."""
     return [
-        _message(row)
+        from_row(row)
         for row in tx.all(
             select(_inbox)
             .where(_inbox.c.tenant_id == tx.tenant, _inbox.c.control_id == control_id)
@@ -225,7 +225,8 @@ def find_by_control_id(tx: Tx, control_id: str) -> list[InboxMessage]:
     ]
 
 
-def _message(row: RowMapping) -> InboxMessage:
+def from_row(row: RowMapping) -> InboxMessage:
+    """A stored row as what others see."""
     return InboxMessage(
         message_id=row["message_id"],
         interface=row["interface"],

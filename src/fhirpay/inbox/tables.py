@@ -1,4 +1,4 @@
-"""The table of everything that came in. Written by `store.py` alone.
+"""The table of everything that came in, written by `store.py` alone, and the index that `search.py` finds it by.
 
 The unique key names the message by the sender's own id and an occurrence, since many senders restart their counters.
 The keyed hash of the body is a compared column, not part of the key: else a conflict could never be seen.
@@ -60,3 +60,15 @@ class InboxRow(Row, table=True):
     # Large ones last: SQLite reads a row from the front.
     answer: bytes | None = Field(sa_type=LargeBinary, default=None)  # what the sender was told, and is told again
     body: bytes | None = Field(sa_type=LargeBinary, default=None)
+
+
+class InboxIndexRow(Row, table=True):
+    """A message is about this patient, name or account: as a keyed hash."""
+
+    __tablename__ = "inbox_index"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    tenant_id: str = Field(primary_key=True)
+    kind: str = Field(primary_key=True)  # patient, name, account
+    hash: str = Field(primary_key=True)
+    message_id: str = Field(primary_key=True)

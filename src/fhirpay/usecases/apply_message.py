@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ..billing import worklist
@@ -18,12 +19,13 @@ from ..config import Interface, Tenant
 from ..db.types import fitted, legible
 from ..db.unit import Tx, Units
 from ..domain.fhir_urls import CLOSED
-from ..errors import MessageInvalid, RuleBroken
+from ..errors import FhirpayError, MessageInvalid, RuleBroken
 from ..fhir import bundles
 from ..fhir.store import Change, Stored, find, version
 from ..fhir.store import get as get_resource
 from ..flow.lane import Work, complete, let_in, park, park_until
 from ..hl7.reader import Message
+from ..inbox import search
 from ..inbox.store import InboxMessage, get, note_outcome, resources_since
 from ..log import Log
 from ..mapping.engine import map_message
@@ -48,6 +50,7 @@ class ApplyMessage:
     units: Units
     tenant: Tenant
     maps: Callable[[Interface], Maps]
+    hash_key: bytes
 
     async def hl7(self, work: Work) -> None:
         message = await self.units.read(get, work.ref)
@@ -55,15 +58,22 @@ class ApplyMessage:
             raise RuleBroken(f"the body of {message.message_id} has expired; ask the sender to send it again")
         interface = self.tenant.interface(message.interface)
         parsed = Message.parse(message.body, charset_fallback=interface.charset_fallback, charset=interface.charset)
-        mapped = map_message(parsed, interface, self.tenant.facility(interface.facility), maps=self.maps(interface))
-        await self.units.write(self._apply, work, message, mapped)
+        await self.units.write(self._apply, work, message, parsed, self.mapped(parsed, interface))
 
-    def _apply(self, tx: Tx, work: Work, message: InboxMessage, mapped: Mapped) -> None:
+    def mapped(self, parsed: Message, interface: Interface) -> Mapped:
+        """The message as FHIR, by the maps that are in force."""
+        return map_message(parsed, interface, self.tenant.facility(interface.facility), maps=self.maps(interface))
+
+    def waits(self, tx: Tx, mapped: Mapped) -> bool:
+        """It is about an account that nobody has opened yet."""
+        return mapped.account == "known" and not _accounts(tx, mapped)
+
+    def take_effect(
+        self, tx: Tx, message: InboxMessage, mapped: Mapped
+    ) -> tuple[Mapped, list[tuple[Stored, Change]], str]:
+        """Write what it says: what of it applies, what has changed, and what is to be said of it."""
         # Not for the first time: what later messages have said since stays said, such as insurance found.
         newer = resources_since(tx, message.message_id) if message.detail else set[str]()
-        if mapped.account == "known" and not _accounts(tx, mapped):
-            self._wait_for_account(tx, work, message, mapped)
-            return
         warnings = list(mapped.warnings)
         if mapped.account == "new" and _accounts(tx, mapped) and not message.detail:
             warnings.insert(0, f"{message.label} for an account that is known: taken as changed")
@@ -88,6 +98,14 @@ class ApplyMessage:
                 for one in stored.resource.get("identifier", ()):
                     let_in(tx, _until_known(one))
         detail = legible("; ".join([f"{one.location}: {one.reason}" for one in mapped.parked] or warnings))
+        return mapped, changes, detail
+
+    def _apply(self, tx: Tx, work: Work, message: InboxMessage, parsed: Message, stated: Mapped) -> None:
+        search.index(tx, message, parsed, self.hash_key)
+        if self.waits(tx, stated):
+            self._wait_for_account(tx, work, message, stated)
+            return
+        mapped, changes, detail = self.take_effect(tx, message, stated)
         if mapped.parked:
             park(tx, work, reason=detail)
             note_parked(tx, message, detail)
@@ -122,6 +140,7 @@ class ApplyMessage:
     def on_parked(self, tx: Tx, work: Work, reason: str) -> None:
         """The message as a whole waits for a person. Given to the worker, which calls it in the unit that parks."""
         message = get(tx, work.ref)
+        self._index(tx, message)
         if reason.startswith(BEHIND):  # its turn comes by itself: the one that it waits for is on the worklist
             note_outcome(tx, message.message_id, "parked", reason.replace(BEHIND, "waits for msg"), message.resources)
         else:
@@ -130,6 +149,12 @@ class ApplyMessage:
         acknowledge(tx, message, "AE")
         tx.wake(f"message:{message.message_id}")
         reassess_accounts(tx, accounts_named(tx, message), self.tenant)
+
+    def _index(self, tx: Tx, message: InboxMessage) -> None:
+        parsed = None
+        with suppress(FhirpayError):  # what can't be read, or whose interface is gone, is found by its account
+            parsed = search.readable(message, self.tenant.interface(message.interface))
+        search.index(tx, message, parsed, self.hash_key)
 
 
 def source_of(message: InboxMessage) -> str:

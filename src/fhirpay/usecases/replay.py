@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..billing import worklist
 from ..config import Tenant
+from ..db.types import legible
 from ..db.unit import Tx
 from ..errors import NotFound, RuleBroken
 from ..flow import lane
 from ..inbox import replay as inbox_replay
-from ..inbox.store import InboxMessage, find_by_control_id, get
+from ..inbox.store import InboxMessage, find_by_control_id, get, note_outcome
+from ..log import Log
 from ..outbox import QUEUE as OUTBOX
 from .apply_message import PARKED, accounts_named
 from .collect import reassess_accounts
 from .parked import KIND as PARKED_CALL
+
+log = Log("messages")
 
 
 def replay_messages(tx: Tx, *, message: str = "", interface: str = "") -> list[str]:
@@ -28,6 +34,19 @@ def replay_messages(tx: Tx, *, message: str = "", interface: str = "") -> list[s
         return [message]
     found = _named(tx, message, interface)
     return [one.message_id for one in found if inbox_replay.replay(tx, one.message_id)]
+
+
+def replay_these(tx: Tx, message_ids: Sequence[str], *, by: str, why: str = "") -> list[str]:
+    """Queue these again, with who wanted it and why; those that were not pending already."""
+    queued: list[str] = []
+    for message_id in message_ids:
+        message = get(tx, message_id)
+        if message.body is not None and inbox_replay.replay(tx, message_id):
+            says = f"replayed by {by}: {why}" if why else f"replayed by {by}"
+            note_outcome(tx, message_id, "received", legible(says), message.resources)
+            queued.append(message_id)
+    log.info("messages.replayed", count=len(queued))
+    return queued
 
 
 def set_aside(tx: Tx, *, message: str, interface: str = "", reason: str, tenant: Tenant) -> list[str]:

@@ -108,7 +108,7 @@ async def trial(tenant: Tenant, interface: Interface, maps: Maps, *, now: dateti
     await database.start()
     try:
         units = database.units(tenant.name)
-        messages = ApplyMessage(units, tenant, lambda _: maps)
+        messages = ApplyMessage(units, tenant, lambda _: maps, _KEY)
         inbox = Worker(database, units, queue=QUEUE, handlers={"hl7": messages.hl7}, on_parked=messages.on_parked)
         yield Trial(units, interface, _intake(units, interface, clock, ids, database.wakeups), inbox)
     finally:

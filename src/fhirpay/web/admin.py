@@ -19,8 +19,11 @@ from ..config import Tenant
 from ..db.unit import Database
 from ..errors import ConfigInvalid, FhirpayError, MessageInvalid, NotFound
 from ..fhir.client import FhirClient
+from ..inbox.search import Selector, search
+from ..usecases.apply_message import ApplyMessage
+from ..usecases.preview_replay import preview_replay
 from ..usecases.receive_hl7 import Hl7Intake
-from ..usecases.replay import replay_messages, set_aside
+from ..usecases.replay import replay_messages, replay_these, set_aside
 from ..usecases.unposted import resolve
 
 _LINE_MAX = 64 * 1024 * 1024
@@ -35,11 +38,13 @@ class Commands:
         tenant: Callable[[str], Tenant],
         intakes: Callable[[str], Mapping[str, Hl7Intake]],
         ehrs: Callable[[str], Mapping[str, FhirClient]],
+        messages: Callable[[str], ApplyMessage],
     ) -> None:
         self._database = database
         self._tenant = tenant
         self._intakes = intakes
         self._ehrs = ehrs
+        self._messages = messages
 
     async def ingest(self, tenant: str, interface: str, message: bytes) -> list[bytes]:
         """Take in one HL7v2 message; its acknowledgements. Raises NotFound for an unknown interface."""
@@ -52,6 +57,22 @@ class Commands:
         """Queue messages again; their ids."""
         units = self._database.units(tenant)
         return await units.write(replay_messages, message=message, interface=interface)
+
+    async def replay_selected(
+        self, tenant: str, wanted: Selector, limit: int, preview: bool, by: str, why: str
+    ) -> list[str]:
+        """Queue the messages that are meant again, oldest first; their ids. `preview`: only say what would change."""
+        units, messages = self._database.units(tenant), self._messages(tenant)
+        found = await units.read(search, wanted, messages.hash_key, limit=limit)
+        found.reverse()
+        if not preview:
+            return await units.write(replay_these, [one.message_id for one in found], by=by, why=why)
+        lines: list[str] = []
+        for one in found:
+            seen = await preview_replay(units, self._tenant(tenant), messages, one)
+            lines += [f"{one.message_id} {one.control_id}: {seen.outcome} {seen.detail}".rstrip()]
+            lines += [f"   {change}" for change in seen.changes] or ["   changes nothing"]
+        return lines
 
     async def set_aside(self, tenant: str, message: str, interface: str, reason: str) -> list[str]:
         """Not to be applied, by a person's decision; their ids."""
@@ -112,6 +133,17 @@ class AdminSocket:
                     return {"answers": [base64.b64encode(answer).decode() for answer in answers]}
                 case {"command": "replay", "tenant": str(tenant), "message": str(message), "interface": str(name)}:
                     return {"replayed": await self._commands.replay(tenant, message, name)}
+                case {
+                    "command": "replay_selected",
+                    "tenant": str(tenant),
+                    "wanted": dict(wanted),
+                    "limit": int(limit),
+                    "preview": bool(preview),
+                    "by": str(by),
+                    "why": str(why),
+                }:
+                    meant = Selector.from_json(wanted)
+                    return {"replayed": await self._commands.replay_selected(tenant, meant, limit, preview, by, why)}
                 case {
                     "command": "set_aside",
                     "tenant": str(tenant),

@@ -288,6 +288,16 @@ def test_replay_queues_again_what_is_named(run: Run, tmp_path: Path, config: Pat
     pending = run("replay", "M1", "--config", config)
     assert (pending.exit_code, pending.stdout) == (0, "0 queued again\n")  # it has not been worked on yet
     assert run("replay", "--parked", "--config", config).stdout == "0 queued again\n"
+    found = run("messages", "--control-id", "M1", "--since", "2020-01-01", "--config", config)
+    assert found.stdout.rstrip().endswith("received  DFT^P03 M1 from clinic, account A100")
+    (as_json,) = run("messages", "--state", "received", "--json", "--config", config).stdout.splitlines()
+    assert (json.loads(as_json)["controlId"], json.loads(as_json)["accounts"]) == ("M1", ["A100"])
+    assert run("messages", "--account", "A9", "--config", config).stdout == ""
+    for wrong in (["--state", "gone"], ["--since", "yesterday"]):
+        assert run("messages", *wrong, "--config", config).exit_code == 2
+    look = run("replay", "--type", "DFT", "--preview", "--config", config)
+    assert "charge T1: (nothing) → 100.00 USD may be asked for" in look.stdout
+    assert run("replay", "--type", "DFT", "--config", config).stdout == "0 queued again\n"
     unknown = run("replay", "M9", "--config", config)
     assert unknown.exit_code == 1
     assert unknown.stderr == "fhirpay: there is no message with the control id or message id M9 [not-found]\n"
