@@ -22,6 +22,8 @@ from .holds import BY_HAND
 from .tables import AccountHold, StaffEntry
 
 REFUNDED = "refunded"  # opened by a refund of what is still owed: is it to be asked for again?
+OWNER_CHANGED = "owner_changed"  # opened when an account is given to another patient: who owes?
+BY_US = frozenset({REFUNDED, OWNER_CHANGED})
 
 _holds, _entries = table(AccountHold), table(StaffEntry)
 _TENANT, _ACCOUNT = bindparam("tenant"), bindparam("account")
@@ -80,7 +82,7 @@ class EntryRecord:
 
 def open_hold(tx: Tx, account_ref: str, name: str, *, says: str, by: str) -> str:
     """Stop collection on the account; the hold's id, of the one already open under this name if there is one."""
-    if name not in BY_HAND | {REFUNDED}:
+    if name not in BY_HAND | BY_US:
         raise RuleBroken(f"there is no hold '{name}'; there are {', '.join(sorted(BY_HAND))}")
     if not says.strip():
         raise RuleBroken("a hold needs a reason: it is what the desk reads out")

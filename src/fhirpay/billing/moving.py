@@ -8,9 +8,7 @@ account. Each function says what it has moved, so that exactly that can be moved
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
 
 from sqlalchemy import RowMapping, delete, select, update
 
@@ -20,6 +18,7 @@ from ..domain.money import Money
 from ..errors import RuleBroken
 from ..ledger import rules
 from ..ledger import store as ledger
+from ..parties.merges import Item
 from . import money, rows
 from .money import CREDIT
 from .rows import ENDS
@@ -29,19 +28,9 @@ _credits, _shares, _list = table(AccountCredit), table(ObligationShare), table(W
 _WITH_IDS = {"hold": (table(AccountHold), "hold_id"), "entry": (table(StaffEntry), "entry_id")}
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """One row, by its id: what it said of the account before, and what it says now."""
-
-    what: str
-    ref: str
-    before: dict[str, Any] = field(default_factory=dict[str, Any])
-    after: dict[str, Any] = field(default_factory=dict[str, Any])
-
-
 def move_obligations(
     tx: Tx, old: str, new: str, *, key: str, day: Callable[[str], date], ended: bool = False
-) -> list[Moved]:
+) -> list[Item]:
     """Those of `old` that `new` has nothing like, or (`ended`) all that have come to their end and are left.
 
     One that both have, such as the copay of one visit, stays until it has ended: `new` asks for it already. `day` is a
@@ -50,7 +39,7 @@ def move_obligations(
     there: dict[tuple[str, str, str], list[RowMapping]] = {}
     for row in rows.of_accounts(tx, [new]):
         there.setdefault(_basis(row), []).append(row)
-    moved: list[Moved] = []
+    moved: list[Item] = []
     for row in sorted(rows.of_accounts(tx, [old]), key=lambda one: -one["generation"]):
         theirs = there.get(_basis(row), [])
         generation = _generation(row, theirs, ended=ended)
@@ -59,7 +48,7 @@ def move_obligations(
         there.setdefault(_basis(row), []).append({**row, "generation": generation})  # type: ignore[arg-type]
         _carry(tx, row, old, new, generation, key=key, day=day(row["facility"]))
         before = {"account_ref": old, "generation": row["generation"]}
-        moved.append(Moved("obligation", row["obligation_id"], before, {"account_ref": new, "generation": generation}))
+        moved.append(Item("obligation", row["obligation_id"], before, {"account_ref": new, "generation": generation}))
     return moved
 
 
@@ -79,7 +68,7 @@ def _generation(row: RowMapping, theirs: Iterable[RowMapping], *, ended: bool) -
     return None
 
 
-def move_back(tx: Tx, one: Moved, *, key: str, day: Callable[[str], date]) -> None:
+def move_back(tx: Tx, one: Item, *, key: str, day: Callable[[str], date]) -> None:
     """An obligation back to where it was before the merge. Raises RuleBroken when it has gone on from there."""
     row = rows.get(tx, one.ref)
     if row["account_ref"] != one.after["account_ref"]:
@@ -103,33 +92,33 @@ def _carry(tx: Tx, row: RowMapping, old: str, new: str, generation: int, *, key:
             ledger.post(tx, entry, key=f"{key}/{obligation}/{account}")
 
 
-def move_credits(tx: Tx, old: str, new: str) -> list[Moved]:
+def move_credits(tx: Tx, old: str, new: str) -> list[Item]:
     """Money that stands on `old` with nothing to pay. It is kept by payment in the ledger: nothing to post."""
-    moved: list[Moved] = []
+    moved: list[Item] = []
     for credit in money.credits_of(tx, old):
         money.take_credit(tx, old, credit.payment_id, credit.amount)
         money.add_credit(tx, new, credit.payment_id, credit.amount)
         amount = {"minor": credit.amount.minor, "currency": credit.amount.currency}
-        moved.append(Moved("credit", credit.payment_id, {"account_ref": old, **amount}, {"account_ref": new, **amount}))
+        moved.append(Item("credit", credit.payment_id, {"account_ref": old, **amount}, {"account_ref": new, **amount}))
     where = (_credits.c.tenant_id == tx.tenant, _credits.c.account_ref == old, _credits.c.amount_minor == 0)
     tx.execute(delete(_credits).where(*where))
     return moved
 
 
-def move_words(tx: Tx, old: str, new: str) -> list[Moved]:
+def move_words(tx: Tx, old: str, new: str) -> list[Item]:
     """Holds, what staff stated, and what is or was on the worklist."""
     return [*_by_ids(tx, old, new), *_items(tx, old, new)]
 
 
-def _by_ids(tx: Tx, old: str, new: str) -> Iterator[Moved]:
+def _by_ids(tx: Tx, old: str, new: str) -> Iterator[Item]:
     for what, (of, name) in _WITH_IDS.items():
         mine = (of.c.tenant_id == tx.tenant, of.c.account_ref == old)
         ids = [row[name] for row in tx.all(select(of.c[name]).where(*mine).order_by(of.c[name]))]
         tx.execute(update(of).where(*mine).values(account_ref=new))
-        yield from (Moved(what, one, {"account_ref": old}, {"account_ref": new}) for one in ids)
+        yield from (Item(what, one, {"account_ref": old}, {"account_ref": new}) for one in ids)
 
 
-def _items(tx: Tx, old: str, new: str) -> Iterator[Moved]:
+def _items(tx: Tx, old: str, new: str) -> Iterator[Item]:
     mine = (_list.c.tenant_id == tx.tenant, _list.c.account_ref == old)
     for row in tx.all(select(_list).where(*mine).order_by(_list.c.item_id)):
         subject = row["subject"]
@@ -140,7 +129,7 @@ def _items(tx: Tx, old: str, new: str) -> Iterator[Moved]:
                 subject = row["subject"]
         place_item(tx, row["item_id"], new, subject)
         before = {"account_ref": old, "subject": row["subject"]}
-        yield Moved("item", row["item_id"], before, {"account_ref": new, "subject": subject})
+        yield Item("item", row["item_id"], before, {"account_ref": new, "subject": subject})
 
 
 def place_item(tx: Tx, item_id: str, account_ref: str, subject: str) -> None:
@@ -153,3 +142,11 @@ def place_word(tx: Tx, what: str, ref: str, account_ref: str) -> None:
     """Which account a hold or an entry of staff is about."""
     of, name = _WITH_IDS[what]
     tx.execute(update(of).where(of.c.tenant_id == tx.tenant, of.c[name] == ref).values(account_ref=account_ref))
+
+
+def shares_of(tx: Tx, *, obligations: Iterable[str], payments: Iterable[str]) -> list[tuple[str, str]]:
+    """(obligation, payment) wherever money of these payments pays something, or something pays these obligations."""
+    of = _shares.c.obligation_id.in_(sorted(obligations)) | _shares.c.payment_id.in_(sorted(payments))
+    live = (_shares.c.tenant_id == tx.tenant, of, _shares.c.paid_minor + _shares.c.in_flight_minor > 0)
+    found = tx.all(select(_shares.c.obligation_id, _shares.c.payment_id).where(*live))
+    return [(row["obligation_id"], row["payment_id"]) for row in found]

@@ -24,6 +24,7 @@ class Operator(Protocol):
     async def replay_selected(self, *, wanted: Selector, limit: int, preview: bool, by: str, why: str) -> list[str]: ...
     async def set_aside(self, *, message: str, interface: str, reason: str) -> list[str]: ...
     async def resolve_posting(self, *, some_id: str, found: str, absent: bool, ehr: str) -> str: ...
+    async def undo_merge(self, *, merge: str, reason: str, by: str) -> str: ...
 
 
 class _Told(FhirpayError):
@@ -54,6 +55,9 @@ class _Here:
     async def resolve_posting(self, *, some_id: str, found: str, absent: bool, ehr: str) -> str:
         return await self._commands.resolve_posting(self._tenant, some_id, found, absent, ehr)
 
+    async def undo_merge(self, *, merge: str, reason: str, by: str) -> str:
+        return await self._commands.undo_merge(self._tenant, merge, reason, by)
+
 
 class _There:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tenant: str) -> None:
@@ -79,6 +83,9 @@ class _There:
     async def resolve_posting(self, *, some_id: str, found: str, absent: bool, ehr: str) -> str:
         asked = {"command": "resolve_posting", "posting": some_id, "found": found, "absent": absent, "ehr": ehr}
         return (await self._ask(**asked))["resolved"]
+
+    async def undo_merge(self, *, merge: str, reason: str, by: str) -> str:
+        return (await self._ask(command="undo_merge", merge=merge, reason=reason, by=by))["undone"]
 
     async def _ask(self, **asked: Any) -> dict[str, Any]:
         self._writer.write(json.dumps({**asked, "tenant": self._tenant}).encode() + b"\n")

@@ -11,6 +11,7 @@ from .demo import demo
 from .doctor import doctor
 from .explain import explain
 from .maps import maps
+from .merges import merges
 from .messages import ingest, messages, replay
 from .serve import serve
 from .worklist import worklist
@@ -35,4 +36,5 @@ app.command()(worklist)
 app.command()(doctor)
 app.add_typer(conformance, name="conformance")
 app.add_typer(ledger, name="ledger")
+app.add_typer(merges, name="merges")
 app.add_typer(writeback, name="writeback")

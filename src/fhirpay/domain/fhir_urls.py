@@ -24,6 +24,10 @@ PURGED = EXTENSION + "purged"  # valueBoolean (BAR^P02): archived at the sender
 AMBULATORY_PAYMENT = EXTENSION + "ambulatory-payment"  # nested, to show only (GP1)
 AMBULATORY_PAYMENT_LINE = EXTENSION + "ambulatory-payment-line"  # nested, to show only (GP2)
 BALANCE = EXTENSION + "balance"  # valueMoney, stated by the EHR as the patient's portion
+MOVED_FROM = EXTENSION + "moved-from"  # valueReference: the patient that an account is taken from (A44), read, not kept
+
+# on Account and Encounter; FHIR has a link of its own for a Patient
+REPLACED_BY = EXTENSION + "replaced-by"  # valueReference: the one that it was merged into
 
 # on ChargeItem
 DIRECTION = EXTENSION + "direction"  # valueCode `credit`; a charge has none
@@ -52,6 +56,8 @@ OURS = frozenset(
         AMBULATORY_PAYMENT,
         AMBULATORY_PAYMENT_LINE,
         BALANCE,
+        MOVED_FROM,
+        REPLACED_BY,
         DIRECTION,
         BATCH,
         INSURANCE_PLAN,

@@ -87,8 +87,13 @@ def _joined(
     keys = set(new)
     joined: list[dict[str, Any]] = []
     for one in kept:
-        joined += new.pop(key(one), []) if key(one) in keys else [one]
+        joined += [_still_old(one, stated) for stated in new.pop(key(one), [])] if key(one) in keys else [one]
     return joined + [one for rest in new.values() for one in rest]
+
+
+def _still_old(kept: dict[str, Any], stated: dict[str, Any]) -> dict[str, Any]:
+    """A number that was replaced stays one, also where a late message uses it."""
+    return {"use": "old", **stated} if kept.get("use") == "old" else stated
 
 
 def _other_choices(stated: dict[str, Any]) -> set[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, func, or_, select
 
 from ..db.metadata import table
 from ..db.types import fitted
@@ -88,3 +89,12 @@ def next_due(tx: Tx, queue: str) -> datetime | None:
 def suspended(tx: Tx, topics: Sequence[str]) -> list[str]:
     """The parked items because of which nothing may be collected on these topics, oldest first; mostly none."""
     return [row["work_id"] for row in tx.all(_SUSPENDS, topics=list(map(fitted, topics)))]
+
+
+def worked_since(tx: Tx, queue: str, lanes: Collection[str], ref: str, at: datetime) -> list[str]:
+    """What came after `ref`, or was worked on after `at`, in one of these lanes: the refs, in the order they came."""
+    later = or_(_work.c.ref > ref, _work.c.changed_at > at)
+    mine = (_work.c.tenant_id == tx.tenant, _work.c.queue == queue, later, _work.c.ref != ref)
+    rows = tx.all(select(_work.c.ref, _work.c.places).where(*mine).order_by(_work.c.ref))
+    wanted = set(map(fitted, lanes))
+    return [row["ref"] for row in rows if wanted & {key for key, _ in json.loads(row["places"])}]

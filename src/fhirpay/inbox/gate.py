@@ -32,13 +32,14 @@ from ..hl7.charsets import codec_of
 from ..hl7.reader import Message, Segment, compile_path
 from ..security.blind_index import keyed_hash
 from ..security.pan import screen_hl7, screen_text
+from . import prior
 
 VERSIONS = frozenset("2.1 2.2 2.3 2.3.1 2.3.2 2.4 2.5 2.5.1 2.6 2.7 2.7.1 2.8 2.8.1 2.8.2".split())
 TAKEN: dict[str, frozenset[str]] = {
     "DFT": frozenset({"P03", "P11"}),
     "BAR": frozenset("P01 P02 P05 P06 P10 P12".split()),
     "SIU": frozenset("S12 S13 S14 S15 S16 S17 S26".split()),
-    "ADT": frozenset("A01 A02 A03 A04 A05 A06 A07 A08 A11 A13 A28 A31".split()),
+    "ADT": frozenset("A01 A02 A03 A04 A05 A06 A07 A08 A11 A13 A28 A31".split()) | frozenset(prior.MERGES),
 }
 KEY_MAX = 500  # bytes of an id; HL7 allows 250 characters, and an index entry of PostgreSQL has room for 2704 bytes
 DELETE = '""'  # HL7 for "remove the value": present, but no value
@@ -73,6 +74,7 @@ def admit(data: bytes, interface: Interface, *, hash_key: bytes) -> Admitted:
         _check_keys(message, interface)
         if message.type == "DFT":
             _check_charges(message, interface)
+        prior.check(message, interface)
     except FhirpayError as error:
         # The text goes back to the sender and perhaps into a log, and it may quote a value.
         error.message = screen_text(error.message)[0]
@@ -81,8 +83,10 @@ def admit(data: bytes, interface: Interface, *, hash_key: bytes) -> Admitted:
     screened, redactions = screen_hl7(message, data)
     if redactions:
         message = Message.parse(screened, charset_fallback=interface.charset_fallback, charset=interface.charset)
-    accounts = _accounts(message, interface)
-    patients = _patients(message, interface)
+    accounts, patients = _accounts(message, interface), _patients(message, interface)
+    if message.first("MRG") is not None:  # a barrier on both sides, and on each of its groups
+        accounts = _unique(*accounts, *prior.accounts(message, interface))
+        patients = _unique(*patients, *prior.patients(message, interface))
     guarantors = _guarantors(message, interface)
     topics = tuple(f"account:{account}" for account in accounts) + patients
     own = _charge_topics(message, accounts)
@@ -196,6 +200,7 @@ def _check_keys(message: Message, interface: Interface) -> None:
         ("MSH", (3, 4, 5, 6, 10)),
         (name, (int(account_field),)),
         ("PID", (3,)),
+        ("MRG", (1, 3, 5, 6)),
         ("GT1", (2,)),
         ("FT1", (2,)),
     ):

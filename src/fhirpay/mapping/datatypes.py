@@ -151,6 +151,12 @@ def identifier(slot: Slot, ctx: Context, options: Options) -> dict[str, Any] | N
     )
 
 
+def old_identifier(slot: Slot, ctx: Context, options: Options) -> dict[str, Any] | None:
+    """CX, of what has another number now."""
+    found = identifier(slot, ctx, options)
+    return {"use": "old", **found} if found is not None else None
+
+
 def _identifier_type(text: str) -> dict[str, Any] | None:
     found = " ".join(text.split())
     return {"coding": [{"system": urls.IDENTIFIER_TYPE, "code": found}]} if found else None
@@ -384,6 +390,7 @@ TYPES: dict[str, Converter] = {
     "birthTime": birth_time,
     "Period": period,
     "Identifier": identifier,
+    "OldIdentifier": old_identifier,
     "EntityIdentifier": entity_identifier,
     "OrganizationIdentifier": organization_identifier,
     "Organization": organization,

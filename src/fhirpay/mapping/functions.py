@@ -55,6 +55,22 @@ def account_named(ctx: Context) -> bool:
     return path is not None and ctx.valued([path]) is not None
 
 
+PRIOR = {"PID-18": 3, "PV1-19": 5, "PV1-50": 6}  # account_key → the field of MRG with the number before
+
+
+def prior_account(ctx: Context, paths: Paths, kind: str = "Identifier") -> dict[str, Any] | None:
+    """The account that MRG names, in the field that belongs to the interface's `account_key`."""
+    segment, field = ctx.segment("MRG"), PRIOR.get(ctx.interface.account_key)
+    if segment is None or field is None:
+        return None
+    return TYPES[kind](Slot(segment, field), ctx, Options())
+
+
+def prior_account_number(ctx: Context, paths: Paths) -> dict[str, Any] | None:
+    """The same, as a number that the account had."""
+    return prior_account(ctx, paths, "OldIdentifier")
+
+
 def facility_owner(ctx: Context, paths: Paths) -> dict[str, str] | None:
     """The Organization of the facility that the feed belongs to: whose policy and merchant apply."""
     organization = ctx.facility.organization
@@ -304,6 +320,8 @@ class Function:
 
 FUNCTIONS: dict[str, Function] = {
     "account_identifier": Function(account_identifier, 0, strict=True),
+    "prior_account": Function(prior_account, 0),
+    "prior_account_number": Function(prior_account_number, 0),
     "facility_owner": Function(facility_owner, 0),
     "self_pay_stated": Function(self_pay_stated, 3),
     "encounter_status": Function(encounter_status, 2),

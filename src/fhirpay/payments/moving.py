@@ -64,6 +64,20 @@ def move_methods(tx: Tx, old: str, new: str) -> list[str]:
     return sorted(ids)
 
 
+def rename_debtor(tx: Tx, old: str, new: str) -> list[str]:
+    """Methods of a person who has another record now; which they were."""
+    mine = (_method.c.tenant_id == tx.tenant, _method.c.debtor_ref == old)
+    ids = [row["method_id"] for row in tx.all(select(_method.c.method_id).where(*mine))]
+    tx.execute(update(_method).where(*mine).values(debtor_ref=new))
+    return sorted(ids)
+
+
+def place_debtor(tx: Tx, method_id: str, debtor_ref: str) -> None:
+    """Whose a method is."""
+    is_it = (_method.c.tenant_id == tx.tenant, _method.c.method_id == method_id)
+    tx.execute(update(_method).where(*is_it).values(debtor_ref=debtor_ref))
+
+
 def place_methods(tx: Tx, method_ids: Iterable[str], account_ref: str) -> None:
     mine = (_method.c.tenant_id == tx.tenant, _method.c.method_id.in_(sorted(method_ids)))
     tx.execute(update(_method).where(*mine).values(account_ref=account_ref))

@@ -8,7 +8,7 @@ parks its message: the rest of it applies, collection on its accounts is suspend
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -21,18 +21,24 @@ from ..db.unit import Tx, Units
 from ..domain.fhir_urls import CLOSED
 from ..errors import FhirpayError, MessageInvalid, RuleBroken
 from ..fhir import bundles
-from ..fhir.store import Change, Stored, find, version
+from ..fhir.replaced import find
+from ..fhir.store import Change, Stored, version
 from ..fhir.store import get as get_resource
 from ..flow.lane import Work, complete, let_in, park, park_until
+from ..hl7.groups import split
 from ..hl7.reader import Message
 from ..inbox import search
 from ..inbox.store import InboxMessage, get, note_outcome, resources_since
 from ..log import Log
 from ..mapping.engine import map_message
 from ..mapping.loader import Maps
-from ..mapping.mapped import Mapped
+from ..mapping.mapped import Mapped, Parked
+from ..parties import statements
+from . import move_account
 from .collect import accounts_touched, reassess_accounts
 from .corrections import settled
+from .known_numbers import found_again
+from .merge import Merging
 from .send_ack import acknowledge
 
 log = Log("messages")
@@ -41,6 +47,16 @@ PARKED = "parked_message"  # on the worklist
 REPLACED = "charge_replaced"  # on the worklist
 LATE = "late_charge"  # on the worklist
 BEHIND = "waits for wrk"  # flow's words; a message and its work have the same number
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What has become of a message: what waits of it, what was written, which accounts it bears on, what to say."""
+
+    parked: tuple[Parked, ...]
+    changes: list[tuple[Stored, Change]]
+    touched: set[str]
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,29 +76,43 @@ class ApplyMessage:
         parsed = Message.parse(message.body, charset_fallback=interface.charset_fallback, charset=interface.charset)
         await self.units.write(self._apply, work, message, parsed, self.mapped(parsed, interface))
 
-    def mapped(self, parsed: Message, interface: Interface) -> Mapped:
-        """The message as FHIR, by the maps that are in force."""
-        return map_message(parsed, interface, self.tenant.facility(interface.facility), maps=self.maps(interface))
+    def mapped(self, parsed: Message, interface: Interface) -> list[Mapped]:
+        """The message as FHIR, by the maps that are in force; of several merges one after the other."""
+        facility, maps = self.tenant.facility(interface.facility), self.maps(interface)
+        return [map_message(one, interface, facility, maps=maps) for one in split(parsed)]
 
-    def waits(self, tx: Tx, mapped: Mapped) -> bool:
+    def waits(self, tx: Tx, mapped: list[Mapped]) -> bool:
         """It is about an account that nobody has opened yet."""
-        return mapped.account == "known" and not _accounts(tx, mapped)
+        return mapped[0].account == "known" and not _accounts(tx, mapped[0])
 
-    def take_effect(
-        self, tx: Tx, message: InboxMessage, mapped: Mapped
-    ) -> tuple[Mapped, list[tuple[Stored, Change]], str]:
-        """Write what it says: what of it applies, what has changed, and what is to be said of it."""
+    def take_effect(self, tx: Tx, message: InboxMessage, mapped: list[Mapped]) -> Effect:
+        """Write what it says."""
         # Not for the first time: what later messages have said since stays said, such as insurance found.
         newer = resources_since(tx, message.message_id) if message.detail else set[str]()
-        warnings = list(mapped.warnings)
-        if mapped.account == "new" and _accounts(tx, mapped) and not message.detail:
+        warnings = [one for part in mapped for one in part.warnings]
+        if mapped[0].account == "new" and _accounts(tx, mapped[0]) and not message.detail:
             warnings.insert(0, f"{message.label} for an account that is known: taken as changed")
         correction = self.tenant.interface(message.interface).correction
-        mapped = settled(tx, mapped, correction, message_id=message.message_id, newer=newer)
+        mapped = [found_again(tx, one) for one in mapped]
+        mapped = [settled(tx, one, correction, message_id=message.message_id, newer=newer) for one in mapped]
+        merging = Merging(message, source_of(message), self.tenant)
+        changes = [change for one in mapped for change in self._write(tx, message, one, newer, merging)]
+        parked = tuple(one for part in mapped for one in part.parked)
+        detail = legible("; ".join([f"{one.location}: {one.reason}" for one in parked] or [*warnings, *merging.says]))
+        # Also the accounts that it only names: a message that was parked held up collection there until now.
+        touched = {*accounts_touched(tx, changes), *accounts_named(tx, message), *merging.touched}
+        return Effect(parked, changes, touched, detail)
+
+    def _write(
+        self, tx: Tx, message: InboxMessage, mapped: Mapped, newer: Collection[str], merging: Merging
+    ) -> list[tuple[Stored, Change]]:
+        """What it says, and what it says of merges: before, so that it is written where it belongs, and after."""
+        stated = statements.read(mapped.bundle)
+        merging.before(tx, stated)
         changes = bundles.apply(
             tx,
-            mapped.bundle,
-            source=source_of(message),
+            stated.bundle,
+            source=merging.source,
             merge=True,
             deletes=[(one.full_url, one.element) for one in mapped.deletes],
             assumed=[(one.full_url, one.element) for one in mapped.assumed],
@@ -97,23 +127,26 @@ class ApplyMessage:
             elif stored.type == "Account" and change == "created":
                 for one in stored.resource.get("identifier", ()):
                     let_in(tx, _until_known(one))
-        detail = legible("; ".join([f"{one.location}: {one.reason}" for one in mapped.parked] or warnings))
-        return mapped, changes, detail
+        written = [stored for stored, _ in changes]
+        if stated.any:
+            urls = [entry["fullUrl"] for entry in stated.bundle.get("entry", ())]
+            merging.after(tx, stated, dict(zip(urls, (one.reference for one in written), strict=True)))
+        move_account.late(tx, written, source=merging.source)
+        return changes
 
-    def _apply(self, tx: Tx, work: Work, message: InboxMessage, parsed: Message, stated: Mapped) -> None:
+    def _apply(self, tx: Tx, work: Work, message: InboxMessage, parsed: Message, mapped: list[Mapped]) -> None:
         search.index(tx, message, parsed, self.hash_key)
-        if self.waits(tx, stated):
-            self._wait_for_account(tx, work, message, stated)
+        if self.waits(tx, mapped):
+            self._wait_for_account(tx, work, message, mapped[0])
             return
-        mapped, changes, detail = self.take_effect(tx, message, stated)
-        if mapped.parked:
-            park(tx, work, reason=detail)
-            note_parked(tx, message, detail)
+        effect = self.take_effect(tx, message, mapped)
+        if effect.parked:
+            park(tx, work, reason=effect.detail)
+            note_parked(tx, message, effect.detail)
         else:
             complete(tx, work)
-        _finish(tx, message, changes, "parked" if mapped.parked else "applied", detail)
-        # Also the accounts that it only names: a message that was parked held up collection there until now.
-        reassess_accounts(tx, {*accounts_touched(tx, changes), *accounts_named(tx, message)}, self.tenant)
+        _finish(tx, message, effect.changes, "parked" if effect.parked else "applied", effect.detail)
+        reassess_accounts(tx, effect.touched, self.tenant)
 
     def _wait_for_account(self, tx: Tx, work: Work, message: InboxMessage, mapped: Mapped) -> None:
         """Nothing is made of an account that nobody opened. The message that makes it known lets this one in."""

@@ -12,6 +12,7 @@ from ..billing import rows
 from ..billing.policy import AutopayDue
 from ..config import Tenant
 from ..db.unit import Tx, Units
+from ..fhir.replaced import survivor
 from ..flow.lane import Work, complete, retry
 from .collect import act, actions, charge, fact_of
 
@@ -28,6 +29,8 @@ class Autopay:
 
     def _run(self, tx: Tx, work: Work) -> None:
         account_ref, _, fact = work.ref.partition("|")
+        rows.lock(tx, [account_ref])
+        account_ref = survivor(tx, account_ref)  # queued before its account was merged into another one
         rows.lock(tx, [account_ref])
         decided = [one for one in actions(tx, account_ref, self.tenant) if isinstance(one, AutopayDue)]
         action = next((one for one in decided if fact_of(one) == fact), None)

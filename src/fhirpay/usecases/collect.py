@@ -24,10 +24,12 @@ from ..config import Tenant
 from ..db.types import fitted
 from ..db.unit import Tx, Units
 from ..domain.payment import CLOSED
+from ..fhir.replaced import survivors
 from ..fhir.store import Change, Stored, version
 from ..flow.lane import Work, complete, release
 from ..log import Log
 from ..outbox import add
+from ..parties.resources import repoint
 from ..payments import store as payments
 from ..payments import stored_methods
 from .stale_pages import close_stale_pages
@@ -55,8 +57,9 @@ def accounts_touched(tx: Tx, changes: Iterable[tuple[Stored, Change]]) -> list[s
 
 def reassess_accounts(tx: Tx, account_refs: Iterable[str], tenant: Tenant) -> None:
     """Make these accounts what they should be by all that is known now, and let the policy act on them."""
-    refs = set(account_refs)
+    refs = set(survivors(tx, account_refs).values())  # what was merged away is not assessed any more
     rows.lock(tx, refs)  # all of them before the first ledger entry: every unit takes its locks in this order
+    refs = _merged_meanwhile(tx, refs)
     others = set[str]().union(*(_reassess(tx, ref, tenant) for ref in sorted(refs)))
     if others:  # accounts that share a charge: what each may ask follows from the other's rows as they are by now
         refs |= others
@@ -65,6 +68,17 @@ def reassess_accounts(tx: Tx, account_refs: Iterable[str], tenant: Tenant) -> No
             _reassess(tx, ref, tenant)
     for ref in sorted(refs):
         act(tx, ref, tenant)
+
+
+def _merged_meanwhile(tx: Tx, refs: set[str]) -> set[str]:
+    """The accounts, once their locks are held: a merge that was faster may not have seen what this unit has written."""
+    ends = survivors(tx, refs)
+    for old, new in sorted(ends.items()):
+        if old != new:
+            repoint(tx, old, new, source="urn:fhirpay:merged")
+    found = set(ends.values())
+    rows.lock(tx, found)
+    return found
 
 
 def money_moved(tx: Tx, account_ref: str, tenant: Tenant) -> None:

@@ -14,6 +14,7 @@ from datetime import datetime
 
 from ..billing import worklist
 from ..billing.bills import PAID_ELSEWHERE
+from ..billing.entries import OWNER_CHANGED
 from ..billing.look_alikes import LOOK_ALIKE
 from ..billing.money import CREDIT
 from ..db.types import micros, moment
@@ -25,6 +26,7 @@ from ..outbox import QUEUE
 from ..payments import store
 from .apply_message import PARKED, REPLACED
 from .collect import LIST
+from .merge_accounts import CONSENT
 from .parked import KIND as PARKED_CALL
 from .settle_outcome import unknown_key
 from .silence import SILENT
@@ -40,6 +42,8 @@ NEXT: Mapping[str, str] = {
     LIST: "Ask the payer: take a payment, or send the page's link.",
     CREDIT: "Find out whose money it is: refund it, or leave it for the next bill.",
     "refunded": "Decide whether it is asked for again: release the hold 'refunded', or leave it and mark this done.",
+    OWNER_CHANGED: "See who owes and which insurance is right, then release the hold 'owner_changed'.",
+    CONSENT: "Ask the payer to agree anew, and record it: until then a person has to ask for each payment.",
     "reallocated": "Move the money at the EHR by hand, then mark it done.",
     PARKED: "Mend what it says, then `fhirpay replay ID`; one that can never apply: `--ignore REASON`.",
     SILENT: "Ask whether the sender and the line to it are up; it goes by itself when the feed speaks.",

@@ -15,18 +15,20 @@ from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, RowMapping, and_, bindparam, case, cast, func, not_, select
 
-from ..billing.tables import Obligation, ObligationShare, WorklistItem
+from ..billing.tables import AccountCredit, AccountHold, Obligation, ObligationShare, StaffEntry, WorklistItem
 from ..db.metadata import table
 from ..db.unit import Tx
 from ..domain.operation import OPEN
 from ..domain.payment import CLOSED, fold
 from ..domain.refund import CLAIMS, RefundState
+from ..fhir.tables import ReplacedRow
 from ..flow.tables import WorkRow, WorkTopicRow
 from ..inbox.tables import InboxRow
 from ..ledger.tables import LedgerPosting
 from ..ledger.verify import verify
+from ..parties.tables import MergeRow
 from ..payments import store
-from ..payments.tables import OperationRow, PaymentRow, RefundRow
+from ..payments.tables import AllocationRow, OperationRow, PaymentRow, RefundRow, StoredMethodRow
 from ..writeback.tables import PostingRow
 from .apply_message import PARKED
 from .parked import KIND as PARKED_CALL
@@ -35,6 +37,9 @@ _obligation, _share, _list = table(Obligation), table(ObligationShare), table(Wo
 _payment, _operation, _refund = table(PaymentRow), table(OperationRow), table(RefundRow)
 _leg, _work, _topic = table(LedgerPosting), table(WorkRow), table(WorkTopicRow)
 _message, _posting = table(InboxRow), table(PostingRow)
+_replaced, _merge = table(ReplacedRow), table(MergeRow)
+_STANDS_ON = (Obligation, ObligationShare, AccountCredit, AccountHold, StaffEntry)
+_STANDS_ON += (PaymentRow, AllocationRow, StoredMethodRow)
 
 _PAYABLE = CLAIMS - {RefundState.REQUESTED, RefundState.SUCCEEDED, RefundState.REPLACED}
 
@@ -160,6 +165,21 @@ def _listed(tx: Tx) -> Iterator[Finding]:
             yield Finding("listed", row["work_id"], f"{row['kind']} of {row['ref']} is parked and on no list")
 
 
+def _merges(tx: Tx) -> Iterator[Finding]:
+    """Nothing stands on what was merged away, and each merge that stands is the reason why another stands for it."""
+    rows = tx.all(_REPLACED, tenant=tx.tenant)
+    gone = {f"{row['type']}/{row['resource_id']}": f"{row['type']}/{row['by_id']}" for row in rows}
+    for of in map(table, _STANDS_ON if gone else ()):
+        left = select(of.c.account_ref).where(_mine(of), of.c.account_ref.in_(sorted(gone))).distinct()
+        for row in tx.all(left, tenant=tx.tenant):
+            yield Finding(
+                "merges", row["account_ref"], f"merged into {gone[row['account_ref']]}, and has {of.name} rows"
+            )
+    made = {(row["old_ref"], row["new_ref"]) for row in tx.all(_MADE, tenant=tx.tenant)}
+    for old, new in sorted(made ^ set(gone.items())):
+        yield Finding("merges", old, f"its merge into {new} is recorded in one place and not in the other")
+
+
 # ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -239,6 +259,9 @@ _OPEN_ITEM = select(_list.c.item_id).where(
 )
 
 
+_REPLACED = select(_replaced).where(_mine(_replaced))
+_MADE = select(_merge).where(_mine(_merge), _merge.c.kind == "merge", _merge.c.undone_at.is_(None))
+
 _CHECKS: tuple[Callable[[Tx], Iterator[Finding]], ...] = (
     _books,
     _shares,
@@ -250,4 +273,5 @@ _CHECKS: tuple[Callable[[Tx], Iterator[Finding]], ...] = (
     _folded,
     _in_hand,
     _listed,
+    _merges,
 )

@@ -16,7 +16,7 @@ from ..hl7.reader import Message
 from ..inbox.store import InboxMessage
 from ..mapping.mapped import Mapped
 from .apply_message import ApplyMessage, accounts_named
-from .collect import accounts_touched, reassess_accounts
+from .collect import reassess_accounts
 from .trial import Owed, owed_on
 
 
@@ -57,22 +57,21 @@ async def preview_replay(units: Units, tenant: Tenant, messages: ApplyMessage, m
     raise AssertionError("the look ends by what it has seen")
 
 
-def _look(tx: Tx, tenant: Tenant, messages: ApplyMessage, message: InboxMessage, mapped: Mapped) -> None:
+def _look(tx: Tx, tenant: Tenant, messages: ApplyMessage, message: InboxMessage, mapped: list[Mapped]) -> None:
     if messages.waits(tx, mapped):
         raise _Seen(Preview(message.message_id, "parked", "its account is not known yet", ()))
     named = accounts_named(tx, message)
     before = {ref: owed_on(tx, ref) for ref in named}
-    settled, changes, detail = messages.take_effect(tx, message, mapped)
-    if message.state == "parked" and not settled.parked:
+    effect = messages.take_effect(tx, message, mapped)
+    if message.state == "parked" and not effect.parked:
         lane.discard(tx, message.work_id, reason="looked at")  # it holds nothing up any more
-    touched = {*accounts_touched(tx, changes), *accounts_named(tx, message)}
-    before |= {ref: owed_on(tx, ref) for ref in touched - named}
-    reassess_accounts(tx, touched, tenant)
-    lines = [_said(stored, change) for stored, change in changes if change != "unchanged"]
-    for ref in sorted(touched):
+    before |= {ref: owed_on(tx, ref) for ref in effect.touched - named}
+    reassess_accounts(tx, effect.touched, tenant)
+    lines = [_said(stored, change) for stored, change in effect.changes if change != "unchanged"]
+    for ref in sorted(effect.touched):
         lines += _money(before[ref], owed_on(tx, ref))
-    outcome = "parked" if settled.parked else "applied"
-    raise _Seen(Preview(message.message_id, outcome, detail, tuple(lines)))
+    outcome = "parked" if effect.parked else "applied"
+    raise _Seen(Preview(message.message_id, outcome, effect.detail, tuple(lines)))
 
 
 def _said(stored: Stored, change: Change) -> str:

@@ -20,8 +20,8 @@ log = Log("staff")
 
 def open_hold(tx: Tx, account_ref: str, name: str, *, says: str, by: str, tenant: Tenant) -> str:
     """Nothing is collected on the account from now on; the hold's id. Raises RuleBroken for an unknown name."""
-    if name == entries.REFUNDED:
-        raise RuleBroken(f"a hold '{name}' is opened by a refund alone")
+    if name in entries.BY_US:
+        raise RuleBroken(f"a hold '{name}' is opened by what happens to the account, not by hand")
     rows.lock(tx, [account_ref])
     hold_id = entries.open_hold(tx, account_ref, name, says=says, by=by)
     reassess_accounts(tx, [account_ref], tenant)
@@ -33,8 +33,9 @@ def release_hold(tx: Tx, hold_id: str, *, by: str, why: str, tenant: Tenant) -> 
     """What it held back may be asked for again, unless another hold stands. Raises NotFound when it isn't open."""
     account_ref = entries.hold(tx, hold_id).account_ref
     rows.lock(tx, [account_ref])
-    if entries.release_hold(tx, hold_id, by=by, why=why).name == entries.REFUNDED:
-        worklist.settled_but(tx, entries.REFUNDED, account_ref, [])  # whether to ask again has been answered
+    released = entries.release_hold(tx, hold_id, by=by, why=why).name
+    if released in entries.BY_US:
+        worklist.settled_but(tx, released, account_ref, [])  # what it asked has been answered
     reassess_accounts(tx, [account_ref], tenant)
     log.info("hold.released", hold_id=hold_id)
 

@@ -6,7 +6,7 @@ has become collectable. Nothing has gone out when it is committed; take_payment.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..billing import money as billing
@@ -15,6 +15,7 @@ from ..config import Tenant
 from ..db.unit import Tx
 from ..domain.money import Money
 from ..errors import RuleBroken
+from ..fhir.replaced import survivor
 from ..log import Log
 from ..outbox import add as outbox_add
 from ..payments import store, stored_methods
@@ -53,6 +54,7 @@ def start(tx: Tx, wish: NewPayment, tenant: Tenant) -> str:
     """
     if wish.fact_key is not None and (known := store.of_fact(tx, wish.fact_key)):
         return known
+    wish = replace(wish, account_ref=survivor(tx, wish.account_ref))
     if wish.method_id is None and not wish.capture:
         raise RuleBroken("the processor's page takes the money at once: authorize by a stored method")
     asked = _asked(tx, wish)

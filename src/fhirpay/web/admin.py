@@ -24,6 +24,7 @@ from ..usecases.apply_message import ApplyMessage
 from ..usecases.preview_replay import preview_replay
 from ..usecases.receive_hl7 import Hl7Intake
 from ..usecases.replay import replay_messages, replay_these, set_aside
+from ..usecases.undo_merge import undo
 from ..usecases.unposted import resolve
 
 _LINE_MAX = 64 * 1024 * 1024
@@ -83,6 +84,11 @@ class Commands:
         """What a person saw at the EHR; the posting's id."""
         units, ehrs = self._database.units(tenant), self._ehrs(tenant)
         return await resolve(units, ehrs, some_id=some_id, found=found, absent=absent, connection=ehr)
+
+    async def undo_merge(self, tenant: str, merge: str, reason: str, by: str) -> str:
+        """A merge was wrong; its id."""
+        units, owner = self._database.units(tenant), self._tenant(tenant)
+        return (await units.write(undo, merge, by=by, why=reason, tenant=owner)).merge_id
 
 
 class AdminSocket:
@@ -161,6 +167,14 @@ class AdminSocket:
                     "ehr": str(ehr),
                 }:
                     return {"resolved": await self._commands.resolve_posting(tenant, some_id, found, absent, ehr)}
+                case {
+                    "command": "undo_merge",
+                    "tenant": str(tenant),
+                    "merge": str(merge),
+                    "reason": str(reason),
+                    "by": str(by),
+                }:
+                    return {"undone": await self._commands.undo_merge(tenant, merge, reason, by)}
                 case _:
                     raise MessageInvalid("there is no such command")
         except FhirpayError as error:

@@ -27,7 +27,7 @@ SAMPLES: dict[str, list[list[str] | str]] = {
     "ADT-A01-01.hl7": [[]],
     "ADT-A04-01.hl7": [[]],
     "ADT-A08-01.hl7": [[]],
-    "ADT-A40-01.hl7": ["event-unsupported MSH-9.2"],
+    "ADT-A40-01.hl7": [[]],
     "ADT04-23.hl7": [[]],
     "BAR-P01-01.hl7": [[]],
     "BAR-P12-01.hl7": [[]],

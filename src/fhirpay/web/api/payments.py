@@ -13,6 +13,7 @@ from ...billing import store as obligations
 from ...db.unit import Tx
 from ...domain.payment import PaymentState
 from ...errors import NotFound, RuleBroken
+from ...fhir import replaced
 from ...fhir import store as fhir
 from ...payments import refunds, store
 from ...payments.records import Payment
@@ -25,13 +26,16 @@ from .deps import Deps, answer_once, json_answer, once_of
 
 
 def account_ref(tx: Tx, said: str) -> str:
-    """`Account/ID` or `system|value` as the account that we have. Raises NotFound, RuleBroken for more than one."""
+    """`Account/ID` or `system|value` as the account that we have, or the one that it was merged into.
+
+    Raises NotFound, RuleBroken for more than one.
+    """
     if said.startswith("Account/"):
         if fhir.get(tx, "Account", said.removeprefix("Account/")) is None:
             raise NotFound(f"there is no {said}", location="account")
-        return said
+        return replaced.survivor(tx, said)
     system, bar, value = said.rpartition("|")
-    found = fhir.find(tx, "Account", system, value) if bar else []
+    found = replaced.find(tx, "Account", system, value) if bar else []
     if not found:
         raise NotFound("there is no such account; write Account/ID or system|value", location="account")
     if len(found) > 1:

@@ -1,0 +1,77 @@
+"""The prior numbers of a merge (MRG) beside those that stand for them now: both sides order a message.
+
+Called by the gate. Which field of MRG is the account's follows from the interface's `account_key`, as everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..config import Interface
+from ..errors import RequiredMissing
+from ..hl7.assigner import assigner_system
+from ..hl7.reader import Message, Segment
+
+ACCOUNT_FIELDS = {"PID-18": 3, "PV1-19": 5, "PV1-50": 6}  # account_key → the field of MRG that holds the prior number
+DELETE = '""'
+
+# what has to be named by MRG: a merge that doesn't say of what is refused, since nobody could apply it
+_PATIENT, _ACCOUNT, _VISIT, _OTHER_VISIT = (1,), (3,), (5,), (6,)
+MERGES: dict[str, tuple[int, ...]] = {
+    "A18": (),  # any of them: see `check`
+    "A34": _PATIENT,
+    "A35": _ACCOUNT,
+    "A36": (*_PATIENT, *_ACCOUNT),
+    "A40": _PATIENT,
+    "A41": _ACCOUNT,
+    "A42": _VISIT,
+    "A43": _PATIENT,
+    "A44": (*_PATIENT, *_ACCOUNT),
+    "A45": (*_PATIENT, *_VISIT),
+    "A47": _PATIENT,
+    "A49": _ACCOUNT,
+    "A50": _VISIT,
+    "A51": _OTHER_VISIT,
+}
+
+
+def check(message: Message, interface: Interface) -> None:
+    """Raises RequiredMissing at the field of MRG that names what is merged, where it names nothing."""
+    if message.type != "ADT" or message.event not in MERGES:
+        return
+    priors = message.segments("MRG")
+    if not priors:
+        raise RequiredMissing(f"{message.label} names in MRG what is merged, and has none", location="MRG")
+    for prior in priors:
+        for field in MERGES[message.event]:
+            if field == 3:
+                field = ACCOUNT_FIELDS.get(interface.account_key, 3)
+            if prior.get(field) in ("", DELETE):
+                says = f"{message.label} names here what is merged, and it is empty"
+                raise RequiredMissing(says, location=prior.address(field))
+        if message.event == "A18" and all(prior.get(field) in ("", DELETE) for field in (1, 3, 5, 6)):
+            raise RequiredMissing("nothing is named that is merged", location=prior.address(1))
+
+
+def patients(message: Message, interface: Interface) -> tuple[str, ...]:
+    """`patient:system|value` of every PID-3 and MRG-1 of a message with MRG."""
+    found = [key for one in message.segments("PID") for key in _keys(one, 3, interface)]
+    found += [key for one in message.segments("MRG") for key in _keys(one, 1, interface)]
+    return tuple(f"patient:{key}" for key in found)
+
+
+def accounts(message: Message, interface: Interface) -> tuple[str, ...]:
+    """`system|value` of every account that a message with MRG names, the prior ones too."""
+    name, _, field = interface.account_key.partition("-")
+    found = [key for one in message.segments(name) for key in _keys(one, int(field), interface)]
+    prior = ACCOUNT_FIELDS.get(interface.account_key)
+    if prior is not None:
+        found += [key for one in message.segments("MRG") for key in _keys(one, prior, interface)]
+    return tuple(dict.fromkeys(found))
+
+
+def _keys(segment: Segment, field: int, interface: Interface) -> Iterator[str]:
+    for repetition in range(1, segment.repetitions(field) + 1):
+        value = segment.get(field, 1, 1, repetition)
+        if value not in ("", DELETE):
+            yield f"{assigner_system(segment, field, repetition, interface.system)}|{value}"
