@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import settings
 
+import routes_once
 from databases import Databases
 from fhirpay.db.unit import Database, Units, open_database
 from fhirpay.domain.clock import FrozenClock
@@ -22,6 +23,7 @@ from matrices import pytest_terminal_summary as pytest_terminal_summary  # a hoo
 
 settings.register_profile("ci", derandomize=True, deadline=None, database=None)
 settings.load_profile("ci")
+routes_once.install()
 
 _LONG = ("e2e", "simulation", "matrix", "matrix_writeback", "matrix_dft", "interleavings")
 
