@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
@@ -56,6 +56,6 @@ def _row(tx: Tx, interface: str, sender: Sequence[str], number: int) -> dict[str
     return {"tenant_id": tx.tenant, "interface": interface, "sender_key": key, "last": number, "changed_at": tx.now}
 
 
-def _link(tx: Tx, interface: str, sender: Sequence[str]) -> tuple[object, ...]:
+def _link(tx: Tx, interface: str, sender: Sequence[str]) -> tuple[ColumnElement[bool], ...]:
     key = text_list(sender)
     return _sequence.c.tenant_id == tx.tenant, _sequence.c.interface == interface, _sequence.c.sender_key == key
