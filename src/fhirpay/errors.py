@@ -104,16 +104,6 @@ class Conflict(FhirpayError):
     code, http_status, issue_code, ack_code, hl7_error = "conflict", 409, "conflict", "AE", "205"
 
 
-class SequenceBroken(FhirpayError):
-    """MSH-13 is not the number that comes next on this link; `expected` is (HL7 2.5.1 §2.10.1)."""
-
-    code, http_status, issue_code, ack_code = "sequence-broken", 409, "conflict", "AR"
-
-    def __init__(self, sent: int, expected: int) -> None:
-        super().__init__(f"MSH-13 is {sent}, and {expected} comes next on this link", location="MSH-13")
-        self.expected = expected
-
-
 class PreconditionFailed(Conflict):
     """If-Match named another version, or a conditional create matched many (FHIR R4 http.html)."""
 

@@ -15,12 +15,22 @@ from sqlalchemy.dialects.postgresql import insert
 from ..db.metadata import table
 from ..db.types import text_list
 from ..db.unit import Tx
-from ..errors import SequenceBroken
+from ..errors import FhirpayError
 from .tables import SequenceRow
 
 _sequence = table(SequenceRow)
 
 ANY = -1  # whatever number comes first is the first
+
+
+class SequenceBroken(FhirpayError):
+    """MSH-13 is not the number that comes next on this link; `expected` is (HL7 2.5.1 §2.10.1)."""
+
+    code, http_status, issue_code, ack_code = "sequence-broken", 409, "conflict", "AR"
+
+    def __init__(self, sent: int, expected: int) -> None:
+        super().__init__(f"MSH-13 is {sent}, and {expected} comes next on this link", location="MSH-13")
+        self.expected = expected
 
 
 def advance(tx: Tx, interface: str, sender: Sequence[str], number: int) -> None:

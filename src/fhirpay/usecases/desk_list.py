@@ -62,6 +62,7 @@ NEXT: Mapping[str, str] = {
     PAID_ELSEWHERE: "Find out what that money is for: give it back, or leave it. Once it is gone, it is asked for.",
     LOOK_ALIKE: "Ask the sender. A second one: POST /second-charges, and it counts; the same sent again: mark it done.",
     REPLACED: "Ask the sender. Corrected: mark it done. Two charges: have one sent again with another FT1-2.",
+    "charge_of_cancelled_visit": "Ask the sender for a credit, or for the visit that it belongs to.",
     "coverage_withdrawn": "Find out who pays: confirm self-pay, or wait for the coverage.",
     # of payments
     "late_success": "Find out whose money it is: refund it, or leave it for the next bill.",

@@ -23,10 +23,11 @@ from ..db.unit import Tx, Units
 from ..db.wakeups import Wakeups
 from ..domain.clock import Clock
 from ..domain.ids import Ids
-from ..errors import Conflict, FhirpayError, SequenceBroken, TooLarge
+from ..errors import Conflict, FhirpayError, TooLarge
 from ..hl7 import ack
 from ..hl7.reader import Message
 from ..inbox import gate, sequence
+from ..inbox.sequence import SequenceBroken
 from ..inbox.store import Incoming, Recorded, get, record
 from ..log import Log
 from .send_ack import WANTED, not_applied

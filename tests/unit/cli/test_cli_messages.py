@@ -24,7 +24,6 @@ from intake_world import ft1, message
 
 SAMPLES = sorted((Path(__file__).resolve().parents[2] / "samples").glob("*.hl7"))
 NOT_MAPPED = {
-    "ADT-A40-01.hl7": "there is no map for ADT^A40",
     "oie-batch-fhs-bhs.hl7": "there is no map for ORM messages",
 }
 FHIRPAY = Path(sys.executable).with_name("fhirpay")
