@@ -275,7 +275,7 @@ async def payments_world(
     clock: FrozenClock,
     *,
     side: Side = SIMULATED,
-    timeout_s: float = 1,
+    timeout_s: float = 10,
     live: bool = False,
     transport: Transport | None = None,
     **facility: Any,
@@ -303,7 +303,7 @@ async def payments_world(
             wakeups=database.wakeups,
             hash_key=b"k" * 32,
             public_url=PUBLIC_URL,
-            patience_s=5 if live else 0,
+            patience_s=20 if live else 0,
         )
         app = FastAPI()
         install(app)

@@ -36,7 +36,7 @@ def read(answer: httpx2.Response) -> Json:
 
 
 async def until(world: World, path: str, state: str) -> Json:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             found = read(await world.api.get(path))
             if found["state"] == state:

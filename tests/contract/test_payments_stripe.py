@@ -49,7 +49,7 @@ def wire() -> Recorded:
 
 @pytest.fixture
 async def world(database: Database, clock: FrozenClock, wire: Recorded) -> AsyncIterator[World]:
-    async with payments_world(database, clock, side=STRIPE, timeout_s=2, transport=wire) as made:
+    async with payments_world(database, clock, side=STRIPE, timeout_s=10, transport=wire) as made:
         yield made
 
 
