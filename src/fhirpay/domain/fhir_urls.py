@@ -26,6 +26,9 @@ AMBULATORY_PAYMENT_LINE = EXTENSION + "ambulatory-payment-line"  # nested, to sh
 BALANCE = EXTENSION + "balance"  # valueMoney, stated by the EHR as the patient's portion
 MOVED_FROM = EXTENSION + "moved-from"  # valueReference: the patient that an account is taken from (A44), read, not kept
 
+# on Patient
+UNLINKED_FROM = EXTENSION + "unlinked-from"  # valueReference: the patient that it was linked to (A37), read, not kept
+
 # on Account and Encounter; FHIR has a link of its own for a Patient
 REPLACED_BY = EXTENSION + "replaced-by"  # valueReference: the one that it was merged into
 
@@ -57,6 +60,7 @@ OURS = frozenset(
         AMBULATORY_PAYMENT_LINE,
         BALANCE,
         MOVED_FROM,
+        UNLINKED_FROM,
         REPLACED_BY,
         DIRECTION,
         BATCH,

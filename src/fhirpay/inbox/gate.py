@@ -39,7 +39,7 @@ TAKEN: dict[str, frozenset[str]] = {
     "DFT": frozenset({"P03", "P11"}),
     "BAR": frozenset("P01 P02 P05 P06 P10 P12".split()),
     "SIU": frozenset("S12 S13 S14 S15 S16 S17 S26".split()),
-    "ADT": frozenset("A01 A02 A03 A04 A05 A06 A07 A08 A11 A13 A28 A31".split()) | frozenset(prior.MERGES),
+    "ADT": frozenset("A01 A02 A03 A04 A05 A06 A07 A08 A11 A13 A28 A31".split()) | frozenset(prior.MERGES) | prior.LINKS,
 }
 KEY_MAX = 500  # bytes of an id; HL7 allows 250 characters, and an index entry of PostgreSQL has room for 2704 bytes
 DELETE = '""'  # HL7 for "remove the value": present, but no value
@@ -84,7 +84,7 @@ def admit(data: bytes, interface: Interface, *, hash_key: bytes) -> Admitted:
     if redactions:
         message = Message.parse(screened, charset_fallback=interface.charset_fallback, charset=interface.charset)
     accounts, patients = _accounts(message, interface), _patients(message, interface)
-    if message.first("MRG") is not None:  # a barrier on both sides, and on each of its groups
+    if prior.several(message):  # a barrier on both sides, and on each of its groups
         accounts = _unique(*accounts, *prior.accounts(message, interface))
         patients = _unique(*patients, *prior.patients(message, interface))
     guarantors = _guarantors(message, interface)

@@ -1,4 +1,5 @@
-"""The prior numbers of a merge (MRG) beside those that stand for them now: both sides order a message.
+"""Messages about two sides: the prior numbers of a merge (MRG) beside those that stand for them now, the two patients
+of a link. Each of their numbers orders the message.
 
 Called by the gate. Which field of MRG is the account's follows from the interface's `account_key`, as everywhere.
 """
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..config import Interface
-from ..errors import RequiredMissing
+from ..errors import MessageInvalid, RequiredMissing
 from ..hl7.assigner import assigner_system
 from ..hl7.reader import Message, Segment
 
@@ -33,10 +34,13 @@ MERGES: dict[str, tuple[int, ...]] = {
     "A50": _VISIT,
     "A51": _OTHER_VISIT,
 }
+LINKS = frozenset({"A24", "A37"})  # two patients are linked, or not any more
 
 
 def check(message: Message, interface: Interface) -> None:
-    """Raises RequiredMissing at the field of MRG that names what is merged, where it names nothing."""
+    """Raises RequiredMissing at the field that names what is merged or linked, where it names nothing."""
+    if message.type == "ADT" and message.event in LINKS:
+        _check_link(message)
     if message.type != "ADT" or message.event not in MERGES:
         return
     priors = message.segments("MRG")
@@ -53,15 +57,29 @@ def check(message: Message, interface: Interface) -> None:
             raise RequiredMissing("nothing is named that is merged", location=prior.address(1))
 
 
+def _check_link(message: Message) -> None:
+    people = message.segments("PID")
+    if len(people) > 2:
+        raise MessageInvalid(f"{message.label} is about two patients, and names {len(people)}", location="PID[3]")
+    for number in (1, 2):
+        if len(people) < number or people[number - 1].get(3) in ("", DELETE):
+            raise RequiredMissing(f"{message.label} is about two patients, each in a PID", location=f"PID[{number}]-3")
+
+
+def several(message: Message) -> bool:
+    """Whether it is about more than what its first segments name."""
+    return message.first("MRG") is not None or len(message.segments("PID")) > 1
+
+
 def patients(message: Message, interface: Interface) -> tuple[str, ...]:
-    """`patient:system|value` of every PID-3 and MRG-1 of a message with MRG."""
+    """`patient:system|value` of every PID-3 and MRG-1 of a message about several."""
     found = [key for one in message.segments("PID") for key in _keys(one, 3, interface)]
     found += [key for one in message.segments("MRG") for key in _keys(one, 1, interface)]
     return tuple(f"patient:{key}" for key in found)
 
 
 def accounts(message: Message, interface: Interface) -> tuple[str, ...]:
-    """`system|value` of every account that a message with MRG names, the prior ones too."""
+    """`system|value` of every account that a message about several names, the prior ones too."""
     name, _, field = interface.account_key.partition("-")
     found = [key for one in message.segments(name) for key in _keys(one, int(field), interface)]
     prior = ACCOUNT_FIELDS.get(interface.account_key)

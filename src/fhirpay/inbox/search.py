@@ -125,14 +125,13 @@ def _hash(key: bytes, kind: str, value: str) -> str:
 
 
 def _patients(message: Message) -> set[tuple[str, str]]:
-    """The identifiers and names of PID, as they may be asked for: the family alone, and with the given name."""
-    segment = message.first("PID")
-    if segment is None:
-        return set()
-    found = {("patient", value) for field in (2, 3, 4) for value in _values(segment, field, 1)}
-    for repetition in range(1, segment.repetitions(5) + 1):
-        family, given = (segment.get(5, component, 1, repetition) for component in (1, 2))
-        found |= {("name", family), ("name", f"{family} {given}"), ("name", f"{given} {family}")}
+    """The identifiers and names of each PID, as they may be asked for: the family alone, and with the given name."""
+    found: set[tuple[str, str]] = set()
+    for segment in message.segments("PID"):
+        found |= {("patient", value) for field in (2, 3, 4) for value in _values(segment, field, 1)}
+        for repetition in range(1, segment.repetitions(5) + 1):
+            family, given = (segment.get(5, component, 1, repetition) for component in (1, 2))
+            found |= {("name", family), ("name", f"{family} {given}"), ("name", f"{given} {family}")}
     return found
 
 

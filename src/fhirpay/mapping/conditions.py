@@ -69,6 +69,9 @@ def _one(word: str, value: Any, at: str) -> Test:
         case "differs":
             left, right = _paths(value, at, count=2)
             return lambda ctx: _differ(ctx, left, right)
+        case "disjoint":
+            left, right = _paths(value, at, count=2)
+            return lambda ctx: _disjoint(ctx, left, right)
         case "self":
             (path,) = _paths(value, at, count=1)
             return lambda ctx: is_self(ctx, path)
@@ -145,3 +148,9 @@ def _differ(ctx: Context, left: Path, right: Path) -> bool:
         return False
     one, other = ((slot.part(1).casefold(), slot.part(2).casefold()) for slot in slots if slot is not None)
     return one != other
+
+
+def _disjoint(ctx: Context, left: Path, right: Path) -> bool:
+    """Whether both fields say something and share no value, over all their repetitions."""
+    one, other = ({slot.text for slot in ctx.repetitions(path)} - {""} for path in (left, right))
+    return bool(one and other) and one.isdisjoint(other)

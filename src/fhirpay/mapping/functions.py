@@ -19,7 +19,7 @@ from . import money
 from .codes import find
 from .context import Context
 from .datatypes import TYPES, Options
-from .identity import key_value
+from .identity import full_url, key_value
 from .paths import Path, Slot, parse_path
 from .versions import version_of
 
@@ -69,6 +69,21 @@ def prior_account(ctx: Context, paths: Paths, kind: str = "Identifier") -> dict[
 def prior_account_number(ctx: Context, paths: Paths) -> dict[str, Any] | None:
     """The same, as a number that the account had."""
     return prior_account(ctx, paths, "OldIdentifier")
+
+
+def other_patient(ctx: Context, paths: Paths) -> dict[str, str] | None:
+    """The patient of the message's second PID (A24, A37); nothing where that is the first one again."""
+    first, second = (_patient_url(ctx, number) for number in (0, 1))
+    return {"reference": second} if second and second != first else None
+
+
+def _patient_url(ctx: Context, number: int) -> str:
+    people = ctx.message.segments("PID")
+    for repetition in range(people[number].repetitions(3)) if number < len(people) else ():
+        found = TYPES["Identifier"](Slot(people[number], 3, repetition + 1), ctx, Options())
+        if found is not None:  # the first is the one that the patient is stored under
+            return full_url("Patient", found["system"], found["value"])
+    return ""
 
 
 def facility_owner(ctx: Context, paths: Paths) -> dict[str, str] | None:
@@ -322,6 +337,7 @@ FUNCTIONS: dict[str, Function] = {
     "account_identifier": Function(account_identifier, 0, strict=True),
     "prior_account": Function(prior_account, 0),
     "prior_account_number": Function(prior_account_number, 0),
+    "other_patient": Function(other_patient, 0),
     "facility_owner": Function(facility_owner, 0),
     "self_pay_stated": Function(self_pay_stated, 3),
     "encounter_status": Function(encounter_status, 2),

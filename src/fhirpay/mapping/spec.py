@@ -134,6 +134,7 @@ CONDITION_WORDS: dict[str, str] = {
     "coded": "the code table `by` turns this field's code into this one: {FT1-6: CG, by: transaction-type}",
     "event": "the trigger event is this one, or one of these",
     "account": "the message names its account (`named`), or doesn't (`unnamed`): account_key of the interface",
+    "disjoint": "the two fields both say something, and no number of the one is among those of the other",
     "differs": "the two names or values are both there and not the same",
     "self": "this field says that it is the patient",
 }

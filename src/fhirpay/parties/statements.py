@@ -1,12 +1,14 @@
 """What a mapped message says of merges, taken out of its Bundle: the rest is written as any other message is.
 
 The maps say it in FHIR's own words: a Patient that is `replaced-by` another one, an Account or Encounter with our
-extension of that name, an Account that is `moved-from` a patient, an identifier whose use is `old`. A prior resource is
-never written as such: where its number is the survivor's by now, that would end the survivor.
+extension of that name, an Account that is `moved-from` a patient, an identifier whose use is `old`, a Patient with a
+link to another one (`seealso`) or `unlinked-from` it. A prior resource is never written as such: where its number is
+the survivor's by now, that would end the survivor.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,15 +56,25 @@ class Renumbers:
 
 
 @dataclass(frozen=True, slots=True)
+class Links:
+    """Two patients that may be one person, by their entries, or that are known not to be (`ends`)."""
+
+    url: str
+    other_url: str
+    ends: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Stated:
     bundle: Resource
     replaces: tuple[Replaces, ...] = ()
     moves: tuple[Moves, ...] = ()
     renumbers: tuple[Renumbers, ...] = ()
+    links: tuple[Links, ...] = ()
 
     @property
     def any(self) -> bool:
-        return bool(self.replaces or self.moves or self.renumbers)
+        return bool(self.replaces or self.moves or self.renumbers or self.links)
 
 
 def read(bundle: Resource) -> Stated:
@@ -72,6 +84,7 @@ def read(bundle: Resource) -> Stated:
     replaces: list[Replaces] = []
     moves: list[Moves] = []
     renumbers: list[Renumbers] = []
+    links: list[Links] = []
     for entry in entries:
         resource: Resource = entry["resource"]
         if resource["resourceType"] not in TYPES:
@@ -82,6 +95,9 @@ def read(bundle: Resource) -> Stated:
             if taken_from := _extension(resource, urls.MOVED_FROM):
                 moves.append(Moves(entry["fullUrl"], taken_from, resource["subject"][0]["reference"]))
                 entry = {**entry, "resource": _plain(resource)}
+            if found := [*_linked(entry["fullUrl"], resource)]:
+                links += found
+                entry = {**entry, "resource": _plain(resource)}
             prior, own = _old_and_own(resource)
             if prior:
                 old, numbers = (tuple(numbers_of({"identifier": some})) for some in (prior, own))
@@ -89,9 +105,9 @@ def read(bundle: Resource) -> Stated:
             if len(prior) + len(own) < len(resource.get("identifier", ())):
                 entry = {**entry, "resource": {**entry["resource"], "identifier": [*own, *prior]}}
             kept.append(entry)
-    if not (replaces or moves or renumbers):
+    if not (replaces or moves or renumbers or links):
         return Stated(bundle)
-    return Stated({**bundle, "entry": kept}, tuple(replaces), tuple(moves), tuple(renumbers))
+    return Stated({**bundle, "entry": kept}, tuple(replaces), tuple(moves), tuple(renumbers), tuple(links))
 
 
 def numbers_of(resource: Resource) -> list[Number]:
@@ -113,6 +129,14 @@ def _replaced_by(resource: Resource) -> str:
     return _extension(resource, urls.REPLACED_BY)
 
 
+def _linked(url: str, resource: Resource) -> Iterator[Links]:
+    for one in resource.get("link", ()):
+        if one.get("type") == "seealso":
+            yield Links(url, str(one["other"].get("reference", "")), ends=False)
+    if other := _extension(resource, urls.UNLINKED_FROM):
+        yield Links(url, other, ends=True)
+
+
 def _extension(resource: Resource, url: str) -> str:
     for one in resource.get("extension", ()):
         if one.get("url") == url:
@@ -121,8 +145,8 @@ def _extension(resource: Resource, url: str) -> str:
 
 
 def _plain(resource: Resource) -> Resource:
-    """Without what is said of the merge itself."""
-    ours = (urls.MOVED_FROM, urls.REPLACED_BY)
+    """Without what is said of the merge or the link itself."""
+    ours = (urls.MOVED_FROM, urls.REPLACED_BY, urls.UNLINKED_FROM)
     rest = [one for one in resource.get("extension", ()) if one.get("url") not in ours]
     kept = {name: value for name, value in resource.items() if name not in ("link", "extension")}
     return {**kept, **({"extension": rest} if rest else {})}

@@ -34,7 +34,7 @@ from ..mapping.engine import map_message
 from ..mapping.loader import Maps
 from ..mapping.mapped import Mapped, Parked
 from ..parties import statements
-from . import move_account
+from . import link_patients, move_account
 from .collect import accounts_touched, reassess_accounts
 from .corrections import settled
 from .known_numbers import found_again
@@ -108,6 +108,8 @@ class ApplyMessage:
     ) -> list[tuple[Stored, Change]]:
         """What it says, and what it says of merges: before, so that it is written where it belongs, and after."""
         stated = statements.read(mapped.bundle)
+        stated, says = link_patients.apart(tx, stated)
+        merging.says += says
         merging.before(tx, stated)
         changes = bundles.apply(
             tx,
@@ -129,8 +131,11 @@ class ApplyMessage:
                     let_in(tx, _until_known(one))
         written = [stored for stored, _ in changes]
         if stated.any:
-            urls = [entry["fullUrl"] for entry in stated.bundle.get("entry", ())]
-            merging.after(tx, stated, dict(zip(urls, (one.reference for one in written), strict=True)))
+            entries = [entry["fullUrl"] for entry in stated.bundle.get("entry", ())]
+            urls = dict(zip(entries, (one.reference for one in written), strict=True))
+            merging.after(tx, stated, urls)
+            for link in stated.links:
+                merging.says += link_patients.carry_out(tx, link, urls, source=merging.source)
         move_account.late(tx, written, source=merging.source)
         return changes
 
