@@ -2,6 +2,7 @@
 # make test   everything that CI runs: check, then the tests on SQLite and on a real PostgreSQL
 # make simulate   the program in a simulated world, seed after seed, until one is red: SEEDS=4711 that one, with its log;
 #             SEEDS=1000-2000 those between; SEEDS=200x the first 200 (what `make test` runs)
+# make fuzz   broken HL7v2 at the real listener, each frame accounted for: N=1000000 so many, SEED=7; CASE=4711 that one alone
 # demo and test set up .venv by themselves from hashed locks; nothing else need be installed but Python 3.11+.
 PYTHON ?= python3
 BIN := .venv/bin
@@ -10,10 +11,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE :=
 SOURCES := src tests
 
-.PHONY: help install dev demo run test simulate check fix golden bench soak lock clean
+.PHONY: help install dev demo run test simulate check fix golden bench soak fuzz lock clean
 
 help:
-	@sed -n 's/^# //p' Makefile | head -5; echo "also: install run check fix golden bench soak lock clean"
+	@sed -n 's/^# //p' Makefile | head -6; echo "also: install run check fix golden bench soak lock clean"
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "fhirpay needs Python 3.11 or newer; set PYTHON=…")'
@@ -76,6 +77,12 @@ ENGINE ?= both
 SEED ?= 1
 soak: dev
 	@$(BIN)/python tests/e2e/soak.py --kills $(KILLS) --engine $(ENGINE) --seed $(SEED)
+
+# Goes on where it was interrupted; build/fuzz/ holds what was counted.
+N ?= 100000
+CASE ?= -1
+fuzz: dev
+	@$(BIN)/python tests/fuzz/fuzz.py --cases $(N) --seed $(SEED) --case $(CASE)
 
 # Locks name no index: they are the same wherever they are made.
 lock: .venv/bin/python

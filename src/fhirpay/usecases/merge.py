@@ -169,9 +169,9 @@ def _is_old(stored: store.Stored, system: str, value: str) -> bool:
 
 
 def _accounts_naming(tx: Tx, reference: str) -> set[str]:
-    """The accounts of a patient or a visit, by the resources that name it."""
+    """The accounts of a patient or a visit, by the resources that name it; for one merged away, the one that stands."""
     named = resources.naming(tx, reference)
     found = {one.reference for one in named if one.type == "Account"}
     for one in named:
         found |= {ref for ref in resources.accounts_in(one.resource) if ref}
-    return found
+    return set(replaced.survivors(tx, sorted(found)).values())

@@ -279,3 +279,10 @@ async def test_a_move_is_taken_back_with_its_hold(w: World) -> None:
     await w.house.units.write(_undo, w)
     assert [(one.debtor_ref, one.askable) for one in await w.owed("A1")] == before
     assert await w.list_of("owner_changed") == []
+
+
+async def test_a_patient_moved_after_their_accounts_were_merged_holds_the_account_that_stands(w: World) -> None:
+    moved = merge("M3", "A43", mrg={1: "MRN1^^^CLINIC^MR"}, pid={3: "MRN2^^^CLINIC^MR"})
+    await take(w, charge("M1", "A1", 1, "100.00"), into("M2", "A1", "A2"), moved)
+    assert await w.list_of("owner_changed")
+    assert await w.askable("A2") == "0"

@@ -1,0 +1,196 @@
+"""What has become of each frame that was sent: stored, by its hash, or answered with a reason. The fuzz's oracle.
+
+Reads bytes by itself, with nothing of ours: MLLP's blocks by one regular expression, an answer by its separators. What
+the listener said is settled at once (`Accounts.settle`), what it says it has stored when the inbox has been read
+(`Accounts.found`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from fuzz_grammar import Case
+
+_FRAME = re.compile(rb"\x0b([^\x0b\x1c]*)\x1c")  # a VT inside begins anew, what is outside is nothing
+_BREAK = re.compile(rb"\r\n|\r|\n")
+_ENVELOPE = re.compile(rb"(FHS|BHS|BTS|FTS)([^A-Za-z0-9]|\Z)")
+_HEADER = re.compile(rb"MSH([^A-Za-z0-9]|\Z)")
+GOOD = (b"AA", b"CA")
+CARD = b"a card number was removed"
+
+
+def frames_in(stream: bytes) -> list[bytes]:
+    """The messages of a stream of MLLP."""
+    return _FRAME.findall(stream)
+
+
+def lines_of(text: bytes) -> list[bytes]:
+    return [line for line in _BREAK.split(text.removeprefix(b"\xef\xbb\xbf")) if line.strip()]
+
+
+def digest(message: bytes) -> bytes:
+    """Of a message without its line ends and MSH-7 and 8, which engines renew when they send it again."""
+    first, *rest = lines_of(message) or [b""]
+    fields = first.split(first[3:4]) if first[:3] == b"MSH" and len(first) > 3 else [first]
+    fields[6:8] = [b""] * len(fields[6:8])
+    return sha256(b"\r".join([b"\0".join(fields), *rest])).digest()
+
+
+def messages_in(batch: bytes) -> list[bytes]:
+    found: list[list[bytes]] = []
+    begun = False
+    for line in (one.strip(b"\x0b\x1c\x1a") for one in lines_of(batch)):
+        if not line.strip():
+            continue
+        if _ENVELOPE.match(line):
+            begun = False
+            continue
+        if _HEADER.match(line) or not begun:
+            found.append([])
+            begun = True
+        found[-1].append(line)
+    return [b"\r".join(lines) + b"\r" for lines in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """MSA-1, MSA-2, and whether it gives a reason."""
+
+    code: bytes
+    about: bytes
+    reason: bool
+    card: bool
+
+
+def answers_in(frame: bytes) -> list[Answer]:
+    """The acknowledgements of one frame of the listener's: several where it answers a batch."""
+    found: list[Answer] = []
+    separator = b"|"
+    for line in frame.split(b"\r"):
+        fields = line.split(separator)
+        if line[:3] == b"MSH" and len(line) > 3:
+            separator = line[3:4]
+        elif fields[0] == b"MSA":
+            fields += [b""] * 4
+            found.append(Answer(fields[1], fields[2], bool(fields[3]), CARD in fields[3]))
+        elif fields[0] == b"ERR" and found:
+            last = found[-1]
+            found[-1] = Answer(last.code, last.about, last.reason or len(line) > 4, last.card or CARD in line)
+    return found
+
+
+@dataclass
+class Accounts:
+    """What was sent, and what is known of it."""
+
+    counts: Counter[str] = field(default_factory=Counter[str])
+    problems: list[str] = field(default_factory=list[str])
+    _stored: list[tuple[int, bytes, bytes, str]] = field(default_factory=list[tuple[int, bytes, bytes, str]])
+
+    def problem(self, case: Case, says: str) -> None:
+        self.problems.append(f"case {case.number} ({', '.join(case.how) or 'whole'}): {says}")
+
+    def settle(self, case: Case, replies: Sequence[bytes]) -> None:
+        """Each frame of the case by what the listener sent before it answered what was sent after the case."""
+        frames = frames_in(case.data)
+        self.counts["frames"] += len(frames)
+        self.counts["given up by the sender"] += case.data.count(b"\x0b") - len(frames)
+        waiting = list(frames)
+        for reply in replies:
+            at = _meant(waiting, reply)
+            if at is None:
+                self.problem(case, f"an answer to nothing that was sent: {reply[:200]!r}")
+                return
+            for silent in waiting[:at]:
+                self._unanswered(case, silent)
+            self._answered(case, waiting[at], reply)
+            del waiting[: at + 1]
+        for silent in waiting:
+            self._unanswered(case, silent)
+
+    def _answered(self, case: Case, frame: bytes, reply: bytes) -> None:
+        told = answers_in(reply)
+        if not reply.startswith(b"BHS"):
+            self._told(case, frame, told)
+            return
+        messages = messages_in(frame)
+        self.counts["batches"] += 1
+        self.counts["frames"] += len(messages) - 1
+        for message in messages:
+            mine = told[:1] if told and _is_about(told[0], message) else []
+            del told[:1]
+            if mine:
+                self._told(case, message, mine)
+            else:
+                self._unanswered(case, message)
+
+    def _told(self, case: Case, frame: bytes, told: list[Answer]) -> None:
+        if len(told) != 1:
+            self.problem(case, f"{len(told)} acknowledgements in one answer")
+        elif told[0].code not in GOOD:
+            if not told[0].reason:
+                self.problem(case, f"{told[0].code!r} without a reason")
+            self.counts["refused with a reason"] += 1
+        elif told[0].card:
+            self._stored.append((case.number, b"", told[0].about, "accepted"))
+        else:
+            self._stored.append((case.number, digest(frame), told[0].about, "accepted"))
+
+    def _unanswered(self, case: Case, frame: bytes) -> None:
+        kind = "unanswered" if not silence_is_asked_for(frame) else "silent"
+        self._stored.append((case.number, digest(frame), b"", kind))
+
+    def found(self, stored: Iterable[tuple[str, bytes]]) -> None:
+        """Control ids and bodies of the inbox: each frame that was said to be stored must be among them."""
+        digests: set[bytes] = set()
+        ids: set[bytes] = set()
+        for control_id, body in stored:
+            digests.add(digest(body))
+            ids.add(control_id.encode())
+        for number, wanted, about, kind in self._stored:
+            if wanted in digests if wanted else about in ids:
+                self.counts["stored" if kind == "accepted" else "stored without a word"] += 1
+            elif kind == "silent":
+                self.counts["refused in silence, as its header asks"] += 1
+            else:
+                self.problems.append(f"case {number}: {kind}, and not in the inbox ({about!r})")
+        self._stored.clear()
+
+
+def _is_about(answer: Answer, message: bytes) -> bool:
+    return _known(answer.about) in message
+
+
+def _known(about: bytes) -> bytes:
+    """Of the control id in an answer, what is sure: '?' stands for a byte that could not be read."""
+    return about.split(b"?")[0]
+
+
+def _meant(frames: Sequence[bytes], reply: bytes) -> int | None:
+    """Which of the frames that still wait the reply is about; those before it get none."""
+    told = answers_in(reply)
+    if reply.startswith(b"BHS"):
+        return next((at for at, frame in enumerate(frames) if len(messages_in(frame)) != 1 or b"HS" in frame[:9]), None)
+    about = told[0].about if told else b""
+    if about:
+        return next((at for at, frame in enumerate(frames) if _known(about) in frame), None)
+    return next((at for at, frame in enumerate(frames) if not silence_is_asked_for(frame)), 0 if frames else None)
+
+
+def silence_is_asked_for(frame: bytes) -> bool:
+    """MSH-15 and 16 say that a refusal isn't answered, or it is an acknowledgement itself."""
+    header = next(iter(lines_of(frame)), b"")
+    if header[:3] != b"MSH" or len(header) < 4:
+        return False
+    fields = header.split(header[3:4])
+    if len(fields) > 8 and fields[8][:3] == b"ACK":
+        return True
+    accept, application = (fields[at].upper() if len(fields) > at else b"" for at in (14, 15))
+    return bool(accept or application) and accept in _UNLESS and application in _UNLESS
+
+
+_UNLESS = (b"NE", b"SU", b"")
