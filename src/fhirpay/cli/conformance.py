@@ -14,10 +14,10 @@ from ..conformance.report import as_html, as_json, as_text
 from ..conformance.sample import Source
 from ..conformance.spec import as_html as spec_page
 from ..domain.clock import SystemClock
-from ..errors import ConfigInvalid
 from ..hl7.reader import Message
 from ..hl7.strict import check
 from ..inbox.store import recent_bodies
+from ..mapping.preview import read_file
 from .context import ConfigOption, JsonOption, TenantOption, friendly, out, reading, run, settings, tenant_name
 from .maps import profile_of
 from .messages import InterfaceOption
@@ -44,7 +44,7 @@ def feed(
     with friendly():
         loaded = settings(config)
         _, rules, facility = profile_of(loaded, tenant, interface)
-        sources = [Source(path.name, _bytes(path)) for path in files]
+        sources = [Source(path.name, read_file(path)) for path in files]
         report = grade_feed(sources, rules, facility, now=SystemClock().now(), own=loaded.mappings_folder)
         if html is not None:
             html.write_text(as_html(report), encoding="utf-8")
@@ -128,10 +128,3 @@ def _described(config: Path | None, tenant: str, interface: str) -> Profile:
     loaded = settings(config)
     _, rules, facility = profile_of(loaded, tenant, interface)
     return describe(rules, facility, loaded.mappings_folder)
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigInvalid(f"{path} can't be read: {error.strerror}") from None

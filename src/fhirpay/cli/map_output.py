@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,9 @@ import typer
 
 from ..errors import ConfigInvalid, MessageInvalid
 from ..fhir.json import dumps, loads
-from ..hl7.strict import Finding, check
+from ..hl7.strict import Finding as Departure
+from ..hl7.strict import check
+from ..mapping.lint.finding import RANK, Finding
 from ..mapping.preview import MappedResult
 from ..usecases.compare_maps import Comparison, Difference
 from ..usecases.trial import Owed, Tried
@@ -59,6 +64,21 @@ def show_comparison(found: Comparison, *, as_json: bool) -> None:
     out(f"{found.messages} messages: {len(found.differing)} differ in FHIR, {len(found.money)} amounts differ")
 
 
+def show_lint(found: Sequence[Finding], messages: int, *, notes: bool, as_json: bool) -> None:
+    """What is wrong with mapping files, the worst first; the last line counts."""
+    counts = Counter(one.severity for one in found)
+    shown = [one for one in found if notes or one.severity != "note"]
+    if as_json:
+        for one in shown:
+            out(dumps(asdict(one)))
+        out(dumps({"messages": messages, **{f"{name}s": counts[name] for name in RANK}}))
+        return
+    for one in shown:
+        out(str(one))
+    tried = f", {messages} messages tried" if messages else ""
+    out(", ".join(f"{counts[name]} {name}{'' if counts[name] == 1 else 's'}" for name in RANK) + tried)
+
+
 def _difference_json(one: Difference) -> dict[str, str]:
     return {"what": one.what, "released": one.released, "working": one.working}
 
@@ -100,7 +120,7 @@ def show_findings(result: MappedResult, as_json: bool) -> bool:
 _SOUND = {"severity": "information", "code": "informational", "details": {"text": "as the standard's tables say"}}
 
 
-def _as_issue(finding: Finding) -> dict[str, Any]:
+def _as_issue(finding: Departure) -> dict[str, Any]:
     text = {"text": finding.text}
     return {"severity": finding.severity, "code": "structure", "details": text, "location": [finding.location]}
 

@@ -15,6 +15,8 @@ from .. import log
 from ..config import Facility, Interface, Merchant, Settings, Tenant
 from ..domain.clock import SystemClock
 from ..errors import ConfigInvalid, RuleBroken
+from ..mapping.lint.check import lint as check_maps
+from ..mapping.lint.messages import messages_in
 from ..mapping.loader import interface as shipped_interface
 from ..mapping.loader import load
 from ..mapping.preview import MappedResult, failed, map_file
@@ -23,7 +25,7 @@ from ..mapping.release import released_maps
 from ..usecases.compare_maps import compare
 from ..usecases.trial import Tried, trial
 from .context import ConfigOption, JsonOption, TenantOption, friendly, out, settings, tenant_name
-from .map_output import differs, show_comparison, show_findings, show_result
+from .map_output import differs, show_comparison, show_findings, show_lint, show_result
 from .messages import InterfaceOption
 
 
@@ -126,6 +128,32 @@ def _against(loaded: Settings, tenant: str, interface: str, folder: Path, *, as_
     )
     show_comparison(found, as_json=as_json)
     return [str(one) for one in found.money]
+
+
+@maps.command()
+def lint(
+    messages: Annotated[
+        list[Path] | None, typer.Argument(help="Messages to try: files, or folders of them. None: the files alone.")
+    ] = None,
+    interface: InterfaceOption = "sample",
+    notes: Annotated[bool, typer.Option("--notes", help="Also what is only good to know.")] = False,
+    tenant: TenantOption = "",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check the mappings of an interface: dead lines, paths that HL7 or FHIR don't have, codes that are missing.
+
+    The base and what the site lays over it, before anybody runs them. With messages also: which rules and lines none of
+    them reaches, and which of their values have no line in a code table. Status 1 when there are errors.
+    """
+    with friendly():
+        loaded = settings(config)
+        _, profile, facility = profile_of(loaded, tenant, interface)
+        given = [one for path in messages or () for one in messages_in(path)]
+        found = check_maps(profile, facility, given, own=loaded.mappings_folder)
+        show_lint(found, len(given), notes=notes, as_json=as_json)
+        if any(one.severity == "error" for one in found):
+            raise typer.Exit(1)
 
 
 @maps.command()

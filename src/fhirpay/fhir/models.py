@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 import typing
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import import_module
 from typing import Any
@@ -90,6 +90,23 @@ def structure_of(kind: str) -> Structure | None:
     """The elements of a resource type or data type; None when FHIR has none of that name."""
     model = _model(kind)
     return None if model is None else _structure(model, kind)
+
+
+def element_of(kind: str, path: Sequence[str]) -> Element | None:
+    """The element at `path` of a resource type or data type: `Account`, (`guarantor`, `party`); None if R4 has none.
+
+    `_birthDate` is what may be said beside a primitive: an Element.
+    """
+    structure = structure_of(kind)
+    for number, name in enumerate(path):
+        found = structure.get(name.removeprefix("_")) if structure is not None else None
+        if found is not None and name.startswith("_"):
+            beside = replace(found, name=name, kind="Element", model=_model("Element"), codes=None)
+            found = beside if found.model is None else None
+        if found is None or number == len(path) - 1:
+            return found
+        structure = _structure(found.model, found.kind) if found.model is not None else None
+    return None
 
 
 def _model(kind: str) -> type[Any] | None:

@@ -1,6 +1,7 @@
 """What the standard's own tables call a field: name, data type, table, repetitions; by hl7apy, of version 2.5.1.
 
-For people who read an interface's profile, never for reading messages: `reader` knows no segment's meaning.
+For people who read an interface's profile or check mapping files, never for reading messages: `reader` knows no
+segment's meaning. `undefined` looks into every version, since a map serves senders of all of them.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from hl7apy import load_reference
+from hl7apy import SUPPORTED_LIBRARIES, load_library, load_reference
 from hl7apy.exceptions import HL7apyException
 
 VERSION = "2.5.1"
+VERSIONS = (VERSION, *sorted(SUPPORTED_LIBRARIES.keys() - {VERSION}, reverse=True))
+"""All that have tables; the one that most senders write first, so that the others are rarely loaded."""
 _SHORT = frozenset({"ID", "SSN", "NDC", "DRG", "VIP", "EMP", "COB"})
 _SEGMENTS = frozenset({"PID", "PV1", "FT1", "GT1", "IN1", "NTE", "ACC", "MRG"})
 _LATER = {  # withdrawn before, or younger than that version
@@ -66,3 +69,47 @@ def field(segment: str, number: int) -> Named:
         return known[number - 1]
     name, datatype = _LATER.get(f"{segment}-{number}", ("", ""))
     return Named(name, datatype, "", False)
+
+
+def undefined(segment: str, number: int, component: int = 0, subcomponent: int = 0) -> str:
+    """Why no version of the standard has FT1-11.1.2, in words; '' where one has it. A Z-segment is the sender's own."""
+    if segment.startswith("Z"):
+        return ""
+    if not any(_children(segment, version) for version in VERSIONS):
+        return f"no version of the standard has a segment {segment}"
+    found = [about for version in VERSIONS if (about := _children(segment, version).get(number))]
+    if not found and f"{segment}-{number}" not in _LATER:
+        most = max(max(_children(segment, version), default=0) for version in VERSIONS)
+        return f"{segment} has {most} fields at most"
+    for part, inside in ((component, f"{segment}-{number}"), (subcomponent, f"{segment}-{number}.{component}")):
+        if part > 1 and found:
+            deeper = [_parts(about) for about in found]
+            most = max(max(parts, default=1) for parts in deeper)
+            found = [parts[part] for parts in deeper if part in parts]
+            if not found and most < part:
+                return f"{inside} has {most} part{'s' if most > 1 else ''} at most"
+        else:
+            found = [parts[1] for about in found if 1 in (parts := _parts(about))]
+    return ""
+
+
+def table(number: str) -> tuple[str, ...]:
+    """The values of an HL7 table such as 0017, as that version of the standard lists them; none for a site's own."""
+    listed: Any = load_library(VERSION).tables.TABLES.get(f"HL7{number}")
+    return tuple(value for value in listed[1] if value) if listed else ()
+
+
+@lru_cache(maxsize=1024)
+def _children(segment: str, version: str) -> dict[int, Any]:
+    try:
+        reference: Any = load_reference(segment, "Segment", version)
+    except HL7apyException:
+        return {}
+    return {int(name.rpartition("_")[2]): about for name, about, _, _ in reference[1]}
+
+
+def _parts(about: Any) -> dict[int, Any]:
+    """The components of a field, or the subcomponents of a component; none of a simple one."""
+    if about[0] != "sequence":
+        return {}
+    return {int(str(name).rpartition("_")[2]): inner for name, inner, _, _ in about[1]}

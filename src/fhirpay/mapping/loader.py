@@ -104,6 +104,22 @@ def _wrong(error: ValidationError, source: Source, place: Place) -> ConfigInvali
     return ConfigInvalid(f"{text}: {first['msg']}", location=source.at((*place, *inner)))
 
 
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """Files as written: the rules of each message with what they include, and what a site lays over them."""
+
+    messages: Mapping[str, list[RuleSource]]  # by DFT^P03
+    overlays: list[RuleSource]  # in the order in which they are laid over
+    tables: Mapping[str, codes.Table]
+    read: frozenset[Path]  # every mapping file that counts
+    folders: tuple[Path, ...]  # the base, then the site's
+    root: Path
+
+    def name(self, path: Path) -> str:
+        """How a file is called in findings, as in errors and traces."""
+        return _name(path, self.root)
+
+
 class Sources:
     """The files of one site, read but not yet compiled."""
 
@@ -118,26 +134,31 @@ class Sources:
         self._merged: dict[tuple[int, int], RuleSource] = {}
 
     def maps(self) -> Maps:
-        tables = codes.read_folder(self._base / "codes")
-        messages = dict(self._messages(self._base))
-        overlays: list[RuleSource] = []
-        if self._site is not None:
-            for name, rows in codes.read_folder(self._site / "codes").items():
-                tables[name] = codes.laid_over(tables.get(name, {}), rows)
-            messages.update(self._messages(self._site))
-            overlays = self._overlays(self._site)
-        known = {found.spec.rule for rules in messages.values() for found in rules}
-        for found in overlays:
+        layers = self.layers()
+        known = {found.spec.rule for rules in layers.messages.values() for found in rules}
+        for found in layers.overlays:
             self._check_overlay(found, known)
         compiled: dict[tuple[int, ...], tuple[Rule, ...]] = {}
         rules: dict[str, tuple[Rule, ...]] = {}
-        for label, own in messages.items():
-            found = _laid_over(label, own, overlays, self._merged)
+        for label, own in layers.messages.items():
+            found = _laid_over(label, own, layers.overlays, self._merged)
             key = tuple(map(id, found))
             if key not in compiled:
                 compiled[key] = _compiled(found)
             rules[label] = compiled[key]
-        return Maps(rules, tables, self._accounts)
+        return Maps(rules, layers.tables, self._accounts)
+
+    def layers(self) -> Layers:
+        """What the files say, before the site's is laid over the base."""
+        folders = [self._base] if self._site is None else [self._base, self._site]
+        tables: dict[str, dict[str, codes.Code]] = {}
+        messages: dict[str, list[RuleSource]] = {}
+        for folder in folders:
+            for name, rows in codes.read_folder(folder / "codes").items():
+                tables[name] = codes.laid_over(tables.get(name, {}), rows)
+            messages.update(self._messages(folder))
+        overlays = self._overlays(self._site) if self._site is not None else []
+        return Layers(messages, overlays, tables, frozenset(self._files), tuple(folders), self._root)
 
     def _messages(self, folder: Path) -> Iterator[tuple[str, list[RuleSource]]]:
         for path in sorted(folder.glob("*.yaml")):

@@ -63,15 +63,28 @@ class MappedResult:
         return self.bundle or self.outcome or {}
 
 
+def files_in(folder: Path) -> list[Path]:
+    """The files of messages in a folder, by name. Raises ConfigInvalid when there are none."""
+    found = [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+    files = [path for path in found if not path.name.startswith(".") and path.suffix not in (".json", ".md", ".owed")]
+    if not files:
+        raise ConfigInvalid(f"{folder} holds no messages: a folder of files of HL7v2 is wanted")
+    return sorted(files)
+
+
+def read_file(path: Path) -> bytes:
+    """Raises ConfigInvalid when it can't be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigInvalid(f"{path} can't be read: {error.strerror}") from None
+
+
 def map_file(
     path: Path, interface: Interface, facility: Facility, *, explain: bool = False, maps: Maps | None = None
 ) -> list[MappedResult]:
     """Map every message of a file (one message, or a batch). Raises ConfigInvalid when the maps are wrong."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ConfigInvalid(f"{path} can't be read: {error.strerror}") from None
-    return map_data(data, interface, facility, explain=explain, maps=maps)
+    return map_data(read_file(path), interface, facility, explain=explain, maps=maps)
 
 
 def map_data(

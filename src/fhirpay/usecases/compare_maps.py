@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ..config import Facility, Interface, Tenant
-from ..errors import ConfigInvalid
 from ..fhir.json import dumps
 from ..mapping.loader import Maps
-from ..mapping.preview import MappedResult, map_file
+from ..mapping.preview import MappedResult, files_in, map_file
 from .trial import Owed, Tried, trial
 
 
@@ -59,7 +58,7 @@ async def compare(
     now: datetime,
 ) -> Comparison:
     """The files of the folder, by name, as one feed. Raises ConfigInvalid when there are none."""
-    found, files = Comparison(), _files(folder)
+    found, files = Comparison(), files_in(folder)
     owed: tuple[dict[str, str], dict[str, str]] = {}, {}
     async with (
         trial(tenant, interface, released, now=now) as before,
@@ -76,14 +75,6 @@ async def compare(
                     _note(side, what.owed)
     found.money = list(_differences(*owed))
     return found
-
-
-def _files(folder: Path) -> list[Path]:
-    found = [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
-    files = [path for path in found if not path.name.startswith(".") and path.suffix not in (".json", ".md", ".owed")]
-    if not files:
-        raise ConfigInvalid(f"{folder} holds no messages: a folder of files of HL7v2 is wanted")
-    return sorted(files)
 
 
 def _note(side: dict[str, str], owed: Sequence[Owed]) -> None:
