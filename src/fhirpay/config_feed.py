@@ -88,6 +88,10 @@ class Interface(Section):
         description="a charge that comes again under its FT1-2 with another amount or service: "
         "in its place, beside it, or for a human",
     )
+    segments: Literal["snapshot", "action"] = Field(
+        default="snapshot",
+        description="IN1 and GT1 of a message: all there are, in place of those before; or only what is new or changed",
+    )
     carries_coverage: bool = Field(
         default=False,
         description="the feed always sends IN1 where there is insurance; without it a class is no self-pay proof",

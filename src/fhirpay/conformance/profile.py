@@ -217,6 +217,7 @@ def _settings(interface: Interface, facility: Facility) -> Iterator[Code]:
         "credit_sign": interface.credit_sign,
         "negative_charge": interface.negative_charge,
         "correction": interface.correction,
+        "segments": interface.segments,
         "carries_coverage": "yes" if interface.carries_coverage else "no",
         "self_pay_classes": ", ".join(interface.self_pay_classes) or "none",
         "unique_ids": "promised" if interface.unique_ids else "not promised",

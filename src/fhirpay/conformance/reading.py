@@ -64,7 +64,8 @@ def fields_read(maps: Maps, interface: Interface) -> dict[str, FieldRead]:
             if not applies(rule.written.spec.when, interface):
                 continue
             target = rule.resource or resources.get(rule.into or "", "") or "a line that waits"
-            for path in _paths([rule.written.spec.when, rule.written.spec.sort]):
+            spec = rule.written.spec
+            for path in _paths([spec.when, spec.sort, spec.adds, spec.clears]):
                 note(path, label).decides.add(target)
             for name, (raw, _, _) in rule.written.elements.items():
                 for path, to, hints in _values(raw, f"{target}.{name}"):

@@ -24,6 +24,8 @@ def _one(name: str, value: Any) -> str:
             return f"{_and(value)} {_is(value)} empty"
         case "deleted":
             return f"{_and(value)} {_is(value)} {_DELETED}"
+        case "nulled":
+            return f'{value} holds nothing but ""'
         case "any":
             return "(" + " or ".join(condition(one) for one in value) + ")"
         case "not":
@@ -38,6 +40,9 @@ def _one(name: str, value: Any) -> str:
             return f"{path} is one of {setting}"
         case "self":
             return f"{_and(value)} says that it is the patient"
+        case "disjoint":
+            left, right = value
+            return f"{left} and {right} are valued and share no number"
         case "differs":
             left, right = value
             return f"{left} and {right} differ"

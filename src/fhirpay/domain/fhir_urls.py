@@ -25,6 +25,7 @@ AMBULATORY_PAYMENT = EXTENSION + "ambulatory-payment"  # nested, to show only (G
 AMBULATORY_PAYMENT_LINE = EXTENSION + "ambulatory-payment-line"  # nested, to show only (GP2)
 BALANCE = EXTENSION + "balance"  # valueMoney, stated by the EHR as the patient's portion
 MOVED_FROM = EXTENSION + "moved-from"  # valueReference: the patient that an account is taken from (A44), read, not kept
+REMOVED = EXTENSION + "removed"  # valueBoolean, on a coverage of the Account: it is taken out (IN1-55), read, not kept
 
 # on Patient
 UNLINKED_FROM = EXTENSION + "unlinked-from"  # valueReference: the patient that it was linked to (A37), read, not kept
@@ -60,6 +61,7 @@ OURS = frozenset(
         AMBULATORY_PAYMENT_LINE,
         BALANCE,
         MOVED_FROM,
+        REMOVED,
         UNLINKED_FROM,
         REPLACED_BY,
         DIRECTION,

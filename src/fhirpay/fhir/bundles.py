@@ -53,18 +53,22 @@ def apply(
     merge: bool = False,
     deletes: Iterable[tuple[str, str]] = (),
     assumed: Iterable[tuple[str, str]] = (),
+    adds: Iterable[tuple[str, str]] = (),
     newer: Collection[str] = (),
 ) -> list[tuple[Stored, Change]]:
     """Write every entry; what is stored now, and whether that is new, in the order of the entries.
 
-    With `merge` a resource is laid over what is kept (HL7v2: what isn't stated doesn't change; merge.py); `deletes`
-    and `assumed` name elements by (fullUrl, element). Of resources in `newer` something younger has been said: there
-    it only fills gaps. The Bundle has been validated, or was made by us.
+    With `merge` a resource is laid over what is kept (HL7v2: what isn't stated doesn't change; merge.py); `deletes`,
+    `assumed` and `adds` name elements by (fullUrl, element), as in merge.Partial. Of resources in `newer` something
+    younger has been said: there it only fills gaps. The Bundle has been validated, or was made by us.
     """
     partials: dict[str, Partial] | None = None
     if merge:
-        gone, weak = _by_url(deletes), _by_url(assumed)
-        partials = {url: Partial(gone.get(url, ()), weak.get(url, ())) for url in gone.keys() | weak.keys()}
+        gone, weak, more = _by_url(deletes), _by_url(assumed), _by_url(adds)
+        partials = {
+            url: Partial(deletes=gone.get(url, ()), assumed=weak.get(url, ()), adds=more.get(url, ()))
+            for url in gone.keys() | weak.keys() | more.keys()
+        }
     done = transact(tx, bundle, source=source, partials=partials, newer=newer)
     return [(one.stored, one.change) for one in done if one.stored is not None and one.change is not None]
 

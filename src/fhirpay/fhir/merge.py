@@ -1,9 +1,10 @@
 """A partial statement about a resource, laid over what is kept. Called by conditional.py for HL7v2-sourced writes.
 
 In HL7v2 an empty field means "no change", so an element that a message doesn't state stays. A stated one replaces the
-kept one whole (Account.coverage and .guarantor are sets that the sender states anew), but for two lists which several
-senders share: identifiers, by system and value, and extensions, by url (and the identifier nested in them, where one
-url names several things: two copays due). A period is joined end by end, a guarantor keeps a hold that isn't lifted.
+kept one whole (Account.coverage and .guarantor are sets that the sender states anew, unless it adds to them), but for
+two lists which several senders share: identifiers, by system and value, and extensions, by url (and the identifier
+nested in them, where one url names several things: two copays due). A period is joined end by end, a guarantor keeps a
+hold that isn't lifted.
 FHIR writes don't come here: a PUT says all.
 """
 
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from ..domain.fhir_urls import REMOVED
 from .models import structure_of
 
 
@@ -23,6 +25,7 @@ class Partial:
 
     deletes: tuple[str, ...] = ()  # HL7v2 `""`: dropped from what is kept, unless stated as well
     assumed: tuple[str, ...] = ()  # stated only because FHIR requires it: never laid over what is kept
+    adds: tuple[str, ...] = ()  # a list that is laid into the kept one, member by member, instead of in its place
 
 
 def gaps_alone(stated: dict[str, Any]) -> Partial:
@@ -42,11 +45,11 @@ def merged(kept: dict[str, Any], stated: dict[str, Any], how: Partial) -> dict[s
             result[key] = _joined(result[key], value, _SHARED[key])
         elif key in _BY_PART and isinstance(value, dict):
             result[key] = {**result.get(key, {}), **value}
-        elif key == "guarantor":
-            result[key] = _still_on_hold(result.get(key, ()), value)
+        elif key in _MEMBERS and isinstance(value, list):
+            result[key] = _members(key, result.get(key, []), value, how)
         else:
             result[key] = value
-    return result
+    return {name: value for name, value in result.items() if name not in _MEMBERS or value}
 
 
 def _by_value(identifier: dict[str, Any]) -> Any:
@@ -64,6 +67,26 @@ _SHARED: dict[str, Callable[[dict[str, Any]], Any]] = {"identifier": _by_value, 
 # A start without an end says nothing about the end: a discharge that is known stays known.
 JOINED = frozenset({"period", "servicePeriod"})
 _BY_PART = JOINED | {"meta"}
+
+
+_MEMBERS = {"coverage": "coverage", "guarantor": "party"}  # a list of the Account → what names each of its members
+
+
+def _members(key: str, kept: list[dict[str, Any]], stated: list[dict[str, Any]], how: Partial) -> list[dict[str, Any]]:
+    """A set that is stated anew, or what is new, changed and removed of it."""
+
+    def named(one: dict[str, Any]) -> Any:
+        return one.get(_MEMBERS[key], {}).get("reference")
+
+    if key == "guarantor":
+        stated = _still_on_hold(kept, stated)
+    joined = _joined(kept, stated, named) if key in how.adds else stated
+    return [one for one in joined if all(said.get("url") != REMOVED for said in one.get("extension", ()))]
+
+
+def named_coverages(account: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The members of Account.coverage by the Coverage that they name."""
+    return {str(one.get("coverage", {}).get("reference", "")): one for one in account.get("coverage", ())}
 
 
 def _still_on_hold(kept: Iterable[dict[str, Any]], stated: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -40,6 +40,8 @@ class Rule:
     sort: Path | None
     when: Test
     claims: bool
+    adds: Test | None
+    clears: Test | None
     resource: str | None
     into: str | None
     park: Park | None
@@ -89,6 +91,8 @@ def compile_rule(found: RuleSource, made: dict[str, str | None]) -> Rule:
         sort=_path(spec.sort, found.at("sort")),
         when=compile_condition(spec.when, found.at("when")),
         claims=spec.claims,
+        adds=compile_condition(spec.adds, found.at("adds")) if spec.adds is not None else None,
+        clears=compile_condition(spec.clears, found.at("clears")) if spec.clears is not None else None,
         resource=spec.resource,
         into=spec.into,
         park=Park(spec.park.code, spec.park.reason, _path(spec.park.at, found.at("park"))) if spec.park else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from ..errors import ConfigInvalid
 from .codes import find
 from .context import Context
 from .functions import account_named, is_self
-from .paths import Path, parse_path
+from .paths import DELETE, Path, parse_path
 from .spec import CONDITION_WORDS
 from .versions import numbers, version_of
 
@@ -47,6 +48,8 @@ def _one(word: str, value: Any, at: str) -> Test:
         case "deleted":
             paths = _paths(value, at)
             return lambda ctx: all((slot := ctx.slot(path)) is not None and slot.deleted for path in paths)
+        case "nulled":
+            return _nulled(value, at)
         case "any":
             tests = [compile_condition(one, at) for one in _conditions(value, at)]
             return lambda ctx: any(test(ctx) for test in tests)
@@ -108,6 +111,18 @@ def _interface(value: Any, at: str) -> Test:
         if name not in Interface.model_fields:
             raise ConfigInvalid(f"an interface has no setting '{name}'", location=at)
     return lambda ctx: all(getattr(ctx.interface, name) == wanted for name, wanted in value.items())
+
+
+def _nulled(value: Any, at: str) -> Test:
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Z][A-Z0-9]{2}", value):
+        raise ConfigInvalid("write {nulled: IN1}: the name of a segment", location=at)
+
+    def nulled(ctx: Context) -> bool:
+        segment = ctx.segment(value)
+        fields = [segment.raw(number + 1).strip() for number in range(segment.count)] if segment is not None else []
+        return DELETE in fields and all(one in ("", DELETE) for one in fields[1:])
+
+    return nulled
 
 
 def _account(value: Any, at: str) -> Test:

@@ -21,7 +21,7 @@ from .trace import Trace
 
 @dataclass(slots=True)
 class Entry:
-    """A resource in the making, with what the message takes away from it and what is only assumed."""
+    """A resource in the making, with what the message takes away from it, only assumes, or adds to what is kept."""
 
     full_url: str
     system: str
@@ -29,6 +29,7 @@ class Entry:
     resource: dict[str, Any]
     deletes: set[str] = field(default_factory=set)
     assumed: set[str] = field(default_factory=set)
+    adds: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -37,6 +38,7 @@ class Notes:
 
     deletes: set[str] = field(default_factory=set)
     assumed: set[str] = field(default_factory=set)
+    adds: set[str] = field(default_factory=set)
 
 
 class Context:

@@ -115,7 +115,12 @@ class _Run:
             target = ctx.entry(rule.into, None)
             if target is not None:
                 ctx.target = target.resource["resourceType"]
-                _add(target, rule.build(ctx), ctx.notes)
+                elements = rule.build(ctx)
+                if rule.clears is not None and rule.clears(ctx):
+                    ctx.notes.deletes |= rule.written.elements.keys()
+                if rule.adds is not None and rule.adds(ctx):
+                    ctx.notes.adds |= elements.keys()
+                _add(target, elements, ctx.notes)
             return
         assert rule.resource is not None
         resource = {"resourceType": rule.resource, **rule.build(ctx)}
@@ -164,6 +169,7 @@ class _Run:
         assumed = [
             ElementRef(entry.full_url, element) for entry in self._entries.values() for element in sorted(entry.assumed)
         ]
+        adds = [ElementRef(one.full_url, name) for one in self._entries.values() for name in sorted(one.adds)]
         return Mapped(
             bundle=_bundle(ctx, list(self._entries.values())),
             parked=tuple(one for _, one in sorted(self._parked, key=lambda found: found[0])),
@@ -172,6 +178,7 @@ class _Run:
             patient_key=f"patient:{patient.system}|{patient.value}" if patient else None,
             deletes=tuple(deletes),
             assumed=tuple(assumed),
+            adds=tuple(adds),
             account=self._account,
             lines=self._sources,
         )
@@ -198,6 +205,7 @@ def _add(entry: Entry, elements: dict[str, Any], notes: Notes) -> None:
             entry.resource.setdefault(name, value)
     entry.deletes |= notes.deletes
     entry.assumed |= notes.assumed
+    entry.adds |= notes.adds
 
 
 def _states(resource: dict[str, Any], element: str) -> bool:

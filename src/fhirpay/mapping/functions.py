@@ -122,10 +122,11 @@ def self_pay_stated(ctx: Context, paths: Paths) -> bool | None:
 
 
 def _column(ctx: Context, path: Path) -> list[str]:
-    """The field's value in every segment of its kind, in upper case."""
+    """The field's value in every segment of its kind, in upper case; not of an insurance that is taken out (IN1-55)."""
     slots = (
         Slot(segment, path.field, 1, path.component, path.subcomponent)
         for segment in ctx.message.segments(path.segment)
+        if path.segment != "IN1" or segment.get(55) != "D"
     )
     return [text.upper() for slot in slots if (text := slot.text)]
 

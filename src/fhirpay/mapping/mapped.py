@@ -2,12 +2,13 @@
 
 Made by `engine`; read by the use case that applies it, by `fhirpay map` and by the tests. Bundle entries state what
 *this message* says. HL7's rules for what it doesn't say are for whoever applies it (`fhir.bundles.apply`, which takes
-`deletes` and `assumed` as they are):
+`deletes`, `assumed` and `adds` as they are):
 
 * an element that isn't stated keeps its stored value: a group that is absent means "no change";
 * `deletes` names what `""` takes away;
 * a repeating field or segment that is present replaces its whole set (identifiers are added to, since an old number
   is how a late message finds its resource; copays replace those of their own number);
+* `adds` names the lists that are no whole set: what they hold is new, changed, or (our extension `removed`) taken out;
 * `assumed` names what stands there only because FHIR requires it: it never overwrites a stored value.
 """
 
@@ -45,6 +46,7 @@ class Mapped:
     patient_key: str | None = None  # patient:<system>|<value>
     deletes: tuple[ElementRef, ...] = ()
     assumed: tuple[ElementRef, ...] = ()
+    adds: tuple[ElementRef, ...] = ()
     account: AccountRule = "any"  # whether the message makes its account known, or expects that it is
     lines: Mapping[str, str] = field(default_factory=dict[str, str])  # full_url → the segment that said it
 

@@ -67,6 +67,10 @@ class RuleSpec(BaseModel):
     park: ParkSpec | None = None
     ignore: str | None = Field(default=None, min_length=10)  # why the segment says nothing that we need
     warn: tuple[WarnSpec, ...] = ()
+    adds: Condition | None = (
+        None  # where it holds, the lists that it makes are laid into those kept, not in their place
+    )
+    clears: Condition | None = None  # where it holds, what is kept of its elements is taken away
     # in overlays only
     drop: bool = False
     message: str | tuple[str, ...] | None = None
@@ -124,6 +128,7 @@ def is_expression(value: dict[str, Any]) -> bool:
 CONDITION_WORDS: dict[str, str] = {
     "valued": "these fields all say something",
     "empty": "none of these fields says anything",
+    "nulled": 'the segment says nothing but "", and perhaps its Set ID: the sender takes all of its kind away',
     "deleted": 'these fields were all sent as ""',
     "any": "one of these conditions holds",
     "not": "this condition doesn't hold",

@@ -34,7 +34,7 @@ from ..mapping.engine import map_message
 from ..mapping.loader import Maps
 from ..mapping.mapped import Mapped, Parked
 from ..parties import statements
-from . import link_patients, move_account
+from . import link_patients, move_account, withdrawn_coverage
 from .collect import accounts_touched, reassess_accounts
 from .corrections import settled
 from .known_numbers import found_again
@@ -118,6 +118,7 @@ class ApplyMessage:
             merge=True,
             deletes=[(one.full_url, one.element) for one in mapped.deletes],
             assumed=[(one.full_url, one.element) for one in mapped.assumed],
+            adds=[(one.full_url, one.element) for one in mapped.adds],
             newer=newer,
         )
         for stored, change in changes:
@@ -130,6 +131,7 @@ class ApplyMessage:
                 for one in stored.resource.get("identifier", ()):
                     let_in(tx, _until_known(one))
         written = [stored for stored, _ in changes]
+        changes += withdrawn_coverage.settle(tx, changes, source=merging.source)
         if stated.any:
             entries = [entry["fullUrl"] for entry in stated.bundle.get("entry", ())]
             urls = dict(zip(entries, (one.reference for one in written), strict=True))
@@ -242,7 +244,7 @@ def _note_replaced(tx: Tx, message: InboxMessage, stored: Stored) -> None:
 
 
 def _finish(tx: Tx, message: InboxMessage, changes: list[tuple[Stored, Change]], state: str, detail: str) -> None:
-    refs = [f"{stored.type}/{stored.id}" for stored, _ in changes]
+    refs = list(dict.fromkeys(stored.reference for stored, _ in changes))
     note_outcome(tx, message.message_id, "parked" if state == "parked" else "applied", detail, refs)
     if state != "parked":
         worklist.settled(tx, PARKED, message.message_id)

@@ -67,7 +67,8 @@ def _golden(result: MappedResult) -> dict[str, Any]:
     found["bundle"] = result.mapped.bundle
     if result.outcome:
         found["outcome"] = result.outcome
-    for name, refs in (("deletes", result.mapped.deletes), ("assumed", result.mapped.assumed)):
+    for name in ("deletes", "assumed", "adds"):
+        refs = getattr(result.mapped, name)
         if refs:
             found[name] = [f"{of[ref.full_url]}.{ref.element}" for ref in refs]
     return found
