@@ -23,7 +23,8 @@ from .tables import AccountHold, StaffEntry
 
 REFUNDED = "refunded"  # opened by a refund of what is still owed: is it to be asked for again?
 OWNER_CHANGED = "owner_changed"  # opened when an account is given to another patient: who owes?
-BY_US = frozenset({REFUNDED, OWNER_CHANGED})
+CHARGED_ELSEWHERE = "charged_elsewhere"  # opened by a charge under a number of another account: moved, or twice?
+BY_US = frozenset({REFUNDED, OWNER_CHANGED, CHARGED_ELSEWHERE})
 
 _holds, _entries = table(AccountHold), table(StaffEntry)
 _TENANT, _ACCOUNT = bindparam("tenant"), bindparam("account")

@@ -20,7 +20,7 @@ from ..hl7.reader import Message, Segment
 from ..inbox.gate import Admitted, admit
 from ..mapping.codes import find
 from ..mapping.context import Context
-from ..mapping.engine import map_message
+from ..mapping.engine import map_groups
 from ..mapping.loader import Maps, load
 from ..mapping.mapped import Mapped
 from ..mapping.money import line_total
@@ -150,7 +150,7 @@ def _read(sample: Sample, position: int, source: str, data: bytes) -> Read:
     except FhirpayError as error:
         found.refusal = error
     try:
-        found.mapped = map_message(found.message, sample.interface, sample.facility, maps=sample.maps)
+        found.mapped = Mapped.together(map_groups(found.message, sample.interface, sample.facility, maps=sample.maps))
     except ConfigInvalid:
         raise
     except FhirpayError as error:

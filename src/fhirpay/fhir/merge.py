@@ -127,6 +127,9 @@ def _other_choices(stated: dict[str, Any]) -> set[str]:
 
 
 def _has(resource: dict[str, Any], element: str) -> bool:
+    period, _, end = element.partition(".")
+    if end and period in JOINED:
+        return end in resource.get(period, {})
     name, _, url = element.partition(":")
     return name in resource and (not url or any(one.get("url") == url for one in resource[name]))
 

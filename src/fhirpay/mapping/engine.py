@@ -11,6 +11,7 @@ from typing import Any
 
 from ..config import Facility, Interface
 from ..errors import ConfigInvalid, Conflict, FhirpayError, MessageInvalid, RequiredMissing
+from ..hl7.groups import split
 from ..hl7.reader import Message, Segment
 from .compile import Rule
 from .context import Context, Entry, Notes
@@ -47,6 +48,18 @@ def map_message(
     for rule in rules:
         run.apply(rule)
     return run.mapped()
+
+
+def map_groups(
+    message: Message,
+    interface: Interface,
+    facility: Facility,
+    *,
+    maps: Maps | None = None,
+    trace: Trace | None = None,
+) -> list[Mapped]:
+    """As `map_message`, of each group of a message about several patients, accounts or visits."""
+    return [map_message(one, interface, facility, maps=maps, trace=trace) for one in split(message)]
 
 
 class _Run:

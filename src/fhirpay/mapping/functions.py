@@ -158,6 +158,15 @@ def encounter_status(ctx: Context, paths: Paths) -> str:
     return coded.code if coded is not None else "unknown"
 
 
+def account_ended(ctx: Context, paths: Paths) -> Any:
+    """When the account ended, by the event: laid down only where no end is known."""
+    slot = ctx.valued(paths)
+    ended = TYPES["dateTime"](slot, ctx, Options()) if slot is not None else None
+    if ended is not None:
+        ctx.notes.assumed.add("servicePeriod.end")
+    return ended
+
+
 def appointment_status(ctx: Context, paths: Paths) -> str:
     """By the event (cancelled, noshow, …), else by SCH-25, else booked: a guess unless the event books."""
     (stated,) = paths
@@ -342,6 +351,7 @@ FUNCTIONS: dict[str, Function] = {
     "facility_owner": Function(facility_owner, 0),
     "self_pay_stated": Function(self_pay_stated, 3),
     "encounter_status": Function(encounter_status, 2),
+    "account_ended": Function(account_ended, 2),
     "appointment_status": Function(appointment_status, 1),
     "appointment_visit": Function(appointment_visit, 1),
     "appointment_end": Function(appointment_end, 7),

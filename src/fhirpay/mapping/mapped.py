@@ -14,8 +14,8 @@ Made by `engine`; read by the use case that applies it, by `fhirpay map` and by 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from .spec import AccountRule
@@ -49,6 +49,30 @@ class Mapped:
     adds: tuple[ElementRef, ...] = ()
     account: AccountRule = "any"  # whether the message makes its account known, or expects that it is
     lines: Mapping[str, str] = field(default_factory=dict[str, str])  # full_url → the segment that said it
+
+    @classmethod
+    def together(cls, parts: Sequence[Mapped]) -> Mapped:
+        """The groups of one message in one Bundle, to look at: who applies them takes one after the other."""
+        if len(parts) == 1:
+            return parts[0]
+        entries: dict[str, dict[str, Any]] = {}
+        for entry in (one for part in parts for one in part.bundle.get("entry", ())):
+            had = entries.setdefault(entry["fullUrl"], {**entry, "resource": dict(entry["resource"])})["resource"]
+            for name, value in entry["resource"].items():
+                if isinstance(value, list) and isinstance(had.get(name), list):
+                    had[name] = had[name] + [one for one in value if one not in had[name]]
+                else:
+                    had.setdefault(name, value)
+        return replace(
+            parts[0],
+            bundle={**parts[0].bundle, "entry": list(entries.values())},
+            parked=tuple(one for part in parts for one in part.parked),
+            warnings=tuple(dict.fromkeys(one for part in parts for one in part.warnings)),
+            deletes=tuple(dict.fromkeys(one for part in parts for one in part.deletes)),
+            assumed=tuple(dict.fromkeys(one for part in parts for one in part.assumed)),
+            adds=tuple(dict.fromkeys(one for part in parts for one in part.adds)),
+            lines={url: line for part in reversed(parts) for url, line in part.lines.items()},
+        )
 
     def resources(self, kind: str = "") -> list[dict[str, Any]]:
         """The resources of the Bundle, all or those of one type, in order."""

@@ -16,7 +16,7 @@ from ..errors import ConfigInvalid, FhirpayError
 from ..fhir.outcome import operation_outcome
 from ..hl7.batch import read_batch
 from ..hl7.reader import Message
-from .engine import map_message
+from .engine import map_groups
 from .loader import Maps, load
 from .mapped import Mapped, Parked
 from .trace import Trace
@@ -110,7 +110,7 @@ def _one(
     try:
         message = Message.parse(piece, charset_fallback=interface.charset_fallback, charset=interface.charset)
         label, control_id = message.label, message.control_id
-        mapped = map_message(message, interface, facility, maps=maps, trace=trace)
+        mapped = Mapped.together(map_groups(message, interface, facility, maps=maps, trace=trace))
     except ConfigInvalid:
         raise
     except FhirpayError as error:

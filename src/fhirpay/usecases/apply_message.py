@@ -25,16 +25,15 @@ from ..fhir.replaced import find
 from ..fhir.store import Change, Stored, version
 from ..fhir.store import get as get_resource
 from ..flow.lane import Work, complete, let_in, park, park_until
-from ..hl7.groups import split
 from ..hl7.reader import Message
 from ..inbox import search
 from ..inbox.store import InboxMessage, get, note_outcome, resources_since
 from ..log import Log
-from ..mapping.engine import map_message
+from ..mapping.engine import map_groups
 from ..mapping.loader import Maps
 from ..mapping.mapped import Mapped, Parked
 from ..parties import statements
-from . import link_patients, move_account, withdrawn_coverage
+from . import charged_elsewhere, link_patients, move_account, withdrawn_coverage
 from .collect import accounts_touched, reassess_accounts
 from .corrections import settled
 from .known_numbers import found_again
@@ -79,11 +78,11 @@ class ApplyMessage:
     def mapped(self, parsed: Message, interface: Interface) -> list[Mapped]:
         """The message as FHIR, by the maps that are in force; of several merges one after the other."""
         facility, maps = self.tenant.facility(interface.facility), self.maps(interface)
-        return [map_message(one, interface, facility, maps=maps) for one in split(parsed)]
+        return map_groups(parsed, interface, facility, maps=maps)
 
-    def waits(self, tx: Tx, mapped: list[Mapped]) -> bool:
-        """It is about an account that nobody has opened yet."""
-        return mapped[0].account == "known" and not _accounts(tx, mapped[0])
+    def waits(self, tx: Tx, mapped: list[Mapped]) -> Mapped | None:
+        """The group of it that is about an account which nobody has opened yet."""
+        return next((one for one in mapped if one.account == "known" and not _accounts(tx, one)), None)
 
     def take_effect(self, tx: Tx, message: InboxMessage, mapped: list[Mapped]) -> Effect:
         """Write what it says."""
@@ -127,6 +126,7 @@ class ApplyMessage:
                     _note_replaced(tx, message, stored)
                 elif change == "created":
                     _note_late(tx, message, stored)
+                    merging.touched |= charged_elsewhere.note(tx, message, stored)
             elif stored.type == "Account" and change == "created":
                 for one in stored.resource.get("identifier", ()):
                     let_in(tx, _until_known(one))
@@ -143,8 +143,8 @@ class ApplyMessage:
 
     def _apply(self, tx: Tx, work: Work, message: InboxMessage, parsed: Message, mapped: list[Mapped]) -> None:
         search.index(tx, message, parsed, self.hash_key)
-        if self.waits(tx, mapped):
-            self._wait_for_account(tx, work, message, mapped[0])
+        if (early := self.waits(tx, mapped)) is not None:
+            self._wait_for_account(tx, work, message, early)
             return
         effect = self.take_effect(tx, message, mapped)
         if effect.parked:

@@ -14,7 +14,7 @@ from datetime import datetime
 
 from ..billing import worklist
 from ..billing.bills import PAID_ELSEWHERE
-from ..billing.entries import OWNER_CHANGED
+from ..billing.entries import CHARGED_ELSEWHERE, OWNER_CHANGED
 from ..billing.look_alikes import LOOK_ALIKE
 from ..billing.money import CREDIT
 from ..db.types import micros, moment
@@ -43,6 +43,7 @@ NEXT: Mapping[str, str] = {
     CREDIT: "Find out whose money it is: refund it, or leave it for the next bill.",
     "refunded": "Decide whether it is asked for again: release the hold 'refunded', or leave it and mark this done.",
     OWNER_CHANGED: "See who owes and which insurance is right, then release the hold 'owner_changed'.",
+    CHARGED_ELSEWHERE: "Is it moved, or a second one? Have the one that is wrong credited, then release the hold.",
     CONSENT: "Ask the payer to agree anew, and record it: until then a person has to ask for each payment.",
     "reallocated": "Move the money at the EHR by hand, then mark it done.",
     PARKED: "Mend what it says, then `fhirpay replay ID`; one that can never apply: `--ignore REASON`.",

@@ -1,0 +1,97 @@
+"""A charge that comes under a number which its sender used on another account of the patient, for the same service.
+
+It may have been moved there, or be a second one: FT1-2 is known within an account. So the account where it came last is
+held until a person has looked, or until a credit under that number takes the other one back. Called by apply_message.py
+for each charge that is new. One that was credited before is no question, nor one at another price or of another day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..billing import entries, worklist
+from ..billing.charges import COUNTS, WITHDRAWN
+from ..billing.elements import Resource, money_of, subject_of
+from ..billing.entries import CHARGED_ELSEWHERE
+from ..billing.look_alikes import other_service
+from ..billing.reach import accounts_of
+from ..db.unit import Tx
+from ..fhir.store import Stored, find
+from ..inbox.store import InboxMessage
+
+_CHARGE, _TRANSACTION = ":charge", ":transaction"  # systems of our key and of FT1-2
+
+
+def note(tx: Tx, message: InboxMessage, stored: Stored) -> set[str]:
+    """The accounts to be assessed for it."""
+    key = _key(stored.resource)
+    if len(key) != 4:
+        return set()
+    sender, account, number, direction = key
+    if direction == "CD":
+        return _taken_back(tx, message, sender, account, number, stored)
+    touched: set[str] = set()
+    for twin in _twins(tx, stored, sender, number):
+        if _is_the_same(twin.resource, stored.resource) and not _credited(tx, twin):
+            touched |= _held(tx, message, stored, twin)
+    return touched
+
+
+def _held(tx: Tx, message: InboxMessage, stored: Stored, twin: Stored) -> set[str]:
+    here, there = accounts_of(tx, stored.resource), accounts_of(tx, twin.resource)
+    if not here or not there or here & there:
+        return set()
+    says = f"{stored.reference} came by {message.control_id} from {message.interface} under the FT1-2 of"
+    says += f" {twin.reference}, which is asked for on {', '.join(sorted(there))}: moved, or charged twice?"
+    for account_ref in sorted(here):
+        entries.open_hold(tx, account_ref, CHARGED_ELSEWHERE, says=says, by=message.label)
+        worklist.open_item(tx, kind=CHARGED_ELSEWHERE, subject=stored.reference, says=says, account_ref=account_ref)
+    return here
+
+
+def _taken_back(tx: Tx, message: InboxMessage, sender: str, account: str, number: str, credit: Stored) -> set[str]:
+    """The credit answers what was asked of the charges of that number on other accounts."""
+    touched: set[str] = set()
+    for twin in _twins(tx, credit, sender, number):
+        if _key(twin.resource)[1] == account:
+            continue
+        worklist.settled(tx, CHARGED_ELSEWHERE, twin.reference)
+        for account_ref in accounts_of(tx, twin.resource):
+            if worklist.list_open(tx, account_ref=account_ref, kind=CHARGED_ELSEWHERE):
+                continue
+            for hold in entries.all_holds(tx, account_ref):
+                if hold.name == CHARGED_ELSEWHERE and hold.released_at is None:
+                    why = f"{credit.reference} took back the other charge of its number"
+                    entries.release_hold(tx, hold.hold_id, by=message.label, why=why)
+                    touched.add(account_ref)
+    return touched
+
+
+def _key(charge: Resource) -> list[str]:
+    """Sender, account, FT1-2 and direction, of a charge of an HL7v2 feed that numbers it."""
+    first, *rest = charge.get("identifier") or [{}]
+    numbered = any(str(one.get("system", "")).endswith(_TRANSACTION) for one in rest)
+    return str(first["value"]).split("|") if numbered and str(first.get("system", "")).endswith(_CHARGE) else []
+
+
+def _twins(tx: Tx, stored: Stored, sender: str, number: str) -> Iterator[Stored]:
+    """The other charges of this sender and number, on whatever account of this patient."""
+    for one in stored.resource["identifier"][1:]:
+        if str(one.get("system", "")).endswith(_TRANSACTION):
+            for twin in find(tx, "ChargeItem", one["system"], one["value"]):
+                key = _key(twin.resource)
+                same = len(key) == 4 and (key[0], key[2], key[3]) == (sender, number, "CG")
+                if same and twin.id != stored.id and subject_of(twin.resource) == subject_of(stored.resource):
+                    yield twin
+
+
+def _is_the_same(before: Resource, after: Resource) -> bool:
+    prices = money_of(before.get("priceOverride")), money_of(after.get("priceOverride"))
+    counts = str(before.get("status")) in COUNTS - WITHDRAWN
+    return counts and prices[0] == prices[1] and not other_service(before, after)
+
+
+def _credited(tx: Tx, charge: Stored) -> bool:
+    """A credit of its number on its account has come."""
+    first = charge.resource["identifier"][0]
+    return bool(find(tx, "ChargeItem", first["system"], first["value"].removesuffix("|CG") + "|CD"))
