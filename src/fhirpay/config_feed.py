@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Literal
 
@@ -98,6 +99,11 @@ class Interface(Section):
     )
     self_pay_classes: tuple[str, ...] = Field(
         default=(), description="PV1-20.1, FT1-18 or plan codes that say: this patient pays for themselves"
+    )
+    watermark: date | None = Field(
+        default=None,
+        description="taken over from another system: what is of before this day, by day of service, is kept and shown "
+        "and never asked for, and nothing is asked for until `fhirpay cutover go-live`; empty: all is",
     )
     required: tuple[str, ...] = Field(
         default=(), description="fields that must be valued, such as 'PID-3.1'; missing: AE 101"

@@ -38,7 +38,7 @@ from .payments import registry
 from .payments.registry import Registry
 from .security.pan import screen_json
 from .security.tokens import Tokens
-from .usecases import collect, postings, refund, send_ack, stale_pages, start_payment, webhook
+from .usecases import collect, go_live, postings, refund, send_ack, stale_pages, start_payment, webhook
 from .usecases.apply_message import ApplyMessage
 from .usecases.autopay import Autopay
 from .usecases.close_page import ClosePage
@@ -133,7 +133,7 @@ class System:
         fhir = fhir_deps.Deps(
             units=house.units,
             require=house.tokens.require,
-            accepted=FhirIntake(self.hash_key),
+            accepted=FhirIntake(self.hash_key, house.tenant),
             screen=screen_json,
             base_url=f"{base_url}/fhir/R4",
             body_max_bytes=settings.body_max_bytes,
@@ -289,6 +289,7 @@ def _house(
             "refund.lookup": lookups.run,
             collect.KIND: Autopay(units, tenant).run,
             collect.AGAIN: collect.Reassess(units, tenant).run,
+            go_live.KIND: go_live.GoLive(units, tenant).run,
         },
         writeback={
             postings.KIND: PostBack(units, tenant, ehrs).run,

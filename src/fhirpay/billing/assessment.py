@@ -24,6 +24,7 @@ class Basis(StrEnum):
     COPAY = "copay"
     STAFF = "staff"
     INVOICE = "invoice"
+    OPENING = "opening"  # taken over at go-live; beside the others: what it holds they don't ask for
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class Desired:
 
     `draws` says out of which charges the patient's amount is posted (charge → minor units). A copay due before its
     charge has drawn nothing yet: it may be asked for, and is in no book. `discount` was taken off the charge itself.
+    `memo` is what would be owed if it weren't of before its feed's watermark: shown, in no book, never asked for.
     """
 
     basis_kind: Basis
@@ -66,6 +68,7 @@ class Desired:
     hold: str = ""
     discount: Money | None = None
     draws: Mapping[str, int] = field(default_factory=dict[str, int])
+    memo: Money | None = None
 
     @property
     def key(self) -> tuple[str, str, str]:

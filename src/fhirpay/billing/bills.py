@@ -97,6 +97,8 @@ def _add_bill(case: Case, bill: Bill) -> None:
         case.add(Basis.INVOICE, bill.ref, zero, pending, says, targets=(bill.ref,), debtor=debtor)
         return
     says = [Says("invoice", f"invoice of {bill.total}, issued to {debtor}", bill.ref)]
+    if bill.less is not None:
+        says.append(Says("watermark", f"less {bill.less} for charges of before the watermark", bill.ref))
     owed = max(0, bill.total.minor - _cut(case, bill, says))
     owed -= _take_over(case, owed, currency, says)
     state = ObligationState.COLLECTABLE

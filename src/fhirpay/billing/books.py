@@ -64,6 +64,10 @@ class Step:
                 return rules.invoice_unseen(*to, **when)
             case "invoice_unseen_cancelled":
                 return rules.invoice_unseen_cancelled(*to, **when)
+            case "opening":
+                return rules.opening_receivable(*to, **when)
+            case "opening_taken_back":
+                return rules.opening_taken_back(*to, **when)
             case "discount":
                 return rules.self_pay_discount(*to, **when)
             case "discount_withdrawn":
@@ -79,9 +83,14 @@ class _Bucket:
     name: str
     currency: str
     owner: str = ""
+    opening: bool = False  # taken over from other books: its contra is their opening balance
     pending: list[int] = field(default_factory=lambda: [0, 0])
     discount: list[int] = field(default_factory=lambda: [0, 0])
     patient: dict[str, list[int]] = field(default_factory=dict[str, list[int]])  # before any discount
+
+    def rule(self, charge: str, opening: str, unseen: str) -> str:
+        """Of three rules the one for what this is: a charge, an opening balance, or a charge that has not come in."""
+        return charge if self.owner else opening if self.opening else unseen
 
     def gross(self, at: int) -> int:
         return self.pending[at] + sum(amounts[at] for amounts in self.patient.values())
@@ -108,6 +117,8 @@ def _put(buckets: dict[tuple[str, str], _Bucket], position: Position, at: int) -
             own.owner = position.obligation_id
         if position.discount:
             own.patient.setdefault(position.obligation_id, [0, 0])[at] += position.discount
+    if position.kind == Basis.OPENING:
+        bucket(position.key).opening = True
     for name, minor in position.draws.items():
         bucket(name).patient.setdefault(position.obligation_id, [0, 0])[at] += minor
 
@@ -128,7 +139,9 @@ def _of(bucket: _Bucket) -> Iterator[Step]:
         gone = min(less, down)
         down -= gone
         if gone:
-            yield step("credited_patient" if bucket.owner else "invoice_unseen_cancelled", obligation, gone)
+            yield step(
+                bucket.rule("credited_patient", "opening_taken_back", "invoice_unseen_cancelled"), obligation, gone
+            )
         if less > gone:
             through = through or obligation
             yield step("share_withdrawn", obligation, less - gone, through)
@@ -136,7 +149,7 @@ def _of(bucket: _Bucket) -> Iterator[Step]:
     for obligation in more:
         new = min(up, more[obligation]) if obligation == bucket.owner or not bucket.owner else 0
         if new:
-            yield step("charge_self_pay" if bucket.owner else "invoice_unseen", obligation, new)
+            yield step(bucket.rule("charge_self_pay", "opening", "invoice_unseen"), obligation, new)
             more[obligation] -= new
             up -= new
     if up:

@@ -17,7 +17,7 @@ from ..domain.obligation import ObligationState
 from .assessment import Basis, Desired, Note, Says
 from .charges import Worth, Worths
 from .facts import AccountFacts, Bill, Hold
-from .holds import NOT_THE_PATIENTS, first_guarantor
+from .holds import NOT_LIVE, NOT_THE_PATIENTS, first_guarantor
 
 _LAST_DAY = date(9900, 1, 1)
 
@@ -70,6 +70,13 @@ class Case:
                 drawn[worth.charge.ref] = taken
         return drawn
 
+    def _not_live(self, refs: Iterable[str]) -> tuple[Hold, ...]:
+        """Of what comes from a feed that has not gone live nothing is asked for yet."""
+        feeds = sorted({self.facts.waiting[ref] for ref in refs if ref in self.facts.waiting})
+        return tuple(
+            Hold(NOT_LIVE, f"the feed '{feed}' has not gone live: nothing is asked for yet", feed) for feed in feeds
+        )
+
     def add(
         self,
         kind: Basis,
@@ -89,7 +96,7 @@ class Case:
     ) -> None:
         """One obligation. What could be collected is on hold where the account is, and says so."""
         statement = tuple(says)
-        stops = (*self.holds, *holds)
+        stops = (*self.holds, *holds, *self._not_live((key, *targets, *(draws or ()))))
         if stops and state in {ObligationState.COLLECTABLE, ObligationState.PENDING, ObligationState.ON_HOLD}:
             statement += tuple(Says("hold", hold.says, hold.source) for hold in stops)
             if state is ObligationState.COLLECTABLE:

@@ -54,6 +54,8 @@ def _copays(case: Case) -> Iterator[_Copay]:
         return  # a line without a visit may be for any of them: nothing is added to it
     if visits:
         for visit in visits:
+            if facts.copay_visits is not None and visit.ref not in facts.copay_visits:
+                continue
             if visit.ref not in stated and (copay := _insured(case, visit.ref, visit)):
                 yield copay
     elif facts.charges and not stated and (copay := _insured(case, facts.ref, None)):

@@ -109,6 +109,7 @@ class Bill:
     subject: str = ""
     recipient: str = ""
     lines: tuple[InvoiceLine, ...] = ()
+    less: Money | None = None  # taken out of `total`: lines for what is before a watermark (watermark.py)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,19 @@ class CopayDue:
     visit: str = ""
     day: date | None = None
     source: str = ""
+    before: bool = False  # of before its feed's watermark
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What the account owed when it was taken over from another system."""
+
+    opening_id: str
+    reference: str
+    amount: Money
+    feed: str
+    imported_by: str
+    taken_back: str = ""  # by whom and why; empty: it stands
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,3 +190,11 @@ class AccountFacts:
     """account → the charges, visits and Invoices that it has asked for, or has an eye on"""
     paid_copays: Collection[tuple[str, str]] = frozenset()
     """(account, visit), of this account too: money was paid for the visit's copay there, or is on its way"""
+    # of a feed that was taken over from another system (cutover.py):
+    before: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What is of before its feed's watermark, such as ChargeItem/…, and why in words"""
+    waiting: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What comes from a feed that has not gone live, and which one"""
+    late: frozenset[str] = frozenset()  # what came first after its feed had gone live
+    openings: tuple[Opening, ...] = ()
+    copay_visits: frozenset[str] | None = None  # the visits whose coverage states a copay here; None: all

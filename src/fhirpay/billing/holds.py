@@ -12,6 +12,7 @@ from datetime import date
 from .facts import AccountFacts, Guarantor, Hold, Insurance
 
 NOT_THE_PATIENTS = frozenset({"workers_comp", "accident", "medicaid", "employer"})
+NOT_LIVE = "not_live"  # of what comes from a feed that is still backfilled
 ADULT_YEARS = 18
 # names that staff may open by hand; the sentence is theirs
 BY_HAND = frozenset(
@@ -109,4 +110,5 @@ def _currencies(facts: AccountFacts) -> set[str]:
     amounts = [charge.amount for charge in facts.charges if charge.status in {"billable", "billed"}]
     amounts += [bill.total for bill in facts.invoices if bill.status in {"issued", "balanced"}]
     amounts += [copay.amount for copay in facts.copays] + [entry.amount for entry in facts.staff]
+    amounts += [one.amount for one in facts.openings if not one.taken_back]
     return {amount.currency for amount in amounts if amount is not None}

@@ -20,12 +20,17 @@ from ..ledger import rules
 from ..ledger import store as ledger
 from ..parties.merges import Item
 from . import money, rows
+from .cutover import carry_over
 from .money import CREDIT
 from .rows import ENDS
-from .tables import AccountCredit, AccountHold, ObligationShare, StaffEntry, WorklistItem
+from .tables import AccountCredit, AccountHold, ObligationShare, OpeningBalance, StaffEntry, WorklistItem
 
 _credits, _shares, _list = table(AccountCredit), table(ObligationShare), table(WorklistItem)
-_WITH_IDS = {"hold": (table(AccountHold), "hold_id"), "entry": (table(StaffEntry), "entry_id")}
+_WITH_IDS = {
+    "hold": (table(AccountHold), "hold_id"),
+    "entry": (table(StaffEntry), "entry_id"),
+    "opening": (table(OpeningBalance), "opening_id"),
+}
 
 
 def move_obligations(
@@ -105,13 +110,20 @@ def move_credits(tx: Tx, old: str, new: str) -> list[Item]:
     return moved
 
 
+def move_openings(tx: Tx, old: str, new: str) -> list[Item]:
+    """What was owed at go-live, and what that is of before: together with the obligations, before `old` is assessed."""
+    carry_over(tx, old, new)
+    return list(_by_ids(tx, old, new, "opening"))
+
+
 def move_words(tx: Tx, old: str, new: str) -> list[Item]:
     """Holds, what staff stated, and what is or was on the worklist."""
-    return [*_by_ids(tx, old, new), *_items(tx, old, new)]
+    return [*_by_ids(tx, old, new, "hold", "entry"), *_items(tx, old, new)]
 
 
-def _by_ids(tx: Tx, old: str, new: str) -> Iterator[Item]:
-    for what, (of, name) in _WITH_IDS.items():
+def _by_ids(tx: Tx, old: str, new: str, *whats: str) -> Iterator[Item]:
+    for what in whats:
+        of, name = _WITH_IDS[what]
         mine = (of.c.tenant_id == tx.tenant, of.c.account_ref == old)
         ids = [row[name] for row in tx.all(select(of.c[name]).where(*mine).order_by(of.c[name]))]
         tx.execute(update(of).where(*mine).values(account_ref=new))
@@ -139,7 +151,7 @@ def place_item(tx: Tx, item_id: str, account_ref: str, subject: str) -> None:
 
 
 def place_word(tx: Tx, what: str, ref: str, account_ref: str) -> None:
-    """Which account a hold or an entry of staff is about."""
+    """Which account a hold, an entry of staff or an opening balance is about."""
     of, name = _WITH_IDS[what]
     tx.execute(update(of).where(of.c.tenant_id == tx.tenant, of.c[name] == ref).values(account_ref=account_ref))
 

@@ -5,8 +5,8 @@ once, so the order in which messages came can't matter. Its one law: absence of 
 becomes collectable only by a positive statement, which is kept with it as sentences.
 
 The sources, strongest first, each taking its part of the charges: Invoice (bills.py), staff entry, copay (copays.py),
-self-pay class. What is left of a charge is pending insurance. To add a source: a `Basis`, a module like copays.py,
-and its place in `assess`; then stories, before and after every other source.
+self-pay class. What is left of a charge is pending insurance. An opening balance (openings.py) stands beside them. To
+add a source: a `Basis`, a module like copays.py, and its place in `assess`; then stories, before and after every other.
 """
 
 from __future__ import annotations
@@ -27,13 +27,24 @@ from .copays import add_copays
 from .facts import AccountFacts, Bill, Charge, Hold, Insurance
 from .holds import LIVE, holds_of
 from .look_alikes import LOOK_ALIKE, look_alikes, question
+from .openings import add_openings
 from .waits import next_change
+from .watermark import beside, halves
 
 _MAY_STILL_PAY = LIVE | {"cancelled"}
 
 
 def assess(facts: AccountFacts, policy: Facility, at: datetime) -> Assessment:
-    """The obligations that this account should have as of `at`, each with its statement."""
+    """The obligations that this account should have as of `at`, each with its statement.
+
+    What is of before a feed's watermark is assessed by itself, as if nothing else were there, and only shown.
+    """
+    asked, shown = halves(facts)
+    found = _assess(asked, policy, at)
+    return found if shown is None else beside(found, _assess(shown, policy, at), shown)
+
+
+def _assess(facts: AccountFacts, policy: Facility, at: datetime) -> Assessment:
     today = at.astimezone(ZoneInfo(policy.zone)).date()
     claimed = claims_of(facts)
     doubtful = _doubtful(facts)
@@ -55,6 +66,7 @@ def assess(facts: AccountFacts, policy: Facility, at: datetime) -> Assessment:
     )
     add_bills(case)
     staff = _add_staff(case)
+    add_openings(case, staff=staff)
     add_copays(case, staff=staff)
     for charge in sorted(facts.charges, key=lambda one: one.ref):
         _add_charge(case, charge, staff)

@@ -90,6 +90,7 @@ class ObligationView:
     superseded_by: str
     facility: str
     generation: int
+    memo: Money  # of before a watermark: shown, in no book, never asked for
 
 
 def lock(tx: Tx, account_refs: Iterable[str]) -> dict[str, RowMapping]:
@@ -227,4 +228,5 @@ def view(row: RowMapping, askable: int = 0) -> ObligationView:
         superseded_by=row["superseded_by"] or "",
         facility=row["facility"],
         generation=row["generation"],
+        memo=money(row["memo_minor"]),
     )

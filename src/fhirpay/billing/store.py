@@ -24,7 +24,7 @@ from ..domain.money import Money
 from ..domain.obligation import ObligationState
 from ..flow.overview import suspended
 from ..ledger import store as ledger
-from . import entries, rows, worklist
+from . import cutover, entries, rows, worklist
 from .assessment import Assessment, Basis, Desired, Says
 from .bills import PAID_ELSEWHERE
 from .books import Position, steps
@@ -32,10 +32,12 @@ from .elements import flag
 from .facts import AccountFacts
 from .intake import facility_of, facts_of, gather, topics_of
 from .look_alikes import LOOK_ALIKE
+from .openings import REPLACED
 from .responsibility import assess
 from .rows import ENDS, ObligationView, obligations
 from .standing import Standing, askable
 from .tables import AccountCredit
+from .watermark import BEFORE
 
 PURGED_OPEN = "purged_open"  # on the worklist
 credits = table(AccountCredit)
@@ -73,7 +75,7 @@ def reassess(tx: Tx, account_ref: str, tenant: Tenant, *, applying: str = "") ->
     resources = gather(tx, account_ref)
     facility, topics = facility_of(resources, tenant), topics_of(resources.account)
     parked = [work for work in (suspended(tx, topics) if topics else ()) if work != applying]
-    facts = _with_ours(tx, facts_of(resources, facility), before, parked)
+    facts = cutover.of_facts(tx, _with_ours(tx, facts_of(resources, facility), before, parked), tenant)
     assessment = assess(facts, facility, tx.now)
     changed = _settle_rows(tx, account_ref, facility, assessment, before)
     after = rows.of_accounts(tx, [account_ref])
@@ -84,7 +86,7 @@ def reassess(tx: Tx, account_ref: str, tenant: Tenant, *, applying: str = "") ->
         worklist.open_item(
             tx, kind=note.kind, subject=note.subject, says=note.says, account_ref=account_ref, standing=True
         )
-    for kind in (LOOK_ALIKE, PAID_ELSEWHERE):
+    for kind in (LOOK_ALIKE, PAID_ELSEWHERE, BEFORE, REPLACED):
         worklist.settled_but(tx, kind, account_ref, [note.subject for note in assessment.notes if note.kind == kind])
     _note_purged(tx, account_ref, resources.account, after)
     _post(tx, account_ref, facility, before, after, revision)
@@ -214,6 +216,7 @@ def _columns(desired: Desired, facility: Facility) -> dict[str, Any]:
         "pending_minor": desired.pending.minor,
         "patient_minor": desired.patient.minor,
         "discount_minor": desired.discount.minor if desired.discount else 0,
+        "memo_minor": desired.memo.minor if desired.memo else 0,
         "posted_minor": sum(desired.draws.values()),
         "draws": json.dumps(dict(sorted(desired.draws.items()))),
         "statement": _statement(desired.statement),
@@ -227,7 +230,7 @@ def _columns(desired: Desired, facility: Facility) -> dict[str, Any]:
 def _gone(row: RowMapping) -> dict[str, Any]:
     """What an obligation becomes whose basis is no longer stated: a line corrected, a charge moved elsewhere."""
     says = (Says("gone", "no longer stated on this account", row["basis_key"]),)
-    zeros = dict.fromkeys(("pending_minor", "patient_minor", "discount_minor", "posted_minor"), 0)
+    zeros = dict.fromkeys(("pending_minor", "patient_minor", "discount_minor", "posted_minor", "memo_minor"), 0)
     void = {"basis_state": str(ObligationState.VOID), "hold": "", "draws": "{}", "superseded_by": None}
     return {**zeros, **void, "collectable_from": None, "statement": _statement(says)}
 

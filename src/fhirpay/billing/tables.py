@@ -55,6 +55,8 @@ class Obligation(Row, table=True):
     revision: int = Field(sa_type=BigInteger)
     created_at: datetime = Field(sa_type=UtcDateTime)
     updated_at: datetime = Field(sa_type=UtcDateTime)
+    # of before a watermark: shown, in no book, never asked for
+    memo_minor: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
 
 
 class ObligationShare(Row, table=True):
@@ -148,6 +150,61 @@ class StaffEntry(Row, table=True):
     withdrawn_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     withdrawn_why: str | None = Field(default=None, sa_type=Text)
     charge_ref: str | None = Field(default=None, sa_type=Text)
+
+
+class CutoverStage(Row, table=True):
+    """Where a feed stands that is taken over from another system. The highest `number` counts; nothing is changed."""
+
+    __tablename__ = "cutover_stage"  # type: ignore[assignment]
+    __table_args__ = (CheckConstraint("stage IN ('backfill', 'live')", name="stage"),)
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    interface: str = Field(primary_key=True, sa_type=Text)
+    number: int = Field(primary_key=True, sa_type=BigInteger)
+    stage: str = Field(sa_type=Text)
+    watermark: str = Field(sa_type=Text)  # a day
+    said_by: str = Field(sa_type=Text)  # empty: the configuration
+    said_why: str = Field(sa_type=Text)
+    said_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class CutoverSeen(Row, table=True):
+    """What a feed with a watermark has spoken of, and the earliest day that it ever gave for it: a correction can't
+    bring it over the watermark."""
+
+    __tablename__ = "cutover_seen"  # type: ignore[assignment]
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    ref: str = Field(primary_key=True, sa_type=Text)  # ChargeItem/…, Invoice/…, Encounter/…, Account/…
+    interface: str = Field(primary_key=True, sa_type=Text)
+    first_day: str | None = Field(default=None, sa_type=Text)
+    seen_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class OpeningBalance(Row, table=True):
+    """What an account owed when it was taken over. Taken back, not deleted."""
+
+    __tablename__ = "opening_balance"  # type: ignore[assignment]
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "reference"),
+        CheckConstraint("amount_minor > 0", name="amount"),
+        Index(None, "tenant_id", "account_ref"),
+    )
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    opening_id: str = Field(primary_key=True, sa_type=Text)
+    reference: str = Field(sa_type=Text)
+    interface: str = Field(sa_type=Text)
+    account_ref: str = Field(sa_type=Text)
+    number: str = Field(sa_type=Text)  # of the account, as the file names it
+    currency: str = Field(sa_type=Text)
+    amount_minor: int = Field(sa_type=BigInteger)
+    imported_by: str = Field(sa_type=Text)
+    imported_why: str = Field(sa_type=Text)
+    imported_at: datetime = Field(sa_type=UtcDateTime)
+    taken_back_by: str | None = Field(default=None, sa_type=Text)
+    taken_back_why: str | None = Field(default=None, sa_type=Text)
+    taken_back_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class WorklistItem(Row, table=True):

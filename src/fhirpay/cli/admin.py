@@ -25,6 +25,11 @@ class Operator(Protocol):
     async def set_aside(self, *, message: str, interface: str, reason: str) -> list[str]: ...
     async def resolve_posting(self, *, some_id: str, found: str, absent: bool, ehr: str) -> str: ...
     async def undo_merge(self, *, merge: str, reason: str, by: str) -> str: ...
+    async def go_live(self, *, interface: str, by: str, reason: str, preview: bool) -> list[str]: ...
+    async def opening_balances(
+        self, *, text: str, interface: str, by: str, reason: str, preview: bool, without_unknown: bool
+    ) -> tuple[list[str], bool]: ...
+    async def reverse_opening(self, *, reference: str, by: str, reason: str) -> str: ...
 
 
 class _Told(FhirpayError):
@@ -58,6 +63,19 @@ class _Here:
     async def undo_merge(self, *, merge: str, reason: str, by: str) -> str:
         return await self._commands.undo_merge(self._tenant, merge, reason, by)
 
+    async def go_live(self, *, interface: str, by: str, reason: str, preview: bool) -> list[str]:
+        return await self._commands.go_live(self._tenant, interface, by, reason, preview)
+
+    async def opening_balances(
+        self, *, text: str, interface: str, by: str, reason: str, preview: bool, without_unknown: bool
+    ) -> tuple[list[str], bool]:
+        return await self._commands.opening_balances(
+            self._tenant, text, interface, by, reason, preview, without_unknown
+        )
+
+    async def reverse_opening(self, *, reference: str, by: str, reason: str) -> str:
+        return await self._commands.reverse_opening(self._tenant, reference, by, reason)
+
 
 class _There:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tenant: str) -> None:
@@ -86,6 +104,21 @@ class _There:
 
     async def undo_merge(self, *, merge: str, reason: str, by: str) -> str:
         return (await self._ask(command="undo_merge", merge=merge, reason=reason, by=by))["undone"]
+
+    async def go_live(self, *, interface: str, by: str, reason: str, preview: bool) -> list[str]:
+        asked = {"command": "go_live", "interface": interface, "preview": preview}
+        return (await self._ask(**asked, by=by, reason=reason))["says"]
+
+    async def opening_balances(
+        self, *, text: str, interface: str, by: str, reason: str, preview: bool, without_unknown: bool
+    ) -> tuple[list[str], bool]:
+        asked = {"command": "opening_balances", "text": text, "interface": interface, "preview": preview}
+        answer = await self._ask(**asked, without_unknown=without_unknown, by=by, reason=reason)
+        return answer["says"], answer["fine"]
+
+    async def reverse_opening(self, *, reference: str, by: str, reason: str) -> str:
+        asked = {"command": "reverse_opening", "reference": reference}
+        return (await self._ask(**asked, by=by, reason=reason))["account"]
 
     async def _ask(self, **asked: Any) -> dict[str, Any]:
         self._writer.write(json.dumps({**asked, "tenant": self._tenant}).encode() + b"\n")

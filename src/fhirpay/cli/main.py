@@ -6,6 +6,7 @@ import typer
 
 from .books import ledger
 from .conformance import conformance
+from .cutover import cutover
 from .database import migrate
 from .demo import demo
 from .doctor import doctor
@@ -35,6 +36,7 @@ app.command()(explain)
 app.command()(worklist)
 app.command()(doctor)
 app.add_typer(conformance, name="conformance")
+app.add_typer(cutover, name="cutover")
 app.add_typer(ledger, name="ledger")
 app.add_typer(merges, name="merges")
 app.add_typer(writeback, name="writeback")

@@ -23,6 +23,8 @@ class Event(StrEnum):
     SELF_PAY_DISCOUNT_WITHDRAWN = "self_pay_discount_withdrawn"
     RECEIVABLE_MOVED = "receivable_moved"
     PENDING_MOVED = "pending_moved"
+    OPENING_RECEIVABLE = "opening_receivable"
+    OPENING_TAKEN_BACK = "opening_taken_back"
     # money in
     PAYMENT_CAPTURED = "payment_captured"
     PAYMENT_ALLOCATED = "payment_allocated"

@@ -36,6 +36,8 @@ RULES: Mapping[Event, tuple[str, str]] = {
     Event.SELF_PAY_DISCOUNT_WITHDRAWN:      ("ar_patient",         "self_pay_discount"),
     Event.RECEIVABLE_MOVED:                 ("ar_patient",         "ar_patient"),
     Event.PENDING_MOVED:                    ("ar_pending",         "ar_pending"),
+    Event.OPENING_RECEIVABLE:               ("ar_patient",         "opening_balance"),
+    Event.OPENING_TAKEN_BACK:               ("opening_balance",    "ar_patient"),
     Event.PAYMENT_CAPTURED:                 ("processor_clearing", "unapplied_credit"),
     Event.PAYMENT_ALLOCATED:                ("unapplied_credit",   "ar_patient"),
     Event.PAYMENT_DEALLOCATED:              ("ar_patient",         "unapplied_credit"),
@@ -166,6 +168,16 @@ def pending_moved(obligation: str, from_account: str, amount: Money, *, to_accou
 
 def _moved(event: Event, obligation: str, from_account: str, to_account: str, amount: Money, when: When) -> Entry:
     return _entry(event, amount, when, _owed(obligation, to_account), {"account_ref": from_account})
+
+
+def opening_receivable(obligation: str, account_ref: str, amount: Money, **when: Unpack[When]) -> Entry:
+    """What the patient owed in the books before ours, taken over at go-live."""
+    return _entry(Event.OPENING_RECEIVABLE, amount, when, _owed(obligation, account_ref))
+
+
+def opening_taken_back(obligation: str, account_ref: str, amount: Money, **when: Unpack[When]) -> Entry:
+    """An opening balance that was wrong, or that a stronger statement replaces. De-allocate first what was paid."""
+    return _entry(Event.OPENING_TAKEN_BACK, amount, when, _owed(obligation, account_ref))
 
 
 # ── money in ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -28,6 +28,7 @@ KINDS = {
     "refund.lookup": "asks the processor what became of a refund",
     "autopay": "starts a payment by stored method once its notice has run",
     "reassess": "assesses an account anew on a day on which time alone changes what it owes",
+    "go_live": "assesses the accounts of a feed that went live anew, a few at a time",
     "writeback": "posts a payment or a refund to the EHR",
     "writeback.dft": "posts a payment or a refund to an HL7v2 receiver; each has a kind, `writeback.dft:<name>`",
     "ack": "sends a deferred application acknowledgement",

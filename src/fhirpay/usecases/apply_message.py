@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 
-from ..billing import worklist
+from ..billing import cutover, worklist
 from ..billing.look_alikes import other_service
 from ..billing.reach import accounts_of
 from ..config import Interface, Tenant
@@ -96,6 +96,7 @@ class ApplyMessage:
         mapped = [settled(tx, one, correction, message_id=message.message_id, newer=newer) for one in mapped]
         merging = Merging(message, source_of(message), self.tenant)
         changes = [change for one in mapped for change in self._write(tx, message, one, newer, merging)]
+        cutover.note(tx, message.interface, [stored for stored, _ in changes], self.tenant)
         parked = tuple(one for part in mapped for one in part.parked)
         detail = legible("; ".join([f"{one.location}: {one.reason}" for one in parked] or [*warnings, *merging.says]))
         # Also the accounts that it only names: a message that was parked held up collection there until now.

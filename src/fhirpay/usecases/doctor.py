@@ -13,9 +13,17 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, RowMapping, and_, bindparam, case, cast, func, not_, select
+from sqlalchemy import BigInteger, ColumnElement, RowMapping, and_, bindparam, case, cast, func, not_, or_, select
 
-from ..billing.tables import AccountCredit, AccountHold, Obligation, ObligationShare, StaffEntry, WorklistItem
+from ..billing.tables import (
+    AccountCredit,
+    AccountHold,
+    Obligation,
+    ObligationShare,
+    OpeningBalance,
+    StaffEntry,
+    WorklistItem,
+)
 from ..db.metadata import table
 from ..db.unit import Tx
 from ..domain.operation import OPEN
@@ -37,8 +45,8 @@ _obligation, _share, _list = table(Obligation), table(ObligationShare), table(Wo
 _payment, _operation, _refund = table(PaymentRow), table(OperationRow), table(RefundRow)
 _leg, _work, _topic = table(LedgerPosting), table(WorkRow), table(WorkTopicRow)
 _message, _posting = table(InboxRow), table(PostingRow)
-_replaced, _merge = table(ReplacedRow), table(MergeRow)
-_STANDS_ON = (Obligation, ObligationShare, AccountCredit, AccountHold, StaffEntry)
+_replaced, _merge, _opening = table(ReplacedRow), table(MergeRow), table(OpeningBalance)
+_STANDS_ON = (Obligation, ObligationShare, AccountCredit, AccountHold, StaffEntry, OpeningBalance)
 _STANDS_ON += (PaymentRow, AllocationRow, StoredMethodRow)
 
 _PAYABLE = CLAIMS - {RefundState.REQUESTED, RefundState.SUCCEEDED, RefundState.REPLACED}
@@ -180,6 +188,22 @@ def _merges(tx: Tx) -> Iterator[Finding]:
         yield Finding("merges", old, f"its merge into {new} is recorded in one place and not in the other")
 
 
+def _cutover(tx: Tx) -> Iterator[Finding]:
+    """Nothing of before a watermark is owed, and each opening balance that stands is in the books once."""
+    for row in tx.all(_ASKED_OF_OLD, tenant=tx.tenant):
+        yield Finding("cutover", row["obligation_id"], "of before the watermark, and in the books or asked for")
+    booked = dict(_balances(tx, "opening_balance", _leg.c.obligation_id, debit=False))
+    for row in tx.all(_OPENED, tenant=tx.tenant):
+        stands = booked.pop(row["obligation_id"], 0)
+        if stands != row["posted_minor"]:
+            yield Finding("cutover", row["obligation_id"], f"opening_balance is {stands}, it has {row['posted_minor']}")
+    for obligation, stands in booked.items():
+        if stands:
+            yield Finding("cutover", str(obligation), f"opening_balance is {stands}, and it is of no opening balance")
+    for row in tx.all(_NOT_OWED, tenant=tx.tenant):
+        yield Finding("cutover", row["opening_id"], f"'{row['reference']}' stands, and is on no account as owed")
+
+
 # ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -259,6 +283,19 @@ _OPEN_ITEM = select(_list.c.item_id).where(
 )
 
 
+_ASKED_OF_OLD = select(_obligation).where(
+    _mine(_obligation),
+    _obligation.c.memo_minor > 0,
+    _obligation.c.patient_minor + _obligation.c.pending_minor + _obligation.c.posted_minor > 0,
+)
+_OPENED = select(_obligation).where(_mine(_obligation), _obligation.c.basis_kind == "opening")
+_OWED_ONCE = (
+    select(_obligation.c.obligation_id)
+    .where(_obligation.c.tenant_id == _opening.c.tenant_id, _obligation.c.account_ref == _opening.c.account_ref)
+    .where(_obligation.c.basis_key == _opening.c.opening_id, _obligation.c.currency == _opening.c.currency)
+    .where(or_(_obligation.c.patient_minor == _opening.c.amount_minor, _obligation.c.state == "superseded"))
+)
+_NOT_OWED = select(_opening).where(_mine(_opening), _opening.c.taken_back_at.is_(None), not_(_OWED_ONCE.exists()))
 _REPLACED = select(_replaced).where(_mine(_replaced))
 _MADE = select(_merge).where(_mine(_merge), _merge.c.kind == "merge", _merge.c.undone_at.is_(None))
 
@@ -274,4 +311,5 @@ _CHECKS: tuple[Callable[[Tx], Iterator[Finding]], ...] = (
     _in_hand,
     _listed,
     _merges,
+    _cutover,
 )

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..billing import store as billing
+from ..billing.assessment import Basis
+from ..billing.cutover import by_reference
 from ..billing.reach import accounts_of
 from ..billing.rows import ObligationView
 from ..db.unit import Tx
@@ -140,6 +142,18 @@ def _obligation(tx: Tx, some_id: str) -> _Scope | None:
     return scope
 
 
+def _opening(tx: Tx, some_id: str) -> _Scope | None:
+    """By our id, or by its reference in the system before."""
+    found = by_reference(tx, some_id)
+    resting = billing.resting_on(tx, found["opening_id"] if found else some_id)
+    if not resting or resting[0].basis_kind != Basis.OPENING:
+        return None
+    scope = _Scope("an opening balance", accounts=[one.account_ref for one in resting])
+    _append(scope.obligations, [one.obligation_id for one in resting])
+    _append(scope.resources, [target for one in resting for target in one.targets])
+    return scope
+
+
 def _payment(tx: Tx, some_id: str) -> _Scope | None:
     if found := payments.find(tx, some_id):
         said = "a payment" if some_id == found[0].payment_id else f"the processor's id of {found[0].payment_id}"
@@ -181,6 +195,7 @@ def _posting(tx: Tx, some_id: str) -> _Scope | None:
 _FINDERS: tuple[Callable[[Tx, str], _Scope | None], ...] = (
     _message,
     _obligation,
+    _opening,
     _payment,
     _entry,
     _posting,

@@ -51,6 +51,8 @@ def resource(one: Stored, children: Sequence[Node]) -> Node:
 
 def obligation(one: ObligationView, children: Sequence[Node]) -> Node:
     owed = f"{one.patient} of the patient" if one.patient or not one.pending else f"{one.pending} pending insurance"
+    if one.memo:
+        owed = f"{one.memo} of before the watermark, not asked for"
     says = f"obligation {one.obligation_id} for the {one.basis_kind}: {owed}, {one.state}"
     if one.paid:
         says += f", {one.paid} paid"
@@ -67,6 +69,7 @@ def obligation(one: ObligationView, children: Sequence[Node]) -> Node:
         "debtor": one.debtor_ref,
         "patient": _text(one.patient),
         "pending": _text(one.pending),
+        "memo": _text(one.memo),
         "paid": _text(one.paid),
         "askable": _text(one.askable),
         "currency": one.patient.currency,

@@ -48,6 +48,7 @@ def combine(tx: Tx, merge: Merge, old: str, new: str, tenant: Tenant, *, source:
     """`new` takes over all that stands on `old`. Under the locks of both; `new` is to be assessed after this."""
     items = resources.repoint(tx, old, new, source=source) if old.startswith("Account/") else []
     key, day = key_of(merge), day_of(tx, tenant)
+    items += moving.move_openings(tx, old, new)
     items += moving.move_obligations(tx, old, new, key=key, day=day)
     if rows.of_accounts(tx, [old]):
         money.carry_out(tx, store.reassess(tx, old, tenant))

@@ -11,8 +11,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..billing import cutover
 from ..billing.intake import topics_of
-from ..config import ApiClient
+from ..config import ApiClient, Tenant
 from ..db.unit import Tx
 from ..fhir import store
 from ..fhir.store import Change, Stored
@@ -26,6 +27,7 @@ class FhirIntake:
     """The `accepted` of the FHIR server's dependencies."""
 
     hash_key: bytes
+    tenant: Tenant
 
     def source(self, tx: Tx, client: ApiClient) -> str:
         """The name of a new message: the feed and the message's id, as with HL7v2 (apply_message.source_of)."""
@@ -45,6 +47,7 @@ class FhirIntake:
         changed = [stored for stored, change in changes if change != "unchanged"]
         if not changed:
             return
+        cutover.note(tx, _feed(client), changed, self.tenant)
         accounts = accounts_touched(tx, changes)
         versions = [f"{one.type}/{one.id}/_history/{one.version}" for one in changed]
         topics = [topic for ref in accounts for topic in _topics(tx, ref)]

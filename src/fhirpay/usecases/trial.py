@@ -50,6 +50,7 @@ class Owed:
     patient: Money
     pending: Money
     askable: Money
+    memo: Money  # of before the watermark
     since: datetime | None
     why: tuple[str, ...]
 
@@ -58,6 +59,8 @@ class Owed:
         """In words, with the amount that it is about."""
         amount = self.patient if self.patient or not self.pending else self.pending
         text = f"{amount} {self.state.replace('_', ' ')}"
+        if self.memo:
+            return f"{self.memo} of before the watermark, not asked for"
         if self.state == "pending":
             text = f"{amount} pending insurance"
         if self.askable:
@@ -152,7 +155,7 @@ def owed_by(tx: Tx, message: InboxMessage) -> list[Owed]:
 def owed_on(tx: Tx, account_ref: str) -> list[Owed]:
     """What is owed on one account, by the senders' own numbers."""
     views = obligations.obligations_of(tx, account_ref)
-    return [_owed(tx, account_ref, one) for one in views if one.patient or one.pending or one.paid or one.askable]
+    return [_owed(tx, account_ref, one) for one in views if one.patient or one.pending or one.paid or one.memo]
 
 
 def _owed(tx: Tx, account_ref: str, one: ObligationView) -> Owed:
@@ -166,6 +169,7 @@ def _owed(tx: Tx, account_ref: str, one: ObligationView) -> Owed:
         patient=one.patient,
         pending=one.pending,
         askable=one.askable,
+        memo=one.memo,
         since=None if one.collectable_from in (None, AT_ONCE) else one.collectable_from,
         why=tuple(reason.says for reason in one.statement),
     )

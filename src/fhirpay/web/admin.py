@@ -21,6 +21,8 @@ from ..errors import ConfigInvalid, FhirpayError, MessageInvalid, NotFound
 from ..fhir.client import FhirClient
 from ..inbox.search import Selector, search
 from ..usecases.apply_message import ApplyMessage
+from ..usecases.go_live import go_live, outlook
+from ..usecases.opening_balances import check, import_file, reverse
 from ..usecases.preview_replay import preview_replay
 from ..usecases.receive_hl7 import Hl7Intake
 from ..usecases.replay import replay_messages, replay_these, set_aside
@@ -89,6 +91,34 @@ class Commands:
         """A merge was wrong; its id."""
         units, owner = self._database.units(tenant), self._tenant(tenant)
         return (await units.write(undo, merge, by=by, why=reason, tenant=owner)).merge_id
+
+    async def go_live(self, tenant: str, interface: str, by: str, reason: str, preview: bool) -> list[str]:
+        """A feed that was backfilled goes live, or (`preview`) what that would ask for."""
+        units, owner = self._database.units(tenant), self._tenant(tenant)
+        looked = await outlook(units, owner, interface)
+        if preview:
+            return looked.lines
+        stage = await units.write(go_live, interface, by=by, why=reason, tenant=owner)
+        return [*looked.lines, f"{interface} is live, with the watermark of {stage.watermark}"]
+
+    async def opening_balances(
+        self, tenant: str, text: str, interface: str, by: str, reason: str, preview: bool, without_unknown: bool
+    ) -> tuple[list[str], bool]:
+        """Book what accounts owed at go-live, or (`preview`) say what it would do; False: a line stands in the way."""
+        units, owner = self._database.units(tenant), self._tenant(tenant)
+        if preview:
+            checked, says = await units.read(check, text, interface, owner), "nothing is booked: a preview"
+        else:
+            asked = {"by": by, "why": reason, "without_unknown": without_unknown}
+            checked, booked = await import_file(units, owner, text, interface, **asked)
+            says = f"{booked} booked"
+        told = [str(one) for one in checked.lines if preview or one.verdict not in ("new", "kept")]
+        return [*told, *checked.totals, says], not (checked.of("wrong") or checked.of("unknown account"))
+
+    async def reverse_opening(self, tenant: str, reference: str, by: str, reason: str) -> str:
+        """An opening balance was wrong; its account."""
+        units, owner = self._database.units(tenant), self._tenant(tenant)
+        return await units.write(reverse, reference, by=by, why=reason, tenant=owner)
 
 
 class AdminSocket:
@@ -175,6 +205,36 @@ class AdminSocket:
                     "by": str(by),
                 }:
                     return {"undone": await self._commands.undo_merge(tenant, merge, reason, by)}
+                case {
+                    "command": "go_live",
+                    "tenant": str(tenant),
+                    "interface": str(name),
+                    "by": str(by),
+                    "reason": str(reason),
+                    "preview": bool(preview),
+                }:
+                    return {"says": await self._commands.go_live(tenant, name, by, reason, preview)}
+                case {
+                    "command": "opening_balances",
+                    "tenant": str(tenant),
+                    "text": str(text),
+                    "interface": str(name),
+                    "by": str(by),
+                    "reason": str(reason),
+                    "preview": bool(preview),
+                    "without_unknown": bool(without),
+                }:
+                    asked_for = (tenant, text, name, by, reason, preview, without)
+                    says, fine = await self._commands.opening_balances(*asked_for)
+                    return {"says": says, "fine": fine}
+                case {
+                    "command": "reverse_opening",
+                    "tenant": str(tenant),
+                    "reference": str(reference),
+                    "by": str(by),
+                    "reason": str(reason),
+                }:
+                    return {"account": await self._commands.reverse_opening(tenant, reference, by, reason)}
                 case _:
                     raise MessageInvalid("there is no such command")
         except FhirpayError as error:

@@ -83,6 +83,16 @@ STORIES: dict[str, tuple[Event, tuple[Entry, ...], dict[str, int]]] = {
         (pending(80), rules.pending_moved(*OWED, usd(80), to_account=TO, **WHEN)),
         {"ar_pending": 80, "charges_control": 80},
     ),
+    "an opening balance is taken over": (
+        Event.OPENING_RECEIVABLE,
+        (rules.opening_receivable(*OWED, usd(80), **WHEN),),
+        {"ar_patient": 80, "opening_balance": 80},
+    ),
+    "a wrong opening balance is taken back": (
+        Event.OPENING_TAKEN_BACK,
+        (rules.opening_receivable(*OWED, usd(80), **WHEN), rules.opening_taken_back(*OWED, usd(80), **WHEN)),
+        {},
+    ),
     "a pending charge credited": (
         Event.CHARGE_CREDITED,
         (pending(80), credited(30, "ar_pending")),

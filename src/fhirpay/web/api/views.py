@@ -130,6 +130,7 @@ def obligation(one: ObligationView) -> Json:
         "hold": one.hold or None,
         "pending": money(one.pending),
         "patient": money(one.patient),
+        "memo": money(one.memo),
         "paid": money(one.paid),
         "in_flight": money(one.in_flight),
         "askable": money(one.askable),

@@ -1,0 +1,125 @@
+"""`fhirpay cutover …`: a feed taken over from another system: where it stands, opening balances, going live."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import ConfigInvalid
+from ..usecases.cutover import Standing, standings
+from ..wiring import build
+from .admin import through_server
+from .context import ConfigOption, JsonOption, TenantOption, out, reading, run, settings, tenant_name
+
+cutover = typer.Typer(help="Taking over from another system: status, opening balances, go-live.", no_args_is_help=True)
+
+ByOption = Annotated[str, typer.Option("--by", help="Who says so; kept with it.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept with it.")]
+PreviewOption = Annotated[bool, typer.Option("--preview", help="Show what it would do, and change nothing.")]
+InterfaceArgument = Annotated[str, typer.Argument(help="The interface that is taken over.")]
+
+
+@cutover.command("status")
+def status(tenant: TenantOption = "", config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Each interface with a watermark: whether it is live, what is off, what waits, opening balances."""
+
+    async def main() -> list[Standing]:
+        loaded = settings(config)
+        owner = loaded.tenant(tenant_name(loaded, tenant))
+        async with reading(config, tenant) as units:
+            return await units.read(standings, owner)
+
+    for one in run(main):
+        if as_json:
+            out(json.dumps(_facts(one)))
+        else:
+            for line in one.lines:
+                out(line)
+
+
+def _facts(one: Standing) -> dict[str, object]:
+    def sums(name: str) -> dict[str, object]:
+        found = getattr(one, name)
+        return {"count": found.count, **{code: str(sum_.decimal) for code, sum_ in found.by_currency.items()}}
+
+    stage = one.stage
+    said = {"interface": stage.feed, "watermark": stage.watermark.isoformat(), "stage": "backfill"}
+    if stage.live_since is not None:
+        said |= {"stage": "live", "since": stage.live_since.isoformat(), "by": stage.said_by, "why": stage.said_why}
+    figures = {"before": sums("memos"), "openings": sums("balances"), "waits": sums("waits")}
+    return {**said, **figures, "parked": one.parked, "uncovered": one.uncovered, "warnings": one.warnings}
+
+
+@cutover.command("go-live")
+def go_live(
+    interface: InterfaceArgument,
+    by: ByOption = "",
+    reason: ReasonOption = "",
+    preview: PreviewOption = False,
+    tenant: TenantOption = "",
+    config: ConfigOption = None,
+) -> None:
+    """From now on ask for what is not of before the watermark, and for opening balances. `--preview` first."""
+
+    async def main() -> list[str]:
+        loaded = settings(config)
+        async with through_server(loaded, tenant_name(loaded, tenant), build) as server:
+            return await server.go_live(interface=interface, by=by, reason=reason, preview=preview)
+
+    for line in run(main):
+        out(line)
+
+
+@cutover.command("opening")
+def opening(
+    file: Annotated[Path, typer.Argument(help="CSV: reference,account,amount,currency and maybe assigner.")],
+    interface: Annotated[str, typer.Option("--interface", help="The interface whose account numbers these are.")],
+    by: ByOption = "",
+    reason: ReasonOption = "",
+    preview: PreviewOption = False,
+    without_unknown: Annotated[
+        bool, typer.Option("--without-unknown", help="Book the others where accounts are not known yet.")
+    ] = False,
+    tenant: TenantOption = "",
+    config: ConfigOption = None,
+) -> None:
+    """Book what accounts owed at go-live. Status 1 when a line is wrong or unknown. Again, it books nothing twice."""
+
+    async def main() -> tuple[list[str], bool]:
+        loaded = settings(config)
+        try:
+            text = file.read_text(encoding="utf-8-sig")
+        except OSError as error:
+            raise ConfigInvalid(f"{file} can't be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise ConfigInvalid(f"{file} is not in UTF-8") from None
+        asked = {"text": text, "interface": interface, "by": by, "reason": reason, "preview": preview}
+        async with through_server(loaded, tenant_name(loaded, tenant), build) as server:
+            return await server.opening_balances(**asked, without_unknown=without_unknown)
+
+    lines, fine = run(main)
+    for line in lines:
+        out(line)
+    if not fine:
+        raise typer.Exit(1)
+
+
+@cutover.command("reverse")
+def reverse(
+    reference: Annotated[str, typer.Argument(help="The reference of the opening balance.")],
+    by: ByOption = "",
+    reason: ReasonOption = "",
+    tenant: TenantOption = "",
+    config: ConfigOption = None,
+) -> None:
+    """Take a wrong opening balance back, by an entry of its own; what was paid of it becomes credit."""
+
+    async def main() -> str:
+        loaded = settings(config)
+        async with through_server(loaded, tenant_name(loaded, tenant), build) as server:
+            return await server.reverse_opening(reference=reference, by=by, reason=reason)
+
+    out(f"{reference} of {run(main)} is taken back")
