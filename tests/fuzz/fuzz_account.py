@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import sha256
 
 from fuzz_grammar import Case
@@ -18,7 +19,6 @@ from fuzz_grammar import Case
 _FRAME = re.compile(rb"\x0b([^\x0b\x1c]*)\x1c")  # a VT inside begins anew, what is outside is nothing
 _BREAK = re.compile(rb"\r\n|\r|\n")
 _ENVELOPE = re.compile(rb"(FHS|BHS|BTS|FTS)([^A-Za-z0-9]|\Z)")
-_HEADER = re.compile(rb"MSH([^A-Za-z0-9]|\Z)")
 GOOD = (b"AA", b"CA")
 CARD = b"a card number was removed"
 
@@ -49,7 +49,7 @@ def messages_in(batch: bytes) -> list[bytes]:
         if _ENVELOPE.match(line):
             begun = False
             continue
-        if _HEADER.match(line) or not begun:
+        if (line[:3] == b"MSH" and not line[3:4].decode("latin-1").isalnum()) or not begun:
             found.append([])
             begun = True
         found[-1].append(line)
@@ -99,18 +99,15 @@ class Accounts:
         frames = frames_in(case.data)
         self.counts["frames"] += len(frames)
         self.counts["given up by the sender"] += case.data.count(b"\x0b") - len(frames)
-        waiting = list(frames)
-        for reply in replies:
-            at = _meant(waiting, reply)
-            if at is None:
-                self.problem(case, f"an answer to nothing that was sent: {reply[:200]!r}")
-                return
-            for silent in waiting[:at]:
-                self._unanswered(case, silent)
-            self._answered(case, waiting[at], reply)
-            del waiting[: at + 1]
-        for silent in waiting:
-            self._unanswered(case, silent)
+        pairs = paired(frames, replies)
+        if pairs is None:
+            self.problem(case, f"{len(replies)} answers to {len(frames)} frames, and not about them: {list(replies)!r}")
+            return
+        for frame, reply in pairs:
+            if reply is None:
+                self._unanswered(case, frame)
+            else:
+                self._answered(case, frame, reply)
 
     def _answered(self, case: Case, frame: bytes, reply: bytes) -> None:
         told = answers_in(reply)
@@ -121,10 +118,8 @@ class Accounts:
         self.counts["batches"] += 1
         self.counts["frames"] += len(messages) - 1
         for message in messages:
-            mine = told[:1] if told and _is_about(told[0], message) else []
-            del told[:1]
-            if mine:
-                self._told(case, message, mine)
+            if told and _is_about(told[0], message):
+                self._told(case, message, [told.pop(0)])
             else:
                 self._unanswered(case, message)
 
@@ -150,9 +145,9 @@ class Accounts:
         ids: set[bytes] = set()
         for control_id, body in stored:
             digests.add(digest(body))
-            ids.add(control_id.encode())
+            ids.add(control_id.encode("ascii", errors="ignore"))
         for number, wanted, about, kind in self._stored:
-            if wanted in digests if wanted else about in ids:
+            if wanted in digests if wanted else bytes(one for one in about if one < 128) in ids:
                 self.counts["stored" if kind == "accepted" else "stored without a word"] += 1
             elif kind == "silent":
                 self.counts["refused in silence, as its header asks"] += 1
@@ -170,23 +165,52 @@ def _known(about: bytes) -> bytes:
     return about.split(b"?")[0]
 
 
-def _meant(frames: Sequence[bytes], reply: bytes) -> int | None:
-    """Which of the frames that still wait the reply is about; those before it get none."""
-    told = answers_in(reply)
+def paired(frames: Sequence[bytes], replies: Sequence[bytes]) -> list[tuple[bytes, bytes | None]] | None:
+    """Each frame with its answer. Answers come in the order of the frames; which frames have none is what explains
+    most: one whose header may ask for silence sooner than another. None where the answers are about something else.
+    """
+    asks = [_may_ask_for_silence(frame) for frame in frames]
+
+    @cache
+    def best(at: int, to: int) -> tuple[int, tuple[bool, ...]]:
+        """Frames from `at` on with replies from `to` on: what stays unexplained, and which frames are answered."""
+        if at == len(frames):
+            return (0 if to == len(replies) else 10_000), ()
+        missing, rest = best(at + 1, to)
+        found = missing + (not asks[at]), (False, *rest)
+        if to < len(replies) and _fits(frames[at], replies[to]):
+            missing, rest = best(at + 1, to + 1)
+            found = min(found, (missing, (True, *rest)))
+        return found
+
+    missing, answered = best(0, 0)
+    if missing >= 10_000:
+        return None
+    left = iter(replies)
+    return [(frame, next(left) if one else None) for frame, one in zip(frames, answered, strict=True)]
+
+
+def _fits(frame: bytes, reply: bytes) -> bool:
     if reply.startswith(b"BHS"):
-        return next((at for at, frame in enumerate(frames) if len(messages_in(frame)) != 1 or b"HS" in frame[:9]), None)
-    about = told[0].about if told else b""
-    if about:
-        return next((at for at, frame in enumerate(frames) if _known(about) in frame), None)
-    return next((at for at, frame in enumerate(frames) if not silence_is_asked_for(frame)), 0 if frames else None)
+        return b"HS" in frame[:9] or len(messages_in(frame)) != 1
+    told = answers_in(reply)
+    return bool(told) and _known(told[0].about) in frame
+
+
+def _may_ask_for_silence(frame: bytes) -> bool:
+    fields = _header(frame)
+    return any(fields[14:16]) or (len(fields) > 8 and fields[8][:3] == b"ACK")
+
+
+def _header(frame: bytes) -> list[bytes]:
+    """MSH's fields; none where it has no separator."""
+    header = next(iter(lines_of(frame)), b"")
+    return header.split(header[3:4]) if header[:3] == b"MSH" and len(header) > 3 else []
 
 
 def silence_is_asked_for(frame: bytes) -> bool:
     """MSH-15 and 16 say that a refusal isn't answered, or it is an acknowledgement itself."""
-    header = next(iter(lines_of(frame)), b"")
-    if header[:3] != b"MSH" or len(header) < 4:
-        return False
-    fields = header.split(header[3:4])
+    fields = _header(frame)
     if len(fields) > 8 and fields[8][:3] == b"ACK":
         return True
     accept, application = (fields[at].upper() if len(fields) > at else b"" for at in (14, 15))

@@ -1,7 +1,7 @@
 """Senders that write what `fuzz_grammar` makes, and settle it with `fuzz_account`. Used by `fuzz` and its test.
 
-Behind each case goes a message for testing, which the listener answers with AR and doesn't keep: what comes back before
-that answer is all that the case was told. So cases are written one behind the other, and nothing has to wait.
+Behind each few cases goes a message for testing, which the listener answers with AR and doesn't keep: what comes back
+before that answer is all that they were told. So cases are written one behind the other, and nothing has to wait.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from fuzz_account import Accounts, frames_in
 from fuzz_grammar import MAX_BYTES, Case, case
 
 PATIENCE_S = 120
-IN_FLIGHT = 32  # cases of one connection
+TOGETHER = 8  # cases before a mark
+IN_FLIGHT = 4  # of those, on one connection
 MARK = b"\x0bMSH|^~\\&|FUZZ|MARK|A|B|20261120||ADT^A01|MARK%d|D|2.5.1\r\x1c\r"
 GOOD = (
     b"\x0bMSH|^~\\&|FUZZ|GOOD|A|B|20261120||ADT^A08|GOOD%d|P|2.5.1\rEVN|A08|20261120\r"
@@ -162,6 +163,16 @@ async def _still_served(port: int, number: int) -> bool:
     return b"MSA|AA|GOOD%d\r" % number in answer
 
 
+def together(cases: list[Case]) -> Case:
+    """Written as one: what one of them leaves open, the next one begins anew."""
+    starts = [0]
+    for one in cases:
+        starts.append(starts[-1] + len(one.data))
+    how = tuple(f"{one.number} {', '.join(one.how) or 'whole'}" for one in cases)
+    cuts = tuple(start + cut for start, one in zip(starts, cases, strict=False) for cut in one.cuts)
+    return Case(cases[0].number, b"".join(one.data for one in cases), how, cuts)
+
+
 async def run(site: Site, seed: int, first: int, last: int, *, lines: int = 8) -> Accounts:
     """The cases from `first` to before `last`; every frame of them accounted for."""
     accounts = Accounts()
@@ -170,7 +181,8 @@ async def run(site: Site, seed: int, first: int, last: int, *, lines: int = 8) -
     for number in range(first, last):
         one = case(seed, number)
         (large if len(one.data) > MAX_BYTES else work[number % lines]).append(one)
-    await asyncio.gather(*(_send(site.ports[at % len(site.ports)], cases, accounts) for at, cases in enumerate(work)))
+    groups = [[together(cases[at : at + TOGETHER]) for at in range(0, len(cases), TOGETHER)] for cases in work]
+    await asyncio.gather(*(_send(site.ports[at % len(site.ports)], cases, accounts) for at, cases in enumerate(groups)))
     for one in large:
         await _send_too_large(site.ports[one.number % len(site.ports)], one, accounts)
     accounts.counts["cases"] += last - first
