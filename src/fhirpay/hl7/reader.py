@@ -285,6 +285,10 @@ class Message:
             key = f"{name}[{len(found) + 1}]"
         return found
 
+    def has(self, name: str, index: int) -> bool:
+        """Whether there are so many segments of this name."""
+        return bool(self._rows.get(name if index == 1 else f"{name}[{index}]"))
+
     def first(self, name: str) -> Segment | None:
         return Segment(self, name, 1) if self._rows.get(name) else None
 

@@ -32,7 +32,7 @@ from ..hl7.charsets import codec_of
 from ..hl7.reader import Message, Segment, compile_path
 from ..security.blind_index import keyed_hash
 from ..security.pan import screen_hl7, screen_text
-from . import prior
+from . import bounds, prior
 
 VERSIONS = frozenset("2.1 2.2 2.3 2.3.1 2.3.2 2.4 2.5 2.5.1 2.6 2.7 2.7.1 2.8 2.8.1 2.8.2".split())
 TAKEN: dict[str, frozenset[str]] = {
@@ -70,6 +70,7 @@ def admit(data: bytes, interface: Interface, *, hash_key: bytes) -> Admitted:
         check_header(message, interface)
         if interface.sequence_numbers:
             _check_sequence(message)
+        bounds.check(message)
         _check_required(message, interface)
         _check_keys(message, interface)
         if message.type == "DFT":
@@ -90,6 +91,8 @@ def admit(data: bytes, interface: Interface, *, hash_key: bytes) -> Admitted:
     guarantors = _guarantors(message, interface)
     topics = tuple(f"account:{account}" for account in accounts) + patients
     own = _charge_topics(message, accounts)
+    lanes = _unique(*topics, *guarantors) or (f"interface:{interface.name}",)
+    bounds.check_lanes(lanes)
     return Admitted(
         message=message,
         screened=screened,
@@ -97,7 +100,7 @@ def admit(data: bytes, interface: Interface, *, hash_key: bytes) -> Admitted:
         body_hash=body_hash,
         key=tuple(map(_msh(message).raw, (3, 4, 5, 6, 10))),
         label=message.label,
-        lanes=_unique(*topics, *guarantors) or (f"interface:{interface.name}",),
+        lanes=lanes,
         needs=_unique(*own, *topics),
         # A parked charge holds back what is about the same charge; a parked ADT all that is about its accounts.
         blocks=_unique(*own) if message.type == "DFT" else _unique(*topics),

@@ -231,3 +231,22 @@ def test_id_that_no_database_could_keep_is_refused_where_it_stands(field: str, p
     ]
     data = "\r".join(lines).replace(field, bad).encode()
     assert refusal(data) == ("AE", "102", place)
+
+
+@pytest.mark.parametrize(
+    ("more", "location"),
+    [
+        ("".join(FT1.replace("N-1", f"N-{number}") for number in range(2_000)) + FT1, "FT1[2001]"),
+        ("IN1|1|PPO\r" * 201 + FT1, "IN1[201]"),
+        ("NK1|1|" + "~".join(["Doe^Ann"] * 201) + "\r" + FT1, "NK1[1]-2"),
+        (f"DG1|1||{'~' * 150}\r" * 70 + FT1, "DG1[67]"),
+        ("".join(f"GT1|1|{'~'.join(f'G{one}-{two}' for two in range(100))}\r" for one in range(11)) + FT1, "PID"),
+    ],
+)
+def test_what_a_message_may_say_has_bounds(more: str, location: str) -> None:
+    assert refusal(message(PID, more)) == ("AE", "102", location)
+
+
+def test_what_nothing_is_made_of_has_none() -> None:
+    remarks = "NTE|1||" + "~" * 20_000 + "\r"
+    admit(message(PID, FT1, "OBX|1|ST|1||x\r" * 3_000, remarks), PLAIN, hash_key=KEY)
