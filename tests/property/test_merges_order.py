@@ -16,7 +16,7 @@ from fhirpay.fhir import replaced
 from fhirpay.ledger import store as ledger
 from intake_world import FEED, SYSTEM, World, ft1, message, msh, segment
 
-ORDERS = 8
+ORDERS = 6
 
 
 def _mrn(value: str) -> str:
@@ -32,7 +32,13 @@ def _adt(name: str, event: str, pid: dict[int, str], mrg: dict[int, str]) -> byt
     return ("\r".join(lines) + "\r").encode()
 
 
+def _link(name: str, first: str, second: str) -> bytes:
+    lines = [msh(name, "ADT^A24"), segment("PID", {3: _mrn(first)}), segment("PID", {3: _mrn(second)})]
+    return ("\r".join(lines) + "\r").encode()
+
+
 # A1 is P1's, A2 is P2's: both become one (A40, A41). A3 is P1's and turns out to be P3's (A44). A1 once was A0.
+# A charge of A5 is moved to A6 (credited, and charged there under its number). A7 goes on as A8 (A06 with MRG).
 MESSAGES = [
     _charge("C1", "A1", "P1", 1, "100.00"),
     _charge("C2", "A1", "P1", 1, "30.00", "CD"),
@@ -41,20 +47,31 @@ MESSAGES = [
     _charge("C5", "A3", "P1", 4, "7.00"),
     _charge("C6", "A3", "P3", 5, "9.00"),
     _charge("C7", "A0", "P1", 6, "11.00"),
+    _charge("C8", "A5", "P1", 7, "12.00"),
+    _charge("C9", "A5", "P1", 7, "12.00", "CD"),
+    _charge("C10", "A6", "P1", 7, "12.00"),
+    _charge("C11", "A7", "P1", 8, "13.00"),
+    _charge("C12", "A8", "P2", 9, "1.00"),
     _adt("X1", "A40", {3: _mrn("P2")}, {1: _mrn("P1")}),
     _adt("X2", "A41", {3: _mrn("P2"), 18: "A2"}, {1: _mrn("P1"), 3: "A1"}),
     _adt("X3", "A44", {3: _mrn("P3")}, {1: _mrn("P1"), 3: "A3"}),
     _adt("X4", "A41", {3: _mrn("P1"), 18: "A1"}, {1: _mrn("P1"), 3: "A0"}),
+    _adt("X5", "A06", {3: _mrn("P1"), 18: "A8"}, {1: _mrn("P1"), 3: "A7"}),
+    _link("X6", "P3", "P2"),
 ]
 WANTED = {
     "A2": ("P2", 126_00, ""),
     "A3": ("P3", 16_00, "owner_changed"),
+    "A5": ("", 0, ""),
+    "A6": ("P2", 12_00, ""),
+    "A7": ("P2", 14_00, ""),
+    "A8": ("P2", 14_00, ""),
 }
 
 
 def _found(tx: Tx) -> dict[str, tuple[str, int, str]]:
     found: dict[str, tuple[str, int, str]] = {}
-    for number in ("A0", "A1", "A2", "A3"):
+    for number in ("A0", "A1", *WANTED):
         (account,) = replaced.find(tx, "Account", SYSTEM, number)
         owed = [one for one in obligations.obligations_of(tx, account.reference) if one.patient]
         owners = {_name(tx, one.debtor_ref) for one in owed}

@@ -27,9 +27,11 @@ def note(tx: Tx, message: InboxMessage, stored: Stored) -> set[str]:
     key = _key(stored.resource)
     if len(key) != 4:
         return set()
-    sender, account, number, direction = key
+    sender, _, number, direction = key
     if direction == "CD":
-        return _taken_back(tx, message, sender, account, number, stored)
+        return _taken_back(tx, message, sender, number, stored)
+    if _credited(tx, stored):
+        return set()
     touched: set[str] = set()
     for twin in _twins(tx, stored, sender, number):
         if _is_the_same(twin.resource, stored.resource) and not _credited(tx, twin):
@@ -49,12 +51,10 @@ def _held(tx: Tx, message: InboxMessage, stored: Stored, twin: Stored) -> set[st
     return here
 
 
-def _taken_back(tx: Tx, message: InboxMessage, sender: str, account: str, number: str, credit: Stored) -> set[str]:
-    """The credit answers what was asked of the charges of that number on other accounts."""
+def _taken_back(tx: Tx, message: InboxMessage, sender: str, number: str, credit: Stored) -> set[str]:
+    """The credit answers what was asked of the charges of that number, on its account or on another."""
     touched: set[str] = set()
     for twin in _twins(tx, credit, sender, number):
-        if _key(twin.resource)[1] == account:
-            continue
         worklist.settled(tx, CHARGED_ELSEWHERE, twin.reference)
         for account_ref in accounts_of(tx, twin.resource):
             if worklist.list_open(tx, account_ref=account_ref, kind=CHARGED_ELSEWHERE):
