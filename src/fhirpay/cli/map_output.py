@@ -6,17 +6,21 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from ..config import Facility, Interface
 from ..errors import ConfigInvalid, MessageInvalid
 from ..fhir.json import dumps, loads
 from ..hl7.strict import Finding as Departure
 from ..hl7.strict import check
 from ..mapping.lint.finding import RANK, Finding
+from ..mapping.loader import Maps
+from ..mapping.message_view import message_bundle
 from ..mapping.preview import MappedResult
 from ..usecases.compare_maps import Comparison, Difference
 from ..usecases.trial import Owed, Tried
@@ -43,6 +47,15 @@ def show_result(result: MappedResult, tried: Tried | None, *, as_json: bool, exp
     if explain and result.trace is not None:
         for line in result.trace.lines():
             typer.echo(f"   {line}", err=as_json)
+
+
+def show_message(result: MappedResult, interface: Interface, facility: Facility, maps: Maps, now: datetime) -> None:
+    """A message as a Bundle of type `message`, or why there is none."""
+    if result.mapped is None or result.message is None:
+        out(dumps(result.resource()))
+        return
+    bundle = message_bundle(result.message, result.mapped, interface, facility, maps=maps, now=now)
+    out(dumps(bundle))
 
 
 def show_comparison(found: Comparison, *, as_json: bool) -> None:

@@ -25,7 +25,7 @@ from ..mapping.release import released_maps
 from ..usecases.compare_maps import compare
 from ..usecases.trial import Tried, trial
 from .context import ConfigOption, JsonOption, TenantOption, friendly, out, settings, tenant_name
-from .map_output import differs, show_comparison, show_findings, show_lint, show_result
+from .map_output import differs, show_comparison, show_findings, show_lint, show_message, show_result
 from .messages import InterfaceOption
 
 
@@ -56,6 +56,9 @@ def show(
     strict: Annotated[
         bool, typer.Option("--strict", help="Also check against the standard's own tables; errors give status 1.")
     ] = False,
+    as_message: Annotated[
+        bool, typer.Option("--message", help="A message Bundle each: MessageHeader, what it says, Provenance.")
+    ] = False,
     owed: Annotated[bool, typer.Option("--owed", help="With --json: another line with what becomes owed.")] = False,
     tenant: TenantOption = "",
     config: ConfigOption = None,
@@ -64,7 +67,8 @@ def show(
     """Show of each message the segments, the FHIR R4 and what becomes owed; store nothing. `fhirpay map FILE` will do.
 
     Status 1 when a message can't be mapped. --json gives its transaction Bundle a line; with --strict an
-    OperationOutcome of the check follows. --against runs a folder of messages through the working copy of the site's
+    OperationOutcome of the check follows. --message gives a message Bundle a line instead, with header and provenance
+    as HL7's guide has them. --against runs a folder of messages through the working copy of the site's
     mappings and through the released ones; status 1 when money differs.
     """
     with friendly():
@@ -79,6 +83,10 @@ def show(
         owner, profile, facility = profile_of(loaded, tenant, interface)
         used = load(profile.mapping, None, loaded.mappings_folder)
         results = map_file(file, profile, facility, explain=explain or not as_json, maps=used)
+        if as_message:
+            for result in results:
+                show_message(result, profile, facility, used, SystemClock().now())
+            raise typer.Exit(1 if failed(results) else 0)
         trying = owed or not as_json
         tried = asyncio.run(_try(owner, profile, results, loaded)) if trying else [None] * len(results)
         wrong = failed(results)

@@ -33,6 +33,12 @@ UNLINKED_FROM = EXTENSION + "unlinked-from"  # valueReference: the patient that 
 # on Account and Encounter; FHIR has a link of its own for a Patient
 REPLACED_BY = EXTENSION + "replaced-by"  # valueReference: the one that it was merged into
 
+# on Encounter
+PROCEDURE = EXTENSION + "procedure"  # valueReference: a Procedure in the Encounter (PR1)
+
+# on Coverage
+CARE_TEAM = EXTENSION + "care-team"  # valueReference: a CareTeam in the Coverage: its case manager (IN3-21)
+
 # on ChargeItem
 DIRECTION = EXTENSION + "direction"  # valueCode `credit`; a charge has none
 BATCH = EXTENSION + "batch"  # valueString (FT1-3)
@@ -64,6 +70,8 @@ OURS = frozenset(
         REMOVED,
         UNLINKED_FROM,
         REPLACED_BY,
+        PROCEDURE,
+        CARE_TEAM,
         DIRECTION,
         BATCH,
         INSURANCE_PLAN,
@@ -82,6 +90,8 @@ TERMINOLOGY = "http://terminology.hl7.org/CodeSystem/"
 IDENTIFIER_TYPE = TERMINOLOGY + "v2-0203"
 COVERAGE_SELF_PAY = TERMINOLOGY + "coverage-selfpay"
 COVERAGE_COPAY_TYPE = TERMINOLOGY + "coverage-copay-type"
+URI = "urn:ietf:rfc:3986"
+UNITS = "http://unitsofmeasure.org"
 NPI = "http://hl7.org/fhir/sid/us-npi"
 NPI_OID = "urn:oid:2.16.840.1.113883.4.6"
 CHECK_DIGIT = "http://hl7.org/fhir/StructureDefinition/identifier-checkDigit"

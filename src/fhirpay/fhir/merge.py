@@ -2,15 +2,15 @@
 
 In HL7v2 an empty field means "no change", so an element that a message doesn't state stays. A stated one replaces the
 kept one whole (Account.coverage and .guarantor are sets that the sender states anew, unless it adds to them), but for
-two lists which several senders share: identifiers, by system and value, and extensions, by url (and the identifier
-nested in them, where one url names several things: two copays due). A period is joined end by end, a guarantor keeps a
-hold that isn't lifted.
+lists which several senders share: identifiers, by system and value, and extensions, by url (and the identifier nested
+in them, where one url names several things: two copays due), and what it contains, by id. A period is joined end by
+end, a guarantor keeps a hold that isn't lifted.
 FHIR writes don't come here: a PUT says all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,11 +49,42 @@ def merged(kept: dict[str, Any], stated: dict[str, Any], how: Partial) -> dict[s
             result[key] = _members(key, result.get(key, []), value, how)
         else:
             result[key] = value
-    return {name: value for name, value in result.items() if name not in _MEMBERS or value}
+    result = {name: value for name, value in result.items() if name not in _MEMBERS or value}
+    return _held_together(result) if "contained" in result else result
+
+
+def _held_together(resource: dict[str, Any]) -> dict[str, Any]:
+    """Without what it contains and no longer names (dom-3): a diagnosis goes with the set that it stood in."""
+    inside = {str(one.get("id")): one for one in resource["contained"]}
+    named: set[str] = set()
+    waiting = [value for name, value in resource.items() if name != "contained"]
+    while waiting:
+        for name in set(_local(waiting.pop())) - named:
+            named.add(name)
+            waiting.append(inside.get(name))
+    kept = [one for one in resource["contained"] if one.get("id") in named]
+    rest = {name: value for name, value in resource.items() if name != "contained"}
+    return {**rest, "contained": kept} if kept else rest
+
+
+def _local(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        literal = value.get("reference")
+        if isinstance(literal, str) and literal.startswith("#"):
+            yield literal[1:]
+        for inner in value.values():
+            yield from _local(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _local(inner)
 
 
 def _by_value(identifier: dict[str, Any]) -> Any:
     return identifier.get("system", ""), identifier.get("value")
+
+
+def _by_id(contained: dict[str, Any]) -> Any:
+    return contained.get("id")
 
 
 def _by_url(extension: dict[str, Any]) -> Any:
@@ -61,7 +92,11 @@ def _by_url(extension: dict[str, Any]) -> Any:
     return extension.get("url"), *(_by_value(one) for one in nested if one is not None)
 
 
-_SHARED: dict[str, Callable[[dict[str, Any]], Any]] = {"identifier": _by_value, "extension": _by_url}
+_SHARED: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "identifier": _by_value,
+    "extension": _by_url,
+    "contained": _by_id,
+}
 
 
 # A start without an end says nothing about the end: a discharge that is known stays known.

@@ -165,7 +165,8 @@ def _kind(annotation: Any, owner: str, name: str, model: type[Any]) -> tuple[str
     return ("boolean" if annotation is bool else "string"), None
 
 
-def _resource(at: str, resource: Any) -> Iterator[FhirpayError]:
+def _resource(at: str, resource: Any, *, inside: bool = False) -> Iterator[FhirpayError]:
+    """`inside`: it is contained; what it names by `#` stands beside it, and its container sees to that."""
     if not isinstance(resource, dict):
         yield MessageInvalid("a resource is a JSON object", location=at)
         return
@@ -179,7 +180,8 @@ def _resource(at: str, resource: Any) -> Iterator[FhirpayError]:
         return
     content = {key: value for key, value in resource.items() if key != "resourceType"}
     yield from _object(at, str(kind), structure, content, of_resource=True)
-    yield from _contained(at, content)
+    if not inside:
+        yield from _contained(at, content)
 
 
 def _contained(at: str, resource: dict[str, Any]) -> Iterator[FhirpayError]:
@@ -271,7 +273,7 @@ def _one(at: str, element: Element, value: Any) -> Iterator[FhirpayError]:
     if value is None:
         yield MessageInvalid("an element is left out rather than null", location=at)
     elif element.kind == "Resource":
-        yield from _resource(at, value)
+        yield from _resource(at, value, inside=element.name == "contained")
     elif element.model is not None:
         yield from _object(at, element.kind, _structure(element.model, element.kind), value)
         if element.targets and isinstance(value, dict):

@@ -18,6 +18,8 @@ from .spec import RuleSpec, WarnSpec
 from .values import Here, Value, compile_value
 from .yaml_source import Place, Source
 
+_OF_A_MESSAGE = frozenset({"Bundle", "MessageHeader", "Provenance"})  # message_view makes them; none is stored
+
 
 @dataclass(frozen=True, slots=True)
 class Warn:
@@ -77,7 +79,7 @@ def compile_rule(found: RuleSource, made: dict[str, str | None]) -> Rule:
         raise ConfigInvalid(says, location=found.at())
     if spec.into is not None and spec.into not in made:
         raise ConfigInvalid(f"'into: {spec.into}': no rule of that name stands before this one", location=found.at())
-    if spec.resource is not None and "identifier" not in found.elements:
+    if spec.resource is not None and spec.resource not in _OF_A_MESSAGE and "identifier" not in found.elements:
         raise ConfigInvalid(f"a {spec.resource} needs an identifier: it is stored under the first", location=found.at())
     if spec.claims and spec.each is None:
         raise ConfigInvalid("a rule that claims says which segment: each", location=found.at())

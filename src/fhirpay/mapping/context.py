@@ -60,6 +60,9 @@ class Context:
         self.warnings: dict[str, None] = {}
         self.notes = Notes()
         self.target = ""  # what the current rule makes, for the trace
+        self.now = ""  # when it is mapped, for message_view alone: what is stored must not hang on a clock
+        self.said: list[str] = []  # what the message was mapped to, by fullUrl; for message_view
+        self.patient = ""
         self._made: dict[str, dict[int, Entry]] = {}
         self._standing: dict[str, Segment] = {}
         self._repetition: dict[tuple[str, int], int] = {}

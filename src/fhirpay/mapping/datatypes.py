@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 from ..domain import fhir_urls as urls
@@ -151,6 +152,15 @@ def identifier(slot: Slot, ctx: Context, options: Options) -> dict[str, Any] | N
     )
 
 
+def visit_identifier(slot: Slot, ctx: Context, options: Options) -> dict[str, Any] | None:
+    """CX of a visit: of type VN where the sender doesn't say another."""
+    found = identifier(slot, ctx, options)
+    if found is None or "type" in found:
+        return found
+    number = {"coding": [{"system": urls.IDENTIFIER_TYPE, "code": "VN"}], "text": "visit number"}
+    return {"type": number, **found}
+
+
 def old_identifier(slot: Slot, ctx: Context, options: Options) -> dict[str, Any] | None:
     """CX, of what has another number now."""
     found = identifier(slot, ctx, options)
@@ -196,6 +206,43 @@ def department(slot: Slot, ctx: Context, options: Options) -> dict[str, Any] | N
     return {"type": "Organization", **found} if found else None
 
 
+def _universal(slot: Slot) -> dict[str, str] | None:
+    """HD → the identifier of what it names: its universal id where that is globally unique, else its name."""
+    universal, kind = slot.part(2), slot.part(3).upper()
+    if universal and kind in ("ISO", "UUID"):
+        return {"system": urls.URI, "value": f"urn:{'oid' if kind == 'ISO' else 'uuid'}:{universal}"}
+    value = universal or slot.part(1)
+    return {"value": value} if value else None
+
+
+def _named(slot: Slot, kind: str) -> dict[str, Any] | None:
+    found = _universal(slot)
+    return _object(type=kind, identifier=found, display=slot.part(1)) if found else None
+
+
+def device(slot: Slot, ctx: Context, options: Options) -> dict[str, Any] | None:
+    """HD of an application."""
+    return _named(slot, "Device")
+
+
+def named_organization(slot: Slot, ctx: Context, options: Options) -> dict[str, Any] | None:
+    """HD of a facility."""
+    return _named(slot, "Organization")
+
+
+def named_location(slot: Slot, ctx: Context, options: Options) -> dict[str, Any] | None:
+    """HD of the place of an event."""
+    return _named(slot, "Location")
+
+
+def endpoint(slot: Slot, ctx: Context, options: Options) -> str | None:
+    """HD → where an application is reached: its universal id as HL7's table writes it, else its name under ours."""
+    schemes = {"ISO": "urn:oid:", "UUID": "urn:uuid:", "DNS": "urn:dns:", "URI": "urn:uri:"}
+    if (scheme := schemes.get(slot.part(3).upper())) and slot.part(2):
+        return scheme + slot.part(2)
+    return hd_system(slot.part(1), slot.part(2), slot.part(3), ctx.interface.system) if slot.valued else None
+
+
 def practitioner(slot: Slot, ctx: Context, options: Options) -> dict[str, Any] | None:
     """XCN → a logical reference: a payment needs to name the practitioner, not to keep one."""
     system = assigner_system(slot.segment, slot.field, slot.repetition, ctx.interface.system, component=9)
@@ -224,6 +271,30 @@ def location(slot: Slot, ctx: Context, options: Options) -> dict[str, Any] | Non
     parts = [slot.part(component) for component in (3, 2, 1, 8, 7, 4)]
     text = ", ".join(part for part in parts if part) or slot.part(9)
     return {"type": "Location", "display": text} if text else None
+
+
+def discharged_to(slot: Slot, ctx: Context, options: Options) -> dict[str, Any] | None:
+    """DLD: the place; when the patient goes there is said elsewhere."""
+    text = slot.part(1, 2) or slot.part(1)
+    return {"type": "Location", "display": text} if text else None
+
+
+def length_of_stay(slot: Slot, ctx: Context, options: Options) -> dict[str, Any] | None:
+    """NM → days."""
+    if not slot.text:
+        return None
+    return {"value": number(slot), "unit": "days", "system": urls.UNITS, "code": "d"}
+
+
+def xhtml(slot: Slot, ctx: Context, options: Options) -> str | None:
+    """Text as FHIR shows it to people; line breaks stay."""
+    lines = [escape(line) for line in slot.text.splitlines()]
+    return f'<div xmlns="http://www.w3.org/1999/xhtml">{"<br/>".join(lines)}</div>' if slot.text else None
+
+
+def one_human_name(slot: Slot, ctx: Context, options: Options) -> dict[str, Any] | None:
+    """XPN, where FHIR has room for one name."""
+    return next(iter(human_name(slot, ctx, options) or ()), None)
 
 
 def human_name(slot: Slot, ctx: Context, options: Options) -> list[dict[str, Any]] | None:
@@ -390,15 +461,24 @@ TYPES: dict[str, Converter] = {
     "birthTime": birth_time,
     "Period": period,
     "Identifier": identifier,
+    "VisitIdentifier": visit_identifier,
     "OldIdentifier": old_identifier,
     "EntityIdentifier": entity_identifier,
     "OrganizationIdentifier": organization_identifier,
     "Organization": organization,
     "Department": department,
+    "Device": device,
+    "NamedOrganization": named_organization,
+    "NamedLocation": named_location,
+    "endpoint": endpoint,
     "Practitioner": practitioner,
     "Location": location,
+    "DischargedTo": discharged_to,
+    "LengthOfStay": length_of_stay,
+    "xhtml": xhtml,
     "displayName": display_name,
     "HumanName": human_name,
+    "OneHumanName": one_human_name,
     "Address": address,
     "ContactPoint": contact_point,
     "CodeableConcept": codeable_concept,

@@ -15,7 +15,7 @@ from typing import Any
 from ..domain import fhir_urls as urls
 from ..errors import Conflict, RequiredMissing
 from ..hl7.reader import Segment
-from . import money
+from . import message_functions, money, visit_functions
 from .codes import find
 from .context import Context
 from .datatypes import TYPES, Options
@@ -365,6 +365,21 @@ FUNCTIONS: dict[str, Function] = {
     "credited_charge": Function(credited_charge, 2),
     "charge_taken_back": Function(charge_taken_back, 2),
     "following_notes": Function(following_notes, 0),
+    "numbered": Function(visit_functions.numbered, 0),
+    "numbered_reference": Function(visit_functions.numbered_reference, 0),
+    "coded_with_text": Function(visit_functions.coded_with_text, 2),
+    "performed_at": Function(visit_functions.performed_at, 2),
+    "performed_period": Function(visit_functions.performed_period, 2),
+    "message_identifier": Function(message_functions.message_identifier, 1),
+    "message_type": Function(message_functions.message_type, 1),
+    "message_said": Function(message_functions.message_said, 0),
+    "event_said": Function(message_functions.event_said, 0),
+    "all_that_it_says": Function(message_functions.all_that_it_says, 0),
+    "the_patient": Function(message_functions.the_patient, 0),
+    "unknown_where_empty": Function(message_functions.unknown_where_empty, 2),
+    "now": Function(message_functions.now, 0),
+    "case_manager": Function(visit_functions.case_manager, 0),
+    "case_manager_reference": Function(visit_functions.case_manager_reference, 0),
 }
 
 

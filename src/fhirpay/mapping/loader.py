@@ -24,6 +24,7 @@ from .spec import AccountRule, FileSpec, RuleSpec
 from .yaml_source import Place, Source
 
 PROFILE = "interface.yaml"
+ABOUT = "message.yaml"  # of the base: what is said of a message as such
 RELEASED = "released"  # the folder of a site's own that holds what was released
 _SITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _PIECE = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")  # never out of the folder
@@ -36,6 +37,12 @@ class Maps:
     rules: Mapping[str, tuple[Rule, ...]]  # by DFT^P03
     tables: Mapping[str, codes.Table]
     accounts: Mapping[str, AccountRule] = field(default_factory=dict[str, AccountRule])  # by message
+    about: tuple[Rule, ...] = ()  # what is said of a message as such (message_view)
+
+    def all(self) -> Iterator[tuple[Rule, ...]]:
+        """The rules of each message, and those about messages."""
+        yield from self.rules.values()
+        yield self.about
 
     def account(self, label: str) -> AccountRule:
         """What the message expects of its account."""
@@ -114,6 +121,7 @@ class Layers:
     read: frozenset[Path]  # every mapping file that counts
     folders: tuple[Path, ...]  # the base, then the site's
     root: Path
+    about: list[RuleSource]  # what is said of a message as such
 
     def name(self, path: Path) -> str:
         """How a file is called in findings, as in errors and traces."""
@@ -135,7 +143,8 @@ class Sources:
 
     def maps(self) -> Maps:
         layers = self.layers()
-        known = {found.spec.rule for rules in layers.messages.values() for found in rules}
+        about = layers.about
+        known = {found.spec.rule for rules in (*layers.messages.values(), about) for found in rules}
         for found in layers.overlays:
             self._check_overlay(found, known)
         compiled: dict[tuple[int, ...], tuple[Rule, ...]] = {}
@@ -146,7 +155,8 @@ class Sources:
             if key not in compiled:
                 compiled[key] = _compiled(found)
             rules[label] = compiled[key]
-        return Maps(rules, layers.tables, self._accounts)
+        said = _compiled(_laid_over("", about, layers.overlays, self._merged))
+        return Maps(rules, layers.tables, self._accounts, said)
 
     def layers(self) -> Layers:
         """What the files say, before the site's is laid over the base."""
@@ -158,7 +168,8 @@ class Sources:
                 tables[name] = codes.laid_over(tables.get(name, {}), rows)
             messages.update(self._messages(folder))
         overlays = self._overlays(self._site) if self._site is not None else []
-        return Layers(messages, overlays, tables, frozenset(self._files), tuple(folders), self._root)
+        about = self._rules(*self._read(self._base / ABOUT), ()) if (self._base / ABOUT).is_file() else []
+        return Layers(messages, overlays, tables, frozenset(self._files), tuple(folders), self._root, about)
 
     def _messages(self, folder: Path) -> Iterator[tuple[str, list[RuleSource]]]:
         for path in sorted(folder.glob("*.yaml")):

@@ -20,6 +20,7 @@ from typer.testing import CliRunner, Result
 
 from fhirpay.cli.main import app
 from fhirpay.fhir.json import dumps, loads
+from fhirpay.fhir.models import validate
 from intake_world import ft1, message
 
 SAMPLES = sorted((Path(__file__).resolve().parents[2] / "samples").glob("*.hl7"))
@@ -104,6 +105,17 @@ def test_map_gives_a_bundle_or_says_why_not(run: Run, path: Path) -> None:
     else:
         assert result.exit_code == 0
         assert {(line["resourceType"], line["type"]) for line in lines} == {("Bundle", "transaction")}
+
+
+def test_map_as_a_message_puts_header_and_provenance_around_what_it_says(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "feed.hl7"
+    file.write_bytes(next(path for path in SAMPLES if path.name == "ADT-A01-01.hl7").read_bytes())
+    (bundle,) = [loads(line) for line in run("map", file, "--message").stdout.splitlines()]
+    kinds = [entry["resource"]["resourceType"] for entry in bundle["entry"]]
+    assert (bundle["type"], kinds[0], kinds[-1]) == ("message", "MessageHeader", "Provenance")
+    urls = {entry["fullUrl"] for entry in bundle["entry"]}
+    assert {one["reference"] for one in bundle["entry"][-1]["resource"]["target"]} <= urls
+    validate(bundle)
 
 
 def test_map_strict_says_by_location_what_departs_from_the_standard(run: Run, tmp_path: Path) -> None:

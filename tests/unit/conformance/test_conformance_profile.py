@@ -100,7 +100,7 @@ def test_what_a_field_becomes_comes_from_the_maps() -> None:
     assert found["PID-8"].codes == ("administrative-sex",)
     assert found["IN1-15"].codes == ("coverage-type",)
     assert found["PID-19"].usage == "X"
-    assert found["NTE-3"].becomes == ("ChargeItem.note",)
+    assert found["NTE-3"].becomes == ("Appointment.extension(extension-Appointment.note)", "ChargeItem.note")
 
 
 def test_conditions_and_a_sites_own_codes_are_told_in_words() -> None:

@@ -272,3 +272,14 @@ def test_is_resource_type() -> None:
     assert is_resource_type("Claim")
     assert not is_resource_type("Money")
     assert not is_resource_type("../x")
+
+
+def test_what_is_contained_may_name_what_stands_beside_it_and_nothing_else() -> None:
+    reason = {"resourceType": "Condition", "id": "reason", "subject": {"display": "Ana"}}
+    episode = {"resourceType": "EpisodeOfCare", "id": "episode", "status": "active", "patient": {"display": "Ana"}}
+    episode["diagnosis"] = [{"condition": {"reference": "#reason"}}]
+    visit = {"resourceType": "Encounter", "status": "planned", "class": {"code": "AMB"}}
+    visit["episodeOfCare"] = [{"reference": "#episode"}]
+    validate({**visit, "contained": [reason, episode]})
+    (found,) = problems({**visit, "contained": [episode]})
+    assert found.location == "Encounter.contained[0].diagnosis[0].condition.reference"

@@ -9,6 +9,7 @@ from mapping_messages import ft1, mapped, only, segment
 from fhirpay.db.unit import Tx, Units
 from fhirpay.domain import fhir_urls as urls
 from fhirpay.fhir import bundles, store
+from fhirpay.fhir.models import validate
 from fhirpay.mapping.mapped import Mapped
 
 PV1 = {2: "O", 18: "OP", 19: "V7^^^MAPLE^VN", 20: "BC", 44: "20260302"}
@@ -75,3 +76,19 @@ async def test_deletes_and_replacements_reach_the_store(units: Units) -> None:
     assert account["status"] == "active"
     assert urls.FINANCIAL_CLASS not in {one["url"] for one in account["extension"]}
     assert only(after, "Account")["extension"]
+
+
+async def test_a_diagnosis_replaces_its_set_and_procedures_stay(units: Units) -> None:
+    """A group that is present replaces its set, one that is absent doesn't change; nothing stays that isn't named."""
+    visit = segment("PV1", PV1)
+    two = ["DG1|1||R07.9^Chest pain^I10|||A", "DG1|2||I10^Hypertension^I10|||F"]
+    first = mapped(visit, *two, "PR1|1||93000^Electrocardiogram^C4||20260302", label="ADT^A01")
+    await units.write(_apply, first)
+    await units.write(_apply, mapped(visit, "DG1|1||I21.9^Infarction^I10|||F", label="ADT^A08"))
+    encounter = await units.read(_one, "Encounter", first)
+    validate(encounter)
+    inside = {one["id"]: one["code"]["coding"][0]["code"] for one in encounter["contained"]}
+    assert inside == {"dg1-1": "I21.9", "pr1-1": "93000"}
+    assert [one["condition"]["reference"] for one in encounter["diagnosis"]] == ["#dg1-1"]
+    (patient,) = {one["subject"]["reference"] for one in encounter["contained"]}
+    assert patient.startswith("Patient/")

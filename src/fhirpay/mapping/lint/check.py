@@ -50,7 +50,7 @@ def read(site: str, root: Path | None = None, own: Path | None = None) -> tuple[
 def static(maps: Maps, layers: Layers) -> Iterator[Finding]:
     """What the files show by themselves."""
     done: set[tuple[str, str]] = set()  # most messages share most rules
-    for rules in maps.rules.values():
+    for rules in maps.all():
         for rule, resource in with_resources(rules):
             if (rule.file, resource) not in done:
                 done.add((rule.file, resource))

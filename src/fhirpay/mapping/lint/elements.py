@@ -25,6 +25,7 @@ GIVES: Mapping[str, frozenset[str]] = {
     "dateTime": frozenset({"dateTime"}),
     "instant": frozenset({"instant", "dateTime"}),
     "birthTime": frozenset({"dateTime"}),
+    "VisitIdentifier": frozenset({"Identifier"}),
     "OldIdentifier": frozenset({"Identifier"}),
     "EntityIdentifier": frozenset({"Identifier"}),
     "OrganizationIdentifier": frozenset({"Identifier"}),
@@ -32,16 +33,24 @@ GIVES: Mapping[str, frozenset[str]] = {
     "Department": _REFERENCE,
     "Practitioner": _REFERENCE,
     "Location": _REFERENCE,
+    "DischargedTo": _REFERENCE,
+    "Device": _REFERENCE,
+    "NamedOrganization": _REFERENCE,
+    "NamedLocation": _REFERENCE,
+    "endpoint": frozenset({"url", "uri"}),
+    "OneHumanName": frozenset({"HumanName"}),
+    "LengthOfStay": frozenset({"Duration"}),
     "FinancialClass": _CONCEPT,
 }
 """What a datatype of `as:` may stand in, where that isn't the FHIR type of its own name."""
 
 
-def check(rule: Rule, resource: str) -> Iterator[Finding]:
-    """`resource` is what the rule makes, or adds to."""
+def check(rule: Rule, made: str) -> Iterator[Finding]:
+    """`made` is what the rule makes, or adds to."""
     for part in parts(rule):
         if part.kind == "condition":
             continue
+        resource = part.within or made
         element = element_of(resource, part.path)
         if element is None:
             if element_of(resource, part.path[:-1]) is not None or len(part.path) == 1:  # else it was said before

@@ -7,7 +7,7 @@ is known to `values.py` and `conditions.py` alone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ..compile import Rule
@@ -26,6 +26,7 @@ class Part:
     source: Source
     place: Place
     listed: bool = False  # it is one of a list
+    within: str = ""  # the type of the contained resource that it is in; `path` begins there
 
     @property
     def at(self) -> str:
@@ -75,17 +76,20 @@ def _value(part: Part) -> Iterator[Part]:
         yield _as(part, "object")
         if "when" in raw:
             yield _as(_inside(part, raw["when"], "when", part.path), "condition")
+        contained = raw.get("resourceType") if part.path == ("contained",) else None
+        if contained:
+            part = replace(part, path=(), within=str(contained))
         for name, item in raw.items():
-            if name not in ("when", "each", "why"):
+            if name not in ("when", "each", "why", "resourceType" if contained else ""):
                 yield from _value(_inside(part, item, name, (*part.path, name)))
 
 
 def _as(part: Part, kind: PartKind) -> Part:
-    return Part(part.rule, kind, part.raw, part.path, part.source, part.place, part.listed)
+    return replace(part, kind=kind)
 
 
 def _inside(part: Part, raw: Any, key: str | int, path: tuple[str, ...], *, listed: bool = False) -> Part:
-    return Part(part.rule, "literal", raw, path, part.source, (*part.place, key), listed)
+    return replace(part, kind="literal", raw=raw, path=path, place=(*part.place, key), listed=listed)
 
 
 def inner_conditions(condition: Any) -> Iterator[dict[str, Any]]:

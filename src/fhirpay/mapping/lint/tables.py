@@ -74,11 +74,12 @@ def check(maps: Maps, layers: Layers) -> Iterator[Finding]:
 
 def uses_of(maps: Maps) -> dict[str, Use]:
     uses: dict[str, Use] = {}
-    distinct = {id(rule): (rule, of) for rules in maps.rules.values() for rule, of in with_resources(rules)}
-    for part, resource in ((part, of) for rule, of in distinct.values() for part in parts(rule)):
+    distinct = {id(rule): (rule, of) for rules in maps.all() for rule, of in with_resources(rules)}
+    for part, made in ((part, of) for rule, of in distinct.values() for part in parts(rule)):
         if part.kind == "expression" and part.spec.map:
             use = uses.setdefault(part.spec.map, Use())
             use.mapped = True
+            resource = part.within or made
             element = element_of(resource, part.path)
             if element is not None and element.codes is not None:
                 use.bound[".".join((resource, *part.path))] = element.codes
