@@ -91,6 +91,28 @@ async def test_one_that_never_reads_its_answers_delays_no_other() -> None:
         await served(server)
 
 
+async def test_large_messages_of_one_that_never_reads_are_not_read_ahead_by_the_dozen() -> None:
+    """What it may pile up here is bounded in bytes, not in messages alone."""
+    size = 1_000_000
+
+    async def large(frame: bytes, peer: str) -> bytes | None:
+        return b"x" * 2_000_000 if len(frame) == size else b"ACK " + frame
+
+    async with serving(large) as server, sender(server) as deaf:
+
+        async def pour() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    await deaf.write(framed(b"d" * size))
+
+        pouring = asyncio.create_task(pour())
+        await until(lambda: any(not c._writable.is_set() and len(c._queue) > 3 for c in server.connections))
+        await served(server)
+        await asyncio.sleep(0.3)
+        assert max(len(c._queue) for c in server.connections) <= 6
+        pouring.cancel()
+
+
 async def test_keep_alive_bytes_and_missing_final_cr_are_passed_over() -> None:
     async with serving() as server, sender(server) as engine:
         await engine.write(b"\r\n\x00\r\x0bMSH|a\n\x1c\r\r\n \x0bMSH|b\r\n\x1c")

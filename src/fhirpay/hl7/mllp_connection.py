@@ -26,6 +26,7 @@ Handler = Callable[[bytes, str], Awaitable[bytes | None] | AsyncIterator[bytes |
 _LINGER_S = 10
 _HANDSHAKE_S = 10
 _QUEUED_MAX = 64  # whole messages read ahead of the one in hand, before we stop reading
+_QUEUED_BYTES = 4_000_000  # the same in bytes: large messages are not read ahead by the dozen
 _LATER_MAX = 64  # answers that come later, before we take no further message
 _AFTER_EOF_S = 2  # a sender that stopped writing may still read: that long it gets the answers that come later
 _SPARE_S = 30  # without a whole message for that long, a connection gives way when all slots are taken
@@ -42,6 +43,7 @@ class Connection(asyncio.Protocol):
         self._server = server
         self._framer = Framer(server.max_bytes)
         self._queue: deque[bytes] = deque()
+        self._queued = 0  # bytes of those
         self._task: asyncio.Task[None] | None = None
         self._later: set[asyncio.Task[None]] = set()
         self._securing: asyncio.Task[None] | None = None
@@ -103,6 +105,7 @@ class Connection(asyncio.Protocol):
             self._begun = now
         if whole := framer.feed(data):
             self._queue.extend(whole)
+            self._queued += sum(map(len, whole))
             self._known, self._last_whole, self._begun = True, now, now
         if self._lingering:
             if framer.over:
@@ -111,7 +114,7 @@ class Connection(asyncio.Protocol):
         if framer.junk != self._noted_junk or framer.cut != self._noted_cut:
             self._note_dirt()
         self._begin()
-        if len(self._queue) > _QUEUED_MAX and self._transport:
+        if (len(self._queue) > _QUEUED_MAX or self._queued > _QUEUED_BYTES) and self._transport:
             self._transport.pause_reading()
 
     def eof_received(self) -> bool:
@@ -152,6 +155,7 @@ class Connection(asyncio.Protocol):
         try:
             while self._queue:
                 frame = self._queue.popleft()
+                self._queued -= len(frame)
                 if self._transport and not self._queue:
                     self._transport.resume_reading()
                 await self._answer(frame)
@@ -238,7 +242,7 @@ class Connection(asyncio.Protocol):
     def finish(self) -> asyncio.Task[None] | None:
         """Take no further frame; the task of the one in hand, if any (it closes the connection)."""
         self._closing, self._hung_up = True, False
-        self._queue.clear()
+        self._drop_queue()
         if self._task is None:
             self._close()
         return self._task
@@ -272,8 +276,12 @@ class Connection(asyncio.Protocol):
         if opened := self._transport or self._opened:
             opened.abort()
 
-    def _give_up(self) -> None:
+    def _drop_queue(self) -> None:
         self._queue.clear()
+        self._queued = 0
+
+    def _give_up(self) -> None:
+        self._drop_queue()
         self._closing, self._hung_up = True, False
 
     def _check_idle(self) -> None:
