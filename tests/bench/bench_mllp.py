@@ -6,11 +6,14 @@ message in flight on each connection, and matches MSA-2 of every answer.
 
 `/own` against the same units from the same 50 clients without gate and network: the group commit alone.
 `/constant` against the same MLLP server that stores nothing and answers with MSA-2 and no more.
+`/medplum` against the server of Medplum's `@medplum/hl7`, which stores nothing either; left out where there is no npm.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,7 +39,9 @@ MESSAGES = 5_000
 HASH_KEY = b"a key of the bench, 32 bytes long"
 INTERFACE = Interface(name="bench", account_key="PID-18")
 
-BUILD = Path(__file__).resolve().parents[2] / "build"  # on a disk, as the product's file would be
+ROOT = Path(__file__).resolve().parents[2]
+NPM = ROOT / ".venv" / "npm"  # where `make dev` installs what tests/npm names
+BUILD = ROOT / "build"  # on a disk, as the product's file would be
 
 numbers = count(step=MESSAGES)
 
@@ -68,7 +73,7 @@ class _Sender(asyncio.Protocol):
         self._got += data
         if not self._got.endswith(b"\x1c\r"):
             return
-        if b"\rMSA|AA|M%d\r" % self._number not in self._got:
+        if not re.search(rb"\rMSA\|AA\|M%d[|\r]" % self._number, self._got):
             raise SystemExit(f"M{self._number} got {self._got!r}")
         self._got = b""
         self.send()
@@ -96,13 +101,30 @@ async def _load(port: int, first: int, amount: int) -> None:
 async def _served(handler: mllp.Handler) -> float:
     server = mllp.MllpServer("127.0.0.1", 0, handler)
     await server.start()
-    command = [sys.executable, __file__, str(server.port), str(next(numbers)), str(MESSAGES)]
+    rate = await _loaded(server.port)
+    await server.stop()
+    return rate
+
+
+async def _loaded(port: int) -> float:
+    command = [sys.executable, __file__, str(port), str(next(numbers)), str(MESSAGES)]
     load = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
     said, _ = await load.communicate()
-    await server.stop()
     if load.returncode != 0:
         raise SystemExit("the sender failed")
     return float(said)
+
+
+async def medplum() -> float:
+    shutil.copy(ROOT / "tests" / "npm" / "peer.mjs", NPM)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    node = await asyncio.create_subprocess_exec("node", "peer.mjs", "answer", cwd=NPM, **pipes)
+    assert node.stdin is not None
+    assert node.stdout is not None
+    rate = await _loaded(int(await node.stdout.readline()))
+    node.stdin.close()
+    await node.wait()
+    return rate
 
 
 async def constant() -> float:
@@ -161,6 +183,10 @@ def main() -> None:
     row("mllp_durable_ack/own", value, "messages/s", f"the same units without gate and network: {own:.0f}/s", ratio)
     nothing, value, ratio = a_b_a(lambda: asyncio.run(constant()), ours)
     row("mllp_durable_ack/constant", value, "messages/s", f"a server that stores nothing: {nothing:.0f}/s", ratio)
+    if (NPM / "node_modules").is_dir():
+        other, value, ratio = a_b_a(lambda: asyncio.run(medplum()), ours)
+        says = f"@medplum/hl7's server, which stores nothing: {other:.0f}/s"
+        row("mllp_durable_ack/medplum", value, "messages/s", says, ratio)
 
 
 if __name__ == "__main__":

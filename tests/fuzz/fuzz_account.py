@@ -182,10 +182,10 @@ def paired(frames: Sequence[bytes], replies: Sequence[bytes]) -> list[tuple[byte
         if at == len(frames):
             return (0 if to == len(replies) else 10_000), ()
         missing, rest = best(at + 1, to)
-        found = missing + (not asks[at]), (False, *rest)
-        if to < len(replies) and _fits(frames[at], replies[to]):
+        found = missing + 10 * (not asks[at]), (False, *rest)
+        if to < len(replies) and (doubt := _doubt(frames[at], replies[to])) is not None:
             missing, rest = best(at + 1, to + 1)
-            found = min(found, (missing, (True, *rest)))
+            found = min(found, (missing + doubt, (True, *rest)))
         return found
 
     missing, answered = best(0, 0)
@@ -195,11 +195,16 @@ def paired(frames: Sequence[bytes], replies: Sequence[bytes]) -> list[tuple[byte
     return [(frame, next(left) if one else None) for frame, one in zip(frames, answered, strict=True)]
 
 
-def _fits(frame: bytes, reply: bytes) -> bool:
-    if reply.startswith(b"BHS"):
-        return b"HS" in frame[:9] or len(messages_in(frame)) != 1
+def _doubt(frame: bytes, reply: bytes) -> int | None:
+    """How unlikely it is that this answer is about this frame: 0 where it names its id; None: it is not."""
     told = answers_in(reply)
-    return bool(told) and _known(told[0].about) in frame
+    if not (told or reply.startswith(b"BHS")) or not all(_known(one.about) in frame for one in told):
+        return None
+    fields = _header(frame)
+    own = fields[9] if len(fields) > 9 else b""
+    if len(told) != 1 or _known(told[0].about) == _known(own):
+        return 0
+    return 2 if not told[0].about and frame.startswith(b"MSH|^~\\&|") else 1
 
 
 def _may_ask_for_silence(frame: bytes) -> bool:

@@ -1,5 +1,6 @@
-// Medplum's MLLP server and client, driven by test_mllp_strangers.py.
+// Medplum's MLLP server and client, driven by test_mllp_strangers.py and bench_mllp.py.
 //   node peer.mjs serve        prints its port, then each message that comes, as JSON, one a line; answers AA
+//   node peer.mjs answer       the same, without a word of the messages: for the bench
 //   node peer.mjs send PORT    sends the message on stdin; prints the answer as JSON
 import { createServer } from 'node:net';
 import { Hl7Message } from '@medplum/core';
@@ -21,10 +22,11 @@ async function freePort() {
   return port;
 }
 
-if (process.argv[2] === 'serve') {
+if (process.argv[2] !== 'send') {
+  const quiet = process.argv[2] === 'answer';
   const server = new Hl7Server((connection) => {
     connection.addEventListener('message', ({ message }) => {
-      say(message.toString());
+      if (!quiet) say(message.toString());
       connection.send(message.buildAck());
     });
   });
