@@ -54,6 +54,7 @@ class Resources:
     invoices: tuple[Resource, ...] = ()
     coverages: tuple[Resource, ...] = ()
     encounters: tuple[Resource, ...] = ()
+    merged_visits: Mapping[str, str] = field(default_factory=dict[str, str])  # a visit → the one that stands for it
     naming: tuple[Resource, ...] = ()  # Invoices of any account that name a charge of this one
     elsewhere: tuple[Resources, ...] = ()  # accounts that may ask for the same: reach.others_of
 
@@ -84,13 +85,34 @@ def _alone(tx: Tx, account_ref: str) -> Resources:
     named = {reference(one.get("context")) for one in charges} | {copay.visit for copay in _copays(account, None)}
     known = {own_ref(one) for one in encounters}
     more = [found for ref in sorted(named - known - {""}) if (found := get(tx, ref))]
+    visits, merged = _standing_visits(tx, (*encounters, *more))
     return replace(
         billing,
         account=account,
         patient=patient,
         coverages=_coverages(tx, account, patient_ref, patient),
-        encounters=(*encounters, *more),
+        encounters=visits,
+        merged_visits=merged,
     )
+
+
+def _standing_visits(tx: Tx, encounters: Iterable[Resource]) -> tuple[tuple[Resource, ...], dict[str, str]]:
+    """Those that were not merged into another visit (or their survivors), and which one stands for those that were."""
+    found, merged = {own_ref(one): one for one in encounters}, dict[str, str]()
+    for ref, one in list(found.items()):
+        end, seen = one, {ref}
+        while (by := _replaced_by(end)) and by not in seen and (survivor := get(tx, by)):
+            end = survivor
+            seen.add(by)
+        if end is not one:
+            merged[ref] = own_ref(end)
+            found.setdefault(own_ref(end), end)
+    return tuple(one for ref, one in found.items() if ref not in merged), merged
+
+
+def _replaced_by(encounter: Resource) -> str:
+    said = (one for one in encounter.get("extension", ()) if one.get("url") == urls.REPLACED_BY)
+    return next((reference(one.get("valueReference")) for one in said), "")
 
 
 def _billing(tx: Tx, account_ref: str, own: Resource) -> Resources:
@@ -153,7 +175,9 @@ def facts_of(resources: Resources, facility: Facility) -> AccountFacts:
         visits=tuple(_visit(one, zone) for one in resources.encounters),
         coverages=tuple(_insurance(one, priorities, zone) for one in resources.coverages),
         invoices=tuple(_bill(one, zone) for one in resources.invoices),
-        copays=tuple(_copays(account, zone)),
+        copays=tuple(
+            replace(one, visit=resources.merged_visits.get(one.visit, one.visit)) for one in _copays(account, zone)
+        ),
         self_pay=resources.account_ref if flag(account, urls.SELF_PAY) else "",
         start=day_of(at(account, "servicePeriod", "start"), zone),
         end=day_of(at(account, "servicePeriod", "end"), zone),
