@@ -128,7 +128,8 @@ async def _watching(system: System) -> AsyncIterator[None]:
 @contextlib.asynccontextmanager
 async def _working(system: System, stopping: asyncio.Event) -> AsyncIterator[None]:
     tasks = [asyncio.create_task(worker.run(stopping)) for worker in system.workers()]
-    tasks += [asyncio.create_task(house.silence.run(stopping)) for house in system.houses.values()]
+    for house in system.houses.values():
+        tasks += [asyncio.create_task(watch.run(stopping)) for watch in (house.silence, house.mended)]
     try:
         yield
     finally:

@@ -50,6 +50,7 @@ from .usecases.post_dft import PostDft
 from .usecases.receive_batch import reply_to, take_batch
 from .usecases.receive_fhir import FhirIntake
 from .usecases.receive_hl7 import Hl7Intake
+from .usecases.replay_mended import ReplayMended
 from .usecases.send_ack import SendAck
 from .usecases.silence import SilenceWatch
 from .usecases.take_payment import TakePayment
@@ -83,6 +84,7 @@ class House:
     writeback: Mapping[str, Handler]
     destinations: Mapping[str, Handler]
     messages: ApplyMessage
+    mended: ReplayMended
     silence: SilenceWatch
 
 
@@ -225,6 +227,7 @@ def build(
         lambda tenant: houses[tenant].intakes if tenant in houses else {},
         lambda tenant: houses[tenant].ehrs if tenant in houses else {},
         lambda tenant: houses[tenant].messages,
+        lambda tenant: houses[tenant].mended,
     )
     return System(settings, clock, ids, database, hash_key, houses, commands)
 
@@ -300,6 +303,7 @@ def _house(
             for one in tenant.destinations
         },
         messages=messages,
+        mended=ReplayMended(units, tenant, released.of, lambda: released.in_force),
         silence=SilenceWatch(units, tenant, clock),
     )
 

@@ -22,6 +22,7 @@ class Operator(Protocol):
     async def ingest(self, interface: str, message: bytes) -> list[bytes]: ...
     async def replay(self, *, message: str, interface: str) -> list[str]: ...
     async def replay_selected(self, *, wanted: Selector, limit: int, preview: bool, by: str, why: str) -> list[str]: ...
+    async def replay_mended(self) -> list[str]: ...
     async def set_aside(self, *, message: str, interface: str, reason: str) -> list[str]: ...
     async def resolve_posting(self, *, some_id: str, found: str, absent: bool, ehr: str) -> str: ...
     async def undo_merge(self, *, merge: str, reason: str, by: str) -> str: ...
@@ -53,6 +54,9 @@ class _Here:
 
     async def replay_selected(self, *, wanted: Selector, limit: int, preview: bool, by: str, why: str) -> list[str]:
         return await self._commands.replay_selected(self._tenant, wanted, limit, preview, by, why)
+
+    async def replay_mended(self) -> list[str]:
+        return await self._commands.replay_mended(self._tenant)
 
     async def set_aside(self, *, message: str, interface: str, reason: str) -> list[str]:
         return await self._commands.set_aside(self._tenant, message, interface, reason)
@@ -94,6 +98,9 @@ class _There:
     async def replay_selected(self, *, wanted: Selector, limit: int, preview: bool, by: str, why: str) -> list[str]:
         asked = {"command": "replay_selected", "wanted": wanted.as_json(), "limit": limit, "preview": preview}
         return (await self._ask(**asked, by=by, why=why))["replayed"]
+
+    async def replay_mended(self) -> list[str]:
+        return (await self._ask(command="replay_mended"))["replayed"]
 
     async def set_aside(self, *, message: str, interface: str, reason: str) -> list[str]:
         return (await self._ask(command="set_aside", message=message, interface=interface, reason=reason))["set_aside"]

@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from .. import log
 from ..config import Facility, Interface, Merchant, Settings, Tenant
 from ..domain.clock import SystemClock
-from ..errors import ConfigInvalid, RuleBroken
+from ..errors import ConfigInvalid, FhirpayError, RuleBroken
 from ..mapping.lint.check import lint as check_maps
 from ..mapping.lint.messages import messages_in
 from ..mapping.loader import interface as shipped_interface
@@ -24,6 +24,8 @@ from ..mapping.release import release as freeze
 from ..mapping.release import released_maps
 from ..usecases.compare_maps import compare
 from ..usecases.trial import Tried, trial
+from ..wiring import build
+from .admin import through_server
 from .context import ConfigOption, JsonOption, TenantOption, friendly, out, settings, tenant_name
 from .map_output import differs, show_comparison, show_findings, show_lint, show_message, show_result
 from .messages import InterfaceOption
@@ -192,3 +194,18 @@ def release(
                 raise RuleBroken("not released: money differs. Look at each difference, then say --accept")
         made = freeze(own, by=by or getpass.getuser(), at=SystemClock().now(), why=why, accepted=money)
         out(f"in force: {made.hash[:16]}, released by {made.by}, {made.at[:19]}")
+        try:
+            queued = asyncio.run(_replayed(loaded))
+        except FhirpayError as error:  # no database yet, or another host's: its server does it by itself
+            out(f"messages that waited for a code were not looked at here: {error}")
+        else:
+            out(f"{queued} messages that waited for a line of a code table are queued again")
+
+
+async def _replayed(loaded: Settings) -> int:
+    """Of all tenants, how many."""
+    found = 0
+    for tenant in loaded.tenants:
+        async with through_server(loaded, tenant.name, build) as server:
+            found += len(await server.replay_mended())
+    return found

@@ -62,6 +62,18 @@ class InboxRow(Row, table=True):
     body: bytes | None = Field(sa_type=LargeBinary, default=None)
 
 
+class MissingCodeRow(Row, table=True):
+    """A message is parked because a code table has no line for this value."""
+
+    __tablename__ = "inbox_missing_code"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    tenant_id: str = Field(primary_key=True)
+    message_id: str = Field(primary_key=True)
+    code_table: str = Field(primary_key=True)
+    value: str = Field(primary_key=True)
+
+
 class InboxIndexRow(Row, table=True):
     """A message is about this patient, name or account: as a keyed hash."""
 

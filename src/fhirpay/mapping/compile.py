@@ -14,7 +14,7 @@ from ..errors import ConfigInvalid
 from .conditions import Test, compile_condition
 from .context import Context
 from .paths import Path, parse_path
-from .spec import RuleSpec, WarnSpec
+from .spec import ParkSpec, RuleSpec, WarnSpec
 from .values import Here, Value, compile_value
 from .yaml_source import Place, Source
 
@@ -33,6 +33,7 @@ class Park:
     code: str
     reason: str
     at: Path | None
+    table: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def compile_rule(found: RuleSource, made: dict[str, str | None]) -> Rule:
         clears=compile_condition(spec.clears, found.at("clears")) if spec.clears is not None else None,
         resource=spec.resource,
         into=spec.into,
-        park=Park(spec.park.code, spec.park.reason, _path(spec.park.at, found.at("park"))) if spec.park else None,
+        park=_park(spec.park, found.at("park")) if spec.park else None,
         ignore=spec.ignore,
         warns=tuple(_warn(warn, found.at("warn", number)) for number, warn in enumerate(spec.warn)),
         build=_build({name: value for name, (value, _) in values.items()}),
@@ -109,6 +110,12 @@ def compile_rule(found: RuleSource, made: dict[str, str | None]) -> Rule:
 
 def _warn(spec: WarnSpec, at: str) -> Warn:
     return Warn(compile_condition(spec.when, at), spec.says, _path(spec.at, at))
+
+
+def _park(spec: ParkSpec, at: str) -> Park:
+    if spec.table and not spec.at:
+        raise ConfigInvalid("'table' needs 'at': the field whose code has no line there", location=at)
+    return Park(spec.code, spec.reason, _path(spec.at, at), spec.table)
 
 
 def _path(text: str | None, at: str) -> Path | None:

@@ -60,6 +60,8 @@ def _one(word: str, value: Any, at: str) -> Test:
             return _interface(value, at)
         case "coded":
             return _coded(value, at)
+        case "unmapped":
+            return _unmapped(value, at)
         case "account":
             return _account(value, at)
         case "event":
@@ -138,6 +140,13 @@ def _coded(value: Any, at: str) -> Test:
     (path,) = _paths(fields[0], at, count=1)
     table, wanted = value["by"], frozenset(str(one) for one in _list(value[fields[0]]))
     return lambda ctx: (found := find(ctx.table(table), ctx.text(path))) is not None and found.code in wanted
+
+
+def _unmapped(value: Any, at: str) -> Test:
+    if not isinstance(value, dict) or not all(isinstance(table, str) for table in value.values()):
+        raise ConfigInvalid("write {PV1-2: patient-class}", location=at)
+    fields = list(zip(_paths(list(value), at), value.values(), strict=True))
+    return lambda ctx: all((text := ctx.text(path)) and find(ctx.table(table), text) is None for path, table in fields)
 
 
 def _listed(value: Any, at: str) -> Test:

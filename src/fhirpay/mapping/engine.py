@@ -13,11 +13,12 @@ from ..config import Facility, Interface
 from ..errors import ConfigInvalid, Conflict, FhirpayError, MessageInvalid, RequiredMissing
 from ..hl7.groups import split
 from ..hl7.reader import Message, Segment
-from .compile import Rule
+from .codes import find
+from .compile import Park, Rule
 from .context import Context, Entry, Notes
 from .identity import conditional_url, full_url
 from .loader import Maps, load
-from .mapped import ElementRef, Mapped, Parked
+from .mapped import ElementRef, Mapped, MissingCode, Parked
 from .paths import Slot
 from .spec import AccountRule
 from .times import fhir_datetime, has_time
@@ -98,7 +99,7 @@ class _Run:
         if rule.park is not None:
             slot = self._ctx.slot(rule.park.at) if rule.park.at else None
             place = slot.address if slot else segment.address() if segment else ""
-            self._park(segment, Parked(place, rule.park.reason, rule.park.code))
+            self._park(segment, _parked(self._ctx, rule.park, place))
             return
         warned = set(self._ctx.warnings)
         try:
@@ -195,6 +196,19 @@ class _Run:
             account=self._account,
             lines=self._sources,
         )
+
+
+def _parked(ctx: Context, park: Park, place: str) -> Parked:
+    """With the code file and the line to add, where one is missing."""
+    value = ctx.text(park.at) if park.at else ""
+    if not park.table or not value:
+        return Parked(place, park.reason, park.code)
+    site = ctx.interface.mapping or "the site"
+    if (found := find(ctx.table(park.table), value)) is not None:
+        reason = f"codes/{park.table}.csv of {site} says that '{value[:20]}' is '{found.code}'; {park.reason}"
+        return Parked(place, reason, park.code)
+    reason = f"'{value[:20]}' has no line in codes/{park.table}.csv of {site}: add {value[:20]},…; {park.reason}"
+    return Parked(place, reason, park.code, MissingCode(park.table, value))
 
 
 def _patient_required(ctx: Context) -> None:

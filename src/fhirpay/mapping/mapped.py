@@ -21,6 +21,13 @@ from typing import Any, NamedTuple
 from .spec import AccountRule
 
 
+class MissingCode(NamedTuple):
+    """A code table has no line for a value: with one, the message is tried again."""
+
+    table: str
+    value: str
+
+
 @dataclass(frozen=True, slots=True)
 class Parked:
     """A line that waits for a human, while the rest of its message applies."""
@@ -28,6 +35,7 @@ class Parked:
     location: str  # FT1[2]-11.1
     reason: str
     code: str
+    missing: MissingCode | None = None
 
 
 class ElementRef(NamedTuple):

@@ -146,6 +146,14 @@ class Released:
             self._take()
         return load(interface.mapping, None, self._root)
 
+    @property
+    def in_force(self) -> str:
+        """What is in force, and by whom, for people."""
+        if self._own is None or self._root is None:
+            return "the installed mappings"
+        found = next((one for one in reversed(releases(self._own)) if one.hash[:16] == self._root.name), None)
+        return f"mappings {self._root.name}" + (f", released by {found.by}" if found is not None else "")
+
     def _usable(self) -> Path | None:
         root = released_root(self._own)
         for interface in self._interfaces:

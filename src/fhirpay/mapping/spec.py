@@ -48,6 +48,7 @@ class ParkSpec(_Spec):
     code: str = Field(pattern=r"^[a-z]+(-[a-z]+)*$")
     reason: str = Field(min_length=10)
     at: str = ""  # the field it is about
+    table: str = ""  # the code table that has no line for it: it is tried again once there is one
 
 
 class RuleSpec(BaseModel):
@@ -137,6 +138,7 @@ CONDITION_WORDS: dict[str, str] = {
     "version_from": "MSH-12 is this or newer",
     "version_below": "MSH-12 is older than this",
     "coded": "the code table `by` turns this field's code into this one: {FT1-6: CG, by: transaction-type}",
+    "unmapped": "these fields have a code without a line in the code table: {PV1-2: patient-class}",
     "event": "the trigger event is this one, or one of these",
     "account": "the message names its account (`named`), or doesn't (`unnamed`): account_key of the interface",
     "disjoint": "the two fields both say something, and no number of the one is among those of the other",

@@ -26,7 +26,7 @@ from ..fhir.store import Change, Stored, version
 from ..fhir.store import get as get_resource
 from ..flow.lane import Work, complete, let_in, park, park_until
 from ..hl7.reader import Message
-from ..inbox import search
+from ..inbox import missing, search
 from ..inbox.store import InboxMessage, get, note_outcome, resources_since
 from ..log import Log
 from ..mapping.engine import map_groups
@@ -149,6 +149,7 @@ class ApplyMessage:
             return
         effect = self.take_effect(tx, message, mapped)
         if effect.parked:
+            missing.note(tx, message.message_id, [one.missing for one in effect.parked if one.missing is not None])
             park(tx, work, reason=effect.detail)
             note_parked(tx, message, effect.detail)
         else:

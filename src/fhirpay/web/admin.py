@@ -26,6 +26,7 @@ from ..usecases.opening_balances import check, import_file, reverse
 from ..usecases.preview_replay import preview_replay
 from ..usecases.receive_hl7 import Hl7Intake
 from ..usecases.replay import replay_messages, replay_these, set_aside
+from ..usecases.replay_mended import ReplayMended
 from ..usecases.undo_merge import undo
 from ..usecases.unposted import resolve
 
@@ -42,12 +43,14 @@ class Commands:
         intakes: Callable[[str], Mapping[str, Hl7Intake]],
         ehrs: Callable[[str], Mapping[str, FhirClient]],
         messages: Callable[[str], ApplyMessage],
+        mended: Callable[[str], ReplayMended],
     ) -> None:
         self._database = database
         self._tenant = tenant
         self._intakes = intakes
         self._ehrs = ehrs
         self._messages = messages
+        self._mended = mended
 
     async def ingest(self, tenant: str, interface: str, message: bytes) -> list[bytes]:
         """Take in one HL7v2 message; its acknowledgements. Raises NotFound for an unknown interface."""
@@ -76,6 +79,10 @@ class Commands:
             lines += [f"{one.message_id} {one.control_id}: {seen.outcome} {seen.detail}".rstrip()]
             lines += [f"   {change}" for change in seen.changes] or ["   changes nothing"]
         return lines
+
+    async def replay_mended(self, tenant: str) -> list[str]:
+        """Queue what waited for a line of a code table that there is now; their ids."""
+        return await self._mended(tenant).look()
 
     async def set_aside(self, tenant: str, message: str, interface: str, reason: str) -> list[str]:
         """Not to be applied, by a person's decision; their ids."""
@@ -180,6 +187,8 @@ class AdminSocket:
                 }:
                     meant = Selector.from_json(wanted)
                     return {"replayed": await self._commands.replay_selected(tenant, meant, limit, preview, by, why)}
+                case {"command": "replay_mended", "tenant": str(tenant)}:
+                    return {"replayed": await self._commands.replay_mended(tenant)}
                 case {
                     "command": "set_aside",
                     "tenant": str(tenant),

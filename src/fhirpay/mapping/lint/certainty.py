@@ -100,7 +100,7 @@ def _implied(word: str, value: Any, by: dict[str, Any]) -> bool:
         return value["by"] == said.get("by") and all(
             name in said and set(several(said[name])) <= set(several(value[name])) for name in fields
         )
-    if word in ("any", "not", "interface", "listed", "differs", "self", "account"):
+    if word in ("any", "not", "interface", "listed", "unmapped", "differs", "self", "account"):
         return said == value
     if word in ("valued", "deleted", "empty"):
         return set(several(value)) <= set(several(said))

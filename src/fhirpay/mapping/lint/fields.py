@@ -71,5 +71,7 @@ def fields_of(condition: dict[str, Any]) -> Iterator[str]:
             yield from several(value)
         elif word == "coded":
             yield from (name for name in value if name != "by")
+        elif word == "unmapped":
+            yield from value
         elif word == "listed":
             yield from several(value["self_pay_classes"])

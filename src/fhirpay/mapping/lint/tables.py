@@ -88,6 +88,8 @@ def uses_of(maps: Maps) -> dict[str, Use]:
             if part.spec.table:
                 use.standard.add(part.spec.table)
         for condition in inner_conditions(part.raw) if part.kind == "condition" else ():
+            for text, name in condition.get("unmapped", {}).items():
+                _read(uses.setdefault(name, Use()), text)
             coded: dict[str, Any] = condition.get("coded", {})
             for text, wanted in coded.items():
                 if text != "by":
