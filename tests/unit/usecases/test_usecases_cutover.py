@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from typing import Any
 
+import httpx2
 import pytest
 
 from fhirpay.billing import store as obligations
@@ -24,9 +26,9 @@ OLD, NEW = "20261101", "20261118"
 WORDS = {"by": "ann", "why": "the books of the old system"}
 
 
-def charge(name: str, number: int, amount: str, day: str, kind: str = "CG", **more: Any) -> bytes:
+def charge(name: str, number: int, amount: str, day: str, kind: str = "CG", account: str = "A100") -> bytes:
     line = ft1(number, kind, amount, {4: day, 5: day})
-    return message(name, line, pv1={19: f"V{day}", 44: day}, **more)
+    return message(name, line, account=account, pv1={19: f"V{account}{day}", 44: day})
 
 
 async def live(world: World, feed: str = "clinic") -> None:
@@ -169,6 +171,62 @@ async def test_a_merge_takes_the_opening_balance_along(database: Database, clock
         await told(played, charge("M4", 1, "110.00", NEW))  # late, for the old number
         assert await played.askable("A200") == "120.00 USD"
         await played.check_books()
+
+
+async def test_all_accounts_go_live_a_few_at_a_time(database: Database, clock: FrozenClock, ids: CountedIds) -> None:
+    async with world(database, clock, ids, feed=TAKEN_OVER) as played:
+        numbers = [f"B{number:02}" for number in range(go_live.SLICE + 3)]
+        for count, number in enumerate(numbers):
+            await played.send(charge(f"M{number}", count, "40.00", NEW, account=number))
+        await played.work()
+        looked = await go_live.outlook(played.house.units, played.house.tenant, "clinic")
+        assert (looked.accounts, str(looked.at_once["charge"])) == (23, "23 of 920.00 USD")
+        # A crash after the word: nothing is asked for yet, and the worker goes on from there.
+        units, owner = played.house.units, played.house.tenant
+        await units.write(go_live.go_live, "clinic", by="ann", why="through", tenant=owner)
+        assert {await played.askable(number) for number in numbers} == {"0"}
+        handlers = {go_live.KIND: played.house.outbox[go_live.KIND]}
+        await Worker(played.system.database, units, queue="outbox", handlers=handlers).drain()
+        assert {await played.askable(number) for number in numbers} == {"40.00 USD"}
+
+
+async def test_what_a_client_of_the_feed_writes_over_fhir_is_held_back_too(
+    database: Database, clock: FrozenClock, ids: CountedIds
+) -> None:
+    async with world(database, clock, ids, feed=TAKEN_OVER) as played:
+        entries = [
+            {"resourceType": "Patient", "id": "p1", "birthDate": "1980-01-01"},
+            {"resourceType": "Account", "id": "a1", "status": "active", "subject": [{"reference": "Patient/p1"}]},
+            invoice("old", "2026-11-01"),
+            invoice("new", "2026-11-18"),
+        ]
+        bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [put(one) for one in entries]}
+        headers = {"Authorization": "Bearer reader", "Content-Type": "application/fhir+json"}
+        transport = httpx2.ASGITransport(app=played.system.web)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://ours") as http:
+            assert (await http.post("/fhir/R4", content=json.dumps(bundle), headers=headers)).status_code == 200
+        await played.work()
+
+        async def asked() -> dict[str, tuple[int, int]]:
+            views = await played.house.units.read(obligations.obligations_of, "Account/a1")
+            return {one.basis_key: (one.askable.minor, one.memo.minor) for one in views}
+
+        assert await asked() == {"Invoice/old": (0, 50_00), "Invoice/new": (0, 0)}
+        await live(played)
+        assert await asked() == {"Invoice/old": (0, 50_00), "Invoice/new": (50_00, 0)}
+
+
+def invoice(name: str, day: str) -> dict[str, Any]:
+    who, account = {"reference": "Patient/p1"}, {"reference": "Account/a1"}
+    code = {"text": "visit"}
+    price = [{"type": "base", "amount": {"value": 50, "currency": "USD"}}]
+    line = {"chargeItemCodeableConcept": code, "priceComponent": price}
+    of = {"subject": who, "recipient": who, "account": account, "date": day, "lineItem": [line]}
+    return {"resourceType": "Invoice", "id": name, "status": "issued", **of}
+
+
+def put(resource: dict[str, Any]) -> dict[str, Any]:
+    return {"resource": resource, "request": {"method": "PUT", "url": f"{resource['resourceType']}/{resource['id']}"}}
 
 
 async def test_a_feed_without_a_watermark_is_as_ever(database: Database, clock: FrozenClock, ids: CountedIds) -> None:
