@@ -40,6 +40,7 @@ from .tables import AccountCredit
 from .watermark import BEFORE
 
 PURGED_OPEN = "purged_open"  # on the worklist
+LOWERED = "opening_doubtful"  # on the worklist
 credits = table(AccountCredit)
 _CREDIT = select(func.coalesce(func.sum(credits.c.amount_minor), 0)).where(
     credits.c.tenant_id == bindparam("tenant"),
@@ -89,6 +90,7 @@ def reassess(tx: Tx, account_ref: str, tenant: Tenant, *, applying: str = "") ->
     for kind in (LOOK_ALIKE, PAID_ELSEWHERE, BEFORE, REPLACED):
         worklist.settled_but(tx, kind, account_ref, [note.subject for note in assessment.notes if note.kind == kind])
     _note_purged(tx, account_ref, resources.account, after)
+    _note_lowered(tx, facts, before, after)
     _post(tx, account_ref, facility, before, after, revision)
     amounts = askable_of(tx, account_ref, after)
     was = {row["obligation_id"]: _open(row) for row in before}
@@ -125,6 +127,17 @@ def _note_purged(tx: Tx, account_ref: str, account: Mapping[str, Any], after: li
         worklist.open_item(tx, kind=PURGED_OPEN, subject=account_ref, says=says, account_ref=account_ref, standing=True)
     else:
         worklist.settled(tx, PURGED_OPEN, account_ref)
+
+
+def _note_lowered(tx: Tx, facts: AccountFacts, before: list[RowMapping], after: list[RowMapping]) -> None:
+    """What an opening balance was taken over for was credited or corrected after its feed went live."""
+    live = [one for one in facts.openings if not one.taken_back and one.opening_id not in facts.waiting]
+    for currency in sorted({one.amount.currency for one in live}):
+        was, now = (sum(row["memo_minor"] for row in side if row["currency"] == currency) for side in (before, after))
+        if now < was:
+            says = f"what is of before the watermark has gone from {Money(was, currency)} to {Money(now, currency)}"
+            says += ": is the opening balance still right?"
+            worklist.open_item(tx, kind=LOWERED, subject=facts.ref, says=says, account_ref=facts.ref)
 
 
 def _open(row: RowMapping) -> int:

@@ -18,6 +18,7 @@ from ..billing.entries import CHARGED_ELSEWHERE, OWNER_CHANGED
 from ..billing.look_alikes import LOOK_ALIKE
 from ..billing.money import CREDIT
 from ..billing.openings import REPLACED as REPLACED_OPENING
+from ..billing.store import LOWERED
 from ..billing.watermark import BEFORE
 from ..db.types import micros, moment
 from ..db.unit import Tx
@@ -66,6 +67,7 @@ NEXT: Mapping[str, str] = {
     LOOK_ALIKE: "Ask the sender. A second one: POST /second-charges, and it counts; the same sent again: mark it done.",
     REPLACED: "Ask the sender. Corrected: mark it done. Two charges: have one sent again with another FT1-2.",
     BEFORE: "See whether the opening balance holds it. If not: `fhirpay cutover opening` with a line for it.",
+    LOWERED: "Compare with the system before. Too high: `fhirpay cutover reverse`, then import what is right.",
     REPLACED_OPENING: "If the opening balance is not part of it, have it stated without: then both are asked for.",
     "charge_of_cancelled_visit": "Ask the sender for a credit, or for the visit that it belongs to.",
     "coverage_withdrawn": "Find out who pays: confirm self-pay, or wait for the coverage.",

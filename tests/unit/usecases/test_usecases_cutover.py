@@ -96,6 +96,8 @@ async def test_what_is_before_the_watermark_is_shown_and_never_asked_for(
         asked = {one.basis_kind: one.askable.minor for one in await played.owed() if one.askable}
         assert asked == {"opening": 75_00, "charge": 20_00}
         assert len(await played.list_of("before_watermark")) == 1
+        (doubt,) = await played.list_of("opening_doubtful")  # the credit may have been meant for what was taken over
+        assert doubt.startswith("what is of before the watermark has gone from 175.00 USD to 145.00 USD")
         await played.check_books()
 
 
