@@ -30,6 +30,7 @@ from fhirpay.db.migrations import migrate
 from fhirpay.db.unit import Database, open_database
 from fhirpay.domain.clock import SystemClock
 from fhirpay.domain.ids import RandomIds
+from fhirpay.hl7 import ack
 from fhirpay.hl7 import mllp_server as mllp
 from fhirpay.inbox import gate
 from fhirpay.usecases.receive_hl7 import Hl7Intake
@@ -157,7 +158,7 @@ async def group_commit(database: Database) -> float:
 
     async def client() -> None:
         for message in admitted:
-            await intake.units.write(intake._record, message, "mllp", urgent=True)
+            await intake.units.write(intake._record, message, "mllp", ack.ORIGINAL, urgent=True)
 
     begun = time.perf_counter()
     await asyncio.gather(*(client() for _ in range(CONNECTIONS)))

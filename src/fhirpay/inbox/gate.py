@@ -199,6 +199,7 @@ def _check_required(message: Message, interface: Interface) -> None:
 def _check_keys(message: Message, interface: Interface) -> None:
     """What a message is found and ordered by must be such that every database can keep it."""
     name, account_field = interface.account_key.split("-")
+    mark = message.delimiters.escape or "\x00"
     for key, fields in (
         ("MSH", (3, 4, 5, 6, 10)),
         (name, (int(account_field),)),
@@ -209,7 +210,10 @@ def _check_keys(message: Message, interface: Interface) -> None:
     ):
         for segment in message.segments(key) if key != "MSH" else [_msh(message)]:
             for field in fields:
-                _check_key(segment, field)
+                raw = segment.raw(field)
+                # As nearly always: so short, and without an escape, that nothing in it can be too long or U+0000.
+                if len(raw) > KEY_MAX // 4 or "\x00" in raw or mark in raw:
+                    _check_key(segment, field)
 
 
 def _check_key(segment: Segment, field: int) -> None:

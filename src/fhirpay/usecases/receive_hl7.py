@@ -80,7 +80,7 @@ class Hl7Intake:
             return self._refuse(self._header(data), error, source)
         wanted = self._plan(admitted.message, source)
         try:
-            recorded, answer = await self.units.write(self._record, admitted, source, urgent=True)
+            recorded, answer = await self.units.write(self._record, admitted, source, wanted, urgent=True)
         except (Conflict, SequenceBroken) as error:
             error.location = error.location or "MSH-10"
             return self._refuse(admitted.message, error, source)
@@ -96,8 +96,7 @@ class Hl7Intake:
         header = self._header(first_bytes)
         return self._refuse(header, error, "mllp").answer or None
 
-    def _record(self, tx: Tx, admitted: gate.Admitted, source: Source) -> tuple[Recorded, bytes]:
-        wanted = self._plan(admitted.message, source)
+    def _record(self, tx: Tx, admitted: gate.Admitted, source: Source, wanted: ack.AckPlan) -> tuple[Recorded, bytes]:
         code = "CA" if wanted.mode == "enhanced" else "AA"
         says = wanted.accept(code) if wanted.mode == "enhanced" else wanted.application(code)
         number = admitted.message.get("MSH-13") if self.interface.sequence_numbers and source != "file" else ""
