@@ -6,6 +6,7 @@ nothing. When no more can be stored there is no reply: the sender comes again wi
 
 from __future__ import annotations
 
+import asyncio
 from hashlib import sha256
 
 from ..billing import worklist
@@ -23,7 +24,10 @@ async def take_batch(intake: Hl7Intake, data: bytes, *, name: str = "") -> tuple
     `name` is where it came from, such as a file. Raises StorageUnavailable.
     """
     batch = read_batch(data)
-    answers = [answer for message in batch.messages async for answer in intake.answers(message, source="file")]
+    answers: list[bytes] = []
+    for message in batch.messages:
+        answers += [answer async for answer in intake.answers(message, source="file")]
+        await asyncio.sleep(0)  # what is refused waits for nothing: others would, for all of a batch of such
     refused = [_why(answer) for answer in answers] if name else []  # elsewhere the sender waits for the answer
     if batch.warnings or any(refused):
         known_as = name or batch.name or sha256(data).hexdigest()[:16]

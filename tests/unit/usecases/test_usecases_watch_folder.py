@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -105,6 +106,17 @@ async def test_what_does_not_add_up_is_for_a_person_and_refuses_nothing(w: World
     assert len(await w.house.units.read(list_open)) == 1
     says = (await items(w))["batch_differs"]
     assert "BTS-1 says 3 messages, 2 were found; BTS-3 says 90.00, the amounts of its FT1 sum to 101.00" in says
+
+
+async def test_a_batch_of_refused_messages_lets_others_go_on(w: World) -> None:
+    """What is refused waits for no database: without a pause after each, nobody else would be served meanwhile."""
+    batch = asyncio.create_task(take_batch(w.house.intakes["clinic"], b"MSH|x\r" * 300))
+    turns = 0
+    while not batch.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert len(batch.result()[1]) == 300
+    assert turns >= 300
 
 
 async def test_a_batch_over_mllp_is_answered_by_one(databases: Any, clock: FrozenClock, ids: CountedIds) -> None:
