@@ -88,7 +88,8 @@ async def fuzz(seed: int, wanted: int) -> bool:
             memory.append((last, report["memory"]))
             journal.note(first=first, last=last, counts=accounts.counts, memory=report["memory"], problems=problems)
             log = Counter(report["log"])
-            say(f"{last}: {report['memory'] / MIB:.1f} MiB; {len(problems)} problems")
+            held = f"{report['memory'] / MIB:.1f} MiB, {report['objects']} objects"
+            say(f"{last}: {held}; {len(problems)} problems")
             for problem in problems:
                 say("    " + problem)
             wrong += len(problems)

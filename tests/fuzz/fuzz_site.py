@@ -2,12 +2,13 @@
 
 python fuzz_site.py FOLDER      prints its ports; then a line in, a line of JSON out
 
-forget   throws away what was stored      report   what went wrong in the log, and the memory held
+forget   throws away what was stored      report   what went wrong in the log, the memory held, Python's objects
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import sys
@@ -81,7 +82,8 @@ async def serve(system: System) -> None:
             await system.house("main").units.write(forget)
             print("{}", flush=True)
         else:
-            print(json.dumps({"memory": memory(), "log": heard.counts, "errors": heard.errors}), flush=True)
+            told = {"memory": memory(), "objects": len(gc.get_objects()), "log": heard.counts, "errors": heard.errors}
+            print(json.dumps(told), flush=True)
     for listener in listeners:
         await listener.stop(1)
     await system.close()
