@@ -136,9 +136,10 @@ async def _refs(world: World) -> dict[str, str]:
     found: dict[str, str] = {}
     for name in ("A1", "A2"):
         try:
-            found[name] = await world.account(name)
+            ref = await world.account(name)
         except ValueError:  # not known yet
             continue
+        found = {one: known for one, known in found.items() if known != ref} | {name: ref}  # merged: one account
     return found
 
 
