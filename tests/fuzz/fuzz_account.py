@@ -214,7 +214,9 @@ def _may_ask_for_silence(frame: bytes) -> bool:
 
 def _header(frame: bytes) -> list[bytes]:
     """MSH's fields; none where it has no separator."""
-    header = next(iter(lines_of(frame)), b"")
+    # A lone LF between CRs is a line break in a text, not the end of the segment.
+    lines = frame.removeprefix(b"\xef\xbb\xbf").split(b"\r") if b"\r" in frame else lines_of(frame)
+    header = next((line.strip(b"\n") for line in lines if line.strip()), b"")
     return header.split(header[3:4]) if header[:3] == b"MSH" and len(header) > 3 else []
 
 
