@@ -125,6 +125,9 @@ class Context:
     def valued(self, paths: Sequence[Path]) -> Slot | None:
         """The first of these places that says something."""
         for path in paths:
+            segment = self._standing.get(path.segment) or self.message.first(path.segment)
+            if segment is None or not segment.raw(path.field):
+                continue
             slot = self.slot(path)
             if slot is not None and slot.valued:
                 return slot

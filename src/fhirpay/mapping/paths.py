@@ -22,6 +22,8 @@ DELETE = '""'
 
 def clean(text: str) -> str:
     """The text of a value; '' for a delete mark."""
+    if text.isascii() and text.isprintable():  # nearly always: it holds nothing that is unwanted
+        return "" if text == DELETE else text.strip()
     return "" if text == DELETE else _UNWANTED.sub("", text).strip()
 
 
@@ -82,6 +84,8 @@ class Slot:
     @property
     def valued(self) -> bool:
         """Something is said here: `^^^` and `""` say nothing."""
+        if not self.segment.raw(self.field):
+            return False
         if self.component:
             return bool(self.text) or any(
                 clean(part) for part in self.segment.subcomponents(self.field, self.component, self.repetition)

@@ -80,7 +80,8 @@ def _literal(raw: Any, here: Here) -> Value:
         raw = _extension_url(raw, here)
 
     def literal(ctx: Context) -> Any:
-        _traced(ctx, here, "constant", "", raw)
+        if ctx.trace is not None:
+            _traced(ctx, here, "constant", "", raw)
         return raw
 
     return literal
@@ -213,7 +214,8 @@ def _expression(raw: dict[str, Any], here: Here) -> tuple[Value, int]:
                 ctx.warn(f"{error} (left out)")
                 found = None
             if found is not None:
-                _traced(ctx, here, source, spec.why, found)
+                if ctx.trace is not None:
+                    _traced(ctx, here, source, spec.why, found)
                 return found
         if otherwise is not None:
             return otherwise(ctx)
@@ -328,7 +330,9 @@ def _field(spec: ExpressionSpec, here: Here) -> tuple[Value, str]:
             slot = ctx.valued([path])
             if slot is not None and (value := convert(slot, ctx, options)) is not None:
                 return value
-        deleted(ctx, ctx.slot(paths[0]))
+        segment = ctx.segment(paths[0].segment)
+        if segment is not None and segment.raw(paths[0].field):
+            deleted(ctx, ctx.slot(paths[0]))
         return None
 
     def several(ctx: Context) -> list[Any] | None:
