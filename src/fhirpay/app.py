@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from .errors import ConfigInvalid
 from .flow.lease import take_over_all
 from .log import Log
+from .usecases import receivers_gone
 from .wiring import System
 
 log = Log("app")
@@ -127,6 +128,8 @@ async def _watching(system: System) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def _working(system: System, stopping: asyncio.Event) -> AsyncIterator[None]:
+    for house in system.houses.values():
+        await house.units.write(receivers_gone.note, house.tenant)
     tasks = [asyncio.create_task(worker.run(stopping)) for worker in system.workers()]
     for house in system.houses.values():
         tasks += [asyncio.create_task(watch.run(stopping)) for watch in (house.silence, house.mended)]

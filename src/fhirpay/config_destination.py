@@ -38,9 +38,17 @@ class Destination(Section):
         default=False,
         description="it knows a message again by MSH-10 or FT1-2: only then is one resent whose answer was lost",
     )
-    acknowledge: Literal["original", "commit", "both"] = Field(
+    acknowledge: Literal["original", "commit", "both", "elsewhere"] = Field(
         default="original",
-        description="one answer (AA); 'commit' a CA is enough; 'both' a CA, then AA on the same connection",
+        description="one answer (AA); 'commit' a CA is enough; 'both' a CA, then AA on the same connection; "
+        "'elsewhere' a CA, then AA to an interface of ours",
+    )
+    application_within_s: float = Field(
+        default=300, gt=0, description="how long that AA may take; after that it is for a person"
+    )
+    transaction_id: Literal["full", "short"] = Field(
+        default="full",
+        description="FT1-2: our allocation's id, 31 characters, or 'short', 12: what fits before 2.7",
     )
     timeout_s: float = Field(default=10, gt=0, description="longest wait for its answer, for each of two")
     keep_open_s: float = Field(

@@ -86,12 +86,30 @@ class Interface(Section):
     )
     correction: Literal["replace", "add", "park"] = Field(
         default="replace",
-        description="a charge that comes again under its FT1-2 with another amount or service: "
+        description="a charge or payment that comes again under its FT1-2 with another amount or service: "
         "in its place, beside it, or for a human",
     )
     segments: Literal["snapshot", "action"] = Field(
         default="snapshot",
         description="IN1 and GT1 of a message: all there are, in place of those before; or only what is new or changed",
+    )
+    payment_sign: Literal["positive", "negative", "unsigned", "park"] = Field(
+        default="park",
+        description="how a PY is written: 'positive', and a negative one takes a payment back; 'negative', and a "
+        "positive one does; 'unsigned' whatever its sign; 'park' positive, a negative one for a human",
+    )
+    adjustment_sign: Literal["positive", "negative", "park"] = Field(
+        default="park",
+        description="the sign of an AJ that lowers what is owed; one with the other takes an adjustment back",
+    )
+    echoes: Literal["number", "amount"] = Field(
+        default="number",
+        description="how what we posted comes back in the feed: under our FT1-2 or FT1-30; or 'amount': also under a "
+        "number of the EHR's own, of the same account and amount within a day",
+    )
+    payments_from: Literal["patient", "insurance", "park"] = Field(
+        default="park",
+        description="who paid a PY whose FT1-7 isn't in codes/paid-by.csv and whose FT1-14 names no plan",
     )
     carries_coverage: bool = Field(
         default=False,

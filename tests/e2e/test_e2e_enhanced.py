@@ -224,7 +224,7 @@ async def test_it_is_sent_again_until_it_is_accepted(database: Database, clock: 
         assert await send() == 0
     assert len({Message.parse(one).control_id for one in got}) == 1
     assert told(got[2])[0] == "AE"
-    assert told(got[2])[3].startswith("it is kept, but not applied yet: FT1[1]-6")
+    assert told(got[2])[3].startswith("it is kept, but not applied yet: FT1[1]-7")
 
 
 @pytest.mark.warns("work.parked", "call.parked")

@@ -50,7 +50,8 @@ class Desired:
     """What one party should owe for one basis.
 
     `draws` says out of which charges the patient's amount is posted (charge → minor units). A copay due before its
-    charge has drawn nothing yet: it may be asked for, and is in no book. `discount` was taken off the charge itself.
+    charge has drawn nothing yet: it may be asked for, and is in no book. `discount` was taken off the charge itself,
+    and so was `relief` (relief.py), by where it was taken from and what it is: `pending/insurance`.
     `memo` is what would be owed if it weren't of before its feed's watermark: shown, in no book, never asked for.
     """
 
@@ -69,6 +70,7 @@ class Desired:
     discount: Money | None = None
     draws: Mapping[str, int] = field(default_factory=dict[str, int])
     memo: Money | None = None
+    relief: Mapping[str, int] = field(default_factory=dict[str, int])
 
     @property
     def key(self) -> tuple[str, str, str]:

@@ -9,7 +9,7 @@ posted. So a change is a change of one bucket at a time, and the entries follow 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
 from ..domain.money import Money
@@ -30,6 +30,7 @@ class Position:
     pending: int = 0
     discount: int = 0
     draws: Mapping[str, int] = field(default_factory=dict[str, int])
+    relief: Mapping[str, int] = field(default_factory=dict[str, int])  # as `Desired` has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Step:
     currency: str
     bucket: str
     other: str = ""  # the obligation on the other leg, where it isn't the same
+    relief: str = ""  # of relief: where it is taken from, and what it is
 
     def entry(self, account_ref: str, *, occurred_at: datetime, business_date: date) -> Entry:
         amount = Money(self.minor, self.currency)
@@ -68,6 +70,10 @@ class Step:
                 return rules.opening_receivable(*to, **when)
             case "opening_taken_back":
                 return rules.opening_taken_back(*to, **when)
+            case "relief" | "relief_withdrawn":
+                where, _, kind = self.relief.partition("/")
+                back = self.rule == "relief_withdrawn"
+                return rules.relief(*to, kind=kind, stands_in=f"ar_{where}", back=back, **when)
             case "discount":
                 return rules.self_pay_discount(*to, **when)
             case "discount_withdrawn":
@@ -86,7 +92,8 @@ class _Bucket:
     opening: bool = False  # taken over from other books: its contra is their opening balance
     pending: list[int] = field(default_factory=lambda: [0, 0])
     discount: list[int] = field(default_factory=lambda: [0, 0])
-    patient: dict[str, list[int]] = field(default_factory=dict[str, list[int]])  # before any discount
+    patient: dict[str, list[int]] = field(default_factory=dict[str, list[int]])  # before any discount or relief
+    relief: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
 
     def rule(self, charge: str, opening: str, unseen: str) -> str:
         """Of three rules the one for what this is: a charge, an opening balance, or a charge that has not come in."""
@@ -113,8 +120,14 @@ def _put(buckets: dict[tuple[str, str], _Bucket], position: Position, at: int) -
         own = bucket(position.key)
         own.pending[at] += position.pending
         own.discount[at] += position.discount
-        if position.pending or position.discount or position.draws or not own.owner:
+        if position.pending or position.discount or position.draws or position.relief or not own.owner:
             own.owner = position.obligation_id
+        for key, minor in position.relief.items():
+            own.relief.setdefault(key, [0, 0])[at] += minor
+            if key.startswith("pending/"):
+                own.pending[at] += minor
+            else:
+                own.patient.setdefault(position.obligation_id, [0, 0])[at] += minor
         if position.discount:
             own.patient.setdefault(position.obligation_id, [0, 0])[at] += position.discount
     if position.kind == Basis.OPENING:
@@ -131,6 +144,9 @@ def _of(bucket: _Bucket) -> Iterator[Step]:
     discount = bucket.discount[1] - bucket.discount[0]
     if discount < 0:
         yield step("discount_withdrawn", bucket.owner, -discount)
+    for key, (was, now) in sorted(bucket.relief.items()):
+        if was > now:
+            yield replace(step("relief_withdrawn", bucket.owner, was - now), relief=key)
     through = bucket.owner
     for obligation, (was, now) in sorted(bucket.patient.items()):
         less = was - now
@@ -161,3 +177,6 @@ def _of(bucket: _Bucket) -> Iterator[Step]:
         yield step("credited_pending", bucket.owner, down)
     if discount > 0:
         yield step("discount", bucket.owner, discount)
+    for key, (was, now) in sorted(bucket.relief.items()):
+        if now > was:
+            yield replace(step("relief", bucket.owner, now - was), relief=key)

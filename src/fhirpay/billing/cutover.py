@@ -48,7 +48,7 @@ _OPENINGS = (
 )
 _OPEN = insert(openings).on_conflict_do_nothing()
 _BY_REFERENCE = select(openings).where(openings.c.tenant_id == _TENANT, openings.c.reference == bindparam("reference"))
-_SPEAKS_OF = frozenset({"ChargeItem", "Invoice", "Encounter", "Account"})
+_SPEAKS_OF = frozenset({"ChargeItem", "Invoice", "Encounter", "PaymentReconciliation", "Account"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +158,8 @@ def _first_day(resource: Resource, zone: ZoneInfo) -> date | None:
             when = resource.get("date")
         case "Encounter":
             when = at(resource, "period", "start")
+        case "PaymentReconciliation":
+            when = resource.get("paymentDate")
         case _:
             when = None
     return day_of(when, zone, first=True)
@@ -183,12 +185,24 @@ def of_facts(tx: Tx, facts: AccountFacts, tenant: Tenant) -> AccountFacts:
     return replace(found, elsewhere=elsewhere, waiting=waiting, late=frozenset(late))
 
 
+def payments_before(tx: Tx, refs: Iterable[str], tenant: Tenant) -> dict[str, bool]:
+    """Which of these PaymentReconciliations are of before their feed's watermark: an opening balance holds them. Each
+    with whether it came after the feed had gone live, so that nobody may have counted it."""
+    known = stages_of(tx, tenant)
+    found: dict[str, bool] = {}
+    for row in tx.all(_SEEN, refs=sorted(set(refs))) if known else ():
+        stage = known.get(row["interface"])
+        if stage is not None and (row["first_day"] is None or row["first_day"] < stage.watermark.isoformat()):
+            found[row["ref"]] = _came_late(stage, row)
+    return found
+
+
 _Spoken = Mapping[str, list[tuple[Stage, RowMapping]]]
 
 
 def _refs(facts: AccountFacts) -> Iterator[str]:
     yield facts.ref
-    for one in (*facts.charges, *facts.invoices, *facts.visits):
+    for one in (*facts.charges, *facts.invoices, *facts.visits, *facts.relief):
         yield one.ref
     yield from (copay.visit for copay in facts.copays if copay.visit)
 
@@ -210,7 +224,8 @@ def _apart(facts: AccountFacts, spoken: _Spoken) -> AccountFacts:
         undated = not days or any(ref in before for ref in days)
         before |= _by_day(one.ref, spoken, undated=undated)
     copays = tuple(replace(one, before=_copay_before(one, facts.ref, spoken, before)) for one in facts.copays)
-    return replace(facts, before=before, copays=copays)
+    relief = tuple(one for one in facts.relief if not _by_day(one.ref, spoken, undated=True))
+    return replace(facts, before=before, copays=copays, relief=relief)
 
 
 def _by_day(ref: str, spoken: _Spoken, *, undated: bool) -> dict[str, str]:

@@ -145,6 +145,22 @@ class StaffAmount:
     entered_at: datetime
 
 
+INSURANCE = "insurance"
+
+
+@dataclass(frozen=True, slots=True)
+class Relief:
+    """What somebody else has paid, or nobody is to pay any more: `insurance`, or a kind of write-off."""
+
+    kind: str
+    amount: Money
+    ref: str  # PaymentReconciliation/…
+    key: str  # the same whatever the order of arrival
+    day: date
+    label: str = ""  # as the sender's staff know it
+    charge: str = ""  # that it is for; empty: the account
+
+
 @dataclass(frozen=True, slots=True)
 class Hold:
     """What stops desk, link, reminder and autopay alike."""
@@ -168,6 +184,7 @@ class AccountFacts:
     coverages: tuple[Insurance, ...] = ()
     invoices: tuple[Bill, ...] = ()
     copays: tuple[CopayDue, ...] = ()
+    relief: tuple[Relief, ...] = ()
     self_pay: str = ""  # the source of the positive statement; empty: nobody said so
     self_pay_confirmed: bool = False  # by staff, knowing of coverages that were withdrawn
     second_charges: frozenset[str] = frozenset()  # ChargeItems that look alike and are no repeats, by staff

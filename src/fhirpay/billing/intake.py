@@ -20,6 +20,7 @@ from ..errors import ConfigInvalid
 from ..fhir import store as fhir
 from ..fhir.json import dumps
 from .coverage import kind_of
+from .ehr_payments import relief_of
 from .elements import Resource, at, day_of, flag, identifiers_of, money_of, own_ref, reference, subject_of
 from .facts import (
     AccountFacts,
@@ -56,6 +57,7 @@ class Resources:
     encounters: tuple[Resource, ...] = ()
     merged_visits: Mapping[str, str] = field(default_factory=dict[str, str])  # a visit → the one that stands for it
     naming: tuple[Resource, ...] = ()  # Invoices of any account that name a charge of this one
+    payments: tuple[Resource, ...] = ()  # that the EHR has posted itself
     elsewhere: tuple[Resources, ...] = ()  # accounts that may ask for the same: reach.others_of
 
 
@@ -63,7 +65,13 @@ def gather(tx: Tx, account_ref: str) -> Resources:
     """Everything kept that bears on this account."""
     own = _alone(tx, account_ref)
     others = others_of(tx, account_ref, own.charges, own.invoices, own.naming)
-    return replace(own, elsewhere=tuple(_alone(tx, ref) for ref in sorted(others)))
+    return replace(own, payments=posted(tx, account_ref), elsewhere=tuple(_alone(tx, ref) for ref in sorted(others)))
+
+
+def posted(tx: Tx, account_ref: str) -> tuple[Resource, ...]:
+    """What the EHR says that was paid or written off on the account. (It names it literally: the maps see to that.)"""
+    kind, _, account_id = account_ref.partition("/")
+    return plain(fhir.referring_any(tx, "PaymentReconciliation", "account", [{"resourceType": kind, "id": account_id}]))
 
 
 def linked(tx: Tx, account_ref: str) -> set[str]:
@@ -178,6 +186,7 @@ def facts_of(resources: Resources, facility: Facility) -> AccountFacts:
         copays=tuple(
             replace(one, visit=resources.merged_visits.get(one.visit, one.visit)) for one in _copays(account, zone)
         ),
+        relief=tuple(relief_of(resources.payments)),
         self_pay=resources.account_ref if flag(account, urls.SELF_PAY) else "",
         start=day_of(at(account, "servicePeriod", "start"), zone),
         end=day_of(at(account, "servicePeriod", "end"), zone),

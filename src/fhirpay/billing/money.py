@@ -7,7 +7,7 @@ every function answers with the ledger's moves that follow (`post` writes them),
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from zoneinfo import ZoneInfo
@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import insert
 from ..db.metadata import table
 from ..db.unit import Tx
 from ..domain.money import Money
+from ..domain.obligation import ObligationState
 from ..errors import RuleBroken
 from ..ledger import rules
 from ..ledger import store as ledger
@@ -54,6 +55,7 @@ _COUNT = _CHANGE.values(
     paid_minor=shares.c.paid_minor + bindparam("paid"),
 )
 CREDIT = "unapplied_credit"  # on the worklist
+_OWED = (ObligationState.COLLECTABLE, ObligationState.ON_HOLD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,15 +251,23 @@ def credits_of(tx: Tx, account_ref: str) -> list[Share]:
     return [Share("", Money(row["amount_minor"], row["currency"]), row["payment_id"], account_ref) for row in found]
 
 
-def apply_credit(tx: Tx, account_ref: str) -> tuple[Share, ...]:
-    """Let the account's credit pay what may be asked for now, oldest first. Not while something stops the account."""
+def apply_credit(tx: Tx, account_ref: str, *, elsewhere: Mapping[str, str] | None = None) -> tuple[Share, ...]:
+    """Let the account's credit pay what may be asked for now, oldest first. Not while something stops the account.
+
+    What payers have paid at the EHR (the payments `elsewhere`) goes first and pays whatever the patient owes: the
+    charge that it names before others; not yet due, on hold, or in flight, though that last.
+    """
+    elsewhere = elsewhere or {}
     account = rows.lock(tx, [account_ref])[account_ref]
-    if rows.stopped(tx, account):
-        return ()
+    stopped = rows.stopped(tx, account)
     applied: list[Share] = []
-    for credit in credits_of(tx, account_ref):
+    for credit in sorted(credits_of(tx, account_ref), key=lambda one: one.payment_id not in elsewhere):
+        if stopped and credit.payment_id not in elsewhere:
+            continue
         found = [row for row in rows.of_accounts(tx, [account_ref]) if row["currency"] == credit.amount.currency]
-        for obligation_id, part in spread(credit.amount.minor, _due(tx, found)).items():
+        named = elsewhere.get(credit.payment_id)
+        takes = _due(tx, found) if named is None else _owing(found, named)
+        for obligation_id, part in spread(credit.amount.minor, takes).items():
             share = Share(obligation_id, Money(part, credit.amount.currency), credit.payment_id, account_ref)
             take_credit(tx, account_ref, credit.payment_id, share.amount)
             _place(tx, share)
@@ -269,7 +279,16 @@ def _due(tx: Tx, found: list[RowMapping]) -> list[tuple[str, int]]:
     return [(one.obligation_id, one.may_be_asked(tx.now)) for one in oldest_first(map(rows.standing, found))]
 
 
-def carry_out(tx: Tx, reassessed: Reassessed) -> CarriedOut:
+def _owing(found: list[RowMapping], named: str) -> list[tuple[str, int]]:
+    """All that the patient owes, what rests on `named` first, then the oldest: what nothing is in flight for, then
+    what something is."""
+    owing = [one for one in oldest_first(map(rows.standing, found)) if one.basis_state in _OWED]
+    owing.sort(key=lambda one: not named or one.order[1] != named)
+    flying = [(one.obligation_id, min(one.in_flight, one.patient - one.paid)) for one in owing]
+    return [(one.obligation_id, one.open) for one in owing] + [one for one in flying if one[1] > 0]
+
+
+def carry_out(tx: Tx, reassessed: Reassessed, *, elsewhere: Mapping[str, str] | None = None) -> CarriedOut:
     """What follows from a reassessment: excess becomes credit, credit pays what is due, the ledger follows.
 
     Credit that is left goes on the worklist with the question whose money it is: never a silent refund.
@@ -281,18 +300,19 @@ def carry_out(tx: Tx, reassessed: Reassessed) -> CarriedOut:
         off = reduce_paid(tx, obligation_id, excess)
         taken += off.shares
         moves += off.ledger
-    applied = apply_credit(tx, ref)
+    applied = apply_credit(tx, ref, elsewhere=elsewhere)
     moves += _catch_up(tx, [ref])
     left = tuple(credits_of(tx, ref))
     for credit in left if taken else ():
-        _ask_whose(tx, credit)
+        ask_whose(tx, credit)
     for payment_id in {share.payment_id for share in applied} - {credit.payment_id for credit in left}:
         worklist.settled(tx, CREDIT, f"{ref}/{payment_id}")
     post(tx, moves, business_date=tx.now.astimezone(ZoneInfo(reassessed.facility.zone)).date())
     return CarriedOut(tuple(taken), applied, left)
 
 
-def _ask_whose(tx: Tx, credit: Share) -> None:
+def ask_whose(tx: Tx, credit: Share) -> None:
+    """On the worklist: nothing gives it back by itself."""
     says = f"{credit.amount} of {credit.payment_id} is no longer owed: whose money is it?"
     subject = f"{credit.account_ref}/{credit.payment_id}"
     worklist.open_item(

@@ -43,6 +43,8 @@ def accounts_of(tx: Tx, resource: Resource) -> set[str]:
             return linked | own | ({beneficiary} if beneficiary.startswith("Patient/") else set())
         case "RelatedPerson" | "Organization":
             return {one.reference for one in fhir.referring(tx, "Account", "guarantor", ref)}
+        case "PaymentReconciliation":
+            return {ref for one in resource.get("extension", ()) if (ref := reference(one.get("valueReference")))}
         case _:
             return set()
 

@@ -28,6 +28,7 @@ from .facts import AccountFacts, Bill, Charge, Hold, Insurance
 from .holds import LIVE, holds_of
 from .look_alikes import LOOK_ALIKE, look_alikes, question
 from .openings import add_openings
+from .relief import relieve
 from .waits import next_change
 from .watermark import beside, halves
 
@@ -72,6 +73,7 @@ def _assess(facts: AccountFacts, policy: Facility, at: datetime) -> Assessment:
         _add_charge(case, charge, staff)
     for charge, first in doubtful.values():
         _add_doubtful(case, charge, first)
+    relieve(case)
     notes = {(note.kind, note.subject): note for note in (*case.worths.notes, *case.notes)}
     turns = next_change(facts, case.holds, today)
     return Assessment(

@@ -77,6 +77,6 @@ def spread(minor: int, over: Sequence[tuple[str, int]]) -> dict[str, int]:
     for obligation_id, most in over:
         part = min(minor, most)
         if part > 0:
-            parts[obligation_id] = part
+            parts[obligation_id] = parts.get(obligation_id, 0) + part
             minor -= part
     return parts

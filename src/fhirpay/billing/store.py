@@ -33,6 +33,7 @@ from .facts import AccountFacts
 from .intake import facility_of, facts_of, gather, topics_of
 from .look_alikes import LOOK_ALIKE
 from .openings import REPLACED
+from .relief import UNPLACED
 from .responsibility import assess
 from .rows import ENDS, ObligationView, obligations
 from .standing import Standing, askable
@@ -87,7 +88,7 @@ def reassess(tx: Tx, account_ref: str, tenant: Tenant, *, applying: str = "") ->
         worklist.open_item(
             tx, kind=note.kind, subject=note.subject, says=note.says, account_ref=account_ref, standing=True
         )
-    for kind in (LOOK_ALIKE, PAID_ELSEWHERE, BEFORE, REPLACED):
+    for kind in (LOOK_ALIKE, PAID_ELSEWHERE, BEFORE, REPLACED, UNPLACED):
         worklist.settled_but(tx, kind, account_ref, [note.subject for note in assessment.notes if note.kind == kind])
     _note_purged(tx, account_ref, resources.account, after)
     _note_lowered(tx, facts, before, after)
@@ -232,6 +233,7 @@ def _columns(desired: Desired, facility: Facility) -> dict[str, Any]:
         "memo_minor": desired.memo.minor if desired.memo else 0,
         "posted_minor": sum(desired.draws.values()),
         "draws": json.dumps(dict(sorted(desired.draws.items()))),
+        "relief": json.dumps(dict(sorted(desired.relief.items()))),
         "statement": _statement(desired.statement),
         "collectable_from": desired.collectable_from,
         "targets": json.dumps(list(desired.targets)),
@@ -244,7 +246,7 @@ def _gone(row: RowMapping) -> dict[str, Any]:
     """What an obligation becomes whose basis is no longer stated: a line corrected, a charge moved elsewhere."""
     says = (Says("gone", "no longer stated on this account", row["basis_key"]),)
     zeros = dict.fromkeys(("pending_minor", "patient_minor", "discount_minor", "posted_minor", "memo_minor"), 0)
-    void = {"basis_state": str(ObligationState.VOID), "hold": "", "draws": "{}", "superseded_by": None}
+    void = {"basis_state": str(ObligationState.VOID), "hold": "", "draws": "{}", "relief": "{}", "superseded_by": None}
     return {**zeros, **void, "collectable_from": None, "statement": _statement(says)}
 
 
@@ -303,6 +305,7 @@ def _position(row: RowMapping) -> Position:
         pending=row["pending_minor"],
         discount=row["discount_minor"],
         draws=json.loads(row["draws"]),
+        relief=json.loads(row["relief"]),
     )
 
 

@@ -57,6 +57,9 @@ class Obligation(Row, table=True):
     updated_at: datetime = Field(sa_type=UtcDateTime)
     # of before a watermark: shown, in no book, never asked for
     memo_minor: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
+    relief: str = Field(
+        default="{}", sa_type=Text, sa_column_kwargs={"server_default": "{}"}
+    )  # JSON: see assessment.py
 
 
 class ObligationShare(Row, table=True):

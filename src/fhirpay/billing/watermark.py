@@ -41,6 +41,7 @@ def _half(facts: AccountFacts, charges: Mapping[str, Money | None], *, old: bool
         copay_visits=visits,
         staff=() if old else facts.staff,
         openings=() if old else facts.openings,
+        relief=() if old else facts.relief,
         elsewhere=tuple(_half(one, charges, old=old) for one in facts.elsewhere),
     )
 

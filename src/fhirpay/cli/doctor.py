@@ -5,29 +5,33 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from ..billing.worklist import Item
+from ..billing.worklist import Item, list_open
 from ..errors import InvariantBroken
 from ..usecases.cutover import Standing, standings
 from ..usecases.doctor import Finding, examine
-from ..usecases.silence import SILENT, silent_feeds
+from ..usecases.receivers_gone import GONE
+from ..usecases.silence import silent_feeds
 from .context import ConfigOption, JsonOption, TenantOption, friendly, out, reading, run, settings, tenant_name
 
 
 def doctor(tenant: TenantOption = "", config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Check billing, payments, ledger and queues against each other. Status 1 when anything is wrong.
 
-    Feeds that are silent, or not live yet, are named too; that is no disagreement, and gives no status.
+    Feeds that are silent, or not live yet, are named too, and receivers that postings wait for and that are not
+    configured any more; that is no disagreement, and gives no status.
     """
 
     async def main() -> tuple[list[Finding], list[Item], list[Standing]]:
         loaded = settings(config)
         owner = loaded.tenant(tenant_name(loaded, tenant))
         async with reading(config, tenant) as units:
-            return await units.read(examine), await units.read(silent_feeds), await units.read(standings, owner)
+            gone = await units.read(lambda tx: list_open(tx, kind=GONE))
+            silent = [*await units.read(silent_feeds), *gone]
+            return await units.read(examine), silent, await units.read(standings, owner)
 
     with friendly():
         findings, silent, feeds = run(main)
-        told = [Finding(SILENT, one.subject, one.says) for one in silent]
+        told = [Finding(one.kind, one.subject, one.says) for one in silent]
         told += [Finding("cutover", one.stage.feed, says) for one in feeds for says in one.matters]
         if as_json:
             out(json.dumps([asdict(one) for one in [*findings, *told]]))

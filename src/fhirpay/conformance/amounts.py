@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from ..domain.money import EXPONENTS
 from ..errors import CodeInvalid, RequiredMissing, RuleBroken
+from ..mapping.functions import TAKES_BACK
 from .finding import Hit, Severity, finds
 from .sample import Line, Sample
 
@@ -14,8 +15,7 @@ BLOCKS, ASK, NOTE = Severity.BLOCKS, Severity.ASK, Severity.NOTE
 
 _LARGE = 1_000_000  # of the currency's own unit
 _MISPLACED, _DIFFERS = "belongs after & in component 1", "FT1-11 differs from FT1-12"
-_SELF_TOLD = frozenset({"transaction-type-unknown", "copay-meaning-open", "payment-not-taken-in"})
-_SELF_TOLD |= {"adjustment-not-taken-in", "conflict"}
+_SELF_TOLD = frozenset({"transaction-type-unknown", "copay-meaning-open", "conflict"})
 
 
 def _parked(sample: Sample, code: str) -> Iterator[tuple[Line, str]]:
@@ -76,23 +76,28 @@ def copay_ambiguous(sample: Sample) -> Iterator[Hit]:
 @finds(
     "payments-posted",
     ASK,
-    "The sender posts payments itself ({what}), and they would wait for a person.",
-    "Who takes these payments, and do the payments that fhirpay posts back come back in this feed?",
+    "The sender posts payments itself ({what}): they lower what is owed, those of an insurance don't.",
+    "Who takes these payments, what says that an insurance paid, how is one written that is taken back, and do the "
+    "payments that fhirpay posts come back under their FT1-2 or with their FT1-30?",
+    "payment_sign",
 )
 def payments_posted(sample: Sample) -> Iterator[Hit]:
-    for line, _ in _parked(sample, "payment-not-taken-in"):
-        yield Hit(line.at(6), line.text(6))
+    for line in sample.lines:
+        if line.kind in ("PY", TAKES_BACK):
+            yield Hit(line.at(6), line.text(6))
 
 
 @finds(
     "adjustments-posted",
     ASK,
-    "The sender posts adjustments (AJ), and they would wait for a person.",
-    "What are they (write-offs, contractual allowances), and does a minus lower what is owed?",
+    "The sender posts adjustments (AJ): they lower what waits for insurance, then what the patient owes.",
+    "What are they by FT1-7 (write-offs, contractual allowances), and does a minus lower what is owed?",
+    "adjustment_sign",
 )
 def adjustments_posted(sample: Sample) -> Iterator[Hit]:
-    for line, _ in _parked(sample, "adjustment-not-taken-in"):
-        yield Hit(line.at(6), line.text(6))
+    for line in sample.lines:
+        if line.kind == "AJ":
+            yield Hit(line.at(6), line.text(6))
 
 
 @finds(

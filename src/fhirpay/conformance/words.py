@@ -115,8 +115,12 @@ def transaction_effect(one: Transaction) -> str:
         return f"Waits for a person: {one.waits}."
     if one.ignored:
         return f"Nothing: {one.ignored}."
+    if one.makes == "PaymentReconciliation" and one.means == "AJ":
+        return "An adjustment that the sender has booked: lowers what waits for insurance, then what the patient owes."
     if one.makes == "PaymentReconciliation":
-        return "A payment or an adjustment that the sender has booked: lowers what is owed."
+        return (
+            "A payment that the sender has booked: lowers what the patient owes; one that is ours counts for nothing."
+        )
     known = {
         "CG": "A charge: adds to what is owed on the account. The patient is asked only where a statement says so.",
         "CD": "A credit: takes off what is owed, and is linked to its charge by FT1-2.",

@@ -50,6 +50,13 @@ ABN = EXTENSION + "abn"  # valueCodeableConcept (FT1-27)
 DUPLICATE_REASON = EXTENSION + "duplicate-reason"  # valueCodeableConcept (FT1-28)
 UNNUMBERED = EXTENSION + "unnumbered"  # valueString: FT1-2 was empty; the message (MSH-10) that the line was in
 
+# on PaymentReconciliation: a payment that the EHR has posted itself
+ACCOUNT = EXTENSION + "account"  # valueReference: the account that it was posted to
+PAID_BY = EXTENSION + "paid-by"  # valueCode: patient, insurance; adjustment: nobody is to pay it any more
+ADJUSTMENT_KIND = EXTENSION + "adjustment-kind"  # valueCode: contractual, charity, bad_debt, small_balance, discount
+PAYMENT_METHOD = EXTENSION + "payment-method"  # valueCodeableConcept (FT1-7), to show only
+ECHO_OF = EXTENSION + "echo-of"  # valueString: our payment or refund that comes back in it, which is no second one
+
 # on Account.guarantor
 GUARANTOR_TYPE = EXTENSION + "guarantor-type"  # valueCodeableConcept (GT1-10)
 
@@ -81,6 +88,11 @@ OURS = frozenset(
         ABN,
         DUPLICATE_REASON,
         UNNUMBERED,
+        ACCOUNT,
+        PAID_BY,
+        ADJUSTMENT_KIND,
+        PAYMENT_METHOD,
+        ECHO_OF,
         GUARANTOR_TYPE,
     }
 )

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from ..errors import FhirpayError, MessageInvalid, MessageUnsupported, RequiredMissing, ValueInvalid
 from .conditional import criteria, implied
-from .params import PARAMS
+from .params import PARAMS, TYPES
 from .search import Query
 
 _INTERACTION = re.compile(
@@ -99,7 +99,7 @@ def _entry(index: int, entry: dict[str, Any], base_url: str) -> Entry:
         raise MessageUnsupported(f"{method} is not taken here", location=f"{at}.request.method")
     if match is None:
         raise ValueInvalid("not Type, Type/id or Type?condition", location=f"{at}.request.url")
-    if match["type"] not in PARAMS:
+    if match["type"] not in (TYPES if base_url else PARAMS):
         raise MessageUnsupported(f"{match['type']} is not kept here", location=f"{at}.request.url")
     known = Entry(
         index=index,

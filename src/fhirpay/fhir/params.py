@@ -105,8 +105,13 @@ PARAMS: dict[str, dict[str, Param]] = {
         "active": _code("active"),
         "partof": _reference("partOf"),
     },
+    "PaymentReconciliation": {
+        "identifier": _IDENTIFIER,
+        "account": _reference("extension.valueReference", "Account", public=False),
+    },
 }
-TYPES = tuple(PARAMS)
+OWN = frozenset({"PaymentReconciliation"})  # made of what senders of HL7v2 say: kept, and not taken from clients
+TYPES = tuple(name for name in PARAMS if name not in OWN)
 
 # (param, system, value)
 IndexRow = tuple[str, str, str]

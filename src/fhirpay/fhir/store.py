@@ -64,6 +64,7 @@ _AT_ONCE = 500  # values that one statement looks for
 
 _KINDS = {"ChargeItem": "chg", "Account": "acc", "Invoice": "inv", "Patient": "pat", "Encounter": "enc"}
 _KINDS |= {"Coverage": "cov", "RelatedPerson": "rel", "Organization": "org", "Appointment": "apt"}
+_KINDS |= {"PaymentReconciliation": "rec"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ _LINES = (
     Account("unidentified_receipts", _L, _CR, "money whose owner is not known"),
     Account("unclaimed_property", _L, _CR, "credit to be turned over to the state"),
     Account("charges_control", _R, _CR, "contra of charges; the EHR's books hold the revenue"),
+    Account("ehr_receipts", _A, _DR, "contra of payments that the EHR has posted; its books hold the cash"),
     Account("contractual_adjustment", _R, _DR, "agreed with a payer"),
     Account("self_pay_discount", _R, _DR, "given to patients who pay themselves"),
     Account("charity", _R, _DR, "financial assistance"),

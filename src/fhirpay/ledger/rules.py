@@ -34,6 +34,11 @@ RULES: Mapping[Event, tuple[str, str]] = {
     Event.UNSEEN_CHARGES_INVOICE_CANCELLED: ("charges_control",    "ar_patient"),
     Event.SELF_PAY_DISCOUNTED:              ("self_pay_discount",  "ar_patient"),
     Event.SELF_PAY_DISCOUNT_WITHDRAWN:      ("ar_patient",         "self_pay_discount"),
+    #   of a write-off the debit is the account of its kind; either stands in ar_patient where that is what it lowers
+    Event.INSURANCE_PAID_AT_EHR:            ("ehr_receipts",       "ar_pending"),
+    Event.INSURANCE_PAID_AT_EHR_BACK:       ("ar_pending",         "ehr_receipts"),
+    Event.WRITTEN_OFF_AT_EHR:               ("contractual_adjustment", "ar_pending"),
+    Event.WRITTEN_OFF_AT_EHR_BACK:          ("ar_pending",         "contractual_adjustment"),
     Event.RECEIVABLE_MOVED:                 ("ar_patient",         "ar_patient"),
     Event.PENDING_MOVED:                    ("ar_pending",         "ar_pending"),
     Event.OPENING_RECEIVABLE:               ("ar_patient",         "opening_balance"),
@@ -46,6 +51,8 @@ RULES: Mapping[Event, tuple[str, str]] = {
     Event.RETURN_REVERSED:                  ("processor_clearing", "unapplied_credit"),
     Event.RETURN_RECOVERABLE:               ("ar_patient",         "processor_clearing"),
     Event.FEE_TAKEN:                        ("fees",               "processor_clearing"),
+    Event.EHR_PAYMENT_TAKEN_IN:             ("ehr_receipts",       "unapplied_credit"),
+    Event.EHR_PAYMENT_TAKEN_BACK:           ("unapplied_credit",   "ehr_receipts"),
     Event.REFUND_APPROVED:                  ("unapplied_credit",   "refunds_payable"),
     Event.REFUND_TAKEN:                     ("refunds_payable",    "processor_clearing"),
     Event.REFUND_FAILED_LATE:               ("processor_clearing", "refunds_payable"),
@@ -62,12 +69,20 @@ class When(TypedDict):
 
 
 def _entry(
-    event: Event, amount: Money, when: When, ids: Mapping[str, str], credit: Mapping[str, str] | None = None
+    event: Event,
+    amount: Money,
+    when: When,
+    ids: Mapping[str, str],
+    credit: Mapping[str, str] | None = None,
+    accounts: tuple[str, str] | None = None,
 ) -> Entry:
-    """The event's row as an entry of one amount; `credit` replaces ids on that leg. Raises RuleBroken at zero."""
+    """The event's row as an entry of one amount; `credit` replaces ids on that leg, `accounts` those of its row.
+
+    Raises RuleBroken at zero.
+    """
     if amount.minor <= 0:
         raise RuleBroken(f"'{event}' of {amount}: an entry needs an amount above zero")
-    debit_account, credit_account = RULES[event]
+    debit_account, credit_account = accounts or RULES[event]
     postings = (
         Posting(debit_account, Side.DEBIT, amount, _dims(debit_account, ids)),
         Posting(credit_account, Side.CREDIT, amount, _dims(credit_account, {**ids, **(credit or {})})),
@@ -154,6 +169,40 @@ def self_pay_discount_withdrawn(obligation: str, account_ref: str, amount: Money
     return _entry(event, amount, when, _owed(obligation, account_ref))
 
 
+WRITE_OFFS: Mapping[str, str] = {
+    "contractual": "contractual_adjustment",
+    "charity": "charity",
+    "bad_debt": "bad_debt",
+    "small_balance": "small_balance",
+    "discount": "self_pay_discount",
+}
+
+
+def relief(
+    obligation: str,
+    account_ref: str,
+    amount: Money,
+    *,
+    kind: str,
+    stands_in: str,
+    back: bool = False,
+    **when: Unpack[When],
+) -> Entry:
+    """What an insurance paid at the EHR (`insurance`), or it wrote off, of what stands in `ar_pending` or `ar_patient`.
+
+    `back`: its reversal. De-allocate first what was paid of it.
+    """
+    if stands_in not in ("ar_pending", "ar_patient") or (kind != "insurance" and kind not in WRITE_OFFS):
+        raise RuleBroken(f"there is no relief '{kind}' of what stands in {stands_in}")
+    event, contra = Event.WRITTEN_OFF_AT_EHR, WRITE_OFFS.get(kind, "ehr_receipts")
+    if kind == "insurance":
+        event = Event.INSURANCE_PAID_AT_EHR
+    if back:
+        event = {one: Event(f"{one}_back") for one in (Event.WRITTEN_OFF_AT_EHR, Event.INSURANCE_PAID_AT_EHR)}[event]
+    accounts = (stands_in, contra) if back else (contra, stands_in)
+    return _entry(event, amount, when, _owed(obligation, account_ref), accounts=accounts)
+
+
 def receivable_moved(
     obligation: str, from_account: str, amount: Money, *, to_account: str, **when: Unpack[When]
 ) -> Entry:
@@ -227,6 +276,16 @@ def fee(merchant: str, amount: Money, *, payment: str | None = None, **when: Unp
     """A processor's fee: of one payment, or (without `payment`) a monthly one."""
     ids = {"merchant": merchant} | ({"payment": payment} if payment else {})
     return _entry(Event.FEE_TAKEN, amount, when, ids)
+
+
+def ehr_payment(payment: str, amount: Money, **when: Unpack[When]) -> Entry:
+    """The EHR says that it has received this: cash or a check at its desk, or what another program took."""
+    return _entry(Event.EHR_PAYMENT_TAKEN_IN, amount, when, {"payment": payment})
+
+
+def ehr_payment_back(payment: str, amount: Money, **when: Unpack[When]) -> Entry:
+    """The reversal of `ehr_payment`, after that of each allocation: it was corrected, taken back, or ours after all."""
+    return _entry(Event.EHR_PAYMENT_TAKEN_BACK, amount, when, {"payment": payment})
 
 
 # ── money back ────────────────────────────────────────────────────────────────────────────────────────────────────

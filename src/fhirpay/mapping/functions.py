@@ -7,13 +7,15 @@ function, a line in `FUNCTIONS` with the number of its arguments, a test.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from ..domain import fhir_urls as urls
-from ..errors import Conflict, RequiredMissing
+from ..errors import Conflict, RequiredMissing, RuleBroken
 from ..hl7.reader import Segment
 from . import message_functions, money, visit_functions
 from .codes import find
@@ -24,6 +26,10 @@ from .paths import Path, Slot, parse_path
 from .versions import version_of
 
 Paths = Sequence[Path]
+
+ADJUSTMENTS = ("contractual", "charity", "bad_debt", "small_balance", "discount")  # each has its account in the ledger
+TAKES_BACK = "PY-back"  # in transaction-type.csv: a code of the site's own for a payment that is taken back
+_OURS = re.compile(r"(pay|ref)[0-9a-z]{26}-\d{1,6}", re.IGNORECASE)  # FT1-2 of what we post: writeback/posted.py
 
 
 def _slots(ctx: Context, paths: Paths) -> list[Slot]:
@@ -245,6 +251,113 @@ def copay_total(ctx: Context, paths: Paths) -> dict[str, Any]:
     return money.fhir_money(*money.copay(ctx, *_slots(ctx, paths)))
 
 
+def payment_total(ctx: Context, paths: Paths) -> dict[str, Any]:
+    """What was paid; negative where the line takes a payment back."""
+    return money.fhir_money(*_payment(ctx, paths))
+
+
+def _payment(ctx: Context, paths: Paths) -> tuple[Decimal, str]:
+    number = ctx.text(Path("FT1-2", "FT1", 2))
+    takes_back = _kind(ctx) == TAKES_BACK
+    slots = _slots(ctx, paths)
+    known = ctx.interface.payment_sign in ("positive", "negative")
+    if not known and (ours := _OURS.fullmatch(number)) is not None:  # however the sender signs what it repeats
+        total, currency, _ = money.line_total(ctx, *slots)
+        sign = -1 if ours[1].lower() == "ref" else 1
+        return sign * total.copy_abs() if total else total.copy_abs(), currency
+    return money.payment(ctx, *slots, takes_back=takes_back)
+
+
+def adjustment_total(ctx: Context, paths: Paths) -> dict[str, Any]:
+    """What an AJ takes off; negative where it takes an adjustment back. Raises RuleBroken where nobody said which."""
+    return money.fhir_money(*_adjustment(ctx, paths))
+
+
+def _adjustment(ctx: Context, paths: Paths) -> tuple[Decimal, str]:
+    return money.adjustment(ctx, *_slots(ctx, paths))
+
+
+def adjustment_kind(ctx: Context, paths: Paths) -> str:
+    """What is written off, by FT1-7 in the site's codes/adjustment-kind.csv. Raises RuleBroken for a code it lacks."""
+    (path,) = paths
+    coded = find(ctx.table("adjustment-kind"), " ".join(ctx.text(path).split()))
+    if coded is None:
+        slot = ctx.slot(path)
+        raise RuleBroken(
+            "what is written off here? Say it in the site's codes/adjustment-kind.csv: contractual, charity, bad_debt, "
+            "small_balance or discount",
+            location=slot.address if slot else path.text,
+        )
+    return _one_of(ADJUSTMENTS, coded.code, "adjustment-kind")
+
+
+def _one_of(known: Sequence[str], code: str, table: str) -> str:
+    if code not in known:
+        raise RuleBroken(f"codes/{table}.csv says '{code}': write one of {', '.join(known)}")
+    return code
+
+
+def adjustment_taken_back(ctx: Context, paths: Paths) -> dict[str, str] | None:
+    """The adjustment that had this FT1-2, of a line that takes one back."""
+    return _before(ctx, "AJ") if _adjustment(ctx, paths)[0] < 0 else None
+
+
+def _before(ctx: Context, direction: str) -> dict[str, str] | None:
+    own = ctx.text(Path("FT1-2", "FT1", 2))
+    if not own:
+        return None
+    value = key_of(ctx, [KEY_WORDS["sender"], KEY_WORDS["account"], lambda _: own, lambda _: direction])
+    return {"system": f"{ctx.interface.system}:payment", "value": value}
+
+
+def _kind(ctx: Context) -> str:
+    """What the site's table says of FT1-6."""
+    coded = find(ctx.table("transaction-type"), ctx.text(Path("FT1-6", "FT1", 6)))
+    return coded.code if coded is not None else ""
+
+
+def paid_by(ctx: Context, paths: Paths) -> str:
+    """Who paid: by FT1-7 in the site's codes/paid-by.csv, else by a plan in FT1-14, else as the interface says.
+
+    Raises RuleBroken where nothing says it: what an insurer paid is not to be taken for the patient's.
+    """
+    medium, plan = paths
+    if _OURS.fullmatch(ctx.text(Path("FT1-2", "FT1", 2))) or _kind(ctx) == "CO":
+        return "patient"
+    if (coded := find(ctx.table("paid-by"), " ".join(ctx.text(medium).split()))) is not None:
+        return _one_of(("patient", "insurance"), coded.code, "paid-by")
+    if ctx.text(plan):
+        return "insurance"
+    if ctx.interface.payments_from == "park":
+        slot = ctx.slot(medium)
+        raise RuleBroken(
+            "who paid this, the patient or an insurance? Say it in the site's codes/paid-by.csv, or in the interface "
+            "(payments_from)",
+            location=slot.address if slot else medium.text,
+        )
+    return ctx.interface.payments_from
+
+
+def charge_paid_for(ctx: Context, paths: Paths) -> dict[str, str] | None:
+    """The charge of this message whose Set ID a payment names (FT1-31)."""
+    (reference,) = paths
+    wanted = ctx.text(reference)
+    for line in ctx.message.segments("FT1") if wanted else ():
+        if Slot(line, 1).text == wanted:
+            with ctx.at(line):
+                entry = ctx.entry("charge", "FT1")
+            if entry is not None:
+                return {"reference": entry.full_url}
+    if wanted and (slot := ctx.slot(reference)) is not None:
+        ctx.warn(f"{slot.address}: no charge in this message has that Set ID; the payment is for the account")
+    return None
+
+
+def payment_taken_back(ctx: Context, paths: Paths) -> dict[str, str] | None:
+    """The payment that had this FT1-2, of a line that takes one back."""
+    return _before(ctx, "PY") if _payment(ctx, paths)[0] < 0 else None
+
+
 def charge_direction(ctx: Context, paths: Paths) -> str | None:
     """`credit` for a negative charge that the interface reads as one; a charge has no direction to state."""
     return "credit" if money.charge(ctx, *_slots(ctx, paths))[2] else None
@@ -328,6 +441,12 @@ def following_notes(ctx: Context, paths: Paths) -> list[dict[str, str]] | None:
     return notes or None
 
 
+def payment_notes(ctx: Context, paths: Paths) -> list[dict[str, str]] | None:
+    """The same, as notes of a PaymentReconciliation."""
+    notes = following_notes(ctx, paths)
+    return [{"type": "display", **note} for note in notes] if notes else None
+
+
 # ------------------------------------------------------------------ conditions
 
 
@@ -359,6 +478,13 @@ FUNCTIONS: dict[str, Function] = {
     "charge_total": Function(charge_total, 3, strict=True),
     "credit_total": Function(credit_total, 3, strict=True),
     "copay_total": Function(copay_total, 3, strict=True),
+    "payment_total": Function(payment_total, 3, strict=True),
+    "paid_by": Function(paid_by, 2, strict=True),
+    "adjustment_total": Function(adjustment_total, 3, strict=True),
+    "adjustment_kind": Function(adjustment_kind, 1, strict=True),
+    "adjustment_taken_back": Function(adjustment_taken_back, 3, strict=True),
+    "charge_paid_for": Function(charge_paid_for, 1),
+    "payment_taken_back": Function(payment_taken_back, 3, strict=True),
     "charge_direction": Function(charge_direction, 3, strict=True),
     "magnitude": Function(magnitude, 1, strict=True),
     "charge_code": Function(charge_code, 5),
@@ -380,6 +506,7 @@ FUNCTIONS: dict[str, Function] = {
     "now": Function(message_functions.now, 0),
     "case_manager": Function(visit_functions.case_manager, 0),
     "case_manager_reference": Function(visit_functions.case_manager_reference, 0),
+    "payment_notes": Function(payment_notes, 0),
 }
 
 
@@ -410,6 +537,16 @@ def _direction(ctx: Context) -> str:
     return "CD" if money.charge(ctx, *_slots(ctx, paths))[2] else "CG"
 
 
+def _payment_direction(ctx: Context) -> str:
+    paths = [Path(f"FT1-{field}", "FT1", field) for field in (11, 12, 10)]
+    return "PY" if _payment(ctx, paths)[0] >= 0 else "PYR"
+
+
+def _adjustment_direction(ctx: Context) -> str:
+    paths = [Path(f"FT1-{field}", "FT1", field) for field in (11, 12, 10)]
+    return "AJ" if _adjustment(ctx, paths)[0] >= 0 else "AJR"
+
+
 def _made(rule: str) -> KeyPart:
     def value(ctx: Context) -> str:
         entry = ctx.entry(rule, None)
@@ -424,6 +561,8 @@ KEY_WORDS: dict[str, KeyPart] = {
     "patient": _made("patient"),
     "transaction": _transaction,
     "direction": _direction,  # CG or CD
+    "adjustment-direction": _adjustment_direction,  # AJ, or AJR for one that takes an adjustment back
+    "payment-direction": _payment_direction,  # PY, or PYR for one that takes a payment back
 }
 
 

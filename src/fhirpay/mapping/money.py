@@ -135,6 +135,37 @@ def credit(ctx: Context, extended: Slot, unit: Slot, quantity: Slot) -> tuple[De
     return _negated(total), currency
 
 
+def payment(ctx: Context, extended: Slot, unit: Slot, quantity: Slot, *, takes_back: bool) -> tuple[Decimal, str]:
+    """Total of a PY and its currency: positive for money that was received, negative for a payment taken back.
+
+    `takes_back`: its FT1-6 says so, whatever its sign. Raises RuleBroken where the sign reads both ways (payment_sign).
+    """
+    total, currency, negative = line_total(ctx, extended, unit, quantity)
+    rule = ctx.interface.payment_sign
+    if negative and rule == "park" and not takes_back:
+        raise RuleBroken(
+            "a payment with a negative amount or quantity reads both ways: say in the interface how payments are "
+            "signed (payment_sign)",
+            location=extended.address,
+        )
+    if takes_back or (rule == "positive" and negative) or (rule == "negative" and not negative):
+        return _negated(total), currency
+    return total.copy_abs(), currency
+
+
+def adjustment(ctx: Context, extended: Slot, unit: Slot, quantity: Slot) -> tuple[Decimal, str]:
+    """Total of an AJ and its currency: positive where it lowers what is owed. Raises RuleBroken where nobody said."""
+    total, currency, negative = line_total(ctx, extended, unit, quantity)
+    if ctx.interface.adjustment_sign == "park":
+        raise RuleBroken(
+            "does this adjustment lower what is owed, or raise it? Say in the interface how they are signed "
+            "(adjustment_sign)",
+            location=extended.address,
+        )
+    lowers = negative == (ctx.interface.adjustment_sign == "negative")
+    return (total.copy_abs() if lowers else _negated(total)), currency
+
+
 def copay(ctx: Context, extended: Slot, unit: Slot, quantity: Slot) -> tuple[Decimal, str]:
     """Total of a CO that is due, and its currency. Raises RuleBroken for a negative one."""
     total, currency, negative = line_total(ctx, extended, unit, quantity)

@@ -29,7 +29,12 @@ _NAMING = {
         "Invoice": ("subject", "recipient"),
         "RelatedPerson": ("patient",),
     },
-    "Account": {"ChargeItem": ("account",), "Encounter": ("account",), "Invoice": ("account",)},
+    "Account": {
+        "ChargeItem": ("account",),
+        "Encounter": ("account",),
+        "Invoice": ("account",),
+        "PaymentReconciliation": ("account",),
+    },
     "Encounter": {"ChargeItem": ("context",)},
 }
 # what the survivor takes over where it says nothing itself; of a person only what stops collection
@@ -189,6 +194,7 @@ def _names(resource: Resource, reference: str) -> bool:
 def _places(resource: Resource, reference: str) -> Iterator[Resource]:
     rest = {name: value for name, value in resource.items() if name not in ("link", "extension")}
     yield from _within(rest, reference)
+    yield from _within([one for one in resource.get("extension", ()) if one.get("url") == urls.ACCOUNT], reference)
 
 
 def _within(value: Any, reference: str) -> Iterator[Resource]:

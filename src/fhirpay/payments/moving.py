@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 
 from ..db.metadata import table
 from ..db.unit import Tx
+from .store import EXTERNAL
 from .tables import AllocationRow, ConsentRow, PaymentRow, RefundShareRow, StoredMethodRow
 
 _payment, _allocation, _share = table(PaymentRow), table(AllocationRow), table(RefundShareRow)
@@ -27,6 +28,13 @@ def lock_of(tx: Tx, account_refs: Iterable[str]) -> None:
     )
     mine = (_payment.c.tenant_id == tx.tenant, _payment.c.account_ref.in_(refs) | _payment.c.payment_id.in_(shares))
     tx.all(select(_payment.c.payment_id).where(*mine).order_by(_payment.c.payment_id).with_for_update())
+
+
+def lock_external(tx: Tx, account_refs: Iterable[str]) -> None:
+    """Of these accounts' payments those that the EHR took, which alone change when an account is assessed."""
+    mine = (_payment.c.tenant_id == tx.tenant, _payment.c.account_ref.in_(sorted(set(account_refs))))
+    external = select(_payment.c.payment_id).where(*mine, _payment.c.method == EXTERNAL)
+    tx.all(external.order_by(_payment.c.payment_id).with_for_update())
 
 
 def move(tx: Tx, old: str, new: str) -> list[str]:

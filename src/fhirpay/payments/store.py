@@ -41,10 +41,16 @@ _allocation = table(AllocationRow)
 _break = table(PaymentBreakRow)
 
 PAGE = 1000
+EXTERNAL = "external"  # the method of a payment that the EHR took: nothing of it was ever at a processor of ours
 
 _TENANT, _ID = bindparam("tenant"), bindparam("id")
 _BY_ID = select(_payment).where(_payment.c.tenant_id == _TENANT, _payment.c.payment_id == _ID)
 _LOCKED = _BY_ID.with_for_update()
+_EXTERNAL_OF = (
+    select(_payment)
+    .where(_payment.c.tenant_id == _TENANT, _payment.c.account_ref == _ID, _payment.c.method == EXTERNAL)
+    .order_by(_payment.c.payment_id)
+)
 _OF_FACT = select(_payment.c.payment_id).where(_payment.c.tenant_id == _TENANT, _payment.c.fact_key == _ID)
 _CHANGE = update(_payment).where(_payment.c.tenant_id == _TENANT, _payment.c.payment_id == _ID)
 _SHARES = select(_allocation).where(_allocation.c.tenant_id == _TENANT)
@@ -145,6 +151,11 @@ def awaits_page(tx: Tx, merchant: str) -> bool:
 
 def of_account(tx: Tx, account_ref: str) -> list[Payment]:
     return _payments(tx, _payment.c.account_ref == account_ref)
+
+
+def external_of(tx: Tx, account_ref: str) -> list[Payment]:
+    """What the EHR took for this account, also what it has taken back since."""
+    return [Payment.of(row) for row in tx.all(_EXTERNAL_OF, id=account_ref)]
 
 
 def _payments(tx: Tx, where: Any) -> list[Payment]:

@@ -30,6 +30,8 @@ class PaymentRow(Row, table=True):
         UniqueConstraint("tenant_id", "fact_key"),
         UniqueConstraint("tenant_id", "merchant", "processor_ref"),
         Index(None, "tenant_id", "account_ref"),
+        Index(None, "tenant_id", "processor_ref"),
+        Index(None, "tenant_id", "capture_ref"),
     )
 
     tenant_id: str = Field(primary_key=True, sa_type=Text)
@@ -42,7 +44,7 @@ class PaymentRow(Row, table=True):
     processor: str = Field(sa_type=Text)
     amount_minor: int = Field(sa_type=BigInteger)
     currency: str = Field(sa_type=Text)
-    method: str = Field(sa_type=Text)  # stored, hosted
+    method: str = Field(sa_type=Text)  # stored, hosted; external: the EHR took it
     method_id: str | None = Field(default=None, sa_type=Text)
     initiated_by: str = Field(sa_type=Text)  # customer, merchant
     requested_by: str = Field(sa_type=Text)
@@ -158,6 +160,7 @@ class RefundRow(Row, table=True):
     __table_args__ = (
         UniqueConstraint("tenant_id", "payment_id", "processor_ref"),
         Index(None, "tenant_id", "payment_id", "refund_id"),
+        Index(None, "tenant_id", "processor_ref"),
     )
 
     tenant_id: str = Field(primary_key=True, sa_type=Text)

@@ -33,7 +33,7 @@ from ..mapping.engine import map_groups
 from ..mapping.loader import Maps
 from ..mapping.mapped import Mapped, Parked
 from ..parties import statements
-from . import charged_elsewhere, link_patients, move_account, withdrawn_coverage
+from . import charged_elsewhere, echoes, link_patients, move_account, withdrawn_coverage
 from .collect import accounts_touched, reassess_accounts
 from .corrections import settled
 from .known_numbers import found_again
@@ -94,9 +94,11 @@ class ApplyMessage:
         correction = self.tenant.interface(message.interface).correction
         mapped = [found_again(tx, one) for one in mapped]
         mapped = [settled(tx, one, correction, message_id=message.message_id, newer=newer) for one in mapped]
+        mapped = [echoes.marked(tx, one, self.tenant.interface(message.interface)) for one in mapped]
         merging = Merging(message, source_of(message), self.tenant)
         changes = [change for one in mapped for change in self._write(tx, message, one, newer, merging)]
         cutover.note(tx, message.interface, [stored for stored, _ in changes], self.tenant)
+        echoes.heard(tx, changes)
         parked = tuple(one for part in mapped for one in part.parked)
         detail = legible("; ".join([f"{one.location}: {one.reason}" for one in parked] or [*warnings, *merging.says]))
         # Also the accounts that it only names: a message that was parked held up collection there until now.

@@ -9,7 +9,7 @@ desk's list.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -32,6 +32,7 @@ from ..outbox import add
 from ..parties.resources import repoint
 from ..payments import store as payments
 from ..payments import stored_methods
+from . import external_payments
 from .stale_pages import close_stale_pages
 from .start_payment import NewPayment, start
 
@@ -58,6 +59,7 @@ def accounts_touched(tx: Tx, changes: Iterable[tuple[Stored, Change]]) -> list[s
 def reassess_accounts(tx: Tx, account_refs: Iterable[str], tenant: Tenant) -> None:
     """Make these accounts what they should be by all that is known now, and let the policy act on them."""
     refs = set(survivors(tx, account_refs).values())  # what was merged away is not assessed any more
+    external_payments.lock(tx, refs)
     rows.lock(tx, refs)  # all of them before the first ledger entry: every unit takes its locks in this order
     refs = _merged_meanwhile(tx, refs)
     others = set[str]().union(*(_reassess(tx, ref, tenant) for ref in sorted(refs)))
@@ -83,6 +85,7 @@ def _merged_meanwhile(tx: Tx, refs: set[str]) -> set[str]:
 
 def money_moved(tx: Tx, account_ref: str, tenant: Tenant) -> None:
     """Money has come onto the account or left it: the policy acts, here and on the accounts that share a charge."""
+    external_payments.compare(tx, account_ref, tenant)
     if not reassess_linked(tx, account_ref, tenant):
         act(tx, account_ref, tenant)
 
@@ -97,17 +100,21 @@ def reassess_linked(tx: Tx, account_ref: str, tenant: Tenant) -> bool:
 
 def _reassess(tx: Tx, account_ref: str, tenant: Tenant) -> set[str]:
     """The account, and what follows at once from its assessment; the accounts that it shares a charge with."""
+    elsewhere = external_payments.settle_up(tx, account_ref, tenant)
     reassessed = store.reassess(tx, account_ref, tenant)
-    moved = money.carry_out(tx, reassessed)
-    _tell_of_moves(tx, moved)
+    moved = money.carry_out(tx, reassessed, elsewhere=elsewhere)
+    _tell_of_moves(tx, moved, elsewhere)
+    external_payments.tell_of_credit(tx, reassessed, moved, elsewhere)
     close_stale_pages(tx, reassessed.obligations)
     _again_in_time(tx, reassessed, moved)
     return set(reassessed.linked)
 
 
-def _tell_of_moves(tx: Tx, moved: CarriedOut) -> None:
+def _tell_of_moves(tx: Tx, moved: CarriedOut, elsewhere: Collection[str]) -> None:
     """Money that pays something else now: we have booked it, the EHR keeps what it was told first."""
     for share in moved.applied:
+        if share.payment_id in elsewhere:
+            continue  # the EHR has put it where it wants it
         was_on = [one.obligation_id for one in moved.taken if one.payment_id == share.payment_id]
         says = f"{share.amount} of {share.payment_id} pays {share.obligation_id} now, and"
         says += f" {', '.join(was_on)} no more" if was_on else " was credit before"

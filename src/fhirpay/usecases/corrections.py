@@ -1,4 +1,4 @@
-"""A charge that comes again under its number and says something else: what the feed's `correction` makes of it.
+"""A charge or payment that comes again under its number and says something else: what `correction` makes of it.
 
 Called by apply_message.py before a mapped message is written. `replace` needs nothing of this: the Bundle is laid over
 what is kept. To tell a correction from a repeat the kept charge is compared by price, code and day.
@@ -19,6 +19,7 @@ from ..mapping.mapped import Mapped, Parked
 
 Resource = dict[str, Any]
 CODE = "charge-corrected"  # of the parked line
+_AMOUNT = {"ChargeItem": "priceOverride", "PaymentReconciliation": "paymentAmount"}  # what has a number, and its amount
 
 
 def settled(
@@ -32,7 +33,8 @@ def settled(
     parked: list[Parked] = []
     gone: dict[str, Resource] = {}
     for entry in entries:
-        before = _before(tx, entry["resource"]) if entry["resource"]["resourceType"] == "ChargeItem" else []
+        kind = entry["resource"]["resourceType"]
+        before = _before(tx, entry["resource"]) if kind in _AMOUNT else []
         if not before or any(one.reference in newer for one in before):
             kept.append(entry)
         elif same := next((one for one in before if not _differs(one.resource, entry["resource"])), None):
@@ -41,8 +43,9 @@ def settled(
             kept.append(_under(entry, f"{_key(entry['resource'])['value']}|{message_id}"))
         else:
             place = mapped.lines.get(entry["fullUrl"], "FT1")
-            was, now = money_of(before[0].resource.get("priceOverride")), money_of(entry["resource"]["priceOverride"])
-            says = f"this number was {was} before and is {now}: a correction, or another charge? (correction)"
+            was, now = (money_of(one.get(_AMOUNT[kind])) for one in (before[0].resource, entry["resource"]))
+            what = "charge" if kind == "ChargeItem" else "payment"
+            says = f"this number was {was} before and is {now}: a correction, or another {what}? (correction)"
             parked.append(Parked(f"{place}-2", says, CODE))
             gone[entry["fullUrl"]] = _key(entry["resource"])
     bundle = {**mapped.bundle, "entry": [_unlinked(entry, gone) for entry in kept]}
@@ -53,26 +56,29 @@ def _key(resource: Resource) -> dict[str, str]:
     return resource["identifier"][0]
 
 
-def _before(tx: Tx, charge: Resource) -> list[Stored]:
-    """The kept charges of this number: the one of the message's own key first, then those that were added to it."""
-    key = _key(charge)
-    found = find(tx, "ChargeItem", key["system"], key["value"])
-    number = next((one for one in charge["identifier"][1:] if one.get("system", "").endswith(":transaction")), None)
-    others = find(tx, "ChargeItem", number["system"], number["value"]) if number else []
+def _before(tx: Tx, line: Resource) -> list[Stored]:
+    """What is kept of this number: the one of the message's own key first, then those that were added to it."""
+    key, kind = _key(line), line["resourceType"]
+    found = find(tx, kind, key["system"], key["value"])
+    number = next((one for one in line["identifier"][1:] if one.get("system", "").endswith(":transaction")), None)
+    others = find(tx, kind, number["system"], number["value"]) if number else []
     return [*found, *(one for one in others if _key(one.resource)["value"].startswith(key["value"] + "|"))]
 
 
 def _differs(before: Resource, after: Resource) -> bool:
-    return money_of(before.get("priceOverride")) != money_of(after.get("priceOverride")) or bool(
-        other_service(before, after)
-    )
+    amount = _AMOUNT[after["resourceType"]]
+    if money_of(before.get(amount)) != money_of(after.get(amount)):
+        return True
+    if after["resourceType"] == "ChargeItem":
+        return bool(other_service(before, after))
+    return before.get("paymentDate") != after.get("paymentDate")
 
 
 def _under(entry: dict[str, Any], value: str) -> dict[str, Any]:
     """The entry as a resource of another number of ours."""
     resource = entry["resource"]
     key = {**_key(resource), "value": value}
-    url = conditional_url("ChargeItem", key["system"], value)
+    url = conditional_url(entry["resource"]["resourceType"], key["system"], value)
     return {
         **entry,
         "resource": {**resource, "identifier": [key, *resource["identifier"][1:]]},

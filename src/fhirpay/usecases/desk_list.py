@@ -18,6 +18,7 @@ from ..billing.entries import CHARGED_ELSEWHERE, OWNER_CHANGED
 from ..billing.look_alikes import LOOK_ALIKE
 from ..billing.money import CREDIT
 from ..billing.openings import REPLACED as REPLACED_OPENING
+from ..billing.relief import UNPLACED
 from ..billing.store import LOWERED
 from ..billing.watermark import BEFORE
 from ..db.types import micros, moment
@@ -29,8 +30,13 @@ from ..outbox import QUEUE
 from ..payments import store
 from .apply_message import PARKED, REPLACED
 from .collect import LIST
+from .echoes import DIFFERS, TURNED
+from .external_payments import BEFORE as EHR_BEFORE
+from .external_payments import LOOK_ALIKE as EHR_LOOK_ALIKE
+from .external_payments import TWO_POSTERS, UNMATCHED
 from .merge_accounts import CONSENT
 from .parked import KIND as PARKED_CALL
+from .receivers_gone import GONE
 from .settle_outcome import unknown_key
 from .silence import SILENT
 
@@ -51,6 +57,7 @@ NEXT: Mapping[str, str] = {
     "reallocated": "Move the money at the EHR by hand, then mark it done.",
     PARKED: "Mend what it says, then `fhirpay replay ID`; one that can never apply: `--ignore REASON`.",
     SILENT: "Ask whether the sender and the line to it are up; it goes by itself when the feed speaks.",
+    GONE: "Configure it again under this name, and they go out; `fhirpay writeback list --all` shows them.",
     PARKED_CALL: "Mend what it says, then `fhirpay replay ID`; a posting that was made by hand: mark it done.",
     UNKNOWN: "Look at the processor; it ends by itself when the processor says what became of it.",
     # of what was stated
@@ -70,6 +77,10 @@ NEXT: Mapping[str, str] = {
     LOWERED: "Compare with the system before. Too high: `fhirpay cutover reverse`, then import what is right.",
     REPLACED_OPENING: "If the opening balance is not part of it, have it stated without: then both are asked for.",
     "charge_of_cancelled_visit": "Ask the sender for a credit, or for the visit that it belongs to.",
+    UNPLACED: "Find out at the EHR what it is for; of a write-off, nothing is asked for until its charge is here.",
+    EHR_BEFORE: "Compare with the system before: where its opening balance doesn't know it, correct the balance.",
+    UNMATCHED: "Look at the EHR which payment it is, and ask the sender for its FT1-2; nothing was changed.",
+    EHR_LOOK_ALIKE: "Ask the sender. The same sent again: have it taken back. Two payments: mark it done.",
     "coverage_withdrawn": "Find out who pays: confirm self-pay, or wait for the coverage.",
     # of payments
     "late_success": "Find out whose money it is: refund it, or leave it for the next bill.",
@@ -88,6 +99,9 @@ NEXT: Mapping[str, str] = {
     "capture_amount": _AT_PROCESSOR,
     "refund_amount": _AT_PROCESSOR,
     "refund_unknown": _AT_PROCESSOR,
+    TWO_POSTERS: "Ask the desk. The same money: have the EHR take its line back. Two payments: mark it done.",
+    TURNED: "Find out why, and give the money back here if it is to go; else have the EHR post it again.",
+    DIFFERS: "Have it corrected at the EHR: here it counts as it was taken.",
     "late_refund": "Tell the payer that the refund went out after all; see that it was not given back twice.",
     "refund_failed": "Give the money back by another way, or leave it for the next bill.",
     "refund_outside": "Find out who refunded it at the processor and why, then mark it done.",

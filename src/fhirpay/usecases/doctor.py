@@ -35,7 +35,7 @@ from ..inbox.tables import InboxRow
 from ..ledger.tables import LedgerPosting
 from ..ledger.verify import verify
 from ..parties.tables import MergeRow
-from ..payments import store
+from ..payments import store as payments
 from ..payments.tables import AllocationRow, OperationRow, PaymentRow, RefundRow, StoredMethodRow
 from ..writeback.tables import PostingRow
 from .apply_message import PARKED
@@ -49,6 +49,7 @@ _replaced, _merge, _opening = table(ReplacedRow), table(MergeRow), table(Opening
 _STANDS_ON = (Obligation, ObligationShare, AccountCredit, AccountHold, StaffEntry, OpeningBalance)
 _STANDS_ON += (PaymentRow, AllocationRow, StoredMethodRow)
 
+_CLEARING = ("processor_clearing", "ehr_receipts")
 _PAYABLE = CLAIMS - {RefundState.REQUESTED, RefundState.SUCCEEDED, RefundState.REPLACED}
 
 
@@ -134,20 +135,22 @@ def _payable(tx: Tx) -> Iterator[Finding]:
 
 
 def _clearing(tx: Tx) -> Iterator[Finding]:
-    """`processor_clearing` of a payment is what was captured, less what went back."""
-    ledger = dict(_balances(tx, "processor_clearing", _leg.c.payment_id, debit=True))
+    """`processor_clearing` of a payment (`ehr_receipts`, where the EHR took it) is what was captured, less what went
+    back."""
+    books = {one: dict(_balances(tx, one, _leg.c.payment_id, debit=True)) for one in _CLEARING}
     for row in tx.all(_PAYMENTS, tenant=tx.tenant):
+        account = _CLEARING[row["method"] == payments.EXTERNAL]
         wanted = row["captured_minor"] - row["returned_minor"] - row["refunded_minor"]
-        if ledger.get(row["payment_id"], 0) != wanted:
-            says = f"processor_clearing is {ledger.get(row['payment_id'], 0)}, its facts come to {wanted}"
-            yield Finding("clearing", row["payment_id"], says)
+        stands = books[account].get(row["payment_id"], 0)
+        if stands != wanted:
+            yield Finding("clearing", row["payment_id"], f"{account} is {stands}, its facts come to {wanted}")
 
 
 def _folded(tx: Tx) -> Iterator[Finding]:
     """What a payment's row says is the fold over its facts, and what has ended holds nothing back."""
     for row in tx.all(_PAYMENTS, tenant=tx.tenant):
-        payment = store.get(tx, row["payment_id"])
-        folded = fold(store.facts_of(tx, payment.payment_id), currency=payment.currency)
+        payment = payments.get(tx, row["payment_id"])
+        folded = fold(payments.facts_of(tx, payment.payment_id), currency=payment.currency)
         kept = (payment.state, payment.authorized, payment.captured, payment.voided, payment.returned, payment.refunded)
         facts = (folded.state, folded.authorized, folded.captured, folded.voided, folded.returned, folded.refunded)
         if kept != facts:

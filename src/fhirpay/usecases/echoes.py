@@ -7,15 +7,29 @@ An echo is a confirmation and nothing more: what was unknown of its posting is k
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
 
+from ..billing.ehr_payments import said_of
+from ..billing.elements import day_of, money_of
+from ..billing.intake import posted
+from ..config import Interface
 from ..db.unit import Tx
+from ..domain import fhir_urls as urls
 from ..domain.money import Money
+from ..fhir import replaced
+from ..fhir.store import Change, Stored, find
+from ..mapping.mapped import Mapped
 from ..payments import refunds
 from ..payments import store as payments
 from ..writeback import dft, store
+from ..writeback.payment_reconciliation import RESOURCE_TYPE
 from ..writeback.store import Posting
 from .post_dft import confirm
+
+TURNED, DIFFERS = "echo_turned", "echo_differs"  # breaks
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +49,8 @@ def echo_of(tx: Tx, *, transaction: str, reference: str = "") -> Echo | None:
     tells nothing.
     """
     subject, _, number = transaction.strip().lower().rpartition("-")
+    if short := store.line_of(tx, transaction.strip().upper()) if transaction.strip() else None:
+        subject, number = short[0], str(short[1])
     if subject and number.isdigit():
         known = [one for one in store.find(tx, subject) if one.subject == subject]
         if known and (amount := _amount(tx, known[0], int(number))) is not None:
@@ -52,14 +68,118 @@ def confirm_echo(tx: Tx, echo: Echo, connection: str = "") -> list[str]:
     ]
 
 
+# ── in messages ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def marked(tx: Tx, mapped: Mapped, interface: Interface) -> Mapped:
+    """`mapped`, in which each payment that is one of ours says so: it is kept, and counts for nothing."""
+    entries: list[dict[str, Any]] = mapped.bundle.get("entry", [])
+    if not any(entry["resource"]["resourceType"] == RESOURCE_TYPE for entry in entries):
+        return mapped
+    accounts = _accounts(tx, entries) if interface.echoes == "amount" else []
+    found = [_marked(tx, entry, accounts) for entry in entries]
+    return replace(mapped, bundle={**mapped.bundle, "entry": found})
+
+
+def heard(tx: Tx, written: Iterable[tuple[Stored, Change]]) -> None:
+    """What follows from the echoes among these: postings confirmed, and a break where the EHR has something else."""
+    for stored, change in written:
+        if stored.type != RESOURCE_TYPE or change == "unchanged" or (echo := _found(tx, stored.resource)) is None:
+            continue
+        payment, refund = payments.get(tx, echo.payment_id), bool(echo.refund_id)
+        amount = money_of(stored.resource["paymentAmount"])
+        subject = echo.refund_id or echo.payment_id
+        key = f"{echo.payment_id}:echo:{stored.reference}"
+        if amount is None:
+            continue
+        if amount.minor and (amount.minor < 0) != refund:
+            word = "a payment again" if refund else "taken back"
+            says = f"{subject} is {word} at the EHR, with {abs(amount)}: we hold it as it was"
+            payments.open_break(tx, key, TURNED, says, payment=payment, amount=abs(amount))
+        elif abs(amount) not in _amounts(tx, echo):
+            says = f"the EHR has {abs(amount)} of {subject}, which was posted with {echo.amount or payment.captured}"
+            payments.open_break(tx, key, DIFFERS, says, payment=payment, amount=abs(amount))
+        else:
+            payments.close_break(tx, key, by="fhirpay", why="it was corrected at the EHR")
+            # Which receiver's echo it is isn't said: of several that are in doubt none is confirmed by it.
+            if len({one.connection for one in echo.postings if one.state == "unknown"}) == 1:
+                confirm_echo(tx, echo)
+
+
+def _marked(tx: Tx, entry: dict[str, Any], accounts: list[str]) -> dict[str, Any]:
+    resource = entry["resource"]
+    if resource["resourceType"] != RESOURCE_TYPE:
+        return entry
+    echo = _found(tx, resource)
+    subject = (echo.refund_id or echo.payment_id) if echo else _by_amount(tx, resource, accounts)
+    if not subject:
+        return entry
+    ours = {"url": urls.ECHO_OF, "valueString": subject}
+    others = [one for one in resource.get("extension", ()) if one["url"] != urls.ECHO_OF]
+    return {**entry, "resource": {**resource, "extension": [*others, ours]}}
+
+
+def _found(tx: Tx, resource: dict[str, Any]) -> Echo | None:
+    number = next((one for one in resource["identifier"][1:] if one["system"].endswith(":transaction")), None)
+    reference = str((resource.get("paymentIdentifier") or {}).get("value", ""))
+    return echo_of(tx, transaction=number["value"] if number else "", reference=reference)
+
+
+def _amounts(tx: Tx, echo: Echo) -> list[Money]:
+    """With which amounts it may come back: of its line, or (by the reference alone) of any line and of the whole."""
+    if echo.amount is not None:
+        return [echo.amount]
+    if echo.refund_id:
+        shares = refunds.shares(tx, echo.refund_id)
+        return [refunds.get(tx, echo.refund_id).amount, *(one.amount for one in shares)]
+    payment = payments.get(tx, echo.payment_id)
+    paid = [one.paid for one in payments.allocations(tx, echo.payment_id) if one.paid]
+    whole = payment.captured or payment.amount
+    return [whole, *paid, sum((-one for one in paid), whole)]
+
+
+def _accounts(tx: Tx, entries: Iterable[dict[str, Any]]) -> list[str]:
+    """The account of the message, where it is known."""
+    named = [entry["resource"]["identifier"][0] for entry in entries if entry["resource"]["resourceType"] == "Account"]
+    return [one.reference for key in named for one in replaced.find(tx, "Account", key["system"], key["value"])]
+
+
+def _by_amount(tx: Tx, resource: dict[str, Any], accounts: list[str]) -> str:
+    """The payment of ours that an EHR repeats under a number of its own: of this amount, within a day, once a line.
+
+    What has been taken in as the EHR's own stays so.
+    """
+    key, amount = resource["identifier"][0], money_of(resource["paymentAmount"])
+    if (known := find(tx, RESOURCE_TYPE, key["system"], key["value"])) or amount is None or amount.minor <= 0:
+        said = said_of(known[0].resource) if known else None
+        return said.echo_of if said else ""
+    day = day_of(resource["paymentDate"], ZoneInfo("UTC"))
+    for account in accounts:
+        heard_of = [one.echo_of for one in map(said_of, posted(tx, account)) if one and one.amount == amount]
+        for payment in payments.of_account(tx, account):
+            own = payment.method != payments.EXTERNAL and payment.captured and payment.business_date
+            if not own or day is None or abs(date.fromisoformat(str(payment.business_date)) - day) > timedelta(days=1):
+                continue
+            lines = [one.paid for one in payments.allocations(tx, payment.payment_id) if one.paid]
+            rest = sum((-one for one in lines), payment.captured)
+            if [*lines, rest].count(amount) > heard_of.count(payment.payment_id):
+                return payment.payment_id
+    return ""
+
+
+# ── finding ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
 def _by_reference(tx: Tx, reference: str) -> Echo | None:
-    subjects = {one.payment_id for one in payments.find(tx, reference) if reference != one.payment_id}
-    subjects |= {one.refund_id for one in refunds.find(tx, reference) if reference != one.refund_id}
+    own = [one for one in payments.find(tx, reference) if one.method != payments.EXTERNAL]
+    subjects = {one.payment_id: (one.payment_id, "") for one in own if reference != one.payment_id}
+    back = refunds.find(tx, reference)
+    subjects |= {one.refund_id: (one.payment_id, one.refund_id) for one in back if reference != one.refund_id}
     if len(subjects) != 1:
         return None
-    (subject,) = subjects
-    known = [one for one in store.find(tx, subject) if one.subject == subject]
-    return _echo(known, None) if known else None
+    ((subject, (payment_id, refund_id)),) = subjects.items()
+    # Also where we have posted it nowhere: somebody has typed it in, with the reference of the processor's receipt.
+    return Echo(payment_id, refund_id, None, tuple(one for one in store.find(tx, subject) if one.subject == subject))
 
 
 def _echo(known: Iterable[Posting], amount: Money | None) -> Echo:

@@ -31,12 +31,13 @@ from ..payments import store as payments
 from ..writeback import store as writeback
 from ..writeback.references import sources
 from . import explain_nodes as nodes
+from . import external_payments
 from .explain_text import Chain, Node
 
 __all__ = ["Chain", "Node", "explain"]
 
 _TYPES = ("ChargeItem", "Account", "Invoice", "Encounter", "Appointment", "Coverage", "Patient", "RelatedPerson")
-_TYPES += ("Organization",)
+_TYPES += ("Organization", "PaymentReconciliation")
 
 
 @dataclass
@@ -156,7 +157,8 @@ def _opening(tx: Tx, some_id: str) -> _Scope | None:
 
 def _payment(tx: Tx, some_id: str) -> _Scope | None:
     if found := payments.find(tx, some_id):
-        said = "a payment" if some_id == found[0].payment_id else f"the processor's id of {found[0].payment_id}"
+        whose = "the EHR's number" if found[0].method == payments.EXTERNAL else "the processor's id"
+        said = "a payment" if some_id == found[0].payment_id else f"{whose} of {found[0].payment_id}"
         return _of_payments(tx, said, [one.payment_id for one in found])
     if back := refunds.find(tx, some_id):
         said = f"a refund of {back[0].payment_id}"
@@ -206,7 +208,9 @@ _FINDERS: tuple[Callable[[Tx, str], _Scope | None], ...] = (
 def _of_payments(tx: Tx, found_as: str, ids: Iterable[str]) -> _Scope:
     scope = _Scope(found_as, payments=list(ids))
     for payment_id in scope.payments:
-        _append(scope.accounts, [payments.get(tx, payment_id).account_ref])
+        payment = payments.get(tx, payment_id)
+        _append(scope.accounts, [payment.account_ref])
+        _append(scope.resources, [external_payments.resource_of(payment)])
         _append(scope.obligations, [share.obligation_id for share in payments.allocations(tx, payment_id)])
     return scope
 

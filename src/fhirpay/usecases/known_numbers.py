@@ -1,4 +1,4 @@
-"""A charge, copay or coverage that is known under another number of its account is that one, not a second one.
+"""A charge, payment, copay or coverage that is known under another number of its account is that one, not a second one.
 
 Called by apply_message.py before a mapped message is written. Our keys hold the account's number as the message says
 it, and an account that was merged or renumbered has several: what was sent for the old one may be corrected under the
@@ -20,7 +20,12 @@ from ..mapping.mapped import Mapped
 from ..parties.statements import numbers_of
 
 Resource = dict[str, Any]
-_PLACES = {"ChargeItem": 1, "Coverage": 0, "RelatedPerson": 0}  # which part of its key names the account or the patient
+_PLACES = {
+    "ChargeItem": 1,
+    "PaymentReconciliation": 1,
+    "Coverage": 0,
+    "RelatedPerson": 0,
+}  # which part of its key names the account or the patient
 _COPAY = 1
 
 

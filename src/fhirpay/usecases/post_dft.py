@@ -4,6 +4,7 @@
     call      one message in flight; its answer is the one that names its MSH-10
     unit 2    posted, work complete                      ── crash here: as if no answer had come
 
+`elsewhere`: it says CA, and what became of the message comes to a listener of ours, as a message of its own (`heard`).
 A receiver can't be asked. So what may have arrived is sent again only where the profile says that the receiver
 dedupes (the same bytes, the same MSH-10 and FT1-2); elsewhere it is `unknown`, for a person, until a late answer or its
 echo says what became of it. What a refusal means is the profile's table (config_destination.py).
@@ -36,6 +37,9 @@ from .postings import PostingUnknown, again, note_parked, sending, waiting
 log = Log("writeback")
 
 WAY = "mllp"
+TAKEN_IN = "taken in (CA): what became of it comes to a listener of ours"
+REFUSED = "refused at a listener of ours: "
+_NOT_SAID = "it has taken it in (CA), and not said what became of it"
 Facts = Callable[[Tx, Posting, Tenant], PostedPayment]
 
 
@@ -88,17 +92,23 @@ class PostDft:
         except FhirpayError as error:
             if error.retryable:
                 raise
-            return await self._units.write(note_parked, work, error)
+            return await self._units.write(_parked, work, error)
 
     async def _attempt(self, work: Work) -> Done | None:
-        posting, now = await self._units.read(self._read, work.ref)
+        posting, numbers, now = await self._units.read(self._read, work.ref)
         if posting.state == "posted":
             return DONE
+        if posting.state == "parked" and (posting.reason or "").startswith(REFUSED):
+            raise DftRefused(
+                f"'{self._to.name}' refuses {posting.subject} with {(posting.reason or '')[len(REFUSED) :]}"
+            )
+        if posting.state == "sent" and posting.reason == TAKEN_IN:
+            raise _unknown(posting, _NOT_SAID)
         if left := self._pauses.left(self._to.name, now):
             return await self._units.write(retry, work, after=left, error=f"'{self._to.name}' doesn't answer")
         if posting.sent_at is not None and not self._to.dedupes:
             raise _unknown(posting, "it doesn't dedupe")
-        await self._units.write(sending, work, posting.posting_id, WAY, posting.body or "")
+        await self._units.write(_sending, work, posting, numbers)
         heard = _Conversation(dft.control_id(posting.posting_id), both=self._to.acknowledge == "both")
         message = dft.encoded(posting.body or "", self._to)
         try:
@@ -113,9 +123,10 @@ class PostDft:
         assert heard.last is not None
         return await self._answered(work, posting, heard.last, now)
 
-    def _read(self, tx: Tx, posting_id: str) -> tuple[Posting, datetime]:
-        """The posting, with its body: the one that may have been sent, else rendered now."""
+    def _read(self, tx: Tx, posting_id: str) -> tuple[Posting, dict[str, int], datetime]:
+        """The posting, with its body (the one that may have been sent, else rendered now) and its short numbers."""
         posting = store.get(tx, posting_id)
+        numbers: dict[str, int] = {}
         if posting.body is None and posting.state != "posted":
             posted = self._facts(tx, posting, self._tenant)
             lines = dft.lines_for(posted, posting.part)
@@ -131,11 +142,15 @@ class PostDft:
                 now=tx.now,
             )
             posting = replace(posting, body=body)
-        return posting, tx.now
+            numbers = dft.numbers(posted, posting.part, self._to)
+        return posting, numbers, tx.now
 
     # ── what came of it ───────────────────────────────────────────────────────────────────────────────────────────
 
     async def _answered(self, work: Work, posting: Posting, ack: Ack, now: datetime) -> Done | None:
+        if ack.good and ack.commit and self._to.acknowledge == "elsewhere":
+            await self._units.write(_taken_in, work, posting, timedelta(seconds=self._to.application_within_s))
+            return None
         if ack.good:
             await self._posted(work, posting)
             return None
@@ -158,7 +173,7 @@ class PostDft:
 
     async def _lost(self, work: Work, posting: Posting, heard: _Conversation, error: AnswerLost) -> None:
         if heard.committed:
-            raise _unknown(posting, "it has taken it in (CA), and not said what became of it") from None
+            raise _unknown(posting, _NOT_SAID) from None
         if self._to.dedupes:
             return await self._put_off(work, posting, error)
         await self._units.write(self._paused, posting)
@@ -183,17 +198,33 @@ class PostDft:
     async def _late(self, frame: bytes) -> None:
         """An answer that nobody waited for any more: it still tells what became of its message."""
         ack = read_ack(frame)
-        if ack is None or not ack.good or (ack.commit and self._to.acknowledge == "both"):
-            return
-        if posting_id := await self._units.write(confirmed, self._to.name, ack.about):
+        if ack is not None and ack.commit and ack.good and self._to.acknowledge not in ("both", "elsewhere"):
+            ack = replace(ack, code="AA")  # where a commit is enough, it is the last word
+        if ack is not None and ack.good and (posting_id := await self._units.write(heard, ack)):
             log.info("posting.posted", posting_id=posting_id, connection=self._to.name, resource_type=WAY)
 
 
-def confirmed(tx: Tx, destination: str, control_id: str) -> str:
-    """The receiver has said by another way that it has the message: the posting that was unknown, if one was."""
-    for posting in store.unknown_of(tx, destination):
-        if dft.control_id(posting.posting_id) == control_id:
+def heard(tx: Tx, ack: Ack) -> str:
+    """An acknowledgement has come to a listener of ours: of which posting it was the last word; empty: of none.
+
+    A commit says nothing that the connection hasn't said. Whose it is follows from the id that it is about.
+    """
+    if ack.commit:
+        return ""
+    for posting in store.in_doubt_of(tx, dft.MESSAGE_TYPE):
+        if dft.control_id(posting.posting_id) != ack.about:
+            continue
+        if ack.good and posting.state == "unknown":
             return confirm(tx, posting)
+        if ack.good:
+            _is_there(tx, posting)  # its work comes again, and finds that there is nothing to do
+            return posting.posting_id
+        says = f"{ack.code}{f' {ack.error}' if ack.error else ''}{f': {ack.says}' if ack.says else ''}"
+        store.not_there(tx, posting.posting_id)
+        store.refused(tx, posting.posting_id, f"{REFUSED}{says}")
+        if posting.work_id in waiting(tx):
+            release(tx, posting.work_id)
+        return posting.posting_id
     return ""
 
 
@@ -204,6 +235,28 @@ def confirm(tx: Tx, posting: Posting) -> str:
     _is_there(tx, posting)
     release(tx, posting.work_id)
     return posting.posting_id
+
+
+def _sending(tx: Tx, work: Work, posting: Posting, numbers: dict[str, int]) -> None:
+    store.keep_numbers(tx, posting.subject, numbers)
+    sending(tx, work, posting.posting_id, WAY, posting.body or "")
+
+
+def _taken_in(tx: Tx, work: Work, posting: Posting, within: timedelta) -> None:
+    """CA: what becomes of it is told within that time, or it is for a person."""
+    if store.get(tx, posting.posting_id).state == "posted":  # the last word was faster
+        complete(tx, work)
+        return
+    store.in_doubt(tx, posting.posting_id, TAKEN_IN)
+    retry(tx, work, after=within, error=TAKEN_IN)
+
+
+def _parked(tx: Tx, work: Work, error: FhirpayError) -> None:
+    """Unless it has been told meanwhile, by another way, that it is there."""
+    if store.get(tx, work.ref).state == "posted":
+        complete(tx, work)
+    else:
+        note_parked(tx, work, error)
 
 
 def _posted(tx: Tx, work: Work, posting: Posting) -> None:

@@ -25,16 +25,19 @@ from ..domain.clock import Clock
 from ..domain.ids import Ids
 from ..errors import Conflict, FhirpayError, TooLarge
 from ..hl7 import ack
+from ..hl7.ack_reader import read_ack
 from ..hl7.reader import Message
 from ..inbox import gate, sequence
 from ..inbox.sequence import SequenceBroken
 from ..inbox.store import Incoming, Recorded, get, record
 from ..log import Log
+from .post_dft import heard
 from .send_ack import WANTED, not_applied
 
 log = Log("hl7")
 
 STARTS, FORGET = ("0", "-1"), "-1"  # of MSH-13: the link starts, or starts anew
+_ANSWERS, _HEAD = (b"ACK", b"MCF"), 1000  # MSH-9 of an acknowledgement, and how far it is looked for
 Source = Literal["mllp", "http", "file"]
 
 
@@ -74,6 +77,8 @@ class Hl7Intake:
         header = self._header(data) if self.interface.sequence_numbers and source != "file" else None
         if header is not None and header.get("MSH-13") in STARTS:
             return await self._start(header, source)
+        if (told := await self._acknowledged(data)) is not None:
+            return told
         try:
             admitted = gate.admit(data, self.interface, hash_key=self.hash_key)
         except FhirpayError as error:
@@ -148,10 +153,18 @@ class Hl7Intake:
     def _plan(self, message: Message | None, source: Source) -> ack.AckPlan:
         return ack.ORIGINAL if source == "file" else ack.plan(message, self.interface.acknowledge)
 
+    async def _acknowledged(self, data: bytes) -> Received | None:
+        """Somebody acknowledges what we told them: of a posting that is the last word. None for any other message."""
+        header = self._header(data) if any(kind in data[:_HEAD] for kind in _ANSWERS) else None
+        if header is None or header.type.encode() not in _ANSWERS:
+            return None
+        ack_ = read_ack(data)
+        posting_id = await self.units.write(heard, ack_, urgent=True) if ack_ is not None else ""
+        log.info("hl7.ack_heard", interface=self.interface.name, code=ack_.code if ack_ else "", posting_id=posting_id)
+        asked = header.get("MSH-15") in ("AL", "SU")  # only one that says so wants an answer to an answer
+        return Received(self._build(header, "CA") if asked else b"", True)
+
     def _refuse(self, header: Message | None, error: FhirpayError, source: Source) -> Received:
-        if header is not None and header.type == "ACK":  # somebody acknowledges what we told them
-            log.info("hl7.ack_heard", interface=self.interface.name, code=header.get("MSA-1")[:2])
-            return Received(stored=True)
         log.warning("hl7.refused", interface=self.interface.name, code=error.code, location=error.location)
         wanted = self._plan(header, source)
         code = error.ack_code or "AE"

@@ -76,6 +76,8 @@ def request(tx: Tx, wish: NewRefund, tenant: Tenant) -> str:
     NotFound.
     """
     payment = store.lock(tx, wish.payment_id)
+    if payment.method == store.EXTERNAL:
+        raise RuleBroken("the EHR took this payment: it is given back there", payment_id=payment.payment_id)
     if payment.merchant not in {one.name for one in tenant.merchants}:
         raise RuleBroken(f"merchant '{payment.merchant}' is not configured any more: nobody can send a refund")
     if not wish.reason.strip():

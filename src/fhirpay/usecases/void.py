@@ -21,6 +21,8 @@ def request(tx: Tx, payment_id: str, registry: Registry) -> str:
     Raises RuleBroken when the payment can't be voided, or while another operation of it has no outcome; NotFound.
     """
     payment = store.lock(tx, payment_id)
+    if payment.method == store.EXTERNAL:
+        raise RuleBroken("the EHR took this payment: it is given back there", payment_id=payment.payment_id)
     captured = payment.state is PaymentState.CAPTURED
     held = payment.amount if payment.state is PaymentState.REQUIRES_ACTION else payment.authorized
     if captured and not registry.of(payment.merchant).capabilities.void_after_capture:

@@ -7,6 +7,7 @@ NTE or a Z-segment. To change the shape, change it here and look at the differen
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -24,6 +25,8 @@ MESSAGE_TYPE = "DFT^P03"
 _UNKNOWN_CLASS = "U"  # table 0004
 _UNSPECIFIED = "U"  # table 0203: CX-5 is required since 2.5, and has no code for a payment's reference
 _PSEUDONYM: Field = ("", "", "", "", "", "", "S")  # XPN.7, table 0200: a coded pseudonym
+_ACKNOWLEDGED = {"original": ("", ""), "commit": ("AL", "NE"), "both": ("AL", "AL"), "elsewhere": ("AL", "AL")}
+_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32
 _CONTROL_ID_MAX = 20  # MSH-10 before 2.7
 
 
@@ -35,6 +38,21 @@ def control_id(posting_id: str) -> str:
 def lines_for(posted: PostedPayment, part: str) -> list[Line]:
     """The lines of one account; all where no account is given."""
     return [line for line in all_lines(posted) if part in ("", line.of_account or posted.of_account)]
+
+
+def number_of(allocation: str, profile: Destination) -> str:
+    """FT1-2 of an allocation. The short one follows from the long one, so that it is the same however often sent."""
+    if profile.transaction_id == "full":
+        return allocation
+    bits = int.from_bytes(hashlib.sha256(allocation.encode()).digest()[:8], "big")
+    return "".join(_LETTERS[bits >> 5 * place & 31] for place in range(12))
+
+
+def numbers(posted: PostedPayment, part: str, profile: Destination) -> dict[str, int]:
+    """The short FT1-2 of each line → its number, for whoever is to know it again; none where they are full."""
+    if profile.transaction_id == "full":
+        return {}
+    return {number_of(allocation_id(posted.id, line.number), profile): line.number for line in lines_for(posted, part)}
 
 
 def render(
@@ -95,7 +113,7 @@ def _encodable(
 def _msh(profile: Destination, posted: PostedPayment, control: str, time: str, charset: str) -> SegmentValues:
     facility = profile.facility_codes.get(posted.facility) or profile.sending_facility or posted.facility
     kind = ("DFT", "P03", "DFT_P03") if _number(profile) >= (2, 3, 1) else ("DFT", "P03")
-    accept, application = {"original": ("", ""), "commit": ("AL", "NE"), "both": ("AL", "AL")}[profile.acknowledge]
+    accept, application = _ACKNOWLEDGED[profile.acknowledge]
     ends = (_split(profile.receiving_application), _split(profile.receiving_facility))
     head: SegmentValues = ("MSH", _split(profile.sending_application), _split(facility), *ends, time, "", kind, control)
     return (*head, profile.processing, profile.version, "", "", accept, application, "", charset)
@@ -115,7 +133,7 @@ def _ft1(posted: PostedPayment, profile: Destination, line: Line, number: int, a
     fields: dict[int, Field] = {
         0: "FT1",
         1: str(number),
-        2: allocation_id(posted.id, line.number),
+        2: number_of(allocation_id(posted.id, line.number), profile),
         4: at,
         5: entered,
         6: profile.refund_code if refund else profile.payment_code,
@@ -132,11 +150,12 @@ def _beside(posted: PostedPayment, profile: Destination, line: Line, charge: str
     """What FT1 has no field for: the charge, what is taken back, the reference where the profile wants it so."""
     notes: list[str] = []
     segments: list[SegmentValues] = []
+    takes_back = number_of(line.takes_back, profile) if line.takes_back else ""
     if profile.charge_in == "NTE":
         notes += [f"CHARGE {charge}"] if charge else []
-        notes += [f"TAKES BACK {line.takes_back}"] if line.takes_back else []
-    elif profile.charge_in != "none" and (charge or line.takes_back):
-        segments.append((profile.charge_in, "1", charge, line.takes_back))
+        notes += [f"TAKES BACK {takes_back}"] if takes_back else []
+    elif profile.charge_in != "none" and (charge or takes_back):
+        segments.append((profile.charge_in, "1", charge, takes_back))
     if profile.reference_in == "NTE" and posted.reference:
         notes.append(f"REFERENCE {posted.reference}")
     if notes:  # one NTE: DFT allows no second one for an FT1, and NTE-3 repeats

@@ -6,19 +6,21 @@ the EHR *may* have got it: while it is set, nothing is sent again without lookin
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import RowMapping, bindparam, or_, select, update
+from sqlalchemy import RowMapping, and_, bindparam, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
 from ..db.unit import Tx
-from ..errors import NotFound
-from .tables import PostingRow
+from ..errors import NotFound, RuleBroken
+from .tables import PostingNumberRow, PostingRow
 
 _posting = table(PostingRow)
+_number = table(PostingNumberRow)
 _IS_IT = (_posting.c.tenant_id == bindparam("tenant"), _posting.c.posting_id == bindparam("id"))
 _BY_ID = select(_posting).where(*_IS_IT)
 _UNKNOWN_OF = (
@@ -111,6 +113,31 @@ def queued(tx: Tx, posting_id: str, work_id: str) -> None:
     _change(tx, posting_id, work_id=work_id)
 
 
+def keep_numbers(tx: Tx, subject: str, numbers: Mapping[str, int]) -> None:
+    """What stands in FT1-2 for the lines of a payment or refund. Raises RuleBroken where another line has it."""
+    for number, line in numbers.items():
+        row = {"tenant_id": tx.tenant, "number": number, "subject": subject, "line": line}
+        tx.execute(insert(_number).values(row).on_conflict_do_nothing())
+        if line_of(tx, number) != (subject, line):
+            raise RuleBroken(f"FT1-2 {number} stands for another payment already", subject=subject)
+
+
+def line_of(tx: Tx, number: str) -> tuple[str, int] | None:
+    """The payment or refund, and its line, that a short FT1-2 stands for."""
+    where = (_number.c.tenant_id == tx.tenant, _number.c.number == number)
+    row = tx.one(select(_number.c.subject, _number.c.line).where(*where))
+    return None if row is None else (row["subject"], row["line"])
+
+
+def waiting_for(tx: Tx) -> dict[str, int]:
+    """How many postings each receiver has yet to be given, by its name."""
+    open_ = (_posting.c.tenant_id == tx.tenant, _posting.c.state.in_(("pending", "sent")))
+    found = tx.all(
+        select(_posting.c.connection, func.count().label("count")).where(*open_).group_by(_posting.c.connection)
+    )
+    return {row["connection"]: row["count"] for row in found}
+
+
 def sending(tx: Tx, posting_id: str, way: str, body: str) -> None:
     """From now on it may be there, with this body. Committed before the first byte leaves."""
     values = {"state": "sent", "sent_at": tx.now, "way": way, "body": body, "reason": None}
@@ -193,6 +220,12 @@ def keeps_ids(tx: Tx, connection: str, way: str) -> bool | None:
         .limit(1)
     )
     return None if found is None else found["remote_id"] == found["subject"]
+
+
+def in_doubt_of(tx: Tx, resource_type: str) -> list[Posting]:
+    """What may be at its receiver and no receiver has confirmed."""
+    states = _posting.c.state.in_(("sent", "unknown"))
+    return _all(tx, and_(_posting.c.resource_type == resource_type, states))
 
 
 def unknown_of(tx: Tx, connection: str) -> list[Posting]:

@@ -48,3 +48,14 @@ class PostingRow(Row, table=True):
     way: str | None = Field(default=None, sa_type=Text)  # how it was sent then (profile.py)
     # Our reference of the one account that it is about, where the receiver takes a message an account; else empty.
     part: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
+
+
+class PostingNumberRow(Row, table=True):
+    """A short FT1-2 that we have sent, and the line that it stands for."""
+
+    __tablename__ = "posting_number"
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    number: str = Field(primary_key=True, sa_type=Text)
+    subject: str = Field(sa_type=Text)  # the payment's id, or the refund's
+    line: int = Field(sa_type=BigInteger)

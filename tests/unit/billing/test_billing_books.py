@@ -142,3 +142,16 @@ def test_the_entries_lead_from_the_one_to_the_other(before: list[Position], afte
     assert +books == +balances(after)
     assert min(books.values(), default=0) >= 0
     assert steps(after, after) == []
+
+
+def test_relief_of_what_waits_and_of_what_the_patient_owes() -> None:
+    whole, paid = charge(100), Position("obl1", "charge", "c1", "USD", 40, relief={"pending/insurance": 60})
+    assert told([whole], [paid]) == [("relief", "obl1", 60, "")]
+    assert told([paid], [whole]) == [("relief_withdrawn", "obl1", 60, "")]
+    patient = Position("obl1", "charge", "c1", "USD", draws={"c1": 70}, relief={"patient/charity": 30})
+    assert told([charge(c1=100)], [patient]) == [("relief", "obl1", 30, "")]
+    assert told([paid], [patient]) == [
+        ("relief_withdrawn", "obl1", 60, ""),
+        ("share_known", "obl1", 100, "obl1"),
+        ("relief", "obl1", 30, ""),
+    ]

@@ -231,7 +231,7 @@ def test_map_as_json_keeps_what_waits_for_a_person_out_of_the_bundles(run: Run, 
     result = run("map", feed(tmp_path, message("M1", CHARGE, ft1(2, "AJ", "1.00&USD"))), "--json", "--explain")
     (line,) = result.stdout.splitlines()
     assert loads(line)["resourceType"] == "Bundle"
-    assert "fhirpay: message 1: FT1[2]-6: this line waits for a human" in result.stderr
+    assert "fhirpay: message 1: FT1[2]-7: this line waits for a human" in result.stderr
 
 
 def test_map_against_expected_bundles_compares_to_the_last_digit(run: Run, tmp_path: Path) -> None:

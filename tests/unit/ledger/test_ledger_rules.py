@@ -93,6 +93,50 @@ STORIES: dict[str, tuple[Event, tuple[Entry, ...], dict[str, int]]] = {
         (rules.opening_receivable(*OWED, usd(80), **WHEN), rules.opening_taken_back(*OWED, usd(80), **WHEN)),
         {},
     ),
+    "an insurance has paid at the EHR": (
+        Event.INSURANCE_PAID_AT_EHR,
+        (pending(80), rules.relief(*OWED, usd(50), kind="insurance", stands_in="ar_pending", **WHEN)),
+        {"ar_pending": 30, "charges_control": 80, "ehr_receipts": 50},
+    ),
+    "an insurance has not paid after all what its patient had been spared": (
+        Event.INSURANCE_PAID_AT_EHR_BACK,
+        (
+            charged(80),
+            rules.relief(*OWED, usd(50), kind="insurance", stands_in="ar_patient", **WHEN),
+            rules.relief(*OWED, usd(50), kind="insurance", stands_in="ar_patient", back=True, **WHEN),
+        ),
+        {"ar_patient": 80, "charges_control": 80},
+    ),
+    "a charge written off at the EHR": (
+        Event.WRITTEN_OFF_AT_EHR,
+        (charged(80), rules.relief(*OWED, usd(30), kind="charity", stands_in="ar_patient", **WHEN)),
+        {"ar_patient": 50, "charges_control": 80, "charity": 30},
+    ),
+    "a write-off taken back": (
+        Event.WRITTEN_OFF_AT_EHR_BACK,
+        (
+            pending(80),
+            rules.relief(*OWED, usd(30), kind="contractual", stands_in="ar_pending", **WHEN),
+            rules.relief(*OWED, usd(10), kind="contractual", stands_in="ar_pending", back=True, **WHEN),
+        ),
+        {"ar_pending": 60, "charges_control": 80, "contractual_adjustment": 20},
+    ),
+    "a payment that the EHR took": (
+        Event.EHR_PAYMENT_TAKEN_IN,
+        (charged(80), rules.ehr_payment("pay1", usd(80), **WHEN), allocated(80)),
+        {"charges_control": 80, "ehr_receipts": 80},
+    ),
+    "a payment that the EHR took, and took back": (
+        Event.EHR_PAYMENT_TAKEN_BACK,
+        (
+            charged(80),
+            rules.ehr_payment("pay1", usd(80), **WHEN),
+            allocated(80),
+            deallocated(80),
+            rules.ehr_payment_back("pay1", usd(80), **WHEN),
+        ),
+        {"ar_patient": 80, "charges_control": 80},
+    ),
     "a pending charge credited": (
         Event.CHARGE_CREDITED,
         (pending(80), credited(30, "ar_pending")),

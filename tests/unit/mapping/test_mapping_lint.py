@@ -131,7 +131,7 @@ def test_files_and_rows_without_effect_and_codes_that_nobody_takes(tmp_path: Pat
         "codes/account-status.csv:3 wrong-code 'open' is none of the codes of Account.status: active, "
         "entered-in-error, inactive, on-hold, unknown",
         "codes/nobody.csv:1 dead no line reads this table",
-        "codes/transaction-type.csv:2 wrong-code no rule takes 'HG': write one of AJ, CD, CG, CO, PY, ignore",
+        "codes/transaction-type.csv:2 wrong-code no rule takes 'HG': write one of AJ, CD, CG, CO, PY, PY-back, ignore",
         "codes/transaction-type.csv:3 dead the base has no row XX to take away",
         "pieces/lonely.yaml:1 dead no message includes this file",
         "twice_a.yaml:2 dead overrideReason is laid over again by "

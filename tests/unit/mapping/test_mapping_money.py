@@ -96,13 +96,14 @@ def test_direction_comes_from_the_type_and_a_sign_that_disagrees_parks(
 
 @pytest.mark.parametrize(
     ("co_means", "code"),
-    [("due", None), ("received", "payment-not-taken-in"), ("park", "copay-meaning-open")],
+    [("due", None), ("received", None), ("park", "copay-meaning-open")],
 )
 def test_a_copay_line_means_what_the_interface_says(co_means: str, code: str | None) -> None:
     found = mapped(ft1("CO", _11="25.00"), settings={"co_means": co_means})
     assert [one.code for one in found.parked] == ([code] if code else [])
     copay = extension(only(found, "Account"), urls.COPAY_DUE)
     assert (copay is not None) == (co_means == "due")
+    assert len(found.resources("PaymentReconciliation")) == (co_means == "received")
 
 
 def test_the_difference_between_the_extended_and_the_unit_amount_is_said() -> None:

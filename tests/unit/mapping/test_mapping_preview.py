@@ -39,7 +39,7 @@ def test_parked_lines_and_warnings_stand_beside_the_bundle() -> None:
     assert result.resource()["resourceType"] == "Bundle"
     assert result.outcome is not None
     issues = [(issue["severity"], issue["location"][0]) for issue in result.outcome["issue"]]
-    assert issues == [("error", "FT1[2]-6"), ("warning", "FT1[3]-2")]
+    assert issues == [("error", "FT1[2]-7"), ("warning", "FT1[3]-2")]
     validate(result.outcome)
     (clean,) = map_data(message(ft1(_11="1.00")).text.encode(), interface(), FACILITY)
     assert clean.ok

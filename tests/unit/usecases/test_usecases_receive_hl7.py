@@ -165,7 +165,7 @@ async def test_enhanced_mode_says_why_a_message_waits(w: World) -> None:
     assert verdict(accepted) == "CA"
     code, _, number, text = told(applied)
     assert (code, number) == ("AE", "207")
-    assert text.startswith("it is kept, but not applied yet: FT1[1]-6")
+    assert text.startswith("it is kept, but not applied yet: FT1[1]-7")
 
 
 @pytest.mark.usefixtures("working")

@@ -31,6 +31,9 @@ BUILT_IN: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "self-relationship": ("", ()),
     "coverage-type": ("0086", ()),
     "coding-systems": ("", ()),
+    "transaction-type": ("", ()),
+    "paid-by": ("", ()),
+    "adjustment-kind": ("", ()),
 }
 """Tables that datatypes and functions read by themselves: the HL7 table of their values, the element of their codes."""
 
