@@ -20,7 +20,7 @@ class Operator(Protocol):
     """One tenant's data, for commands."""
 
     async def ingest(self, interface: str, message: bytes) -> list[bytes]: ...
-    async def replay(self, *, message: str, interface: str) -> list[str]: ...
+    async def replay(self, *, message: str, interface: str, limit: int, by: str, why: str) -> list[str]: ...
     async def replay_selected(self, *, wanted: Selector, limit: int, preview: bool, by: str, why: str) -> list[str]: ...
     async def replay_mended(self) -> list[str]: ...
     async def set_aside(self, *, message: str, interface: str, reason: str) -> list[str]: ...
@@ -49,8 +49,8 @@ class _Here:
     async def ingest(self, interface: str, message: bytes) -> list[bytes]:
         return await self._commands.ingest(self._tenant, interface, message)
 
-    async def replay(self, *, message: str, interface: str) -> list[str]:
-        return await self._commands.replay(self._tenant, message, interface)
+    async def replay(self, *, message: str, interface: str, limit: int, by: str, why: str) -> list[str]:
+        return await self._commands.replay(self._tenant, message, interface, limit, by, why)
 
     async def replay_selected(self, *, wanted: Selector, limit: int, preview: bool, by: str, why: str) -> list[str]:
         return await self._commands.replay_selected(self._tenant, wanted, limit, preview, by, why)
@@ -92,8 +92,9 @@ class _There:
         answer = await self._ask(command="ingest", interface=interface, message=body)
         return [base64.b64decode(one) for one in answer["answers"]]
 
-    async def replay(self, *, message: str, interface: str) -> list[str]:
-        return (await self._ask(command="replay", message=message, interface=interface))["replayed"]
+    async def replay(self, *, message: str, interface: str, limit: int, by: str, why: str) -> list[str]:
+        asked = {"command": "replay", "message": message, "interface": interface, "limit": limit}
+        return (await self._ask(**asked, by=by, why=why))["replayed"]
 
     async def replay_selected(self, *, wanted: Selector, limit: int, preview: bool, by: str, why: str) -> list[str]:
         asked = {"command": "replay_selected", "wanted": wanted.as_json(), "limit": limit, "preview": preview}

@@ -154,16 +154,17 @@ def replay(
         async with through_server(loaded, owner.name, build) as server:
             if ignore:
                 return await server.set_aside(message=message, interface=interface, reason=ignore)
+            said = {"by": by or getpass.getuser(), "why": why}
             if chosen.empty and not preview:
-                return await server.replay(message=message, interface=interface)
+                return await server.replay(message=message, interface=interface, limit=limit, **said)
             if chosen.empty:
                 chosen = Selector(state="parked") if parked else Selector(control_id=message)
             wanted = checked(replace(chosen, interface=interface))
-            said = {"by": by or getpass.getuser(), "why": why}
             return await server.replay_selected(wanted=wanted, limit=limit, preview=preview, **said)
 
     done = run(main)
     for line in done:
         out(line)
     if not preview:
-        out(f"{len(done)} {'set aside' if ignore else 'queued again'}")
+        more = f"; {limit} at most: run it again for more" if len(done) == limit else ""
+        out(f"{len(done)} {'set aside' if ignore else 'queued again'}{more}")

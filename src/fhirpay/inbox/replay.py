@@ -7,6 +7,7 @@ Messages that wait for a parked one come by themselves once it has been applied.
 
 from __future__ import annotations
 
+from ..db.types import legible
 from ..db.unit import Tx
 from ..errors import RuleBroken
 from ..flow import lane
@@ -14,26 +15,28 @@ from . import store
 from .store import QUEUE, InboxMessage
 
 
-def replay(tx: Tx, message_id: str) -> bool:
-    """Queue the message again. False when its work is pending already. Raises NotFound, or RuleBroken without body."""
+def replay(tx: Tx, message_id: str, *, says: str = "replayed") -> bool:
+    """Queue the message again; `says` is kept with it: by whom and why.
+
+    False when its work is pending already. Raises NotFound, or RuleBroken without body.
+    """
     message = store.get(tx, message_id)
     if message.body is None:
         raise RuleBroken(f"the body of {message_id} has expired; ask the sender to send it again")
     if not lane.release(tx, message.work_id):
         return False
-    store.note_outcome(tx, message_id, "received", "replayed", message.resources)
+    store.note_outcome(tx, message_id, "received", legible(says), message.resources)
     return True
 
 
-def replay_parked(tx: Tx, *, interface: str | None = None) -> list[str]:
-    """Queue all parked messages again, but for those that wait for another one; which they were."""
-    replayed: list[str] = []
+def for_a_person(tx: Tx, *, interface: str = "") -> list[str]:
+    """The parked messages, but for those that wait for another one: it lets them in."""
+    found: list[str] = []
     for item in lane.parked(tx, QUEUE):
         message = store.get(tx, item.ref)
-        wanted = item.waits_for is None and message.body is not None and interface in (None, message.interface)
-        if wanted and replay(tx, item.ref):
-            replayed.append(item.ref)
-    return replayed
+        if item.waits_for is None and message.body is not None and interface in ("", message.interface):
+            found.append(item.ref)
+    return found
 
 
 def ignore(tx: Tx, message_id: str, *, reason: str) -> InboxMessage:

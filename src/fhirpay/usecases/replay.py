@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from ..billing import worklist
 from ..config import Tenant
-from ..db.types import legible
 from ..db.unit import Tx
 from ..errors import NotFound, RuleBroken
 from ..flow import lane
 from ..inbox import replay as inbox_replay
-from ..inbox.store import InboxMessage, find_by_control_id, get, note_outcome
+from ..inbox.search import LIMIT
+from ..inbox.store import InboxMessage, find_by_control_id, get
 from ..log import Log
 from ..outbox import QUEUE as OUTBOX
 from .apply_message import PARKED, accounts_named
@@ -21,32 +21,37 @@ from .parked import KIND as PARKED_CALL
 log = Log("messages")
 
 
-def replay_messages(tx: Tx, *, message: str = "", interface: str = "") -> list[str]:
-    """Queue a message (by message id or control id) again, or all parked ones; which they were. Raises NotFound.
+def replay_messages(
+    tx: Tx, *, message: str = "", interface: str = "", limit: int = LIMIT, by: str = "", why: str = ""
+) -> list[str]:
+    """Queue a message (by message id or control id) again, or the parked ones, `limit` at most; which they were.
+
+    Raises NotFound. Who wanted it and why is kept with each.
 
     Also a parked call to the outside, by its work id: it goes on from where it stood, nothing is sent blindly.
     """
     if not message:
-        return inbox_replay.replay_parked(tx, interface=interface or None)
+        return replay_these(tx, inbox_replay.for_a_person(tx, interface=interface)[:limit], by=by, why=why)
     if message in {one.work_id for one in lane.parked(tx, OUTBOX)}:
         lane.release(tx, message)
         worklist.settled(tx, PARKED_CALL, message)
         return [message]
     found = _named(tx, message, interface)
-    return [one.message_id for one in found if inbox_replay.replay(tx, one.message_id)]
+    return [one.message_id for one in found if inbox_replay.replay(tx, one.message_id, says=_says(by, why))]
 
 
 def replay_these(tx: Tx, message_ids: Sequence[str], *, by: str, why: str = "") -> list[str]:
     """Queue these again, with who wanted it and why; those that were not pending already."""
     queued: list[str] = []
     for message_id in message_ids:
-        message = get(tx, message_id)
-        if message.body is not None and inbox_replay.replay(tx, message_id):
-            says = f"replayed by {by}: {why}" if why else f"replayed by {by}"
-            note_outcome(tx, message_id, "received", legible(says), message.resources)
+        if get(tx, message_id).body is not None and inbox_replay.replay(tx, message_id, says=_says(by, why)):
             queued.append(message_id)
     log.info("messages.replayed", count=len(queued))
     return queued
+
+
+def _says(by: str, why: str) -> str:
+    return "replayed" + (f" by {by}" if by else "") + (f": {why}" if why else "")
 
 
 def set_aside(tx: Tx, *, message: str, interface: str = "", reason: str, tenant: Tenant) -> list[str]:

@@ -59,10 +59,10 @@ class Commands:
             raise NotFound(f"there is no interface '{interface}'")
         return [answer async for answer in intake.answers(message, source="file")]
 
-    async def replay(self, tenant: str, message: str, interface: str) -> list[str]:
+    async def replay(self, tenant: str, message: str, interface: str, limit: int, by: str, why: str) -> list[str]:
         """Queue messages again; their ids."""
         units = self._database.units(tenant)
-        return await units.write(replay_messages, message=message, interface=interface)
+        return await units.write(replay_messages, message=message, interface=interface, limit=limit, by=by, why=why)
 
     async def replay_selected(
         self, tenant: str, wanted: Selector, limit: int, preview: bool, by: str, why: str
@@ -174,8 +174,16 @@ class AdminSocket:
                 case {"command": "ingest", "tenant": str(tenant), "interface": str(name), "message": str(body)}:
                     answers = await self._commands.ingest(tenant, name, base64.b64decode(body))
                     return {"answers": [base64.b64encode(answer).decode() for answer in answers]}
-                case {"command": "replay", "tenant": str(tenant), "message": str(message), "interface": str(name)}:
-                    return {"replayed": await self._commands.replay(tenant, message, name)}
+                case {
+                    "command": "replay",
+                    "tenant": str(tenant),
+                    "message": str(message),
+                    "interface": str(name),
+                    "limit": int(limit),
+                    "by": str(by),
+                    "why": str(why),
+                }:
+                    return {"replayed": await self._commands.replay(tenant, message, name, limit, by, why)}
                 case {
                     "command": "replay_selected",
                     "tenant": str(tenant),

@@ -122,8 +122,9 @@ async def test_an_outcome_is_noted_and_a_parked_message_replayed(units: Units) -
     parked = await units.read(store.get, recorded.message_id)
     assert parked.state == "parked"
     assert (parked.detail, parked.resources) == ("FT1[1]-7: no code map", ("Account/a",))
-    assert await units.write(lambda tx: replay.replay_parked(tx, interface="clinic")) == []
-    assert await units.write(replay.replay_parked) == [recorded.message_id]
+    assert await units.read(replay.for_a_person, interface="clinic") == []
+    assert await units.read(replay.for_a_person) == [recorded.message_id]
+    assert await units.write(replay.replay, recorded.message_id)
     assert not await units.write(replay.replay, recorded.message_id)
     assert (await units.read(store.get, recorded.message_id)).state == "received"
     (again,) = await units.write(take)

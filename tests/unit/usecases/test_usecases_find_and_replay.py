@@ -101,3 +101,22 @@ def test_a_selection_goes_to_another_process_and_back() -> None:
     for wrong in ({"nobody": "x"}, {"since": "yesterday"}):
         with pytest.raises(MessageInvalid):
             Selector.from_json(wrong)
+
+
+@pytest.mark.warns("message.parked")
+async def test_the_parked_ones_are_replayed_up_to_a_number_with_who_wanted_it_and_why(
+    database: Database, clock: FrozenClock, ids: Ids
+) -> None:
+    async with world(database, clock, ids) as here:
+        for number in range(3):
+            await here.send(message(f"M{number}", ft1(1, "PY", "5.00&USD"), account=f"A{number}"))
+        await here.work()
+        commands = here.system.commands
+        assert len(await commands.replay("main", "", "clinic", 2, "ann", "asked the sender")) == 2
+        assert await commands.replay("main", "", "lab", 2, "ann", "") == []
+        seen = [(one.state, one.detail) for number in range(3) for one in await here.received(f"M{number}")]
+        assert seen[:2] == [("received", "replayed by ann: asked the sender")] * 2
+        assert seen[2][0] == "parked"
+        assert len(await commands.replay("main", "M2", "", 1, "bob", "")) == 1
+        (last,) = await here.received("M2")
+        assert (last.state, last.detail) == ("received", "replayed by bob")
