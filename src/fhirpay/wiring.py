@@ -348,7 +348,7 @@ def _listener(intake: Hl7Intake, interface: Interface) -> MllpServer:
             received = await intake.receive(frame, source="mllp")
         except StorageUnavailable:
             if not commits:
-                raise ConnectionDrop("nothing could be stored") from None
+                raise ConnectionDrop("nothing could be stored", code=StorageUnavailable.code) from None
             yield NOT_COMMITTED
             return
         if commits:

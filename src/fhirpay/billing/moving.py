@@ -50,7 +50,7 @@ def move_obligations(
         generation = _generation(row, theirs, ended=ended)
         if generation is None:
             continue
-        there.setdefault(_basis(row), []).append({**row, "generation": generation})  # type: ignore[arg-type]
+        there.setdefault(_basis(row), []).append({**row, "generation": generation})  # type: ignore[arg-type]  (read like a row)
         _carry(tx, row, old, new, generation, key=key, day=day(row["facility"]))
         before = {"account_ref": old, "generation": row["generation"]}
         moved.append(Item("obligation", row["obligation_id"], before, {"account_ref": new, "generation": generation}))

@@ -33,7 +33,11 @@ _SPARE_S = 30  # without a whole message for that long, a connection gives way w
 
 
 class ConnectionDrop(Exception):
-    """Close without an answer."""
+    """Close without an answer. `code` says why in the log, which keeps no other words."""
+
+    def __init__(self, text: str, *, code: str = "dropped") -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class Connection(asyncio.Protocol):
@@ -162,7 +166,7 @@ class Connection(asyncio.Protocol):
             if self._framer.oversized is not None and not self._closing:
                 self._refuse(self._framer.oversized)
         except ConnectionDrop as drop:
-            self._note("mllp.dropped", reason=str(drop))
+            self._note("mllp.dropped", code=drop.code)
             self._give_up()
         except Exception as error:
             # Nothing is known to be stored, so nothing is said: the sender keeps the message.
@@ -201,7 +205,7 @@ class Connection(asyncio.Protocol):
             if (answer := await reply()) is not None:
                 await self._write(answer)
         except ConnectionDrop as drop:
-            self._note("mllp.dropped", reason=str(drop))
+            self._note("mllp.dropped", code=drop.code)
             self._close()
         except Exception as error:
             log.error("mllp.failed", exc=True, interface=self._server.name, error=type(error).__name__)
@@ -221,7 +225,7 @@ class Connection(asyncio.Protocol):
                 async with asyncio.timeout(self._server.idle_timeout_s):
                     await self._writable.wait()
             except TimeoutError:
-                raise ConnectionDrop("the sender doesn't read its answers") from None
+                raise ConnectionDrop("the sender doesn't read its answers", code="answers-unread") from None
 
     def _refuse(self, head: bytes) -> None:
         self._note("mllp.too_large", size=self._server.max_bytes)
