@@ -118,11 +118,14 @@ class Accounts:
         messages = messages_in(frame)
         self.counts["batches"] += 1
         self.counts["frames"] += len(messages) - 1
-        for message in messages:
-            if told and _is_about(told[0], message):
-                self._told(case, message, [told.pop(0)])
-            else:
+        pairs = paired(messages, re.split(rb"\r(?=MSH)", reply)[1:])
+        if pairs is None:
+            self.problem(case, f"{len(told)} answers to a batch of {len(messages)}: {reply!r}")
+        for message, one in pairs or ():
+            if one is None:
                 self._unanswered(case, message)
+            else:
+                self._told(case, message, answers_in(one))
 
     def _told(self, case: Case, frame: bytes, told: list[Answer]) -> None:
         if len(told) != 1:
@@ -161,10 +164,6 @@ class Accounts:
         self._stored.clear()
 
 
-def _is_about(answer: Answer, message: bytes) -> bool:
-    return _known(answer.about) in message
-
-
 def _known(about: bytes) -> bytes:
     """Of the control id in an answer, what is sure: '?' stands for a byte that could not be read."""
     return about.split(b"?")[0]
@@ -174,6 +173,9 @@ def paired(frames: Sequence[bytes], replies: Sequence[bytes]) -> list[tuple[byte
     """Each frame with its answer. Answers come in the order of the frames; which frames have none is what explains
     most: one whose header may ask for silence sooner than another. None where the answers are about something else.
     """
+    if len(frames) == len(replies):
+        fits = all(_doubt(frame, reply) is not None for frame, reply in zip(frames, replies, strict=True))
+        return list(zip(frames, replies, strict=True)) if fits else None
     asks = [_may_ask_for_silence(frame) for frame in frames]
 
     @cache
