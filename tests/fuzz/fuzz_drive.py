@@ -20,7 +20,7 @@ from typing import Any
 from fuzz_account import Accounts, frames_in
 from fuzz_grammar import MAX_BYTES, Case, case
 
-PATIENCE_S = 120
+PATIENCE_S = 600  # a batch of 100,000 messages has one answer, and the machine may be busy
 TOGETHER = 8  # cases before a mark
 IN_FLIGHT = 4  # of those, on one connection
 MARK = b"\x0bMSH|^~\\&|FUZZ|MARK|A|B|20261120||ADT^A01|MARK%d|D|2.5.1\r\x1c\r"
