@@ -14,10 +14,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 import httpx2
 from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fhirpay.billing import store as obligations
 from fhirpay.config import ApiClient, Connection, Facility, Merchant, Tenant
@@ -305,12 +307,9 @@ async def payments_world(
             public_url=PUBLIC_URL,
             patience_s=20 if live else 0,
         )
-        app = FastAPI()
-        install(app)
-        app.include_router(api_router(deps))
         api = await stack.enter_async_context(
             httpx2.AsyncClient(
-                transport=httpx2.ASGITransport(app=app, raise_app_exceptions=False),
+                transport=httpx2.ASGITransport(app=_api_when_asked(deps), raise_app_exceptions=False),
                 base_url="http://ours",
                 headers={"Authorization": f"Bearer {TOKEN}"},
             )
@@ -332,6 +331,22 @@ async def payments_world(
         if live:
             stack.push_async_callback(await _running(world))
         yield world
+
+
+def _api_when_asked(deps: Deps) -> ASGIApp:
+    """Most tests never call the API, and its routes take longer to build than such a test runs."""
+
+    @cache
+    def app() -> FastAPI:
+        made = FastAPI()
+        install(made)
+        made.include_router(api_router(deps))
+        return made
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        await app()(scope, receive, send)
+
+    return serve
 
 
 async def _running(world: World) -> Any:

@@ -40,7 +40,6 @@ _FOUND = select(indexed.c.resource_id).where(
 )
 _OF_TYPE = select(resources).where(resources.c.tenant_id == _TENANT, resources.c.type == _TYPE)
 _OF_TYPE = _OF_TYPE.order_by(resources.c.resource_id)
-_BY_INDEX = _OF_TYPE.where(resources.c.resource_id.in_(_FOUND))
 _BY_IDS = _OF_TYPE.where(resources.c.resource_id.in_(bindparam("ids", expanding=True)))
 _WITH_VALUES = select(indexed.c.resource_id, indexed.c.system, indexed.c.value).where(
     *_BY_PARAM, indexed.c.value.in_(bindparam("values", expanding=True))
@@ -251,5 +250,9 @@ def _index(tx: Tx, one: Stored, *, fresh: bool) -> None:
 
 
 def _by_index(tx: Tx, resource_type: str, param: str, system: str, value: str) -> list[Stored]:
-    rows = tx.all(_BY_INDEX, type=resource_type, param=param, value=fitted(value), system=fitted(system))
-    return [stored(row) for row in rows]
+    # Two statements: as one, PostgreSQL goes through every resource of the type while it has no statistics of them.
+    found = tx.all(_FOUND, type=resource_type, param=param, value=fitted(value), system=fitted(system))
+    ids = sorted({row["resource_id"] for row in found})
+    if len(ids) > 1:
+        return [stored(row) for row in tx.all(_BY_IDS, type=resource_type, ids=ids)]
+    return [stored(row) for one in ids if (row := tx.one(_CURRENT, type=resource_type, id=one)) is not None]

@@ -4,6 +4,7 @@ through the server that holds the database."""
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -53,6 +54,7 @@ def _into(control_id: str, *pairs: tuple[str, str]) -> bytes:
 
 async def _take(w: World, *messages: bytes) -> None:
     for one in messages:
+        w.clock.advance(timedelta(seconds=1))  # what came after a merge is told by time and number
         assert verdict((await w.send(one))[0]) == "AA"
         await w.work()
 
