@@ -23,7 +23,7 @@ from ..db.unit import Tx, Units
 from ..db.wakeups import Wakeups
 from ..domain.clock import Clock
 from ..domain.ids import Ids
-from ..errors import Conflict, FhirpayError, TooLarge
+from ..errors import Conflict, FhirpayError, RequiredMissing, TooLarge
 from ..hl7 import ack
 from ..hl7.ack_reader import read_ack
 from ..hl7.reader import Message
@@ -159,8 +159,12 @@ class Hl7Intake:
         if header is None or header.type.encode() not in _ANSWERS:
             return None
         ack_ = read_ack(data)
-        posting_id = await self.units.write(heard, ack_, urgent=True) if ack_ is not None else ""
-        log.info("hl7.ack_heard", interface=self.interface.name, code=ack_.code if ack_ else "", posting_id=posting_id)
+        if ack_ is None:
+            error = RequiredMissing("an acknowledgement says in MSA-1 what became of which message", location="MSA-1")
+            log.warning("hl7.refused", interface=self.interface.name, code=error.code, location=error.location)
+            return Received(self._build(header, "CE", error=error) if header.get("MSH-15") in ("AL", "ER") else b"")
+        posting_id = await self.units.write(heard, ack_, urgent=True)
+        log.info("hl7.ack_heard", interface=self.interface.name, code=ack_.code, posting_id=posting_id)
         asked = header.get("MSH-15") in ("AL", "SU")  # only one that says so wants an answer to an answer
         return Received(self._build(header, "CA") if asked else b"", True)
 

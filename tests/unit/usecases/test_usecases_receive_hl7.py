@@ -82,6 +82,16 @@ async def test_aa_does_not_wait_for_the_mapping(w: World) -> None:
     assert await w.state("M1") == "applied"
 
 
+@pytest.mark.warns("hl7.refused")
+@pytest.mark.parametrize(("wants", "told"), [("AL", b"MSA|CE|M1\r"), ("ER", b"MSA|CE|M1\r"), ("NE", b""), ("", b"")])
+async def test_an_acknowledgement_of_nothing_is_not_accepted(w: World, wants: str, told: bytes) -> None:
+    answers = await w.send(message("M1", CHARGE, header={9: "ACK", 15: wants}))
+    assert b"MSA|CA" not in b"".join(answers)
+    assert told in b"".join(answers)
+    assert bool(b"".join(answers)) == bool(told)
+    assert await w.received("M1") == []
+
+
 # ── the same again ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
