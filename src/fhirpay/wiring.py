@@ -1,7 +1,7 @@
-"""The only file that builds things: clock, ids, database, network, processors, EHR clients → use cases → roles.
+"""The only place that builds things: clock, ids, database, network, processors, EHR clients → use cases → roles.
 
 `build(settings)` gives a `System`, started and stopped by `app`. A simulation or a test hands in another clock, other
-ids or another network, and gets the same wiring. To add a handler, a route or a listener: a line here.
+ids or another network, and gets the same wiring. To add a handler or a route: a line here; MLLP ends: wiring_mllp.py.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -17,22 +17,17 @@ from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
 
-from .config import Interface, Settings, Tenant
-from .config_destination import Destination
+from .config import Settings, Tenant
 from .db.unit import Database, Units, open_database
 from .domain.clock import Clock, SystemClock
 from .domain.ids import Ids, RandomIds
-from .errors import ConfigInvalid, StorageUnavailable
+from .errors import ConfigInvalid
 from .fhir.client import FhirClient
 from .flow.worker import Handler, Worker
-from .hl7.batch import is_batch
-from .hl7.framing import COMMITTED, NOT_COMMITTED
 from .hl7.mllp import MllpClient
-from .hl7.mllp_server import ConnectionDrop, Later, MllpServer
-from .hl7.tls import client_context, server_context
+from .hl7.mllp_server import MllpServer
 from .inbox.gate import check_agreed
 from .mapping.release import Released
-from .net.guard import check_host
 from .net.http import Transport, client
 from .payments import registry
 from .payments.registry import Registry
@@ -47,7 +42,6 @@ from .usecases.lookup import LookUp
 from .usecases.parked import note_parked_call
 from .usecases.post_back import PostBack
 from .usecases.post_dft import PostDft
-from .usecases.receive_batch import reply_to, take_batch
 from .usecases.receive_fhir import FhirIntake
 from .usecases.receive_hl7 import Hl7Intake
 from .usecases.replay_mended import ReplayMended
@@ -62,6 +56,7 @@ from .web.api.router import api_router
 from .web.fhir_server import deps as fhir_deps
 from .web.fhir_server.router import fhir_router
 from .web.health import health_router
+from .wiring_mllp import ack_client, engine, listener
 
 HASH_KEY_MIN = 32
 API_BODY_MAX = 1_000_000
@@ -146,7 +141,7 @@ class System:
     def listeners(self) -> list[MllpServer]:
         """The MLLP role: one listener for each interface that has a port."""
         return [
-            _listener(house.intakes[interface.name], interface)
+            listener(house.intakes[interface.name], interface)
             for house in self.houses.values()
             for interface in house.tenant.interfaces
             if interface.mllp_port is not None
@@ -197,8 +192,8 @@ class System:
             await house.processors.aclose()
             for ehr in house.ehrs.values():
                 await ehr.aclose()
-            for engine in house.engines.values():
-                await engine.close()
+            for sender in house.engines.values():
+                await sender.close()
             for told in house.ack_clients.values():
                 await told.close()
 
@@ -257,10 +252,10 @@ def _house(
         )
         for connection in tenant.connections
     }
-    engines = {destination.name: _engine(destination) for destination in tenant.destinations}
+    engines = {destination.name: engine(destination) for destination in tenant.destinations}
     for interface in tenant.interfaces:
         check_agreed(interface)
-    ack_clients = {one.name: _ack_client(one) for one in tenant.interfaces if one.ack_address}
+    ack_clients = {one.name: ack_client(one) for one in tenant.interfaces if one.ack_address}
     released = Released(settings.mappings_folder, tenant.interfaces)
     messages = ApplyMessage(units, tenant, released.of, hash_key)
     lookups = LookUp(units, tenant, processors, public_url=public_url)
@@ -305,78 +300,6 @@ def _house(
         messages=messages,
         mended=ReplayMended(units, tenant, released.of, lambda: released.in_force),
         silence=SilenceWatch(units, tenant, clock),
-    )
-
-
-def _engine(to: Destination) -> MllpClient:
-    async def admit() -> None:
-        await check_host(to.host, to.port, allow_private=to.private_network)
-
-    return MllpClient(
-        to.host,
-        to.port,
-        timeout_s=to.timeout_s,
-        connect_timeout_s=min(5.0, to.timeout_s),
-        keep_open_s=to.keep_open_s,
-        tls=client_context(ca=to.tls_ca, cert=to.tls_cert, key=to.tls_key) if to.tls else None,
-        tls_name=to.tls_name,
-        admit=admit,
-    )
-
-
-def _ack_client(interface: Interface) -> MllpClient:
-    host, _, port = interface.ack_address.rpartition(":")
-    tls = None
-    if interface.ack_tls_ca:
-        tls = client_context(ca=interface.ack_tls_ca, cert=interface.tls_cert, key=interface.tls_key)
-    return MllpClient(host.strip("[]"), int(port), timeout_s=send_ack.TIMEOUT_S, tls=tls)
-
-
-def _listener(intake: Hl7Intake, interface: Interface) -> MllpServer:
-    commits = interface.mllp_release == 2
-
-    async def handle(frame: bytes, peer: str) -> AsyncIterator[bytes | Later]:
-        if commits and frame in (COMMITTED, NOT_COMMITTED):
-            return  # of an answer of ours
-        try:
-            if is_batch(frame):
-                batch, answers = await take_batch(intake, frame)
-                if commits:
-                    yield COMMITTED
-                yield reply_to(intake, batch, answers)
-                return
-            received = await intake.receive(frame, source="mllp")
-        except StorageUnavailable:
-            if not commits:
-                raise ConnectionDrop("nothing could be stored", code=StorageUnavailable.code) from None
-            yield NOT_COMMITTED
-            return
-        if commits:
-            yield COMMITTED if received.stored else NOT_COMMITTED
-        if received.answer:
-            yield received.answer
-        if received.later is not None:
-            yield received.later
-
-    tls = None
-    if interface.tls_cert:
-        tls = server_context(
-            interface.tls_cert,
-            interface.tls_key,
-            client_ca=interface.tls_client_ca,
-            client_required=interface.tls_client_cert == "required",
-        )
-    return MllpServer(
-        interface.mllp_host,
-        interface.mllp_port or 0,
-        handle,
-        max_bytes=interface.max_bytes,
-        idle_timeout_s=interface.idle_timeout_s,
-        max_connections=interface.max_connections,
-        too_large=(lambda head: NOT_COMMITTED) if commits else intake.too_large,
-        name=interface.name,
-        tls=tls,
-        peers=interface.networks,
     )
 
 
