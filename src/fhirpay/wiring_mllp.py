@@ -57,10 +57,10 @@ def listener(intake: Hl7Intake, interface: Interface) -> MllpServer:
             return  # of an answer of ours
         try:
             if is_batch(frame):
-                batch, answers = await take_batch(intake, frame)
+                taken = await take_batch(intake, frame)
                 if commits:
-                    yield COMMITTED
-                yield reply_to(intake, batch, answers)
+                    yield NOT_COMMITTED if taken.refused else COMMITTED
+                yield reply_to(intake, taken)
                 return
             received = await intake.receive(frame, source="mllp")
         except StorageUnavailable:

@@ -20,6 +20,7 @@ _FRAME = re.compile(rb"\x0b([^\x0b\x1c]*)\x1c")  # a VT inside begins anew, what
 _BREAK = re.compile(rb"\r\n|\r|\n")
 _ENVELOPE = re.compile(rb"(FHS|BHS|BTS|FTS)([^A-Za-z0-9]|\Z)")
 GOOD = (b"AA", b"CA")
+BATCH_MAX = 5_000  # messages, as the README says
 _CARD_LIKE = re.compile(rb"[2-6][0-9 \-]{11,}[0-9]")
 CARD = b"a card number was removed"
 
@@ -117,6 +118,10 @@ class Accounts:
             return
         messages = messages_in(frame)
         self.counts["batches"] += 1
+        if len(messages) > BATCH_MAX:
+            self.counts["batches refused as a whole"] += 1
+            self._refused_whole(case, told)
+            return
         self.counts["frames"] += len(messages) - 1
         pairs = paired(messages, re.split(rb"\r(?=MSH)", reply)[1:])
         if pairs is None:
@@ -126,6 +131,11 @@ class Accounts:
                 self._unanswered(case, message)
             else:
                 self._told(case, message, answers_in(one))
+
+    def _refused_whole(self, case: Case, told: list[Answer]) -> None:
+        self.counts["refused with a reason"] += 1
+        if len(told) != 1 or told[0].code in GOOD or not told[0].reason:
+            self.problem(case, f"{len(told)} answers to a batch of more than {BATCH_MAX}: {told[:3]}")
 
     def _told(self, case: Case, frame: bytes, told: list[Answer]) -> None:
         if len(told) != 1:

@@ -20,7 +20,8 @@ from typing import Any
 from fuzz_account import Accounts, frames_in
 from fuzz_grammar import MAX_BYTES, Case, case
 
-PATIENCE_S = 600  # a batch of 100,000 messages has one answer, and the machine may be busy
+PATIENCE_S = 600  # the machine may be busy
+ANSWER_MAX = 2**24
 TOGETHER = 8  # cases before a mark
 IN_FLIGHT = 4  # of those, on one connection
 MARK = b"\x0bMSH|^~\\&|FUZZ|MARK|A|B|20261120||ADT^A01|MARK%d|D|2.5.1\r\x1c\r"
@@ -82,26 +83,31 @@ class _Line:
     async def send(self, cases: list[Case]) -> None:
         """All of them, each settled."""
         listening = asyncio.create_task(self._listen(len(cases)))
+        writing = asyncio.create_task(self._write(cases))
         try:
-            for one in cases:
-                async with asyncio.timeout(PATIENCE_S):
-                    await self._room.acquire()
-                if listening.done():
-                    break
-                self._open.append(one)
-                for start, end in zip((0, *one.cuts), (*one.cuts, len(one.data)), strict=True):
-                    self._writer.write(one.data[start:end])
-                    if one.cuts:
-                        await asyncio.sleep(0)
-                self._writer.write(MARK % one.number)
-                await self._writer.drain()
+            # Who listens no more, for whatever reason, has nothing to write: nobody would make room for it.
+            await asyncio.wait({listening, writing}, return_when=asyncio.FIRST_COMPLETED)
+            if not listening.done():
+                await writing
             await listening
-        except (OSError, TimeoutError) as error:
-            listening.cancel()
+        except (OSError, TimeoutError, AnswerTooLarge) as error:
             for one in self._open:
                 self._accounts.problem(one, f"not settled: {type(error).__name__}")
         finally:
-            self._writer.close()
+            listening.cancel()
+            writing.cancel()
+            self._writer.transport.abort()  # closing would wait for what the listener doesn't read
+
+    async def _write(self, cases: list[Case]) -> None:
+        for one in cases:
+            await self._room.acquire()
+            self._open.append(one)
+            for start, end in zip((0, *one.cuts), (*one.cuts, len(one.data)), strict=True):
+                self._writer.write(one.data[start:end])
+                if one.cuts:
+                    await asyncio.sleep(0)
+            self._writer.write(MARK % one.number)
+            await self._writer.drain()
 
     async def _listen(self, wanted: int) -> None:
         replies: list[bytes] = []
@@ -111,7 +117,6 @@ class _Line:
             if not reply:
                 for one in self._open:
                     self._accounts.problem(one, "the listener hung up")
-                self._room.release()
                 return
             if self._open and b"MSA|AR|MARK%d" % self._open[0].number in reply:
                 self._accounts.settle(self._open.popleft(), replies)
@@ -122,22 +127,29 @@ class _Line:
                 replies.append(reply)
 
 
+class AnswerTooLarge(Exception):
+    """No end of an answer within ANSWER_MAX bytes."""
+
+
 async def _frame(reader: asyncio.StreamReader) -> bytes:
     try:
         return (await reader.readuntil(b"\x1c\r"))[1:-2]
     except (asyncio.IncompleteReadError, ConnectionError):
         return b""
+    except asyncio.LimitOverrunError:
+        raise AnswerTooLarge from None
 
 
-async def _send(port: int, cases: list[Case], accounts: Accounts) -> None:
+async def send(port: int, cases: list[Case], accounts: Accounts, *, answer_max: int = ANSWER_MAX) -> None:
+    """On one connection, one after the other."""
     if cases:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**24)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=answer_max)
         await _Line(reader, writer, accounts).send(cases)
 
 
 async def _send_too_large(port: int, one: Case, accounts: Accounts) -> None:
     """The listener answers it, and hangs up."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**24)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=ANSWER_MAX)
     with suppress(ConnectionError):
         writer.write(one.data)
         await writer.drain()
@@ -182,7 +194,7 @@ async def run(site: Site, seed: int, first: int, last: int, *, lines: int = 8) -
         one = case(seed, number)
         (large if len(one.data) > MAX_BYTES else work[number % lines]).append(one)
     groups = [[together(cases[at : at + TOGETHER]) for at in range(0, len(cases), TOGETHER)] for cases in work]
-    await asyncio.gather(*(_send(site.ports[at % len(site.ports)], cases, accounts) for at, cases in enumerate(groups)))
+    await asyncio.gather(*(send(site.ports[at % len(site.ports)], cases, accounts) for at, cases in enumerate(groups)))
     for one in large:
         await _send_too_large(site.ports[one.number % len(site.ports)], one, accounts)
     accounts.counts["cases"] += last - first

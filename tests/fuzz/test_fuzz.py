@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import fuzz_apply
@@ -45,6 +47,20 @@ def test_our_framer_sees_the_frames_that_the_oracle_sees() -> None:
 
 GOOD = b"MSH|^~\\&|A|B|C|D|2026||ADT^A01|X1|P|2.5\rPID|1\r"
 ACK = b"MSH|^~\\&|C|D|A|B|2026||ACK|1|P|2.5\rMSA|AA|X1\r"
+
+
+async def test_an_answer_without_end_is_a_problem_and_holds_nobody_up() -> None:
+    async def pour(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while True:  # and reads nothing
+                writer.write(b"\x0b" + b"MSA|AE|" * 10_000)
+                await writer.drain()
+
+    server = await asyncio.start_server(pour, "127.0.0.1", 0)
+    accounts, large = Accounts(), Case(1, framed(b"x" * 8_000_000), ())
+    async with server, asyncio.timeout(10):
+        await fuzz_drive.send(server.sockets[0].getsockname()[1], [large] * 9, accounts, answer_max=2**16)
+    assert "case 1 (whole): not settled: AnswerTooLarge" in accounts.problems
 
 
 def settled(sent: bytes, replies: list[bytes], stored: list[tuple[str, bytes]]) -> Accounts:

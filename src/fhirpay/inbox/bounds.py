@@ -1,12 +1,13 @@
-"""How much one message may say of what we keep. Called by the gate; the sender can mend it: by several messages.
+"""How much one message, and one batch, may hold. Called by the gate and the intake; the sender can mend it: by several.
 
 A message takes effect in one unit, which others wait for, and each of its patients, accounts and guarantors is a lane.
 Segments that nothing is made of (OBX, NTE, Z…) may come in any number, up to the interface's `max_bytes`.
+The sender of a batch waits for its reply until each of its messages is committed or refused. A file waits for nobody.
 """
 
 from __future__ import annotations
 
-from ..errors import ValueInvalid
+from ..errors import TooLarge, ValueInvalid
 from ..hl7.reader import Message, Segment
 
 # Of one name. A nightly run says hundreds of charges of one account; a merge may repeat its group.
@@ -18,6 +19,7 @@ SEGMENTS_MAX = (
 REPETITIONS_MAX = 200  # of one field
 IN_ALL_MAX = 10_000  # repetitions in all
 LANES_MAX = 1_000
+MESSAGES_MAX = 5_000  # of a batch
 _FEWEST = min(SEGMENTS_MAX.values())
 
 
@@ -54,3 +56,9 @@ def check_lanes(lanes: tuple[str, ...]) -> None:
     if len(lanes) > LANES_MAX:
         says = f"a message is about at most {LANES_MAX} patients, accounts and guarantors; this one names {len(lanes)}"
         raise ValueInvalid(says, location="PID")
+
+
+def too_many() -> TooLarge:
+    """What the sender of a batch of more than MESSAGES_MAX is told, of all of it."""
+    says = f"a batch has at most {MESSAGES_MAX} messages, and nothing of this one is kept: send it as several"
+    return TooLarge(says, location=f"MSH[{MESSAGES_MAX + 1}]")

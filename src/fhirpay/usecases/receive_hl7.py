@@ -27,7 +27,7 @@ from ..errors import Conflict, FhirpayError, RequiredMissing, TooLarge
 from ..hl7 import ack
 from ..hl7.ack_reader import read_ack
 from ..hl7.reader import Message
-from ..inbox import gate, sequence
+from ..inbox import bounds, gate, sequence
 from ..inbox.sequence import SequenceBroken
 from ..inbox.store import Incoming, Recorded, get, record
 from ..log import Log
@@ -100,6 +100,10 @@ class Hl7Intake:
         error = TooLarge(f"the message is larger than {self.interface.max_bytes} bytes", location="MSH")
         header = self._header(first_bytes)
         return self._refuse(header, error, "mllp").answer or None
+
+    def too_many(self, first: bytes) -> bytes:
+        """The answer to a batch of more messages than a sender may wait for. It names the first."""
+        return self._refuse(self._header(first), bounds.too_many(), "file").answer
 
     def _record(self, tx: Tx, admitted: gate.Admitted, source: Source, wanted: ack.AckPlan) -> tuple[Recorded, bytes]:
         code = "CA" if wanted.mode == "enhanced" else "AA"

@@ -12,11 +12,15 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
+from shutil import copyfileobj
+from tempfile import SpooledTemporaryFile
+from typing import IO
 
 from ..errors import StorageUnavailable
 from ..log import Log
-from .receive_batch import reply_to, take_batch
+from .receive_batch import take_file
 from .receive_hl7 import Hl7Intake
 
 log = Log("files")
@@ -24,6 +28,7 @@ log = Log("files")
 DONE, FAILED = "done", "failed"
 _HALF_WRITTEN = (".tmp", ".part", ".partial", ".filepart", ".swp", ".lock")
 _FILE_MAX = 100_000_000
+_REPLY_IN_MEMORY = 4_000_000  # bytes; more waits in a file without a name
 _Seen = tuple[int, int]  # size, and when it was changed
 
 
@@ -39,7 +44,7 @@ class WatchedFolder:
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
-                await self.look()
+                await self.look(stop)
             except StorageUnavailable as error:
                 log.warning("files.put_off", interface=self._intake.interface.name, code=error.code)
             except OSError as error:
@@ -47,8 +52,8 @@ class WatchedFolder:
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), self._settles_s)
 
-    async def look(self) -> list[str]:
-        """Take in what is complete, oldest first; the names. Raises StorageUnavailable, OSError."""
+    async def look(self, stop: asyncio.Event | None = None) -> list[str]:
+        """Take in what is complete, oldest first, until `stop`; the names. Raises StorageUnavailable, OSError."""
         found = await asyncio.to_thread(self._listed)
         settled = [name for name, seen in found.items() if self._seen.get(name) == seen]
         self._seen = found
@@ -57,12 +62,16 @@ class WatchedFolder:
             data = await asyncio.to_thread(self._read, name)
             if data is None:
                 continue
-            batch, answers = await take_batch(self._intake, data, name=name)
-            if batch.messages:
-                await asyncio.to_thread(self._file_away, name, DONE, reply_to(self._intake, batch, answers))
-                log.info("files.taken", interface=self._intake.interface.name, count=len(batch.messages))
+            with SpooledTemporaryFile(_REPLY_IN_MEMORY) as reply:
+                count = await take_file(self._intake, data, name=name, reply=reply.write, stop=stop or asyncio.Event())
+                if count is None:
+                    break
+                if not count:
+                    reply.write(b"there is no message in this file\n")
+                await asyncio.to_thread(self._file_away, name, DONE if count else FAILED, reply)
+            if count:
+                log.info("files.taken", interface=self._intake.interface.name, count=count)
             else:
-                await asyncio.to_thread(self._file_away, name, FAILED, b"there is no message in this file\n")
                 log.warning("files.no_message", interface=self._intake.interface.name, size=len(data))
             self._seen.pop(name, None)
             taken.append(name)
@@ -90,12 +99,12 @@ class WatchedFolder:
         except FileNotFoundError:
             return None
         if len(data) > _FILE_MAX:
-            self._file_away(name, FAILED, b"the file is larger than 100,000,000 bytes\n")
+            self._file_away(name, FAILED, BytesIO(b"the file is larger than 100,000,000 bytes\n"))
             log.error("files.too_large", interface=self._intake.interface.name, size=stat.st_size)
             return None
         return data if (stat.st_size, stat.st_mtime_ns) == self._seen.get(name) else None
 
-    def _file_away(self, name: str, where: str, reply: bytes) -> None:
+    def _file_away(self, name: str, where: str, reply: IO[bytes]) -> None:
         """The reply first: a crash after it means that the file is taken again, and has the same reply."""
         folder = self.path / where
         folder.mkdir(exist_ok=True)
@@ -105,7 +114,8 @@ class WatchedFolder:
             free = f"{name}.{number}"
         half = folder / f".{free}.ack.tmp"
         with half.open("wb") as file:
-            file.write(reply)
+            reply.seek(0)
+            copyfileobj(reply, file)
             file.flush()
             os.fsync(file.fileno())
         half.replace(folder / f"{free}.ack")

@@ -17,7 +17,7 @@ from ..config import ApiClient
 from ..errors import MessageInvalid, MessageUnsupported, NotPermitted, TooLarge
 from ..hl7.batch import is_batch, read_batch
 from ..hl7.reader import Message
-from ..usecases.receive_batch import reply_to, take_batch
+from ..usecases.receive_batch import Taken, reply_to, take_batch
 from ..usecases.receive_hl7 import Hl7Intake
 
 MEDIA_TYPES = ("application/hl7-v2", "application/hl7-v2+er7", "x-application/hl7-v2+er7", "text/plain")
@@ -47,16 +47,18 @@ def hl7v2_router(deps: Deps) -> APIRouter:
             raise MessageUnsupported(f"send one of {', '.join(MEDIA_TYPES)} as Content-Type, not '{media[:60]}'")
         body = await bounded_body(request, deps.body_max_bytes)
         if is_batch(body):
-            batch, answers = await take_batch(intake, body)
+            taken = await take_batch(intake, body)
         else:
-            batch = read_batch(body)
-            answers = [answer for one in batch.messages async for answer in intake.answers(one, source="http")]
-        if not batch.messages:
+            messages = read_batch(body).messages
+            answers = [answer for one in messages async for answer in intake.answers(one, source="http")]
+            taken = Taken(len(messages), answers)
+        if not taken.count:
             raise MessageInvalid("there is no message in the body", location="MSH")
-        if not answers:
+        if not taken.answers:
             return Response(status_code=204)
-        good = all(Message.parse(answer).get("MSA-1") in ("AA", "CA") for answer in answers)
-        content = answers[0] if len(answers) == 1 and not batch.header else reply_to(intake, batch, answers)
+        good = all(Message.parse(answer).get("MSA-1") in ("AA", "CA") for answer in taken.answers)
+        alone = len(taken.answers) == 1 and not taken.header
+        content = taken.answers[0] if alone else reply_to(intake, taken)
         return Response(content, 200 if good else 400, media_type="application/hl7-v2")
 
     return router

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from fhirpay.hl7.batch import is_batch, read_batch, split_batch, write_batch
+from itertools import islice
+
+from fhirpay.hl7.batch import BatchReader, is_batch, name_of, read_batch, reply_head, reply_trailer
 
 ONE = "MSH|^~\\&|A\rPID|1\r"
 TWO = "MSH|^~\\&|B\rPID|2\r"
+
+
+def split_batch(text: str) -> list[str]:
+    return [message.decode() for message in read_batch(text.encode()).messages]
 
 
 def test_messages_in_an_envelope() -> None:
@@ -79,12 +85,21 @@ def test_a_trailer_that_only_the_last_one_lacks_is_worth_a_look() -> None:
 
 
 def test_the_reply_names_what_it_answers_and_is_a_batch_itself() -> None:
-    batch = read_batch((HEAD + ONE).encode())
-    assert batch.name == "B-7"
-    reply = write_batch([b"MSH|^~\\&|x\rMSA|AA|1\r"], batch, time="20261120")
-    assert reply.split(b"\r")[0] == b"BHS|^~\\&|FHIRPAY|MAIN|LAB|HOSP|20261120|||||B-7"
-    assert read_batch(reply).warnings == []
-    assert write_batch([], read_batch(b"")) == b"BHS|^~\\&\rBTS|0\r"
+    assert name_of(read_batch((HEAD + ONE).encode()).header) == "B-7"
+    head = reply_head(HEAD.rstrip(), time="20261120")
+    assert head == b"BHS|^~\\&|FHIRPAY|MAIN|LAB|HOSP|20261120|||||B-7\r"
+    assert read_batch(head + b"MSH|^~\\&|x\rMSA|AA|1\r" + reply_trailer(1)).warnings == []
+    assert reply_head("") == b"BHS|^~\\&\r"
+
+
+def test_messages_are_read_as_they_are_asked_for() -> None:
+    reader = BatchReader((HEAD + ONE + TWO + "BTS|9\r").encode())
+    assert list(islice(reader, 1)) == [ONE.encode()]
+    assert (reader.header, reader.warnings) == (HEAD.rstrip(), [])
+
+
+def test_a_file_of_nothing_but_trailers_has_few_words_for_it() -> None:
+    assert [*warnings("BTS|5\r" * 1_000)[-2:]] == ["BTS-1 says 5 messages, 0 were found", "and 990 more"]
 
 
 def test_one_message_is_no_batch() -> None:

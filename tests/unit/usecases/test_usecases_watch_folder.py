@@ -16,9 +16,12 @@ from fhirpay.db.unit import open_database
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.ids import CountedIds
 from fhirpay.hl7.batch import read_batch
-from fhirpay.usecases.receive_batch import take_batch
+from fhirpay.hl7.reader import Message
+from fhirpay.inbox.bounds import MESSAGES_MAX
+from fhirpay.usecases import receive_batch
+from fhirpay.usecases.receive_batch import take_batch, take_file
 from fhirpay.usecases.watch_folder import WatchedFolder
-from intake_world import World, ft1, message, verdict, world
+from intake_world import World, ft1, message, told, verdict, world
 from mllp_site import sited
 
 pytestmark = pytest.mark.warns("hl7.refused", "files.no_message", "message.parked", "work.parked")
@@ -101,8 +104,8 @@ async def test_what_holds_no_message_is_put_aside(w: World, tmp_path: Path) -> N
 
 async def test_what_does_not_add_up_is_for_a_person_and_refuses_nothing(w: World) -> None:
     for _ in range(2):
-        _, answers = await take_batch(w.house.intakes["clinic"], HEAD + GOOD + LAST + b"BTS|3||90.00\r")
-        assert [verdict(one) for one in answers] == ["AA", "AA"]
+        taken = await take_batch(w.house.intakes["clinic"], HEAD + GOOD + LAST + b"BTS|3||90.00\r")
+        assert [verdict(one) for one in taken.answers] == ["AA", "AA"]
     assert len(await w.house.units.read(list_open)) == 1
     says = (await items(w))["batch_differs"]
     assert "BTS-1 says 3 messages, 2 were found; BTS-3 says 90.00, the amounts of its FT1 sum to 101.00" in says
@@ -115,8 +118,44 @@ async def test_a_batch_of_refused_messages_lets_others_go_on(w: World) -> None:
     while not batch.done():
         await asyncio.sleep(0)
         turns += 1
-    assert len(batch.result()[1]) == 300
+    assert len(batch.result().answers) == 300
     assert turns >= 300
+
+
+TOO_MANY = HEAD + GOOD + LAST + b"MSH|1||x\r" * (MESSAGES_MAX - 1)
+
+
+async def test_a_batch_of_too_many_is_refused_once_and_nothing_of_it_is_kept(w: World) -> None:
+    """A reply of 40 times its size, and 7 s of work, to whoever writes 100,000 lines."""
+    taken = await take_batch(w.house.intakes["clinic"], TOO_MANY + b"MSH|1||x\r" * 95_000)
+    says = "a batch has at most 5000 messages, and nothing of this one is kept: send it as several"
+    assert [told(one) for one in taken.answers] == [("AE", "MSH[5001]", "102", says)]
+    assert taken.refused
+    assert Message.parse(taken.answers[0]).get("MSA-2") == "M1"
+    assert await w.received("M1") == await w.received("M3") == []
+
+
+async def test_a_file_has_any_number_of_messages_and_a_stop_leaves_the_rest_for_later(
+    w: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receive_batch, "MESSAGES_MAX", 2)
+    (tmp_path / "feed.hl7").write_bytes(BATCH)
+    folder, stop = folder_of(w, tmp_path), asyncio.Event()
+
+    def told_once(piece: bytes) -> None:
+        if piece.startswith(b"MSH"):
+            stop.set()
+
+    assert await take_file(w.house.intakes["clinic"], BATCH, name="feed.hl7", reply=told_once, stop=stop) is None
+    assert (await w.state("M1"), await w.received("M3")) == ("received", [])
+    await folder.look(stop)
+    assert await folder.look(stop) == []
+    assert names(tmp_path) == ["feed.hl7"]
+    assert await folder.look() == ["feed.hl7"]
+    reply = read_batch((tmp_path / "done" / "feed.hl7.ack").read_bytes())
+    assert [verdict(one) for one in reply.messages] == ["AA", "AE", "AA"]
+    assert reply.warnings == []
+    assert len(await w.received("M1")) == len(await w.received("M3")) == 1
 
 
 async def test_a_batch_over_mllp_is_answered_by_one(databases: Any, clock: FrozenClock, ids: CountedIds) -> None:
