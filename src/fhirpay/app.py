@@ -132,7 +132,7 @@ async def _working(system: System, stopping: asyncio.Event) -> AsyncIterator[Non
         await house.units.write(receivers_gone.note, house.tenant)
     tasks = [asyncio.create_task(worker.run(stopping)) for worker in system.workers()]
     for house in system.houses.values():
-        tasks += [asyncio.create_task(watch.run(stopping)) for watch in (house.silence, house.mended)]
+        tasks += [asyncio.create_task(watch.run(stopping)) for watch in (house.silence, house.mended, house.traffic)]
     try:
         yield
     finally:

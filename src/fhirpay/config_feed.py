@@ -144,6 +144,11 @@ class Interface(Section):
         default="",
         description="hours that count for it, in its zone: 'Mon-Fri 07:00-19:00; Sat 08:00-12:00'; empty: always",
     )
+    conformance_check: Literal["off", "sample", "all"] = Field(
+        default="sample",
+        description="what came in is compared with the interface's profile and the standard's tables, apart from all "
+        "else: of each minute the newest message of each type; or 'all', as far as one idle processor gets; or 'off'",
+    )
 
     @property
     def networks(self) -> tuple[IPv4Network | IPv6Network, ...]:

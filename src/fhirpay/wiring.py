@@ -18,6 +18,7 @@ from pathlib import Path
 from fastapi import APIRouter, FastAPI
 
 from .config import Settings, Tenant
+from .conformance.checker import Checker
 from .db.unit import Database, Units, open_database
 from .domain.clock import Clock, SystemClock
 from .domain.ids import Ids, RandomIds
@@ -36,6 +37,7 @@ from .security.tokens import Tokens
 from .usecases import collect, go_live, postings, refund, send_ack, stale_pages, start_payment, webhook
 from .usecases.apply_message import ApplyMessage
 from .usecases.autopay import Autopay
+from .usecases.check_traffic import TrafficWatch
 from .usecases.close_page import ClosePage
 from .usecases.follow_up import FollowUp
 from .usecases.lookup import LookUp
@@ -47,6 +49,7 @@ from .usecases.receive_hl7 import Hl7Intake
 from .usecases.replay_mended import ReplayMended
 from .usecases.send_ack import SendAck
 from .usecases.silence import SilenceWatch
+from .usecases.standing_warnings import StandingWarnings
 from .usecases.take_payment import TakePayment
 from .usecases.watch_folder import WatchedFolder
 from .web import hl7v2, problem
@@ -81,6 +84,7 @@ class House:
     messages: ApplyMessage
     mended: ReplayMended
     silence: SilenceWatch
+    traffic: TrafficWatch
 
 
 @dataclass
@@ -94,6 +98,7 @@ class System:
     hash_key: bytes
     houses: Mapping[str, House]
     commands: Commands
+    checker: Checker
     ready: asyncio.Event = field(default_factory=asyncio.Event)
 
     def house(self, tenant: str) -> House:
@@ -107,7 +112,8 @@ class System:
         """The web role. One tenant is served at the root, several each under `/tenants/<name>`."""
         app = FastAPI(title="fhirpay", version=version("fhirpay"), openapi_url="/openapi.json")
         problem.install(app)
-        app.include_router(health_router(self.ready.is_set))
+        warnings = StandingWarnings({name: house.units for name, house in self.houses.items()}, self.clock)
+        app.include_router(health_router(self.ready.is_set, warnings.read))
         for name, house in self.houses.items():
             prefix = self.settings.path_of(name)
             for router in self._routers(house, self.settings.base_url + prefix):
@@ -188,6 +194,7 @@ class System:
 
     async def close(self) -> None:
         """Give back connections to the outside. The database is the caller's."""
+        await self.checker.close()
         for house in self.houses.values():
             await house.processors.aclose()
             for ehr in house.ehrs.values():
@@ -213,8 +220,10 @@ def build(
         raise ConfigInvalid(f"set hash_key (FHIRPAY_HASH_KEY) to {HASH_KEY_MIN} characters or more, and keep it")
     hash_key = settings.hash_key.encode()
     database = database or open_database(settings.database, clock=clock, ids=ids)
+    checker = Checker()
     houses = {
-        tenant.name: _house(settings, tenant, database, clock, ids, hash_key, transport) for tenant in settings.tenants
+        tenant.name: _house(settings, tenant, database, clock, ids, hash_key, transport, checker)
+        for tenant in settings.tenants
     }
     commands = Commands(
         database,
@@ -224,7 +233,7 @@ def build(
         lambda tenant: houses[tenant].messages,
         lambda tenant: houses[tenant].mended,
     )
-    return System(settings, clock, ids, database, hash_key, houses, commands)
+    return System(settings, clock, ids, database, hash_key, houses, commands, checker)
 
 
 def _house(
@@ -235,6 +244,7 @@ def _house(
     ids: Ids,
     hash_key: bytes,
     transport: Transport | None,
+    checker: Checker,
 ) -> House:
     units = database.units(tenant.name)
     public_url = settings.base_url + settings.path_of(tenant.name)
@@ -300,6 +310,7 @@ def _house(
         messages=messages,
         mended=ReplayMended(units, tenant, released.of, lambda: released.in_force),
         silence=SilenceWatch(units, tenant, clock),
+        traffic=TrafficWatch(units, tenant, clock, checker.check, lambda: released.root),
     )
 
 

@@ -8,17 +8,21 @@ from typing import Annotated
 
 import typer
 
+from ..config import Settings, Tenant
+from ..conformance import counts
+from ..conformance.counts import Checked, Found
 from ..conformance.feed import Grade, grade_feed
 from ..conformance.profile import Profile, describe, profile_text, schema_text
-from ..conformance.report import as_html, as_json, as_text
+from ..conformance.report import as_html, as_json, as_text, counted_json, counted_text
 from ..conformance.sample import Source
 from ..conformance.spec import as_html as spec_page
 from ..domain.clock import SystemClock
+from ..errors import ConfigInvalid
 from ..hl7.reader import Message
 from ..hl7.strict import check
 from ..inbox.store import recent_bodies
 from ..mapping.preview import read_file
-from .context import ConfigOption, JsonOption, TenantOption, friendly, out, reading, run, settings, tenant_name
+from .context import ConfigOption, JsonOption, TenantOption, friendly, opened, out, reading, run, settings, tenant_name
 from .maps import profile_of
 from .messages import InterfaceOption
 
@@ -90,38 +94,64 @@ def spec(
 
 @conformance.command()
 def traffic(
-    interface: Annotated[str, typer.Argument(help="An interface of the configuration.")],
-    last: Annotated[int, typer.Option("--last", help="How many of its newest messages.", min=1, max=10_000)] = 200,
+    interface: Annotated[
+        str, typer.Argument(help="An interface of the configuration; else all that were checked.")
+    ] = "",
+    last: Annotated[
+        int, typer.Option("--last", help="Grade so many of its newest messages now instead.", min=0, max=10_000)
+    ] = 0,
     tenant: TenantOption = "",
     config: ConfigOption = None,
+    as_json_: JsonOption = False,
 ) -> None:
-    """Grade what an interface has really sent, and count what the standard's own tables (hl7apy) say of it.
+    """Show where the messages that came in depart from what was agreed and from the standard: by place and kind.
 
-    Reads the stored messages beside a running server; nothing is changed, and no message waits for it.
+    A server counts them by itself (setting conformance_check). Reads beside it; nothing is changed or delayed.
     """
-
-    async def stored() -> list[bytes]:
-        async with reading(config, tenant) as units:
-            return await units.read(recent_bodies, interface, last)
-
     with friendly():
         loaded = settings(config)
         owner = loaded.tenant(tenant_name(loaded, tenant))
-        rules = owner.interface(interface)
-        bodies = run(stored)
-        sources = [Source("stored messages", b"".join(body.rstrip(b"\r\n") + b"\r" for body in bodies))]
-        facility, now = owner.facility(rules.facility), SystemClock().now()
-        report = grade_feed(sources, rules, facility, now=now, own=loaded.mappings_folder)
-        for line in as_text(report):
+        if interface:
+            owner.interface(interface)
+        if last:
+            if not interface:
+                raise ConfigInvalid("name the interface whose newest messages are to be graded")
+            _graded_now(loaded, owner, interface, last, as_json_=as_json_)
+            return
+        counted = run(lambda: _counted(config, tenant, interface))
+        for line in counted_json(counted) if as_json_ else counted_text(counted):
             out(line)
-        counts = Counter(
-            (one.severity, one.location, one.text)
-            for body in bodies
-            for one in set(check(Message.parse(body, charset_fallback=rules.charset_fallback)))
-        )
-        out(f"The standard's tables ({len(counts)} kinds of departures)")
-        for (severity, location, text), count in sorted(counts.items(), key=lambda one: (-one[1], one[0])):
-            out(f"  {count} × {severity} {location}: {text}")
+
+
+async def _counted(config: Path | None, tenant: str, interface: str) -> list[tuple[Checked, list[Found]]]:
+    async with reading(config, tenant) as units:
+        checked = await units.read(counts.checked, interface)
+        return [(one, await units.read(counts.found, one.interface)) for one in checked]
+
+
+def _graded_now(loaded: Settings, owner: Tenant, interface: str, last: int, *, as_json_: bool) -> None:
+    async def stored() -> list[bytes]:
+        async with opened(loaded, read_only=True) as database:
+            return await database.units(owner.name).read(recent_bodies, interface, last)
+
+    rules = owner.interface(interface)
+    bodies = run(stored)
+    sources = [Source("stored messages", b"".join(body.rstrip(b"\r\n") + b"\r" for body in bodies))]
+    facility, now = owner.facility(rules.facility), SystemClock().now()
+    report = grade_feed(sources, rules, facility, now=now, own=loaded.mappings_folder)
+    if as_json_:
+        out(as_json(report))
+        return
+    for line in as_text(report):
+        out(line)
+    departs = Counter(
+        (one.severity, one.location, one.text)
+        for body in bodies
+        for one in set(check(Message.parse(body, charset_fallback=rules.charset_fallback)))
+    )
+    out(f"The standard's tables ({len(departs)} kinds of departures)")
+    for (severity, location, text), count in sorted(departs.items(), key=lambda one: (-one[1], one[0])):
+        out(f"  {count} × {severity} {location}: {text}")
 
 
 def _described(config: Path | None, tenant: str, interface: str) -> Profile:

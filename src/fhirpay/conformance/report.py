@@ -1,11 +1,16 @@
-"""A graded feed as text, JSON and HTML: for the analyst at the desk, for a program, and to send to the other side."""
+"""A graded feed as text, JSON and HTML: for the analyst at the desk, for a program, and to send to the other side.
+
+Beside it what was counted in real traffic, as text and JSON.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
+from .counts import Checked, Found
 from .feed import Grade, Report
 from .finding import Finding, Severity
 from .page import Html, code, page, section, table, tag
@@ -129,3 +134,27 @@ def _as_html(one: Finding) -> Html:
         tag("p", f"{len(one.hits)} places: {_places(one, 6)}", of="small"),
         of=f"finding {kind.severity}",
     )
+
+
+def counted_text(counted: Sequence[tuple[Checked, Sequence[Found]]]) -> Iterator[str]:
+    if not counted:
+        yield "nothing has been checked yet: a server with the worker role begins with what comes in from now on"
+    for one, found in counted:
+        shed = f", {one.shed} left out since they came too fast" if one.shed else ""
+        yield f"{one.interface}: {one.checked} messages checked since {one.first_at:%Y-%m-%d %H:%M}{shed}"
+        for agreed, head in ((True, "Departs from its profile"), (False, "Departs from the standard's tables alone")):
+            kinds = [each for each in found if each.departure.agreed is agreed]
+            if kinds:
+                yield f"  {head} ({len(kinds)})"
+            for each in kinds:
+                when = f"first {each.first_at:%Y-%m-%d}, last {each.last_at:%Y-%m-%d} in {each.last_message}"
+                yield f"    {each.messages} × {each.departure}; {when}"
+
+
+def counted_json(counted: Sequence[tuple[Checked, Sequence[Found]]]) -> Iterator[str]:
+    """An interface a line."""
+    for one, found in counted:
+        said = asdict(one) | {"findings": [asdict(each.departure) | asdict(each) for each in found]}
+        for each in said["findings"]:
+            del each["departure"]
+        yield json.dumps(said, ensure_ascii=False, default=lambda at: at.isoformat())

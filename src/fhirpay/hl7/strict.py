@@ -1,4 +1,4 @@
-"""What the standard's own tables say about a message, by hl7apy: for onboarding a sender: `fhirpay map --strict`.
+"""What the standard's own tables say about a message, by hl7apy: `fhirpay map --strict`, `fhirpay conformance traffic`.
 
 Off the ACK path: it takes tens of milliseconds, and real messages that are good enough rarely pass. Known defects of
 hl7apy's tables are worked around in `_text_for`; a finding never quotes a value, since values are health information.
@@ -6,11 +6,12 @@ hl7apy's tables are worked around in `_text_for`; a finding never quotes a value
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import tempfile
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from hl7apy import SUPPORTED_LIBRARIES
 from hl7apy.consts import VALIDATION_LEVEL
@@ -28,6 +29,18 @@ _FT1_SOUND_FIELDS = 7
 # Events that share another's structure; hl7apy looks for one of their own when MSH-9.3 doesn't say (or says wrongly).
 _STRUCTURES = {"ADT^A04": "ADT_A01", "ADT^A08": "ADT_A01"}
 _WITHDRAWN = "Datatype None is not correct"  # said beside "Child limit exceeded" of a field that was withdrawn
+# How hl7apy begins, and what that is in one word.
+_KINDS = {
+    "the value is not in table": "not-in-table",
+    "Missing required child": "missing",
+    "Child limit exceeded": "too-many",
+    "Exceeded max length": "too-long",
+    "Datatype ": "wrong-datatype",
+    "Invalid ": "unexpected",
+    "Unknown element": "unexpected",
+    "the message can't be taken apart": "unreadable",
+    "there are no tables": "no-tables",
+}
 _ELEMENT = re.compile(r"\b([A-Z][A-Z0-9]{2})_(\d+)\b")
 _TABLE = re.compile(r"Value .* not in table (\S+) in element \S+?\.(\S+)", re.DOTALL)
 
@@ -39,6 +52,11 @@ class Finding:
     severity: Literal["error", "warning"]
     location: str
     text: str
+
+    @property
+    def kind(self) -> str:
+        """One word of a closed list, for counting."""
+        return next((kind for begins, kind in _KINDS.items() if self.text.startswith(begins)), "other")
 
 
 def check(message: Message) -> list[Finding]:
@@ -76,16 +94,26 @@ def _with_structure(message: Message, line: str) -> str:
 
 
 def _validated(parsed: object) -> list[Finding]:
-    # The validator raises its first finding and writes all of them to a file, which must have a name.
-    with tempfile.TemporaryDirectory(prefix="fhirpay-strict-") as folder:
-        report = Path(folder) / "report"
+    # The validator raises its first finding and writes all of them to a file: values of the message stand in it, so it
+    # is one in memory where the system has such files, and one without a name elsewhere.
+    with _report() as report:
+        copy = os.dup(report.fileno())  # the validator closes what it is given
         try:
-            Validator.validate(parsed, report_file=str(report))
+            Validator.validate(parsed, report_file=copy)
         except _ACCIDENTS:
-            if not report.exists():
+            if not os.fstat(report.fileno()).st_size:
+                with contextlib.suppress(OSError):
+                    os.close(copy)
                 raise
-        lines = report.read_text(encoding="utf-8").split("\n")
+        report.seek(0)
+        lines = report.read().decode("utf-8", "replace").split("\n")
     return list(dict.fromkeys(_finding(line) for line in _joined(lines) if _WITHDRAWN not in line))
+
+
+def _report() -> BinaryIO:
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("fhirpay-strict"), "w+b")
+    return tempfile.TemporaryFile()  # type: ignore[return-value]  (a wrapper with the same methods)
 
 
 def _joined(lines: list[str]) -> list[str]:

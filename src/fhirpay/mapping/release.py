@@ -140,11 +140,16 @@ class Released:
 
     def of(self, interface: Interface) -> Maps:
         """Raises ConfigInvalid when the site's files are wrong, or not released."""
+        return load(interface.mapping, None, self.root)
+
+    @property
+    def root(self) -> Path | None:
+        """The folder that is in force, for another process; None: the installed mappings alone."""
         stamp = self._stamp()
         if stamp != self._seen:
             self._seen = stamp
             self._take()
-        return load(interface.mapping, None, self._root)
+        return self._root
 
     @property
     def in_force(self) -> str:

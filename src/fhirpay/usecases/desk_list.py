@@ -29,6 +29,7 @@ from ..flow import lane
 from ..outbox import QUEUE
 from ..payments import store
 from .apply_message import PARKED, REPLACED
+from .check_traffic import DEPARTS
 from .collect import LIST
 from .echoes import DIFFERS, TURNED
 from .external_payments import BEFORE as EHR_BEFORE
@@ -57,6 +58,7 @@ NEXT: Mapping[str, str] = {
     "reallocated": "Move the money at the EHR by hand, then mark it done.",
     PARKED: "Mend what it says, then `fhirpay replay ID`; one that can never apply: `--ignore REASON`.",
     SILENT: "Ask whether the sender and the line to it are up; it goes by itself when the feed speaks.",
+    DEPARTS: "Ask the sender to keep to `fhirpay conformance spec`, or agree on something else; then mark it done.",
     GONE: "Configure it again under this name, and they go out; `fhirpay writeback list --all` shows them.",
     PARKED_CALL: "Mend what it says, then `fhirpay replay ID`; a posting that was made by hand: mark it done.",
     UNKNOWN: "Look at the processor; it ends by itself when the processor says what became of it.",

@@ -14,6 +14,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from fhirpay.cli.main import app
+from fhirpay.conformance.counts import Tally, count
+from fhirpay.conformance.departures import Departure
 from fhirpay.db.unit import Tx, Units
 from fhirpay.flow.lane import complete
 from fhirpay.flow.lease import claim
@@ -93,13 +95,39 @@ account_key = "PID-18"
             note_outcome(tx, work.ref, "applied")
 
     await units.write(sent)
-    result = await asyncio.to_thread(run, "traffic", "lab", "--config", config)
+    result = await asyncio.to_thread(run, "traffic", "lab", "--last", "200", "--config", config)
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("1 messages (1 DFT^P03) against the interface 'lab'")
     assert "coverage-not-declared" in result.stdout
     assert "transaction-type-unmapped" not in result.stdout
     assert "The standard's tables (" in result.stdout
     assert "EVN" in result.stdout.split("The standard's tables")[1]
+    result = await asyncio.to_thread(run, "traffic", "--config", config)
+    assert result.stdout.startswith("nothing has been checked yet")
+
+    def counted(tx: Tx) -> None:
+        tally = Tally()
+        tally.add("msg1", [Departure(True, "PID-19", "unwanted"), Departure(False, "EVN", "missing")])
+        count(tx, "lab", tally, shed=7)
+
+    await units.write(counted)
+    result = await asyncio.to_thread(run, "traffic", "lab", "--config", config)
+    head, *lines = result.stdout.splitlines()
+    assert (head.split(" since ")[0], head.split(", ")[1]) == (
+        "lab: 1 messages checked",
+        "7 left out since they came too fast",
+    )
+    assert [line.split(";")[0] for line in lines] == [
+        "  Departs from its profile (1)",
+        "    1 × PID-19 is filled, and it was agreed to leave it out",
+        "  Departs from the standard's tables alone (1)",
+        "    1 × EVN is required by the standard and missing",
+    ]
+    result = await asyncio.to_thread(run, "traffic", "lab", "--json", "--config", config)
+    told = json.loads(result.stdout)
+    assert (told["checked"], told["findings"][0]["location"], told["findings"][0]["messages"]) == (1, "PID-19", 1)
+    result = await asyncio.to_thread(run, "traffic", "nobody", "--config", config)
+    assert result.exit_code == 2
 
 
 def test_a_file_that_is_not_there_is_said(run: Run) -> None:

@@ -1,0 +1,56 @@
+"""What is wrong and doesn't keep this process from its work: for `/health/ready`, whoever asks and however often.
+
+A silent feed is the sender's trouble or the line's: traffic is welcome all the same, so it is a warning and no reason
+to take a process out of a load balancer. What counts is the worklist, which `silence` keeps, on any process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from ..db.unit import Units
+from ..domain.clock import Clock
+from ..errors import StorageUnavailable
+from .silence import silent_feeds
+
+FRESH = timedelta(seconds=5)  # one look in so long, whatever asks
+PATIENCE_S = 1.0  # a probe is told what was known rather than nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    tenant: str
+    interface: str
+    says: str
+    code: str = "feed-silent"
+
+
+@dataclass
+class StandingWarnings:
+    """Of all tenants of this process."""
+
+    units: Mapping[str, Units]
+    clock: Clock
+    _known: tuple[Warned, ...] = ()
+    _looked: datetime | None = None
+    _one: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def read(self) -> tuple[Warned, ...]:
+        """As of a few seconds ago; when the database doesn't answer, what was known last. Never raises for that."""
+        async with self._one:
+            now = self.clock.now()
+            if self._looked is None or now - self._looked >= FRESH:
+                self._looked = now
+                try:
+                    async with asyncio.timeout(PATIENCE_S):
+                        self._known = await self._all()
+                except (StorageUnavailable, TimeoutError):
+                    pass  # trouble of its own, that others tell
+            return self._known
+
+    async def _all(self) -> tuple[Warned, ...]:
+        found = [(name, one) for name, units in self.units.items() for one in await units.read(silent_feeds)]
+        return tuple(Warned(name, one.subject, one.says) for name, one in found)
