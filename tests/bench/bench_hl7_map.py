@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from fhirpay.config import Facility
 from fhirpay.fhir.json import dumps, loads
-from fhirpay.fhir.models import validate
+from fhirpay.fhir.validation import validate
 from fhirpay.hl7.reader import Message
 from fhirpay.mapping import loader
 from fhirpay.mapping.engine import map_message

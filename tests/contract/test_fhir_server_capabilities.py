@@ -8,8 +8,9 @@ import pytest
 
 from fhir_world import BASE, FhirWorld
 from fhirpay.db.unit import Units
-from fhirpay.fhir.models import problems, structure_of
+from fhirpay.fhir.models import structure_of
 from fhirpay.fhir.params import PARAMS, TYPES
+from fhirpay.fhir.validation import problems
 from fhirpay.web.fhir_server.metadata import capability_statement
 
 STATEMENT = capability_statement(BASE)

@@ -170,7 +170,7 @@ if __name__ == "__main__":
     import crash_others
     import crash_points
 
-    from fhirpay.fhir.models import problems
+    from fhirpay.fhir.validation import problems
     from fhirpay.mapping.loader import load
     from fhirpay.net.http import client
 

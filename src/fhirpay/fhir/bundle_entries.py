@@ -1,7 +1,7 @@
 """The entries of a transaction Bundle, read into what each asks for. Called by bundles.py; touches no database.
 
 What a URL, a method and a condition may be is said here, each refusal with the entry's own address
-(`Bundle.entry[2].request.url`). A Bundle that reaches this has passed models.py, or was made by us.
+(`Bundle.entry[2].request.url`). A Bundle that reaches this has passed validation.py, or was made by us.
 """
 
 from __future__ import annotations

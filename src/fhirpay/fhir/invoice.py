@@ -34,12 +34,12 @@ class _Sum:
         return self.base + self.adjustments
 
 
-def totals(at: str, invoice: dict[str, Any]) -> Iterator[FhirpayError]:
+def totals(invoice: dict[str, Any]) -> Iterator[FhirpayError]:
     """RuleBroken at `Invoice.totalNet` or `.totalGross` when it isn't the sum, at an amount in another currency."""
     if invoice.get("status") in _WITHDRAWN:
         return
     with localcontext(_EXACT):
-        yield from _currencies(at, invoice)
+        yield from _currencies(invoice)
         lines = [_sum(line.get("priceComponent")) for line in _objects(invoice.get("lineItem"))]
         whole = _sum(invoice.get("totalPriceComponent"))
         priced = [line for line in lines if line is not None and line.stated]
@@ -48,11 +48,11 @@ def totals(at: str, invoice: dict[str, Any]) -> Iterator[FhirpayError]:
         net, tax = _expected(priced, whole)
         stated_net = _amount(invoice.get("totalNet"))
         if stated_net is not None and stated_net != net:
-            yield RuleBroken(f"the lines add up to {net:f}, not {stated_net:f}", location=f"{at}.totalNet")
+            yield RuleBroken(f"the lines add up to {net:f}, not {stated_net:f}", location=".totalNet")
         gross = _amount(invoice.get("totalGross"))
         if gross is not None and gross != net + tax and not (stated_net is not None and stated_net != net):
             says = f"the lines and their tax add up to {net + tax:f}, not {gross:f}"
-            yield RuleBroken(says, location=f"{at}.totalGross")
+            yield RuleBroken(says, location=".totalGross")
 
 
 def _expected(lines: list[_Sum], whole: _Sum) -> tuple[Decimal, Decimal]:
@@ -88,9 +88,9 @@ def _sum(components: Any) -> _Sum | None:
     return _Sum(bool(counted), base, adjustments, sum(of("tax"), _ZERO))
 
 
-def _currencies(at: str, invoice: dict[str, Any]) -> Iterator[FhirpayError]:
+def _currencies(invoice: dict[str, Any]) -> Iterator[FhirpayError]:
     first = ""
-    for address, money in _moneys(at, invoice):
+    for address, money in _moneys(invoice):
         currency = money.get("currency")
         if isinstance(currency, str):
             first = first or currency
@@ -99,14 +99,12 @@ def _currencies(at: str, invoice: dict[str, Any]) -> Iterator[FhirpayError]:
                 yield RuleBroken(says, location=f"{address}.currency")
 
 
-def _moneys(at: str, invoice: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _moneys(invoice: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for name in ("totalNet", "totalGross"):
         if isinstance(money := invoice.get(name), dict):
-            yield f"{at}.{name}", money
-    owners = [(at, "totalPriceComponent", invoice)]
-    owners += [
-        (f"{at}.lineItem[{i}]", "priceComponent", line) for i, line in enumerate(_objects(invoice.get("lineItem")))
-    ]
+            yield f".{name}", money
+    owners = [("", "totalPriceComponent", invoice)]
+    owners += [(f".lineItem[{i}]", "priceComponent", line) for i, line in enumerate(_objects(invoice.get("lineItem")))]
     for owner, name, holder in owners:
         for i, component in enumerate(_objects(holder.get(name))):
             if isinstance(money := component.get("amount"), dict):

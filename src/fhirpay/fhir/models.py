@@ -1,9 +1,7 @@
-"""What is wrong with a resource, element by element. The only importer of fhir.resources, whose R4B classes say which
-elements FHIR R4 has (the same for the resources we take), how often, of which type, and what a reference may name.
+"""Which elements FHIR R4 has, how often, of which type, and what a reference may name. The only importer of
+fhir.resources, whose R4B classes say it (the same for the resources we take).
 
-Called by the FHIR server before a write, by `fhirpay map` and by write-back on what we send. The library's own
-validation passes amounts through float, coerces "true" to true and checks no codes, so the walk over the JSON is
-ours: formats in primitives.py, codes in bindings.py, rules over several elements in rules.py.
+Called by validation.py, by search, merge and links, and by `fhirpay map lint`.
 """
 
 from __future__ import annotations
@@ -19,17 +17,8 @@ from typing import Any
 from fhir.resources.R4B import get_fhir_model_class
 from fhir.resources.R4B.resource import Resource
 
-from ..errors import CodeInvalid, FhirpayError, MessageInvalid, MessageUnsupported, RequiredMissing, ValueInvalid
 from .bindings import REQUIRED
-from .outcome import ResourceInvalid
-from .primitives import fault
-from .rules import RULES, reference_type
 
-PROBLEMS_MAX = 50  # enough to act on; a hostile body gets no longer answer
-# An element we don't understand but must not ignore (FHIR R4, extensibility.html and resource.html).
-_NOT_IGNORABLE = {"modifierExtension", "implicitRules"}
-_NAME = re.compile(r"_?[A-Za-z][A-Za-z0-9]{0,63}\Z")
-_CODE = re.compile(r"[A-Za-z0-9-]{1,24}\Z")  # may be shown back: too short for anybody's name and address
 _PRIMITIVES = {"Base64Binary": "base64Binary", "DateTime": "dateTime", "UnsignedInt": "unsignedInt"}
 _PRIMITIVES |= {"PositiveInt": "positiveInt", "UuidVersion": "uuid"}
 
@@ -52,26 +41,6 @@ class Element:
 Structure = dict[str, Element]
 
 
-def validate(resource: dict[str, Any]) -> None:
-    """Returns when `resource` is sound. Raises the error it has, or ResourceInvalid when there are several."""
-    found = problems(resource)
-    if len(found) == 1:
-        raise found[0]
-    if found:
-        raise ResourceInvalid(found)
-
-
-def problems(resource: dict[str, Any], *, at: str = "") -> list[FhirpayError]:
-    """Everything that is wrong with `resource`, each with its address below `at` (by default its resource type)."""
-    found: list[FhirpayError] = []
-    for problem in _resource(at or str(resource.get("resourceType") or "Resource"), resource):
-        found.append(problem)
-        if len(found) >= PROBLEMS_MAX:
-            break
-    # What is malformed comes first: it may be why the sums don't add up.
-    return sorted(found, key=lambda problem: not isinstance(problem, MessageInvalid))
-
-
 def references(resource: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], frozenset[str]]]:
     """Every Reference in `resource`: its path without indexes (`account`, `guarantor.party`), itself, its targets."""
     structure = structure_of(str(resource.get("resourceType")))
@@ -81,15 +50,15 @@ def references(resource: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], 
 
 def is_resource_type(name: str) -> bool:
     """Whether FHIR R4 has a resource type of that name, ours or not."""
-    model = _model(name)
+    model = model_of(name)
     return model is not None and issubclass(model, Resource)
 
 
 @lru_cache(maxsize=1024)
 def structure_of(kind: str) -> Structure | None:
     """The elements of a resource type or data type; None when FHIR has none of that name."""
-    model = _model(kind)
-    return None if model is None else _structure(model, kind)
+    model = model_of(kind)
+    return None if model is None else elements_of(model, kind)
 
 
 def element_of(kind: str, path: Sequence[str]) -> Element | None:
@@ -101,15 +70,16 @@ def element_of(kind: str, path: Sequence[str]) -> Element | None:
     for number, name in enumerate(path):
         found = structure.get(name.removeprefix("_")) if structure is not None else None
         if found is not None and name.startswith("_"):
-            beside = replace(found, name=name, kind="Element", model=_model("Element"), codes=None)
+            beside = replace(found, name=name, kind="Element", model=model_of("Element"), codes=None)
             found = beside if found.model is None else None
         if found is None or number == len(path) - 1:
             return found
-        structure = _structure(found.model, found.kind) if found.model is not None else None
+        structure = elements_of(found.model, found.kind) if found.model is not None else None
     return None
 
 
-def _model(kind: str) -> type[Any] | None:
+def model_of(kind: str) -> type[Any] | None:
+    """The library's class of a resource type or data type."""
     if not re.fullmatch(r"[A-Z][A-Za-z]{1,63}", kind):
         return None
     try:
@@ -119,7 +89,8 @@ def _model(kind: str) -> type[Any] | None:
 
 
 @lru_cache(maxsize=2048)
-def _structure(model: type[Any], kind: str) -> Structure:
+def elements_of(model: type[Any], kind: str) -> Structure:
+    """The elements of a kind that the library has as `model`: `kind` names it in paths."""
     elements: Structure = {}
     for field in model.model_fields.values():
         about = field.json_schema_extra or {}
@@ -165,147 +136,6 @@ def _kind(annotation: Any, owner: str, name: str, model: type[Any]) -> tuple[str
     return ("boolean" if annotation is bool else "string"), None
 
 
-def _resource(at: str, resource: Any, *, inside: bool = False) -> Iterator[FhirpayError]:
-    """`inside`: it is contained; what it names by `#` stands beside it, and its container sees to that."""
-    if not isinstance(resource, dict):
-        yield MessageInvalid("a resource is a JSON object", location=at)
-        return
-    kind = resource.get("resourceType")
-    if kind is None:
-        yield RequiredMissing("a resource says its resourceType", location=f"{at}.resourceType")
-        return
-    structure = structure_of(kind) if isinstance(kind, str) and is_resource_type(kind) else None
-    if structure is None:
-        yield MessageInvalid("this is no FHIR R4 resource type", location=f"{at}.resourceType")
-        return
-    content = {key: value for key, value in resource.items() if key != "resourceType"}
-    yield from _object(at, str(kind), structure, content, of_resource=True)
-    if not inside:
-        yield from _contained(at, content)
-
-
-def _contained(at: str, resource: dict[str, Any]) -> Iterator[FhirpayError]:
-    contained = resource.get("contained")
-    inside = [one for one in contained if isinstance(one, dict)] if isinstance(contained, list) else []
-    for i, one in enumerate(inside):
-        if "contained" in one:  # dom-2
-            yield MessageInvalid("a contained resource contains none", location=f"{at}.contained[{i}].contained")
-    ids = {f"#{one.get('id')}" for one in inside}
-    for address, reference in _literals(at, resource):
-        if reference.startswith("#") and reference not in ids and reference != "#":
-            yield ValueInvalid("no such contained resource", location=f"{address}.reference")
-
-
-def _literals(at: str, value: Any) -> Iterator[tuple[str, str]]:
-    if isinstance(value, dict):
-        if isinstance(literal := value.get("reference"), str):
-            yield at, literal
-        for key, inner in value.items():
-            if key != "resource":  # a Bundle's entries look after themselves
-                yield from _literals(f"{at}.{key}", inner)
-    elif isinstance(value, list):
-        for i, inner in enumerate(value):
-            yield from _literals(f"{at}[{i}]", inner)
-
-
-def _object(
-    at: str, kind: str, structure: Structure, value: Any, *, of_resource: bool = False
-) -> Iterator[FhirpayError]:
-    if not isinstance(value, dict):
-        yield MessageInvalid("an object is expected here", location=at)
-        return
-    if not value and not of_resource:  # ele-1
-        yield MessageInvalid("an element is left out rather than empty", location=at)
-        return
-    for key, inner in value.items():
-        element = structure.get(key.removeprefix("_"))
-        if element is None or (key.startswith("_") and element.model is not None):
-            place = f"{at}.{key}" if _NAME.match(key) else at
-            yield MessageInvalid(f"{kind} has no such element", location=place)
-        elif key in _NOT_IGNORABLE:
-            yield MessageUnsupported("this may change the meaning, and we don't know it", location=f"{at}.{key}")
-        elif key.startswith("_"):
-            yield from _siblings(f"{at}.{key}", element, inner)
-        else:
-            yield from _element(f"{at}.{key}", element, inner, value.get(f"_{key}"))
-    yield from _absent(at, kind, structure, value)
-    for rule in RULES.get(kind, ()):
-        yield from rule(at, value)
-
-
-def _absent(at: str, kind: str, structure: Structure, value: dict[str, Any]) -> Iterator[FhirpayError]:
-    choices: dict[str, list[Element]] = {}
-    for name, element in structure.items():
-        if element.choice:
-            choices.setdefault(element.choice, []).append(element)
-        elif element.required and name not in value and (f"_{name}" not in value or element.codes):
-            # An extension may say why a value is missing (extensibility.html), but not that of a status or a type:
-            # what it means for money would be a guess.
-            yield RequiredMissing(f"{name} is required", location=f"{at}.{name}")
-    for choice, elements in choices.items():
-        stated = [one.name for one in elements if one.name in value or f"_{one.name}" in value]
-        if len(stated) > 1:
-            yield MessageInvalid(f"only one of {', '.join(stated)}", location=f"{at}.{stated[1]}")
-        elif not stated and elements[0].choice_required:
-            names = " or ".join(one.name for one in elements)
-            yield RequiredMissing(f"{names} is required", location=f"{at}.{choice}")
-
-
-def _element(at: str, element: Element, value: Any, sibling: Any) -> Iterator[FhirpayError]:
-    if not element.many:
-        if isinstance(value, list):
-            yield MessageInvalid("this element does not repeat", location=at)
-        else:
-            yield from _one(at, element, value)
-        return
-    if not isinstance(value, list):
-        yield MessageInvalid("this element repeats: a list is expected", location=at)
-    elif not value:
-        yield MessageInvalid("a list is left out rather than empty", location=at)
-    else:
-        for i, one in enumerate(value):
-            excused = isinstance(sibling, list) and len(sibling) > i and sibling[i] is not None
-            if not (one is None and element.model is None and excused):
-                yield from _one(f"{at}[{i}]", element, one)
-
-
-def _one(at: str, element: Element, value: Any) -> Iterator[FhirpayError]:
-    if value is None:
-        yield MessageInvalid("an element is left out rather than null", location=at)
-    elif element.kind == "Resource":
-        yield from _resource(at, value, inside=element.name == "contained")
-    elif element.model is not None:
-        yield from _object(at, element.kind, _structure(element.model, element.kind), value)
-        if element.targets and isinstance(value, dict):
-            yield from _target(at, element, value)
-    elif wrong := fault(element.kind, value):
-        yield ValueInvalid(f"this is {wrong}", location=at)
-    elif element.codes is not None and value not in element.codes:
-        shown = f"'{value}'" if _CODE.match(value) else "this"
-        yield CodeInvalid(f"{shown} is not one of {', '.join(sorted(element.codes))}", location=at)
-
-
-def _siblings(at: str, element: Element, value: Any) -> Iterator[FhirpayError]:
-    """`_birthDate`: the id and extensions of a primitive, as a list where the primitive repeats."""
-    inside = structure_of("Element") or {}
-    if element.many and isinstance(value, list):
-        for i, one in enumerate(value):
-            if one is not None:
-                yield from _object(f"{at}[{i}]", "Element", inside, one)
-    elif element.many or isinstance(value, list):
-        yield MessageInvalid("this repeats exactly as the element does", location=at)
-    else:
-        yield from _object(at, "Element", inside, value)
-
-
-def _target(at: str, element: Element, reference: dict[str, Any]) -> Iterator[FhirpayError]:
-    literal = reference.get("reference")
-    named = reference_type(literal) if isinstance(literal, str) else None
-    if named and named not in element.targets and "Resource" not in element.targets:
-        wanted = " or ".join(sorted(element.targets))
-        yield ValueInvalid(f"this names {wanted}, not {named}", location=f"{at}.reference")
-
-
 def _references(
     path: str, value: dict[str, Any], structure: Structure
 ) -> Iterator[tuple[str, dict[str, Any], frozenset[str]]]:
@@ -319,4 +149,4 @@ def _references(
                 continue
             if element.kind == "Reference":
                 yield below, one, element.targets
-            yield from _references(below, one, _structure(element.model, element.kind))
+            yield from _references(below, one, elements_of(element.model, element.kind))

@@ -1,6 +1,6 @@
-"""How FHIR's primitive values may be written (FHIR R4, datatypes.html). Used by models.py for every single value.
+"""How FHIR's primitive values may be written (FHIR R4, datatypes.html). Used by validation.py for every single value.
 
-`fault(kind, value)` says what is wrong in words, or None. Each kind is one row: its JSON type and its format.
+`fault_of(kind)` says what is wrong with a value in words, or None. Each kind is one row: its JSON type and its format.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 
+Test = Callable[[object], str | None]
 _YEAR = r"([0-9]{4})"
 _DATE = re.compile(rf"{_YEAR}(-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?)?\Z")
 _TIME = r"([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\.[0-9]+)?"
@@ -20,11 +21,13 @@ _STRING_MAX = 1_048_576  # characters: "not to exceed 1MB"
 
 
 def _format(pattern: str, says: str) -> Callable[[str], str | None]:
-    compiled = re.compile(pattern + r"\Z")
-    return lambda text: None if compiled.match(text) else says
+    match = re.compile(pattern + r"\Z").match
+    return lambda text: None if match(text) else says
 
 
 def _string(text: str) -> str | None:
+    if text.isprintable() and not text.isspace() and text and len(text) <= _STRING_MAX:  # nearly always
+        return None
     if not text.strip():
         return "a text is left out rather than empty"
     if len(text) > _STRING_MAX:
@@ -49,9 +52,8 @@ def _date_time(text: str) -> str | None:
 
 
 def _calendar(text: str) -> str | None:
-    year, month, day, *_ = [*map(int, text.split("-")), 1, 1]
     try:
-        date(year, month, day)
+        date.fromisoformat((text + "-01-01")[:10])
     except ValueError:
         return "not a day of the calendar"
     return None
@@ -74,22 +76,40 @@ _TEXT: dict[str, Callable[[str], str | None]] = {
     "time": _format(_TIME, "not a time such as 14:05:09"),
     "xhtml": lambda text: None if text.lstrip().startswith("<div") else "not an XHTML <div>",
 }
-_RANGES = {
-    "integer": (-(2**31), 2**31 - 1),
-    "unsignedInt": (0, 2**31 - 1),
-    "positiveInt": (1, 2**31 - 1),
-}
 
 
-def fault(kind: str, value: object) -> str | None:
-    """What is wrong with `value` as a FHIR `kind`, in words that finish "is …"; None when it is right."""
-    if kind == "boolean":
-        return None if isinstance(value, bool) else "not true or false"
-    if kind in _RANGES:
-        least, most = _RANGES[kind]
+def _text(fault: Callable[[str], str | None]) -> Test:
+    return lambda value: fault(value) if isinstance(value, str) else "not a text"
+
+
+def _whole(least: int, most: int) -> Test:
+    def test(value: object) -> str | None:
         if isinstance(value, bool) or not isinstance(value, int):
             return "not a whole number"
         return None if least <= value <= most else f"not between {least} and {most}"
-    if kind == "decimal":
-        return "not a number" if isinstance(value, bool) or not isinstance(value, int | Decimal) else None
-    return _TEXT[kind](value) if isinstance(value, str) else "not a text"
+
+    return test
+
+
+def _number(value: object) -> str | None:
+    return "not a number" if isinstance(value, bool) or not isinstance(value, int | Decimal) else None
+
+
+_TESTS: dict[str, Test] = {
+    "boolean": lambda value: None if isinstance(value, bool) else "not true or false",
+    "integer": _whole(-(2**31), 2**31 - 1),
+    "unsignedInt": _whole(0, 2**31 - 1),
+    "positiveInt": _whole(1, 2**31 - 1),
+    "decimal": _number,
+    **{kind: _text(fault) for kind, fault in _TEXT.items()},
+}
+
+
+def fault_of(kind: str) -> Test:
+    """What says of a value what is wrong with it as a FHIR `kind`, in words that finish "is …"; None: it is right."""
+    return _TESTS[kind]
+
+
+def fault(kind: str, value: object) -> str | None:
+    """The same of one value."""
+    return _TESTS[kind](value)

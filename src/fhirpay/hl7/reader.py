@@ -114,6 +114,24 @@ class Segment:
             return [raw] if raw else []
         return [self._message.decoded(part) for part in raw.split(self._message.delimiters.component or _NEVER)]
 
+    def parts(self, field: int, repetition: int = 1, component: int = 0) -> list[str]:
+        """What `get` gives for each component of one repetition, or for each subcomponent of one component."""
+        fields, message = self._fields, self._message
+        raw = fields[field] if field < len(fields) else ""
+        if not raw or field <= self._verbatim:
+            return [raw] if raw else []
+        tilde, ampersand = message.delimiters.repetition or _NEVER, message.delimiters.subcomponent or _NEVER
+        if repetition > 1 or tilde in raw:
+            repetitions = raw.split(tilde)
+            raw = repetitions[repetition - 1] if repetition <= len(repetitions) else ""
+        parts = raw.split(message.delimiters.component or _NEVER)
+        if component:
+            raw = parts[component - 1] if component <= len(parts) else ""
+            parts = raw.split(ampersand)
+        elif ampersand in raw:
+            parts = [part.split(ampersand, 1)[0] for part in parts]
+        return list(map(message.decoded, parts)) if (message.delimiters.escape or _NEVER) in raw else parts
+
     def subcomponents(self, field: int, component: int = 1, repetition: int = 1) -> list[str]:
         """The decoded subcomponents of one component; an empty list when absent."""
         raw = self.repetition(field, repetition)

@@ -128,8 +128,9 @@ def _path(text: str | None, at: str) -> Path | None:
 
 
 def _build(values: dict[str, Value]) -> Callable[[Context], dict[str, Any]]:
+    members = tuple(values.items())
+
     def build(ctx: Context) -> dict[str, Any]:
-        found = {name: value(ctx) for name, value in values.items()}
-        return {name: value for name, value in found.items() if value is not None}
+        return {name: found for name, value in members if (found := value(ctx)) is not None}
 
     return build

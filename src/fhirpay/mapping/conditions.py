@@ -13,7 +13,7 @@ from .context import Context
 from .functions import account_named, is_self
 from .paths import DELETE, Path, parse_path
 from .spec import CONDITION_WORDS
-from .versions import numbers, version_of
+from .versions import numbers
 
 Test = Callable[[Context], bool]
 
@@ -161,8 +161,8 @@ def _version(word: str, text: str, at: str) -> Test:
     if wanted is None:
         raise ConfigInvalid('write a version in quotes, such as "2.7"', location=at)
     if word == "version_from":
-        return lambda ctx: version_of(ctx.message) >= wanted
-    return lambda ctx: version_of(ctx.message) < wanted
+        return lambda ctx: ctx.version >= wanted
+    return lambda ctx: ctx.version < wanted
 
 
 def _differ(ctx: Context, left: Path, right: Path) -> bool:

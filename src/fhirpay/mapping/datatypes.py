@@ -23,6 +23,9 @@ from .times import fhir_date, fhir_datetime, has_time
 
 _SOCIAL_SECURITY = frozenset({"SS", "SSN", "SB"})
 _VERSIONED = re.compile(r"HL7(\d{4})")
+_RANK = re.compile(r"[1-9]\d{0,8}", re.ASCII)
+_OID = re.compile(r"[0-2](\.\d+)+", re.ASCII)
+_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class Options:
 
 def _object(**elements: Any) -> dict[str, Any] | None:
     """Elements that are there, without trailing underscores of reserved words; None when there are none."""
-    found = {name.rstrip("_"): value for name, value in elements.items() if value not in (None, "", [], {})}
+    found = {name.rstrip("_"): value for name, value in elements.items() if value or value == 0}
     return found or None
 
 
@@ -124,6 +127,8 @@ def _when(slot: Slot, ctx: Context, text: str) -> str | None:
 
 
 def _period(slot: Slot, ctx: Context, start: str, end: str) -> dict[str, Any] | None:
+    if not (start or end):
+        return None
     return _object(start=_when(slot, ctx, start), end=_when(slot, ctx, end))
 
 
@@ -145,7 +150,7 @@ def identifier(slot: Slot, ctx: Context, options: Options) -> dict[str, Any] | N
     return _object(
         extension=extensions,
         type=_identifier_type(slot.part(5)),
-        system=assigner_system(slot.segment, slot.field, slot.repetition, ctx.interface.system),
+        system=assigner_system(slot.segment, slot.field, slot.repetition, ctx.system),
         value=value,
         period=_period(slot, ctx, slot.part(7), slot.part(8)),
         assigner=_object(display=slot.part(4)),
@@ -176,7 +181,7 @@ def entity_identifier(slot: Slot, ctx: Context, options: Options) -> dict[str, A
     """EI: the namespace parts are components 2 to 4, not one HD component."""
     if not slot.part(1):
         return None
-    system = hd_system(slot.part(2), slot.part(3), slot.part(4), ctx.interface.system)
+    system = hd_system(slot.part(2), slot.part(3), slot.part(4), ctx.system)
     return _object(system=system, value=slot.part(1), assigner=_object(display=slot.part(2)))
 
 
@@ -185,7 +190,7 @@ def organization_identifier(slot: Slot, ctx: Context, options: Options) -> dict[
     value = slot.part(10) or slot.part(3)
     if not value:
         return None
-    system = assigner_system(slot.segment, slot.field, slot.repetition, ctx.interface.system, component=6)
+    system = assigner_system(slot.segment, slot.field, slot.repetition, ctx.system, component=6)
     return _object(type=_identifier_type(slot.part(7)), system=system, value=value)
 
 
@@ -198,7 +203,7 @@ def organization(slot: Slot, ctx: Context, options: Options) -> dict[str, Any] |
 def department(slot: Slot, ctx: Context, options: Options) -> dict[str, Any] | None:
     """CWE that names a part of the organization (FT1-13) → a logical reference."""
     value = " ".join(slot.part(1).split())
-    system = coding_system(slot.part(3), ctx) or f"{ctx.interface.system}:v2-{options.table or 'local'}"
+    system = coding_system(slot.part(3), ctx) or f"{ctx.system}:v2-{options.table or 'local'}"
     found = _object(
         identifier=_object(system=system, value=value) if value else None,
         display=slot.part(2) or value,
@@ -240,12 +245,12 @@ def endpoint(slot: Slot, ctx: Context, options: Options) -> str | None:
     schemes = {"ISO": "urn:oid:", "UUID": "urn:uuid:", "DNS": "urn:dns:", "URI": "urn:uri:"}
     if (scheme := schemes.get(slot.part(3).upper())) and slot.part(2):
         return scheme + slot.part(2)
-    return hd_system(slot.part(1), slot.part(2), slot.part(3), ctx.interface.system) if slot.valued else None
+    return hd_system(slot.part(1), slot.part(2), slot.part(3), ctx.system) if slot.valued else None
 
 
 def practitioner(slot: Slot, ctx: Context, options: Options) -> dict[str, Any] | None:
     """XCN → a logical reference: a payment needs to name the practitioner, not to keep one."""
-    system = assigner_system(slot.segment, slot.field, slot.repetition, ctx.interface.system, component=9)
+    system = assigner_system(slot.segment, slot.field, slot.repetition, ctx.system, component=9)
     if system == urls.NPI_OID or slot.part(13).upper() == "NPI":
         system = urls.NPI
     value, kind = slot.part(1), slot.part(13)
@@ -373,7 +378,7 @@ def contact_point(slot: Slot, ctx: Context, options: Options) -> dict[str, Any] 
         system=system,
         value=value,
         use=use,
-        rank=int(rank) if re.fullmatch(r"[1-9]\d{0,8}", rank, re.ASCII) else None,
+        rank=int(rank) if _RANK.fullmatch(rank) else None,
         period=_period(slot, ctx, slot.part(13), slot.part(14)),
     )
 
@@ -428,7 +433,7 @@ def _coding(slot: Slot, ctx: Context, start: int, options: Options) -> dict[str,
     system = coding_system(name, ctx)
     if start == 1 and not name:
         oid = slot.part(14)
-        if re.fullmatch(r"[0-2](\.\d+)+", oid, re.ASCII):
+        if _OID.fullmatch(oid):
             system = f"urn:oid:{oid}"
         elif options.table:
             system = f"{urls.TERMINOLOGY}v2-{options.table}"
@@ -443,7 +448,7 @@ def coding_system(name: str, ctx: Context) -> str | None:
         return found.code
     if numbered := _VERSIONED.fullmatch(name.upper()):
         return f"{urls.TERMINOLOGY}v2-{numbered[1]}"
-    return f"{ctx.interface.system}:codes:{re.sub(r'[^A-Za-z0-9._-]+', '_', name)}"
+    return f"{ctx.system}:codes:{_NOT_IN_A_NAME.sub('_', name)}"
 
 
 Converter = Callable[[Slot, Context, Options], Any]

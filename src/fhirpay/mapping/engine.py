@@ -78,9 +78,9 @@ class _Run:
         if rule.each is None:
             self._on(rule, None)
             return
-        segments = self._ctx.message.segments(rule.each)
+        segments = self._ctx.segments(rule.each)
         if rule.sort is not None:
-            segments.sort(key=lambda segment: _rank(segment, rule))  # stable: equals stay as sent
+            segments = sorted(segments, key=lambda segment: _rank(segment, rule))  # stable: equals stay as sent
         for segment in segments:
             with self._ctx.at(segment):
                 self._on(rule, segment)
@@ -109,8 +109,7 @@ class _Run:
         except FhirpayError as error:
             if claim is None or segment is None:
                 raise
-            for text in set(self._ctx.warnings) - warned:
-                del self._ctx.warnings[text]  # what the line noticed goes with it
+            self._ctx.withdraw(warned)
             self._park(segment, Parked(error.location or segment.address(), error.message, error.code))
 
     def _park(self, segment: Segment | None, parked: Parked) -> None:
@@ -246,7 +245,7 @@ def _states(resource: dict[str, Any], element: str) -> bool:
 def _bundle(ctx: Context, entries: list[Entry]) -> dict[str, Any]:
     bundle: dict[str, Any] = {"resourceType": "Bundle"}
     if control_id := ctx.message.control_id.strip():
-        bundle["identifier"] = {"system": f"{ctx.interface.system}:message", "value": control_id}
+        bundle["identifier"] = {"system": f"{ctx.system}:message", "value": control_id}
     bundle["type"] = "transaction"
     if stamp := _timestamp(ctx):
         bundle["timestamp"] = stamp

@@ -23,11 +23,12 @@ from .context import Context
 from .datatypes import TYPES, Options
 from .identity import full_url, key_value
 from .paths import Path, Slot, parse_path
-from .versions import version_of
 
 Paths = Sequence[Path]
 
 ADJUSTMENTS = ("contractual", "charity", "bad_debt", "small_balance", "discount")  # each has its account in the ledger
+_NUMBER, _TYPE = Path("FT1-2", "FT1", 2), Path("FT1-6", "FT1", 6)
+_AMOUNTS = tuple(Path(f"FT1-{field}", "FT1", field) for field in (11, 12, 10))
 TAKES_BACK = "PY-back"  # in transaction-type.csv: a code of the site's own for a payment that is taken back
 _OURS = re.compile(r"(pay|ref)[0-9a-z]{26}-\d{1,6}", re.IGNORECASE)  # FT1-2 of what we post: writeback/posted.py
 
@@ -84,7 +85,7 @@ def other_patient(ctx: Context, paths: Paths) -> dict[str, str] | None:
 
 
 def _patient_url(ctx: Context, number: int) -> str:
-    people = ctx.message.segments("PID")
+    people = ctx.segments("PID")
     for repetition in range(people[number].repetitions(3)) if number < len(people) else ():
         found = TYPES["Identifier"](Slot(people[number], 3, repetition + 1), ctx, Options())
         if found is not None:  # the first is the one that the patient is stored under
@@ -131,7 +132,7 @@ def _column(ctx: Context, path: Path) -> list[str]:
     """The field's value in every segment of its kind, in upper case; not of an insurance that is taken out (IN1-55)."""
     slots = (
         Slot(segment, path.field, 1, path.component, path.subcomponent)
-        for segment in ctx.message.segments(path.segment)
+        for segment in ctx.segments(path.segment)
         if path.segment != "IN1" or segment.get(55) != "D"
     )
     return [text.upper() for slot in slots if (text := slot.text)]
@@ -228,8 +229,12 @@ def pairwise_of(paths: Paths) -> Iterator[tuple[Path, Path]]:
 
 def charge_total(ctx: Context, paths: Paths) -> dict[str, Any]:
     """FT1-11, else FT1-12 × FT1-10, signed by what the interface says of negative charges."""
-    total, currency, _ = money.charge(ctx, *_slots(ctx, paths))
+    total, currency, _ = _charge(ctx, paths)
     return money.fhir_money(total, currency)
+
+
+def _charge(ctx: Context, paths: Paths) -> tuple[Decimal, str, bool]:
+    return ctx.once(money.charge, paths, *_slots(ctx, paths))
 
 
 def credit_total(ctx: Context, paths: Paths) -> dict[str, Any]:
@@ -239,7 +244,7 @@ def credit_total(ctx: Context, paths: Paths) -> dict[str, Any]:
 def copay_total(ctx: Context, paths: Paths) -> dict[str, Any]:
     """The amount of a CO that is due. Raises Conflict for a second one of the same FT1-2 in this message."""
     standing = ctx.segment("FT1")
-    for line in ctx.message.segments("FT1") if standing is not None else ():
+    for line in ctx.segments("FT1") if standing is not None else ():
         if standing is None or line.index >= standing.index:
             break
         same = all(Slot(line, field).text == Slot(standing, field).text for field in (2, 6))
@@ -257,7 +262,7 @@ def payment_total(ctx: Context, paths: Paths) -> dict[str, Any]:
 
 
 def _payment(ctx: Context, paths: Paths) -> tuple[Decimal, str]:
-    number = ctx.text(Path("FT1-2", "FT1", 2))
+    number = ctx.text(_NUMBER)
     takes_back = _kind(ctx) == TAKES_BACK
     slots = _slots(ctx, paths)
     known = ctx.interface.payment_sign in ("positive", "negative")
@@ -303,16 +308,16 @@ def adjustment_taken_back(ctx: Context, paths: Paths) -> dict[str, str] | None:
 
 
 def _before(ctx: Context, direction: str) -> dict[str, str] | None:
-    own = ctx.text(Path("FT1-2", "FT1", 2))
+    own = ctx.text(_NUMBER)
     if not own:
         return None
     value = key_of(ctx, [KEY_WORDS["sender"], KEY_WORDS["account"], lambda _: own, lambda _: direction])
-    return {"system": f"{ctx.interface.system}:payment", "value": value}
+    return {"system": f"{ctx.system}:payment", "value": value}
 
 
 def _kind(ctx: Context) -> str:
     """What the site's table says of FT1-6."""
-    coded = find(ctx.table("transaction-type"), ctx.text(Path("FT1-6", "FT1", 6)))
+    coded = find(ctx.table("transaction-type"), ctx.text(_TYPE))
     return coded.code if coded is not None else ""
 
 
@@ -322,7 +327,7 @@ def paid_by(ctx: Context, paths: Paths) -> str:
     Raises RuleBroken where nothing says it: what an insurer paid is not to be taken for the patient's.
     """
     medium, plan = paths
-    if _OURS.fullmatch(ctx.text(Path("FT1-2", "FT1", 2))) or _kind(ctx) == "CO":
+    if _OURS.fullmatch(ctx.text(_NUMBER)) or _kind(ctx) == "CO":
         return "patient"
     if (coded := find(ctx.table("paid-by"), " ".join(ctx.text(medium).split()))) is not None:
         return _one_of(("patient", "insurance"), coded.code, "paid-by")
@@ -342,7 +347,7 @@ def charge_paid_for(ctx: Context, paths: Paths) -> dict[str, str] | None:
     """The charge of this message whose Set ID a payment names (FT1-31)."""
     (reference,) = paths
     wanted = ctx.text(reference)
-    for line in ctx.message.segments("FT1") if wanted else ():
+    for line in ctx.segments("FT1") if wanted else ():
         if Slot(line, 1).text == wanted:
             with ctx.at(line):
                 entry = ctx.entry("charge", "FT1")
@@ -360,7 +365,7 @@ def payment_taken_back(ctx: Context, paths: Paths) -> dict[str, str] | None:
 
 def charge_direction(ctx: Context, paths: Paths) -> str | None:
     """`credit` for a negative charge that the interface reads as one; a charge has no direction to state."""
-    return "credit" if money.charge(ctx, *_slots(ctx, paths))[2] else None
+    return "credit" if _charge(ctx, paths)[2] else None
 
 
 def magnitude(ctx: Context, paths: Paths) -> Any:
@@ -385,7 +390,7 @@ def charge_code(ctx: Context, paths: Paths) -> dict[str, Any]:
                 codings.append(coding)
         if concept and "text" in concept:
             found.setdefault("text", concept["text"])
-    withdrawn = version_of(ctx.message) >= (2, 7)  # what stands there is no description any more
+    withdrawn = ctx.version >= (2, 7)  # what stands there is no description any more
     if text := next((text for path in descriptions if not withdrawn and (text := ctx.text(path))), ""):
         found.setdefault("text", text)
     if not found:
@@ -399,7 +404,7 @@ def credited_charge(ctx: Context, paths: Paths) -> dict[str, Any] | None:
     """The charge that a credit takes back: by FT1-31 (a Set ID in this message), by the same FT1-2 in this message,
     else a logical reference to the charge that had this FT1-2."""
     reference, transaction = paths
-    lines = ctx.message.segments("FT1")
+    lines = ctx.segments("FT1")
     standing = ctx.segment("FT1")
     wanted, own = ctx.text(reference), ctx.text(transaction)
     for line in lines:
@@ -416,7 +421,7 @@ def credited_charge(ctx: Context, paths: Paths) -> dict[str, Any] | None:
     if wanted or not own:
         return None
     value = key_of(ctx, [KEY_WORDS["sender"], KEY_WORDS["account"], lambda _: own, lambda _: "CG"])
-    return {"type": "ChargeItem", "identifier": {"system": f"{ctx.interface.system}:charge", "value": value}}
+    return {"type": "ChargeItem", "identifier": {"system": f"{ctx.system}:charge", "value": value}}
 
 
 def charge_taken_back(ctx: Context, paths: Paths) -> dict[str, Any] | None:
@@ -533,18 +538,15 @@ def _transaction(ctx: Context) -> str:
 
 
 def _direction(ctx: Context) -> str:
-    paths = [Path(f"FT1-{field}", "FT1", field) for field in (11, 12, 10)]
-    return "CD" if money.charge(ctx, *_slots(ctx, paths))[2] else "CG"
+    return "CD" if _charge(ctx, _AMOUNTS)[2] else "CG"
 
 
 def _payment_direction(ctx: Context) -> str:
-    paths = [Path(f"FT1-{field}", "FT1", field) for field in (11, 12, 10)]
-    return "PY" if _payment(ctx, paths)[0] >= 0 else "PYR"
+    return "PY" if _payment(ctx, _AMOUNTS)[0] >= 0 else "PYR"
 
 
 def _adjustment_direction(ctx: Context) -> str:
-    paths = [Path(f"FT1-{field}", "FT1", field) for field in (11, 12, 10)]
-    return "AJ" if _adjustment(ctx, paths)[0] >= 0 else "AJR"
+    return "AJ" if _adjustment(ctx, _AMOUNTS)[0] >= 0 else "AJR"
 
 
 def _made(rule: str) -> KeyPart:

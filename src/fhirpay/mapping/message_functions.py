@@ -14,7 +14,7 @@ Paths = Sequence[Path]
 def message_identifier(ctx: Context, paths: Paths) -> dict[str, str] | None:
     """The message's own number, under the interface."""
     number = ctx.text(paths[0])
-    return {"system": f"{ctx.interface.system}:message", "value": number} if number else None
+    return {"system": f"{ctx.system}:message", "value": number} if number else None
 
 
 def message_type(ctx: Context, paths: Paths) -> str | None:

@@ -46,15 +46,20 @@ def parse_path(text: str) -> Path | None:
     return Path(text, found["segment"], **numbers)
 
 
-@dataclass(frozen=True, slots=True)
 class Slot:
-    """One repetition of a field, or a component of it."""
+    """One repetition of a field, or a component of it. It is taken apart once, however often it is read."""
 
-    segment: Segment
-    field: int
-    repetition: int = 1
-    component: int = 0
-    subcomponent: int = 0
+    __slots__ = ("_parts", "component", "field", "repetition", "segment", "subcomponent")
+
+    def __init__(
+        self, segment: Segment, field: int, repetition: int = 1, component: int = 0, subcomponent: int = 0
+    ) -> None:
+        self.segment = segment
+        self.field = field
+        self.repetition = repetition
+        self.component = component
+        self.subcomponent = subcomponent
+        self._parts: list[str] | None = None
 
     @property
     def address(self) -> str:
@@ -63,16 +68,20 @@ class Slot:
     @property
     def text(self) -> str:
         """The value itself: the first component of a repetition."""
-        return clean(self.segment.get(self.field, self.component or 1, self.subcomponent or 1, self.repetition))
+        parts = self._parts if self._parts is not None else self._taken_apart()
+        at = self.subcomponent or 1 if self.component else 1
+        return parts[at - 1] if at <= len(parts) else ""
 
     def part(self, component: int, subcomponent: int = 1) -> str:
         """A component of the datatype; where the slot is a component, its subcomponents are the parts."""
-        if self.component:
-            return self.part_of(component) if subcomponent == 1 else ""
-        return clean(self.segment.get(self.field, component, subcomponent, self.repetition))
+        if subcomponent == 1:
+            parts = self._parts if self._parts is not None else self._taken_apart()
+            return parts[component - 1] if component <= len(parts) else ""
+        return "" if self.component else clean(self.segment.get(self.field, component, subcomponent, self.repetition))
 
-    def part_of(self, subcomponent: int) -> str:
-        return clean(self.segment.get(self.field, self.component, subcomponent, self.repetition))
+    def _taken_apart(self) -> list[str]:
+        self._parts = list(map(clean, self.segment.parts(self.field, self.repetition, self.component)))
+        return self._parts
 
     @property
     def deleted(self) -> bool:

@@ -40,14 +40,17 @@ def _moment(found: re.Match[str], zone: tzinfo) -> datetime:
 
 def fhir_date(text: str, location: str) -> str:
     """`19880818…` → `1988-08-18`; the day as written, whatever the zone. Raises ValueInvalid."""
-    found = _match(text, location)
-    return "-".join(part for part in (found["year"], found["month"], found["day"]) if part)
+    return _day(_match(text, location))
+
+
+def _day(found: re.Match[str]) -> str:
+    return "-".join(filter(None, found.group("year", "month", "day")))
 
 
 def fhir_datetime(text: str, zone: ZoneInfo, location: str) -> str:
     """`202108181126+0215` → `2021-08-18T11:26:00+02:15`; a date stays a date. Raises ValueInvalid."""
     found = _match(text, location)
-    day = fhir_date(text, location)
+    day = _day(found)
     if not found["hour"]:
         return day
     time = f"{found['hour']}:{found['minute'] or '00'}:{found['second'] or '00'}{found['fraction'] or ''}"

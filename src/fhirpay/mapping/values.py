@@ -7,6 +7,7 @@ says something (see `_CONSTANT` … `_READ`). Errors in the file raise ConfigInv
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from ..errors import ConfigInvalid, FhirpayError, RequiredMissing
 from ..fhir.merge import JOINED
 from .conditions import always, compile_condition
 from .context import Context
-from .datatypes import TYPES, Options
+from .datatypes import TYPES, Converter, Options
 from .functions import FUNCTIONS, KEY_WORDS, KeyPart, key_of
 from .paths import Path, Slot, parse_path
 from .spec import EXTENSION_PREFIX, ExpressionSpec, is_expression
@@ -79,6 +80,9 @@ def _literal(raw: Any, here: Here) -> Value:
     if isinstance(raw, str) and raw.startswith(EXTENSION_PREFIX):
         raw = _extension_url(raw, here)
 
+    if "." in here.element:
+        return lambda _: raw  # the constants inside an object are part of what it is: no step of their own
+
     def literal(ctx: Context) -> Any:
         if ctx.trace is not None:
             _traced(ctx, here, "constant", "", raw)
@@ -133,17 +137,25 @@ def _object(raw: dict[str, Any], here: Here) -> tuple[Value, int]:
         raise here.wrong("an object without elements")
     highest = max(level for _, level in members.values())
 
+    # Most objects say nothing: what is the same in each message is made for those that do.
+    asked = [name for name, (_, level) in members.items() if level > _CONSTANT or highest == _CONSTANT]
+    readers = [members[name][0] for name in asked]
+    decisive = [at for at, name in enumerate(asked) if members[name][1] == highest]
+    constants = [(name, None if name in asked else value) for name, (value, _) in members.items()]
+
     def one(ctx: Context) -> dict[str, Any] | None:
-        if not when(ctx):
+        if when is not always and not when(ctx):
             return None
+        made = [read(ctx) for read in readers]
+        if all(made[at] is None for at in decisive):
+            return None
+        rest = iter(made)
         found: dict[str, Any] = {}
-        said = False
-        for name, (value, level) in members.items():
-            item = value(ctx)
+        for name, constant in constants:
+            item = next(rest) if constant is None else constant(ctx)
             if item is not None:
                 found[name] = item
-                said = said or level == highest
-        return found if said else None
+        return found
 
     if each is not None:
         return _repeat(one, each), _READ
@@ -163,7 +175,7 @@ def _repeat(one: Value, each: str) -> Value:
 
     def per_segment(ctx: Context) -> list[Any] | None:
         found: list[Any] = []
-        for segment in ctx.message.segments(each):
+        for segment in ctx.segments(each):
             with ctx.at(segment):
                 if (item := one(ctx)) is not None:
                     found.append(item)
@@ -199,12 +211,13 @@ def _expression(raw: dict[str, Any], here: Here) -> tuple[Value, int]:
     paths = [parse_path(text) for text in (*spec.paths, spec.each or "")]
     first = next((path for path in paths if path), None)
     strict = spec.required or (spec.function is not None and FUNCTIONS[spec.function].strict)
+    nothing_else = otherwise is None and spec.default is None and spec.assume is None and not spec.required
 
     def evaluate(ctx: Context) -> Any:
         if clear is not None and clear(ctx):
             ctx.notes.deletes.add(here.deleted)
             return None
-        asked = when(ctx)
+        asked = when is always or when(ctx)
         if asked:
             try:
                 found = read(ctx)
@@ -217,6 +230,8 @@ def _expression(raw: dict[str, Any], here: Here) -> tuple[Value, int]:
                 if ctx.trace is not None:
                     _traced(ctx, here, source, spec.why, found)
                 return found
+        if nothing_else:
+            return None
         if otherwise is not None:
             return otherwise(ctx)
         if spec.default is not None:
@@ -273,7 +288,7 @@ def _key(spec: ExpressionSpec, here: Here) -> tuple[Value, str]:
 
     def identifier(ctx: Context) -> dict[str, str] | None:
         value = key_of(ctx, parts)
-        return {"system": f"{ctx.interface.system}:{kind}", "value": value} if value else None
+        return {"system": f"{ctx.system}:{kind}", "value": value} if value else None
 
     return identifier, f"key {', '.join(str(part) for part in spec.key)}"
 
@@ -310,6 +325,8 @@ def _field(spec: ExpressionSpec, here: Here) -> tuple[Value, str]:
     if convert is None:
         raise here.wrong(f"there is no datatype '{spec.as_}'; there are: {', '.join(TYPES)}")
     options = Options(map=spec.map, table=spec.table, use=spec.use)
+    if spec.as_ not in _SIMPLE:
+        convert = remembered(convert, sys.intern(f"{spec.as_} {spec.map} {spec.table} {spec.use}"))
     names = (spec.each,) if spec.each is not None else spec.paths
     paths: list[Path] = []
     for name in names:
@@ -318,6 +335,7 @@ def _field(spec: ExpressionSpec, here: Here) -> tuple[Value, str]:
             raise here.wrong(f"'{name}' is no HL7 field; write one such as PID-5 or FT1-11.1")
         paths.append(path)
     source = " or ".join(names)
+    others = paths[1:]
 
     def deleted(ctx: Context, slot: Slot | None) -> bool:
         if slot is not None and slot.deleted:
@@ -326,13 +344,14 @@ def _field(spec: ExpressionSpec, here: Here) -> tuple[Value, str]:
         return False
 
     def one(ctx: Context) -> Any:
-        for path in paths:
-            slot = ctx.valued([path])
-            if slot is not None and (value := convert(slot, ctx, options)) is not None:
+        first = slot = ctx.sent(paths[0])
+        if slot is not None and slot.valued and (value := convert(slot, ctx, options)) is not None:
+            return value
+        for path in others:
+            slot = ctx.sent(path)
+            if slot is not None and slot.valued and (value := convert(slot, ctx, options)) is not None:
                 return value
-        segment = ctx.segment(paths[0].segment)
-        if segment is not None and segment.raw(paths[0].field):
-            deleted(ctx, ctx.slot(paths[0]))
+        deleted(ctx, first)
         return None
 
     def several(ctx: Context) -> list[Any] | None:
@@ -354,6 +373,31 @@ def _field(spec: ExpressionSpec, here: Here) -> tuple[Value, str]:
         return found or None
 
     return (several if spec.each is not None else one), source
+
+
+_SIMPLE = frozenset({"string", "code", "boolean", "integer", "positiveInt", "decimal", "xhtml"})
+
+
+def remembered(convert: Converter, kind: str) -> Converter:
+    """`convert`, once for each text: the lines of a message mostly name the same people, places and diagnoses."""
+
+    def converted(slot: Slot, ctx: Context, options: Options) -> Any:
+        key = (kind, slot.segment.repetition(slot.field, slot.repetition), slot.component, slot.subcomponent)
+        if key in ctx.converted:
+            return _copied(ctx.converted[key])
+        warned = ctx.warned
+        value = convert(slot, ctx, options)
+        if ctx.warned == warned:  # what is said of one place is not said of another
+            ctx.converted[key] = _copied(value)
+        return value
+
+    return converted
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: one if isinstance(one, str) else _copied(one) for name, one in value.items()}
+    return [_copied(one) for one in value] if isinstance(value, list) else value
 
 
 def _traced(ctx: Context, here: Here, source: str, why: str, value: Any) -> None:

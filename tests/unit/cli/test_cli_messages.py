@@ -20,7 +20,7 @@ from typer.testing import CliRunner, Result
 
 from fhirpay.cli.main import app
 from fhirpay.fhir.json import dumps, loads
-from fhirpay.fhir.models import validate
+from fhirpay.fhir.validation import validate
 from intake_world import ft1, message
 
 SAMPLES = sorted((Path(__file__).resolve().parents[2] / "samples").glob("*.hl7"))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fhirpay.errors import RuleBroken
-from fhirpay.fhir.models import problems, validate
+from fhirpay.fhir.validation import problems, validate
 
 Line = list[tuple[str, str]]
 

@@ -18,10 +18,11 @@ from fhirpay.domain import fhir_urls
 from fhirpay.errors import CodeInvalid, FhirpayError, RequiredMissing, RuleBroken
 from fhirpay.fhir.bindings import REQUIRED
 from fhirpay.fhir.json import loads
-from fhirpay.fhir.models import PROBLEMS_MAX, is_resource_type, problems, references, structure_of, validate
+from fhirpay.fhir.models import is_resource_type, references, structure_of
 from fhirpay.fhir.outcome import ResourceInvalid, operation_outcome, status_of
 from fhirpay.fhir.params import TYPES
 from fhirpay.fhir.primitives import fault
+from fhirpay.fhir.validation import PROBLEMS_MAX, problems, validate
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "fhir"
 SOUND = {
@@ -166,7 +167,7 @@ def reachable() -> set[str]:
         if kind not in seen:
             seen[kind] = structure
             waiting += [
-                (element.kind, models._structure(element.model, element.kind))
+                (element.kind, models.elements_of(element.model, element.kind))
                 for element in structure.values()
                 if element.model is not None and element.kind not in ("Resource", "ResourceList")
             ]
@@ -187,7 +188,7 @@ def listed(path: str) -> set[str] | None:
 def structure_of_model(model: Any, step: str) -> Any:
     from fhirpay.fhir import models
 
-    return models._structure(model, model.__name__)[step].model
+    return models.elements_of(model, model.__name__)[step].model
 
 
 def test_bindings_are_those_of_the_standard() -> None:

@@ -17,7 +17,7 @@ import pytest
 from coverage_page import page
 from fhirpay.data import data_root
 from fhirpay.fhir.json import dumps
-from fhirpay.fhir.models import validate
+from fhirpay.fhir.validation import validate
 from golden_messages import GOLDEN
 from hl7_coverage import Row, Shown, at, rows, top
 

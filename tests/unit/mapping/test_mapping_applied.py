@@ -9,7 +9,7 @@ from mapping_messages import ft1, mapped, only, segment
 from fhirpay.db.unit import Tx, Units
 from fhirpay.domain import fhir_urls as urls
 from fhirpay.fhir import bundles, store
-from fhirpay.fhir.models import validate
+from fhirpay.fhir.validation import validate
 from fhirpay.mapping.mapped import Mapped
 
 PV1 = {2: "O", 18: "OP", 19: "V7^^^MAPLE^VN", 20: "BC", 44: "20260302"}

@@ -15,7 +15,7 @@ from fhir.resources.R4B import get_fhir_model_class
 
 from fhirpay.config import Facility
 from fhirpay.fhir.json import dumps
-from fhirpay.fhir.models import validate
+from fhirpay.fhir.validation import validate
 from fhirpay.mapping import loader
 from fhirpay.mapping.preview import MappedResult, map_data, map_file
 from golden_messages import ALL, GOLDEN, PUBLIC, check, messages_of, name_of, profile_of

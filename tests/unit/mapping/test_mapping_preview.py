@@ -8,7 +8,7 @@ import pytest
 from mapping_messages import FACILITY, ft1, interface, message
 
 from fhirpay.errors import ConfigInvalid
-from fhirpay.fhir.models import validate
+from fhirpay.fhir.validation import validate
 from fhirpay.mapping.preview import failed, map_data, map_file
 
 

@@ -11,7 +11,7 @@ from mapping_messages import FACILITY, ft1, interface, mapped, message, segment
 from fhirpay.domain.money import exponent
 from fhirpay.errors import FhirpayError
 from fhirpay.fhir.json import dumps, loads
-from fhirpay.fhir.models import problems
+from fhirpay.fhir.validation import problems
 from fhirpay.hl7.reader import Message
 from fhirpay.mapping.engine import map_message
 from fhirpay.mapping.mapped import Mapped

@@ -17,10 +17,10 @@ from ...fhir import bundles, conditional, store
 from ...fhir.bundles import Done
 from ...fhir.json import dumps, loads
 from ...fhir.links import localized, resolved
-from ...fhir.models import problems
 from ...fhir.outcome import ResourceInvalid
 from ...fhir.search import Query
 from ...fhir.store import Change, Stored
+from ...fhir.validation import problems
 from .answering import Warnings
 from .deps import Deps
 
