@@ -48,7 +48,7 @@ _OPENINGS = (
 )
 _OPEN = insert(openings).on_conflict_do_nothing()
 _BY_REFERENCE = select(openings).where(openings.c.tenant_id == _TENANT, openings.c.reference == bindparam("reference"))
-_SPEAKS_OF = frozenset({"ChargeItem", "Invoice", "Encounter", "PaymentReconciliation", "Account"})
+_SPEAKS_OF = frozenset({"ChargeItem", "Invoice", "Encounter", "Appointment", "PaymentReconciliation", "Account"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +158,8 @@ def _first_day(resource: Resource, zone: ZoneInfo) -> date | None:
             when = resource.get("date")
         case "Encounter":
             when = at(resource, "period", "start")
+        case "Appointment":
+            when = resource.get("start")
         case "PaymentReconciliation":
             when = resource.get("paymentDate")
         case _:

@@ -60,7 +60,7 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """An Encounter."""
+    """An Encounter, or an Appointment whose visit has no number yet (appointments.py)."""
 
     ref: str
     status: str
@@ -68,10 +68,33 @@ class Visit:
     patient: str = ""  # whose it is; an account may be of several
     start: date | None = None
     end: date | None = None
+    appointments: tuple[str, ...] = ()  # that it says that it is for
+    booked: date | None = None  # of an appointment: no visit of before is it
 
     @property
     def cancelled(self) -> bool:
-        return self.status in {"cancelled", "entered-in-error"}
+        return self.status in {"cancelled", "entered-in-error", "noshow"}
+
+    @property
+    def expected(self) -> bool:
+        """An appointment, not a visit yet."""
+        return self.ref.startswith("Appointment/")
+
+
+@dataclass(frozen=True, slots=True)
+class Appointment:
+    """An Appointment, and the visits that it says that it is for."""
+
+    ref: str
+    status: str
+    patient: str = ""
+    start: date | None = None
+    booked: date | None = None
+    visits: tuple[str, ...] = ()
+
+    @property
+    def off(self) -> bool:
+        return self.status in {"cancelled", "entered-in-error", "noshow"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,3 +238,7 @@ class AccountFacts:
     late: frozenset[str] = frozenset()  # what came first after its feed had gone live
     openings: tuple[Opening, ...] = ()
     copay_visits: frozenset[str] | None = None  # the visits whose coverage states a copay here; None: all
+    known_as: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """visit → the appointments, and former numbers, that its copay may have been asked for under (appointments.py)"""
+    guessed: Mapping[str, str] = field(default_factory=dict[str, str])
+    """visit → the appointment of another day that is taken for its, which nobody has said"""

@@ -19,11 +19,13 @@ from ..domain.money import Money
 from ..errors import ConfigInvalid
 from ..fhir import store as fhir
 from ..fhir.json import dumps
+from .appointments import expected
 from .coverage import kind_of
 from .ehr_payments import relief_of
-from .elements import Resource, at, day_of, flag, identifiers_of, money_of, own_ref, reference, subject_of
+from .elements import Resource, at, day_of, flag, identifiers_of, listed, money_of, own_ref, reference, subject_of
 from .facts import (
     AccountFacts,
+    Appointment,
     Bill,
     Charge,
     CopayDue,
@@ -55,6 +57,7 @@ class Resources:
     invoices: tuple[Resource, ...] = ()
     coverages: tuple[Resource, ...] = ()
     encounters: tuple[Resource, ...] = ()
+    appointments: tuple[Resource, ...] = ()
     merged_visits: Mapping[str, str] = field(default_factory=dict[str, str])  # a visit → the one that stands for it
     naming: tuple[Resource, ...] = ()  # Invoices of any account that name a charge of this one
     payments: tuple[Resource, ...] = ()  # that the EHR has posted itself
@@ -100,6 +103,7 @@ def _alone(tx: Tx, account_ref: str) -> Resources:
         patient=patient,
         coverages=_coverages(tx, account, patient_ref, patient),
         encounters=visits,
+        appointments=plain(fhir.referring_any(tx, "Appointment", "bears-on", (account, *encounters, *more))),
         merged_visits=merged,
     )
 
@@ -172,6 +176,12 @@ def facts_of(resources: Resources, facility: Facility) -> AccountFacts:
     account, zone = resources.account, ZoneInfo(facility.zone)
     priorities = {reference(one.get("coverage")): one.get("priority", 99) for one in account.get("coverage", ())}
     patient = resources.patient
+    coming = expected(
+        (_visit(one, zone) for one in resources.encounters),
+        (_appointment(one, zone, resources.merged_visits) for one in resources.appointments),
+    )
+    visit_of = {name: visit for visit, names in coming.known_as.items() for name in names}
+    visit_of |= resources.merged_visits
     first = next(iter((*resources.charges, *resources.invoices)), {})
     return AccountFacts(
         ref=resources.account_ref,
@@ -180,12 +190,10 @@ def facts_of(resources: Resources, facility: Facility) -> AccountFacts:
         patient_ref=own_ref(patient) if patient else subject_of(account) or subject_of(first),
         guarantors=tuple(_guarantors(account, zone)),
         charges=tuple(_charge(one, zone) for one in resources.charges),
-        visits=tuple(_visit(one, zone) for one in resources.encounters),
+        visits=coming.visits,
         coverages=tuple(_insurance(one, priorities, zone) for one in resources.coverages),
         invoices=tuple(_bill(one, zone) for one in resources.invoices),
-        copays=tuple(
-            replace(one, visit=resources.merged_visits.get(one.visit, one.visit)) for one in _copays(account, zone)
-        ),
+        copays=tuple(replace(one, visit=visit_of.get(one.visit, one.visit)) for one in _copays(account, zone)),
         relief=tuple(relief_of(resources.payments)),
         self_pay=resources.account_ref if flag(account, urls.SELF_PAY) else "",
         start=day_of(at(account, "servicePeriod", "start"), zone),
@@ -193,6 +201,8 @@ def facts_of(resources: Resources, facility: Facility) -> AccountFacts:
         bad_debt=flag(account, urls.BAD_DEBT),
         accident=any(one.get("url") == urls.ACCIDENT for one in account.get("extension", ())),
         job_related=flag(account, urls.JOB_RELATED),
+        known_as=coming.known_as,
+        guessed=coming.guessed,
         elsewhere=tuple(facts_of(one, facility) for one in resources.elsewhere),
     )
 
@@ -256,6 +266,20 @@ def _visit(encounter: Resource, zone: ZoneInfo) -> Visit:
         patient=subject_of(encounter),
         start=day_of(at(encounter, "period", "start"), zone, first=True),
         end=day_of(at(encounter, "period", "end"), zone),
+        appointments=tuple(ref for one in listed(encounter.get("appointment")) if (ref := reference(one))),
+    )
+
+
+def _appointment(resource: Resource, zone: ZoneInfo, merged: Mapping[str, str]) -> Appointment:
+    named = [ref for one in listed(resource.get("supportingInformation")) if (ref := reference(one))]
+    actors = [reference(one.get("actor")) for one in listed(resource.get("participant"))]
+    return Appointment(
+        ref=own_ref(resource),
+        status=str(resource.get("status", "")),
+        patient=next((ref for ref in actors if ref.startswith("Patient/")), ""),
+        start=day_of(resource.get("start"), zone),
+        booked=day_of(resource.get("created"), zone),
+        visits=tuple(merged.get(ref, ref) for ref in named if ref.startswith("Encounter/")),
     )
 
 

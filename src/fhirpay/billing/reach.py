@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ..db.unit import Tx
+from ..domain.fhir_urls import APPOINTMENT_ACCOUNT
 from ..fhir import store as fhir
 from . import rows
 from .elements import Resource, listed, own_ref, reference, subject_of
@@ -30,6 +31,9 @@ def accounts_of(tx: Tx, resource: Resource) -> set[str]:
         case "Encounter":
             named = {reference(one) for one in resource.get("account", ())}
             return (named - {""}) | _of_charges(tx, plain(fhir.referring(tx, "ChargeItem", "context", ref)))
+        case "Appointment":
+            visits = [one for name in _visits_of(resource) if (one := get(tx, name))]
+            return set[str]().union(*(accounts_of(tx, one) for one in visits)) | _billed_on(resource)
         case "Patient":
             return {one.reference for one in fhir.referring(tx, "Account", "subject", ref)} | {ref}
         case "Coverage":
@@ -57,6 +61,16 @@ def _of_charges(tx: Tx, charges: Sequence[Resource]) -> set[str]:
 
 def _named(resource: Resource) -> set[str]:
     return {reference(one) for one in listed(resource.get("account"))} - {""}
+
+
+def _billed_on(appointment: Resource) -> set[str]:
+    said = (one for one in appointment.get("extension", ()) if one.get("url") == APPOINTMENT_ACCOUNT)
+    return {reference(one.get("valueReference")) for one in said} - {""}
+
+
+def _visits_of(appointment: Resource) -> list[str]:
+    named = (reference(one) for one in listed(appointment.get("supportingInformation")))
+    return [ref for ref in named if ref.startswith("Encounter/")]
 
 
 def asks_for(account_ref: str, charge: Resource) -> bool:
@@ -97,8 +111,8 @@ def others_of(
     tx: Tx, account_ref: str, charges: Iterable[Resource], invoices: Iterable[Resource], names: Iterable[Resource]
 ) -> set[str]:
     """The other accounts that may ask for the same, or have asked: an Invoice on one names a charge of another,
-    whether it stands or not, a charge or an Invoice has moved, or one visit has to do with both. `names`: the Invoices
-    that name these charges."""
+    whether it stands or not, a charge or an Invoice has moved, or one visit, or its appointment, has to do with both.
+    `names`: the Invoices that name these charges."""
     charges = tuple(charges)
     here = {own_ref(one) for one in charges}
     named = {ref for one in invoices for ref in _lines(one)} - here
@@ -112,8 +126,14 @@ def others_of(
     for visit in sorted(visits):
         accounts.append(_named(get(tx, visit)))
         accounts += [_of_charge(one.resource) for one in fhir.referring(tx, "ChargeItem", "context", visit)]
-    accounts.append(rows.accounts_with(tx, here | asked | visits))
+    booked = fhir.referring_any(tx, "Appointment", "bears-on", map(_encounter, sorted(visits)))
+    accounts.append(rows.accounts_with(tx, here | asked | visits | {one.reference for one in booked}))
     return set[str]().union(*accounts) - {account_ref}
+
+
+def _encounter(ref: str) -> Resource:
+    kind, _, resource_id = ref.partition("/")
+    return {"resourceType": kind, "id": resource_id}
 
 
 def _visits(tx: Tx, account_ref: str, charges: Iterable[Resource]) -> set[str]:
@@ -122,12 +142,14 @@ def _visits(tx: Tx, account_ref: str, charges: Iterable[Resource]) -> set[str]:
 
 
 def _moved_to(tx: Tx, basis: str) -> set[str]:
-    """Where a charge or an Invoice is now for which this account has asked."""
+    """Where a charge, an Invoice or an appointment is now for which this account has asked."""
     match basis.partition("/")[0]:
         case "ChargeItem":
             return _of_charge(get(tx, basis))
         case "Invoice":
             return stands_on(tx, get(tx, basis))
+        case "Appointment":
+            return accounts_of(tx, get(tx, basis) or {"resourceType": ""})
         case _:
             return set()
 

@@ -8,7 +8,7 @@ Its ledger entries come after every row that it locks; the caller should post it
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -28,6 +28,7 @@ from . import cutover, entries, rows, worklist
 from .assessment import Assessment, Basis, Desired, Says
 from .bills import PAID_ELSEWHERE
 from .books import Position, steps
+from .copays import CALLED_OFF, GUESSED
 from .elements import flag
 from .facts import AccountFacts
 from .intake import facility_of, facts_of, gather, topics_of
@@ -79,7 +80,7 @@ def reassess(tx: Tx, account_ref: str, tenant: Tenant, *, applying: str = "") ->
     parked = [work for work in (suspended(tx, topics) if topics else ()) if work != applying]
     facts = cutover.of_facts(tx, _with_ours(tx, facts_of(resources, facility), before, parked), tenant)
     assessment = assess(facts, facility, tx.now)
-    changed = _settle_rows(tx, account_ref, facility, assessment, before)
+    changed = _settle_rows(tx, account_ref, facility, assessment, before, facts.known_as)
     after = rows.of_accounts(tx, [account_ref])
     revision = account["revision"]
     if changed or json.loads(account["topics"]) != list(topics):
@@ -88,7 +89,7 @@ def reassess(tx: Tx, account_ref: str, tenant: Tenant, *, applying: str = "") ->
         worklist.open_item(
             tx, kind=note.kind, subject=note.subject, says=note.says, account_ref=account_ref, standing=True
         )
-    for kind in (LOOK_ALIKE, PAID_ELSEWHERE, BEFORE, REPLACED, UNPLACED):
+    for kind in (LOOK_ALIKE, PAID_ELSEWHERE, BEFORE, REPLACED, UNPLACED, GUESSED, CALLED_OFF):
         worklist.settled_but(tx, kind, account_ref, [note.subject for note in assessment.notes if note.kind == kind])
     _note_purged(tx, account_ref, resources.account, after)
     _note_lowered(tx, facts, before, after)
@@ -199,7 +200,12 @@ def _of_others(tx: Tx, facts: AccountFacts, before: list[RowMapping]) -> dict[st
 
 
 def _settle_rows(
-    tx: Tx, account_ref: str, facility: Facility, assessment: Assessment, before: list[RowMapping]
+    tx: Tx,
+    account_ref: str,
+    facility: Facility,
+    assessment: Assessment,
+    before: list[RowMapping],
+    known_as: Mapping[str, tuple[str, ...]],
 ) -> bool:
     current: dict[tuple[str, str, str], RowMapping] = {}
     for row in before:
@@ -207,8 +213,15 @@ def _settle_rows(
         if key not in current or row["generation"] > current[key]["generation"]:
             current[key] = row
     changed = False
+    wanted = {desired.key for desired in assessment.obligations}
     for desired in assessment.obligations:
         row = current.pop(desired.key, None)
+        if desired.basis_kind is Basis.COPAY and desired.state not in ENDS and (row is None or row["state"] in ENDS):
+            names = [*known_as.get(desired.basis_key, ()), account_ref]
+            if desired.basis_key == account_ref:
+                names += [name for _, name, _ in current if name.startswith("Appointment/")]
+            keys = [(Basis.COPAY, name, desired.currency) for name in names]
+            row = _renamed(tx, desired, row, [key for key in keys if key not in wanted], current) or row
         if row is None or (row["state"] in ENDS and desired.state not in ENDS):
             if desired.state is not ObligationState.VOID:
                 generation = row["generation"] + 1 if row else 1
@@ -220,6 +233,27 @@ def _settle_rows(
         if row["state"] not in ENDS:
             changed |= _change(tx, row, _gone(row))
     return changed
+
+
+def _renamed(
+    tx: Tx,
+    desired: Desired,
+    ended: RowMapping | None,
+    names: Iterable[tuple[str, str, str]],
+    current: dict[tuple[str, str, str], RowMapping],
+) -> RowMapping | None:
+    """The same copay, asked for under another name until now: what was paid, or is on its way, goes along."""
+    for name in names:
+        row = current.get(name)
+        if row is not None and row["state"] not in ENDS:
+            rows.write(
+                tx,
+                row["obligation_id"],
+                basis_key=desired.basis_key,
+                generation=ended["generation"] + 1 if ended else 1,
+            )
+            return current.pop(name)
+    return None
 
 
 def _columns(desired: Desired, facility: Facility) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class Obligation(Row, table=True):
     obligation_id: str = Field(primary_key=True, sa_type=Text)
     account_ref: str = Field(sa_type=Text)  # Account/…; Patient/… for what names no account
     basis_kind: str = Field(sa_type=Text)
-    basis_key: str = Field(sa_type=Text)  # ChargeItem/…, Encounter/…, Invoice/…
+    basis_key: str = Field(sa_type=Text)  # ChargeItem/…, Encounter/…, Appointment/…, Invoice/…
     currency: str = Field(sa_type=Text)
     generation: int = Field(sa_type=BigInteger)
     debtor_ref: str = Field(sa_type=Text)

@@ -98,6 +98,8 @@ OURS = frozenset(
 )
 
 # of the standards
+APPOINTMENT_ACCOUNT = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Appointment.account"  # R5's, for R4
+APPOINTMENT_SUBJECT = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Appointment.subject"
 TERMINOLOGY = "http://terminology.hl7.org/CodeSystem/"
 IDENTIFIER_TYPE = TERMINOLOGY + "v2-0203"
 COVERAGE_SELF_PAY = TERMINOLOGY + "coverage-selfpay"

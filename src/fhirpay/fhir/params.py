@@ -19,7 +19,8 @@ _HISTORY = re.compile(r"/_history/[^/]+\Z")
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """A search parameter: where its values are, and what kind they are. `only` keeps references of one type."""
+    """A search parameter: where its values are (`|` between places), and what kind they are. `only` keeps references
+    of one type."""
 
     path: str
     kind: Literal["token", "reference"]
@@ -85,6 +86,7 @@ PARAMS: dict[str, dict[str, Param]] = {
         "actor": _reference("participant.actor"),
         "patient": _reference("participant.actor", "Patient"),
         "status": _code("status", "appointmentstatus"),
+        "bears-on": _reference("supportingInformation|extension.valueReference", public=False),
     },
     "Coverage": {
         "identifier": _IDENTIFIER,
@@ -121,7 +123,7 @@ def index_rows(resource: dict[str, Any]) -> set[IndexRow]:
     """Everything that `resource` is found by."""
     rows: set[IndexRow] = set()
     for name, param in PARAMS.get(str(resource.get("resourceType")), {}).items():
-        for value in _at(resource, param.path.split(".")):
+        for value in (one for path in param.path.split("|") for one in _at(resource, path.split("."))):
             rows.update(_references(name, param, value) if param.kind == "reference" else _tokens(name, param, value))
     return {(name, fitted(system), fitted(value)) for name, system, value in rows}
 

@@ -188,6 +188,13 @@ def appointment_status(ctx: Context, paths: Paths) -> str:
     return "booked"
 
 
+def booked_at(ctx: Context, paths: Paths) -> str | None:
+    """When it was booked, by the message that books it: sent again later it doesn't change."""
+    slot = ctx.valued(paths) if ctx.message.event == "S12" else None
+    ctx.notes.assumed.add("created")
+    return TYPES["dateTime"](slot, ctx, Options()) if slot is not None else None
+
+
 def appointment_visit(ctx: Context, paths: Paths) -> str:
     """The visit of an appointment: off with it, else planned, which doesn't call back one that has begun."""
     status = appointment_status(ctx, paths)
@@ -477,6 +484,7 @@ FUNCTIONS: dict[str, Function] = {
     "encounter_status": Function(encounter_status, 2),
     "account_ended": Function(account_ended, 2),
     "appointment_status": Function(appointment_status, 1),
+    "booked_at": Function(booked_at, 1),
     "appointment_visit": Function(appointment_visit, 1),
     "appointment_end": Function(appointment_end, 7),
     "coverage_type": Function(coverage_type, 3),

@@ -23,6 +23,7 @@ Resource = dict[str, Any]
 _NAMING = {
     "Patient": {
         "Account": ("subject", "guarantor"),
+        "Appointment": ("actor",),
         "ChargeItem": ("subject",),
         "Coverage": ("beneficiary", "payor", "policy-holder", "subscriber"),
         "Encounter": ("subject",),
@@ -30,13 +31,16 @@ _NAMING = {
         "RelatedPerson": ("patient",),
     },
     "Account": {
+        "Appointment": ("bears-on",),
         "ChargeItem": ("account",),
         "Encounter": ("account",),
         "Invoice": ("account",),
         "PaymentReconciliation": ("account",),
     },
-    "Encounter": {"ChargeItem": ("context",)},
+    "Encounter": {"Appointment": ("bears-on",), "ChargeItem": ("context",)},
 }
+# extensions that name one, too
+_SAID_IN = frozenset({urls.ACCOUNT, urls.APPOINTMENT_ACCOUNT, urls.APPOINTMENT_SUBJECT})
 # what the survivor takes over where it says nothing itself; of a person only what stops collection
 _TAKEN_OVER = {
     "Patient": ("birthDate", "deceasedBoolean", "deceasedDateTime"),
@@ -70,9 +74,10 @@ def rename(tx: Tx, reference: str, old: str, new: str, *, source: str) -> list[I
 
 
 def accounts_in(resource: Resource) -> list[str]:
-    """The accounts that a ChargeItem, an Encounter or an Invoice names."""
+    """The accounts that a ChargeItem, an Encounter, an Invoice or an Appointment names."""
     named: Any = resource.get("account", [])
-    return [str(one.get("reference", "")) for one in (named if isinstance(named, list) else [named])]
+    said = [one.get("valueReference", {}) for one in resource.get("extension", ()) if one.get("url") in _SAID_IN]
+    return [str(one.get("reference", "")) for one in (*(named if isinstance(named, list) else [named]), *said)]
 
 
 def merge(tx: Tx, old: str, new: str, *, source: str) -> list[Item]:
@@ -194,7 +199,7 @@ def _names(resource: Resource, reference: str) -> bool:
 def _places(resource: Resource, reference: str) -> Iterator[Resource]:
     rest = {name: value for name, value in resource.items() if name not in ("link", "extension")}
     yield from _within(rest, reference)
-    yield from _within([one for one in resource.get("extension", ()) if one.get("url") == urls.ACCOUNT], reference)
+    yield from _within([one for one in resource.get("extension", ()) if one.get("url") in _SAID_IN], reference)
 
 
 def _within(value: Any, reference: str) -> Iterator[Resource]:

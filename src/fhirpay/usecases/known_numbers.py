@@ -1,4 +1,5 @@
-"""A charge, payment, copay or coverage that is known under another number of its account is that one, not a second one.
+"""A charge, payment, copay or coverage that is known under another number of its account is that one, not a second one,
+and so is an appointment that was booked before its filler had numbered it.
 
 Called by apply_message.py before a mapped message is written. Our keys hold the account's number as the message says
 it, and an account that was merged or renumbered has several: what was sent for the old one may be corrected under the
@@ -33,7 +34,8 @@ def found_again(tx: Tx, mapped: Mapped) -> Mapped:
     """`mapped`, with the keys under which we have what it speaks of."""
     entries: list[Resource] = mapped.bundle.get("entry", [])
     others = [one for entry in entries if (one := _others(tx, entry["resource"]))]
-    if not others:
+    booked = any(entry["resource"]["resourceType"] == "Appointment" for entry in entries)
+    if not others and not booked:
         return mapped
     return replace(mapped, bundle={**mapped.bundle, "entry": [_entry(tx, entry, others) for entry in entries]})
 
@@ -72,6 +74,8 @@ def _entry(tx: Tx, entry: Resource, others: Iterable[_Others]) -> Resource:
     kind = resource["resourceType"]
     if kind == "Account":
         return {**entry, "resource": _copays(resource, others)}
+    if kind == "Appointment":
+        return _appointment(tx, entry)
     place = _PLACES.get(kind)
     if place is None or not resource.get("identifier"):
         return entry
@@ -87,6 +91,18 @@ def _entry(tx: Tx, entry: Resource, others: Iterable[_Others]) -> Resource:
         ]
     url = conditional_url(kind, known.get("system", ""), known["value"])
     return {**entry, "resource": resource, "request": {**entry["request"], "url": url}}
+
+
+def _appointment(tx: Tx, entry: Resource) -> Resource:
+    """By SCH-2, else by SCH-1: a request may be numbered by its placer alone at first."""
+    resource = entry["resource"]
+    first, *rest = resource["identifier"]
+    for at, key in enumerate(rest if not find(tx, "Appointment", first["system"], first["value"]) else ()):
+        if find(tx, "Appointment", key.get("system", ""), key["value"]):
+            resource = {**resource, "identifier": [key, first, *rest[:at], *rest[at + 1 :]]}
+            url = conditional_url("Appointment", key.get("system", ""), key["value"])
+            return {**entry, "resource": resource, "request": {**entry["request"], "url": url}}
+    return entry
 
 
 def _known(tx: Tx, kind: str, key: Resource, place: int, others: Iterable[_Others]) -> Resource:

@@ -78,5 +78,10 @@ def late(tx: Tx, written: Iterable[Stored], *, source: str) -> None:
         owner = ends[moves[-1].new_ref]
         for former in {ends[one.old_ref] for one in moves} - {owner}:
             for one in written:
-                if account in _accounts(one.resource) and one.type in ("Account", "ChargeItem", "Encounter"):
+                if account in _accounts(one.resource) and one.type in (
+                    "Account",
+                    "Appointment",
+                    "ChargeItem",
+                    "Encounter",
+                ):
                     resources.rename(tx, one.reference, former, owner, source=source)

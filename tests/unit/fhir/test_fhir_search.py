@@ -162,4 +162,5 @@ def test_every_parameter_reads_an_element_that_exists() -> None:
         for param in params.values():
             structure = structure_of(resource_type)
             assert structure is not None
-            assert param.path.split(".")[0] in structure, (resource_type, param)
+            for path in param.path.split("|"):
+                assert path.split(".")[0] in structure, (resource_type, param)
