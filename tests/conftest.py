@@ -6,6 +6,7 @@ told, `ids` count. Each test gets its own database (databases.py).
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from fhirpay.domain.ids import CountedIds
 from invariants import Listener, examined
 from matrices import pytest_terminal_summary as pytest_terminal_summary  # a hook: it prints them at the end
 
+gc.disable()  # while modules are imported nothing is garbage; see pytest_collection_finish
 settings.register_profile("ci", derandomize=True, deadline=None, database=None)
 settings.load_profile("ci")
 routes_once.install()
@@ -31,6 +33,14 @@ _LONG = ("e2e", "simulation", "matrix", "matrix_writeback", "matrix_dft", "inter
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long files first, so that no process is left with one of them at the end."""
     items.sort(key=lambda item: item.path.parent.name not in _LONG)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported and collected by now stays to the end: a million objects that the collector need not visit."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+    gc.set_threshold(20_000, 20, 20)  # a test that builds an application or a map makes many at once, all alive
 
 
 @pytest.fixture
