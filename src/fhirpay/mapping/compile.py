@@ -56,9 +56,12 @@ class Rule:
     written: RuleSource  # for those who tell people what the rule reads
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class RuleSource:
-    """A rule as written, with the file that says each of its elements (an overlay may say some of them)."""
+    """A rule as written, with the file that says each of its elements (an overlay may say some of them).
+
+    It is itself alone, whatever another one says: so what is compiled of it can be kept.
+    """
 
     spec: RuleSpec
     source: Source

@@ -112,6 +112,38 @@ def _wrong(error: ValidationError, source: Source, place: Place) -> ConfigInvali
 
 
 @dataclass(frozen=True, slots=True)
+class File:
+    """One file as written. The same object wherever it counts: what is compiled of its rules is kept by that."""
+
+    spec: FileSpec
+    source: Source
+    rules: tuple[RuleSource, ...]
+
+    @classmethod
+    def read(cls, path: Path, root: Path) -> File:
+        """Raises ConfigInvalid, with file and line."""
+        source = Source.read(path, _name(path, root))
+        if not isinstance(source.content, dict):
+            raise ConfigInvalid("a mapping file has message and include, or rules", location=source.at(()))
+        try:
+            spec = FileSpec.model_validate(source.content)
+        except ValidationError as error:
+            raise _wrong(error, source, ()) from None
+        rules: list[RuleSource] = []
+        for number, rule in enumerate(spec.rules):
+            place: Place = ("rules", number)
+            elements = {name: (raw, source, (*place, name)) for name, raw in rule.elements.items()}
+            rules.append(RuleSource(rule, source, place, elements))
+        return cls(spec, source, tuple(rules))
+
+
+@lru_cache(maxsize=512)
+def _installed(path: Path, root: Path) -> File:
+    """A file of the base that is installed: the same for every site, and nobody edits it while we run."""
+    return File.read(path, root)
+
+
+@dataclass(frozen=True, slots=True)
 class Layers:
     """Files as written: the rules of each message with what they include, and what a site lays over them."""
 
@@ -134,12 +166,12 @@ class Sources:
     def __init__(self, root: Path, site: str, own: Path | None = None) -> None:
         self._root = root
         self._base = root / "base"
+        self._is_installed = root == data_root("mappings")
         self._site = _folder(root, site, own) if site else None
         self._accounts: dict[str, AccountRule] = {}
         # Most messages share most files: each is read, laid over and compiled once.
-        self._files: dict[Path, tuple[FileSpec, Source]] = {}
-        self._rules_of: dict[str, list[RuleSource]] = {}
-        self._merged: dict[tuple[int, int], RuleSource] = {}
+        self._files: dict[Path, File] = {}
+        self._merged: dict[tuple[RuleSource, RuleSource], RuleSource] = {}
 
     def maps(self) -> Maps:
         layers = self.layers()
@@ -147,14 +179,9 @@ class Sources:
         known = {found.spec.rule for rules in (*layers.messages.values(), about) for found in rules}
         for found in layers.overlays:
             self._check_overlay(found, known)
-        compiled: dict[tuple[int, ...], tuple[Rule, ...]] = {}
         rules: dict[str, tuple[Rule, ...]] = {}
         for label, own in layers.messages.items():
-            found = _laid_over(label, own, layers.overlays, self._merged)
-            key = tuple(map(id, found))
-            if key not in compiled:
-                compiled[key] = _compiled(found)
-            rules[label] = compiled[key]
+            rules[label] = _compiled(_laid_over(label, own, layers.overlays, self._merged))
         said = _compiled(_laid_over("", about, layers.overlays, self._merged))
         return Maps(rules, layers.tables, self._accounts, said)
 
@@ -168,39 +195,40 @@ class Sources:
                 tables[name] = codes.laid_over(tables.get(name, {}), rows)
             messages.update(self._messages(folder))
         overlays = self._overlays(self._site) if self._site is not None else []
-        about = self._rules(*self._read(self._base / ABOUT), ()) if (self._base / ABOUT).is_file() else []
+        about = self._rules(self._read(self._base / ABOUT), ()) if (self._base / ABOUT).is_file() else []
         return Layers(messages, overlays, tables, frozenset(self._files), tuple(folders), self._root, about)
 
     def _messages(self, folder: Path) -> Iterator[tuple[str, list[RuleSource]]]:
         for path in sorted(folder.glob("*.yaml")):
             if path.name == PROFILE:
                 continue
-            spec, source = self._read(path)
-            if spec.message is not None:
-                self._accounts[spec.message] = spec.account
-                yield spec.message, self._rules(spec, source, ())
+            file = self._read(path)
+            if (message := file.spec.message) is not None:
+                self._accounts[message] = file.spec.account
+                yield message, self._rules(file, ())
 
     def _overlays(self, folder: Path) -> list[RuleSource]:
         found: list[RuleSource] = []
         for path in sorted(folder.glob("*.yaml")):
             if path.name == PROFILE:
                 continue
-            spec, source = self._read(path)
-            if spec.message is None:
-                found += self._own(spec, source)
+            file = self._read(path)
+            if file.spec.message is None:
+                found += file.rules
         return found
 
-    def _rules(self, spec: FileSpec, source: Source, above: tuple[Path, ...]) -> list[RuleSource]:
+    def _rules(self, file: File, above: tuple[Path, ...]) -> list[RuleSource]:
         found: list[RuleSource] = []
-        for number, name in enumerate(spec.include):
-            path = self._included(name, source.at(("include", number)))
+        for number, name in enumerate(file.spec.include):
+            at = file.source.at(("include", number))
+            path = self._included(name, at)
             if path in above:
-                raise ConfigInvalid(f"'{name}' includes itself", location=source.at(("include", number)))
-            piece, piece_source = self._read(path)
-            if piece.message is not None:
-                raise ConfigInvalid(f"'{name}' is a message of its own", location=source.at(("include", number)))
-            found += self._rules(piece, piece_source, (*above, path))
-        return found + self._own(spec, source)
+                raise ConfigInvalid(f"'{name}' includes itself", location=at)
+            piece = self._read(path)
+            if piece.spec.message is not None:
+                raise ConfigInvalid(f"'{name}' is a message of its own", location=at)
+            found += self._rules(piece, (*above, path))
+        return [*found, *file.rules]
 
     def _included(self, name: str, at: str) -> Path:
         for folder in filter(None, (self._site, self._base)):
@@ -209,29 +237,11 @@ class Sources:
                 return path
         raise ConfigInvalid(f"there is no file {name}.yaml to include", location=at)
 
-    def _own(self, spec: FileSpec, source: Source) -> list[RuleSource]:
-        if (known := self._rules_of.get(source.name)) is not None:
-            return known
-        found = self._rules_of[source.name] = []
-        for number, rule in enumerate(spec.rules):
-            place: Place = ("rules", number)
-            elements = {name: (raw, source, (*place, name)) for name, raw in rule.elements.items()}
-            found.append(RuleSource(rule, source, place, elements))
-        return found
-
-    def _read(self, path: Path) -> tuple[FileSpec, Source]:
+    def _read(self, path: Path) -> File:
         if path not in self._files:
-            self._files[path] = self._parsed(path)
+            shared = self._is_installed and path.is_relative_to(self._base)
+            self._files[path] = _installed(path, self._root) if shared else File.read(path, self._root)
         return self._files[path]
-
-    def _parsed(self, path: Path) -> tuple[FileSpec, Source]:
-        source = Source.read(path, _name(path, self._root))
-        if not isinstance(source.content, dict):
-            raise ConfigInvalid("a mapping file has message and include, or rules", location=source.at(()))
-        try:
-            return FileSpec.model_validate(source.content), source
-        except ValidationError as error:
-            raise _wrong(error, source, ()) from None
 
     @staticmethod
     def _check_overlay(found: RuleSource, known: set[str]) -> None:
@@ -244,8 +254,11 @@ class Sources:
 
 
 def _laid_over(
-    label: str, rules: list[RuleSource], overlays: list[RuleSource], known: dict[tuple[int, int], RuleSource]
-) -> list[RuleSource]:
+    label: str,
+    rules: list[RuleSource],
+    overlays: list[RuleSource],
+    known: dict[tuple[RuleSource, RuleSource], RuleSource],
+) -> tuple[RuleSource, ...]:
     """`known`: what was merged for other messages."""
     result = list(rules)
     for over in overlays:
@@ -255,7 +268,7 @@ def _laid_over(
         names = [found.spec.rule for found in result]
         if over.spec.rule in names:
             at = names.index(over.spec.rule)
-            key = (id(result[at]), id(over))
+            key = (result[at], over)
             if not over.spec.drop and key not in known:
                 known[key] = _merged(result[at], over)
             result[at : at + 1] = [] if over.spec.drop else [known[key]]
@@ -263,7 +276,7 @@ def _laid_over(
             if over.spec.after is not None and over.spec.after not in names:
                 raise ConfigInvalid(f"'after: {over.spec.after}': no such rule in {label}", location=over.at("after"))
             result.insert(names.index(over.spec.after) + 1 if over.spec.after else len(result), over)
-    return result
+    return tuple(result)
 
 
 def _merged(under: RuleSource, over: RuleSource) -> RuleSource:
@@ -276,7 +289,9 @@ def _merged(under: RuleSource, over: RuleSource) -> RuleSource:
     )
 
 
-def _compiled(rules: list[RuleSource]) -> tuple[Rule, ...]:
+@lru_cache(maxsize=1024)
+def _compiled(rules: tuple[RuleSource, ...]) -> tuple[Rule, ...]:
+    """Rules of the base that no site lays anything over are compiled once for all sites."""
     by_name: dict[str, RuleSource] = {}
     made: dict[str, str | None] = {}
     compiled: list[Rule] = []

@@ -42,6 +42,15 @@ def test_an_overlay_of_a_folder_of_its_own_is_laid_over_what_is_installed_and_na
     assert trace.of("ChargeItem.code")[0].file.startswith("base/segments/ft1_cg.yaml:")
 
 
+def test_sites_share_what_they_leave_as_it_is_and_nothing_else(tmp_path: Path) -> None:
+    write(tmp_path, "planned")
+    (tmp_path / "other").mkdir()
+    ours, theirs, base = load("clinic", None, tmp_path), load("other", None, tmp_path), load("")
+    assert ours.of("ADT", "A01") is theirs.of("ADT", "A01") is base.of("ADT", "A01")  # compiled once
+    assert ours.of("DFT", "P03") is not base.of("DFT", "P03")
+    assert (status(ours), status(theirs), status(base)) == ("planned", "billable", "billable")
+
+
 def test_a_row_of_a_code_table_replaces_adds_or_takes_away(tmp_path: Path) -> None:
     (tmp_path / "clinic" / "codes").mkdir(parents=True)
     rows = "v2,code,display,system\nE,ACUTE,,\nI,-,,\nZ,AMB,,\n"
