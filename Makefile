@@ -88,7 +88,7 @@ fuzz: dev
 lock: .venv/bin/python
 	$(BIN)/python -m pip install -q uv
 	$(BIN)/uv pip compile -q pyproject.toml --universal --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements.lock
-	$(BIN)/uv pip compile -q pyproject.toml --group dev --group bench -c requirements.lock --universal --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements-dev.lock
+	$(BIN)/uv pip compile -q pyproject.toml --all-extras --group dev --group bench -c requirements.lock --universal --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements-dev.lock
 
 clean:
 	rm -rf .venv build dist var

@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError, model_validator
 from .config_destination import Destination
 from .config_feed import Interface
 from .config_section import Section
+from .config_sftp import Sftp as Sftp
 from .errors import ConfigInvalid
 
 

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from .config_hours import Hours
 from .config_section import Section
+from .config_sftp import Sftp
 
 
 class Interface(Section):
@@ -178,6 +179,11 @@ class Interface(Section):
     folder_settles_s: float = Field(
         default=5, gt=0, description="a file that doesn't change for this long is complete; names that end in .tmp wait"
     )
+    folder_pattern: str = Field(default="*", description="which files are meant, such as '*.hl7'")
+    folder_marker: str = Field(
+        default="", description="such as '.done': a file is complete only when NAME.done stands beside it"
+    )
+    sftp: Sftp | None = Field(default=None, description="a folder at an SSH server, whose files are taken in as well")
 
     @property
     def system(self) -> str:

@@ -9,7 +9,8 @@
     ├─ NotPermitted          no or wrong credentials                   401, 403
     ├─ UpstreamUnavailable   nothing happened there; retry is safe     503
     │   ├─ ProcessorUnavailable, ProcessorMisconfigured (our key there is wrong)
-    │   └─ EhrUnavailable
+    │   ├─ EhrUnavailable
+    │   └─ FilesUnreachable, FilesRefused (our key there, theirs, or the folder is wrong)
     ├─ StorageUnavailable    nothing could be stored                   503  no answer, close
     └─ InvariantBroken       a bug of ours                             500  parks
 
@@ -152,6 +153,18 @@ class EhrUnavailable(UpstreamUnavailable):
     def __init__(self, message: str, *, retry_after_s: int = 0, **ids: str) -> None:
         super().__init__(message, **ids)
         self.retry_after_s = retry_after_s
+
+
+class FilesUnreachable(UpstreamUnavailable):
+    """Where an interface's files are fetched from: they stay there, and we try again."""
+
+    code = "files-unreachable"
+
+
+class FilesRefused(FilesUnreachable):
+    """It won't do until a person has changed something: our key, the server's, the folder's permissions."""
+
+    code = "files-refused"
 
 
 class StorageUnavailable(FhirpayError):

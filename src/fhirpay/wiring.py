@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -50,8 +50,8 @@ from .usecases.replay_mended import ReplayMended
 from .usecases.send_ack import SendAck
 from .usecases.silence import SilenceWatch
 from .usecases.standing_warnings import StandingWarnings
+from .usecases.take_files import FileFeed
 from .usecases.take_payment import TakePayment
-from .usecases.watch_folder import WatchedFolder
 from .web import hl7v2, problem
 from .web.admin import AdminSocket, Commands
 from .web.api import deps as api_deps
@@ -59,6 +59,7 @@ from .web.api.router import api_router
 from .web.fhir_server import deps as fhir_deps
 from .web.fhir_server.router import fhir_router
 from .web.health import health_router
+from .wiring_files import file_feeds
 from .wiring_mllp import ack_client, engine, listener
 
 HASH_KEY_MIN = 32
@@ -85,6 +86,7 @@ class House:
     mended: ReplayMended
     silence: SilenceWatch
     traffic: TrafficWatch
+    files: Sequence[FileFeed]
 
 
 @dataclass
@@ -153,14 +155,9 @@ class System:
             if interface.mllp_port is not None
         ]
 
-    def folders(self) -> list[WatchedFolder]:
-        """Beside the listeners: one for each interface that has a folder."""
-        return [
-            WatchedFolder(house.intakes[interface.name], Path(interface.folder), settles_s=interface.folder_settles_s)
-            for house in self.houses.values()
-            for interface in house.tenant.interfaces
-            if interface.folder
-        ]
+    def folders(self) -> list[FileFeed]:
+        """Beside the listeners: the folders whose files are taken in."""
+        return [feed for house in self.houses.values() for feed in house.files]
 
     def workers(self, owner: str = "") -> list[Worker]:
         """The worker role: inbox, outbox, write-back of each tenant. `owner` holds the leases: else this process."""
@@ -266,6 +263,7 @@ def _house(
     for interface in tenant.interfaces:
         check_agreed(interface)
     ack_clients = {one.name: ack_client(one) for one in tenant.interfaces if one.ack_address}
+    intakes = {one.name: Hl7Intake(units, one, hash_key, clock, ids, database.wakeups) for one in tenant.interfaces}
     released = Released(settings.mappings_folder, tenant.interfaces)
     messages = ApplyMessage(units, tenant, released.of, hash_key)
     lookups = LookUp(units, tenant, processors, public_url=public_url)
@@ -276,10 +274,7 @@ def _house(
         processors=processors,
         ehrs=ehrs,
         engines=engines,
-        intakes={
-            interface.name: Hl7Intake(units, interface, hash_key, clock, ids, database.wakeups)
-            for interface in tenant.interfaces
-        },
+        intakes=intakes,
         ack_clients=ack_clients,
         tokens=Tokens(tenant.clients),
         inbox={
@@ -311,6 +306,7 @@ def _house(
         mended=ReplayMended(units, tenant, released.of, lambda: released.in_force),
         silence=SilenceWatch(units, tenant, clock),
         traffic=TrafficWatch(units, tenant, clock, checker.check, lambda: released.root),
+        files=[feed for one in tenant.interfaces for feed in file_feeds(intakes[one.name], one)],
     )
 
 

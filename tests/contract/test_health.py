@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -13,17 +14,16 @@ from fhirpay.config import Facility, Interface, Merchant, Settings, Tenant
 from fhirpay.db.unit import Database
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.ids import CountedIds
-from fhirpay.errors import StorageUnavailable
+from fhirpay.errors import FilesRefused, StorageUnavailable
 from fhirpay.usecases import standing_warnings
-from fhirpay.usecases.silence import silent_feeds
-from fhirpay.usecases.standing_warnings import StandingWarnings, Warned
+from fhirpay.usecases.standing_warnings import StandingWarnings, Warned, standing
 
 
-@pytest.mark.warns("feed.silent")
-async def test_a_silent_feed_is_a_warning_until_it_speaks(
-    database: Database, clock: FrozenClock, ids: CountedIds
+@pytest.mark.warns("feed.silent", "files.unreachable")
+async def test_a_silent_feed_and_a_folder_out_of_reach_are_warnings(
+    database: Database, clock: FrozenClock, ids: CountedIds, tmp_path: Path
 ) -> None:
-    feed = Interface(name="lab", account_key="PID-18", silence_after_min=30)
+    feed = Interface(name="lab", account_key="PID-18", silence_after_min=30, folder=str(tmp_path / "gone"))
     merchant = Merchant(name="main", processor="simulated", base_url="http://processor.example", secret_key="k")
     tenant = Tenant(facilities=(Facility(name="main", zone="UTC"),), merchants=(merchant,), interfaces=(feed,))
     system = wiring.build(Settings(hash_key="k" * 32, tenants=(tenant,)), clock=clock, ids=ids, database=database)
@@ -41,6 +41,11 @@ async def test_a_silent_feed_is_a_warning_until_it_speaks(
         says = "nothing of lab was taken in for 30 minutes"
         warned = {"code": "feed-silent", "tenant": "main", "interface": "lab", "says": says}
         assert await ready() == (200, {"status": "ready", "warnings": [warned]})
+        with pytest.raises(FilesRefused):
+            await system.house("main").files[0].look()
+        says = "files of lab can't be taken in"
+        away = {"code": "files-unreachable", "tenant": "main", "interface": "lab", "says": says}
+        assert await ready() == (200, {"status": "ready", "warnings": [warned, away]})
     await system.close()
 
 
@@ -50,11 +55,11 @@ class Stubborn:
     tenant, dialect, asked = "main", "sqlite", 0
 
     async def read(self, fn: Any) -> Any:
-        assert fn is silent_feeds
+        assert fn is standing
         self.asked += 1
         if self.asked > 1:
             raise StorageUnavailable("no")
-        return [type("Item", (), {"subject": "lab", "says": "silent"})]
+        return [Warned("main", "lab", "silent")]
 
 
 async def test_a_database_that_does_not_answer_leaves_what_was_known_and_is_not_asked_at_each_probe(

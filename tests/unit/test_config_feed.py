@@ -35,6 +35,14 @@ def test_a_network_may_be_written_by_any_address_in_it() -> None:
     assert [str(one) for one in feed(peers=("10.1.2.3/24", "::1")).networks] == ["10.1.2.0/24", "::1/128"]
 
 
+def test_done_is_no_folder_that_files_are_fetched_from() -> None:
+    settings = {"host": "files.example", "user": "u", "password": "p", "host_keys": ("ssh-ed25519 AAAA",)}
+    assert feed(sftp=settings).sftp is not None
+    for folders in ({"done": "./"}, {"folder": "in", "failed": "in"}):
+        with pytest.raises(ValidationError, match="folders of their own"):
+            feed(sftp={**settings, **folders})
+
+
 @pytest.mark.parametrize("label", ["ORU", "ORU^R01", "DFT^P99"])
 def test_a_type_that_nothing_takes_is_refused_at_start(label: str) -> None:
     check_agreed(feed(message_types=("DFT^P03", "ADT")))

@@ -10,23 +10,25 @@ from ..errors import InvariantBroken
 from ..usecases.cutover import Standing, standings
 from ..usecases.doctor import Finding, examine
 from ..usecases.receivers_gone import GONE
-from ..usecases.silence import silent_feeds
+from ..usecases.silence import SILENT
+from ..usecases.take_files import STUCK, UNREACHABLE
 from .context import ConfigOption, JsonOption, TenantOption, friendly, out, reading, run, settings, tenant_name
+
+_NAMED = (SILENT, UNREACHABLE, STUCK, GONE)  # of the worklist
 
 
 def doctor(tenant: TenantOption = "", config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Check billing, payments, ledger and queues against each other. Status 1 when anything is wrong.
 
-    Feeds that are silent, or not live yet, are named too, and receivers that postings wait for and that are not
-    configured any more; that is no disagreement, and gives no status.
+    Feeds that are silent, or not live yet, are named too, folders whose files can't be fetched or moved, and receivers
+    that postings wait for and that are not configured any more; that is no disagreement, and gives no status.
     """
 
     async def main() -> tuple[list[Finding], list[Item], list[Standing]]:
         loaded = settings(config)
         owner = loaded.tenant(tenant_name(loaded, tenant))
         async with reading(config, tenant) as units:
-            gone = await units.read(lambda tx: list_open(tx, kind=GONE))
-            silent = [*await units.read(silent_feeds), *gone]
+            silent = [one for kind in _NAMED for one in await units.read(list_open, kind=kind)]
             return await units.read(examine), silent, await units.read(standings, owner)
 
     with friendly():

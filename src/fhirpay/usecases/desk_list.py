@@ -37,9 +37,12 @@ from .external_payments import LOOK_ALIKE as EHR_LOOK_ALIKE
 from .external_payments import TWO_POSTERS, UNMATCHED
 from .merge_accounts import CONSENT
 from .parked import KIND as PARKED_CALL
+from .receive_batch import MISCOUNT
+from .receive_batch import REFUSED as BATCH_REFUSED
 from .receivers_gone import GONE
 from .settle_outcome import unknown_key
 from .silence import SILENT
+from .take_files import STUCK, UNREACHABLE
 
 PAGE = 100
 UNKNOWN = "unknown_outcome"
@@ -59,6 +62,10 @@ NEXT: Mapping[str, str] = {
     PARKED: "Mend what it says, then `fhirpay replay ID`; one that can never apply: `--ignore REASON`.",
     SILENT: "Ask whether the sender and the line to it are up; it goes by itself when the feed speaks.",
     DEPARTS: "Ask the sender to keep to `fhirpay conformance spec`, or agree on something else; then mark it done.",
+    UNREACHABLE: "Mend what it says, here or with the server's owner; it goes by itself once the files come in.",
+    STUCK: "See who may move and delete there; it goes by itself. Its messages are kept, none counts twice.",
+    MISCOUNT: "Ask the sender whether a part is missing, and have that part sent.",
+    BATCH_REFUSED: "Give the sender the reply that stands beside the file: what it refuses has to be sent right.",
     GONE: "Configure it again under this name, and they go out; `fhirpay writeback list --all` shows them.",
     PARKED_CALL: "Mend what it says, then `fhirpay replay ID`; a posting that was made by hand: mark it done.",
     UNKNOWN: "Look at the processor; it ends by itself when the processor says what became of it.",

@@ -96,8 +96,3 @@ def _note(tx: Tx, states: Mapping[str, bool], feeds: Mapping[str, Interface]) ->
             says = f"nothing of {name} was taken in for {feed.silence_after_min} minutes{hours}"
             worklist.open_item(tx, kind=SILENT, subject=name, says=says)
             log.warning("feed.silent", interface=name)
-
-
-def silent_feeds(tx: Tx) -> list[worklist.Item]:
-    """The feeds that are silent now, for `fhirpay doctor`."""
-    return worklist.list_open(tx, kind=SILENT)

@@ -1,7 +1,8 @@
 """What is wrong and doesn't keep this process from its work: for `/health/ready`, whoever asks and however often.
 
 A silent feed is the sender's trouble or the line's: traffic is welcome all the same, so it is a warning and no reason
-to take a process out of a load balancer. What counts is the worklist, which `silence` keeps, on any process.
+to take a process out of a load balancer, as is a folder whose files can't be fetched. What counts is the worklist,
+which `silence` and `take_files` keep, on any process; whoever asks here is told no more than that there is something.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from ..db.unit import Units
+from ..billing import worklist
+from ..db.unit import Tx, Units
 from ..domain.clock import Clock
 from ..errors import StorageUnavailable
-from .silence import silent_feeds
+from .silence import SILENT
+from .take_files import UNREACHABLE
 
 FRESH = timedelta(seconds=5)  # one look in so long, whatever asks
 PATIENCE_S = 1.0  # a probe is told what was known rather than nothing
@@ -52,5 +55,11 @@ class StandingWarnings:
             return self._known
 
     async def _all(self) -> tuple[Warned, ...]:
-        found = [(name, one) for name, units in self.units.items() for one in await units.read(silent_feeds)]
-        return tuple(Warned(name, one.subject, one.says) for name, one in found)
+        return tuple([one for units in self.units.values() for one in await units.read(standing)])
+
+
+def standing(tx: Tx) -> list[Warned]:
+    silent = [Warned(tx.tenant, one.subject, one.says) for one in worklist.list_open(tx, kind=SILENT)]
+    out_of_reach = {one.subject.partition(":")[0] for one in worklist.list_open(tx, kind=UNREACHABLE)}
+    says = "files of {} can't be taken in"
+    return silent + [Warned(tx.tenant, one, says.format(one), "files-unreachable") for one in sorted(out_of_reach)]

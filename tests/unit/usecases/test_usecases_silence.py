@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
+from fhirpay.billing.worklist import list_open
 from fhirpay.config import Facility, Interface, Merchant, Tenant
 from fhirpay.db.unit import Tx, Units
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.ids import first_id
 from fhirpay.inbox.store import Incoming, record
 from fhirpay.usecases.desk_list import LOOK, read
-from fhirpay.usecases.silence import SilenceWatch, silent_feeds
+from fhirpay.usecases.silence import SILENT, SilenceWatch
 
 pytestmark = pytest.mark.warns("feed.silent")
 
@@ -33,7 +34,7 @@ def say(tx: Tx, interface: str) -> None:
 
 
 async def lines(units: Units) -> list[tuple[str, str]]:
-    return [(one.item_id, one.subject) for one in await units.read(silent_feeds)]
+    return [(one.item_id, one.subject) for one in await units.read(list_open, kind=SILENT)]
 
 
 async def test_one_line_until_it_speaks(units: Units, clock: FrozenClock) -> None:

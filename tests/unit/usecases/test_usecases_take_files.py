@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,21 @@ from fhirpay.billing.worklist import list_open
 from fhirpay.db.unit import open_database
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.ids import CountedIds
+from fhirpay.errors import FilesRefused
+from fhirpay.flow.backoff import Backoff
 from fhirpay.hl7.batch import read_batch
 from fhirpay.hl7.reader import Message
 from fhirpay.inbox.bounds import MESSAGES_MAX
+from fhirpay.inbox.folder import LocalFolder, Seen
 from fhirpay.usecases import receive_batch
 from fhirpay.usecases.receive_batch import take_batch, take_file
-from fhirpay.usecases.watch_folder import WatchedFolder
+from fhirpay.usecases.take_files import FileFeed
 from intake_world import World, ft1, message, told, verdict, world
 from mllp_site import sited
 
-pytestmark = pytest.mark.warns("hl7.refused", "files.no_message", "message.parked", "work.parked")
+pytestmark = pytest.mark.warns(
+    "hl7.refused", "files.no_message", "files.unreachable", "files.failed", "message.parked", "work.parked"
+)
 GOOD = message("M1", ft1(1, "CG", "100.00&USD"))
 BAD = message("M2", ft1(1, "CG", "10&USD"), account="")
 LAST = message("M3", ft1(2, "CG", "1.00&USD"))
@@ -41,8 +47,8 @@ async def w(databases: Any, clock: FrozenClock, ids: CountedIds) -> AsyncIterato
         yield await stack.enter_async_context(world(database, clock, ids))
 
 
-def folder_of(w: World, path: Path) -> WatchedFolder:
-    return WatchedFolder(w.house.intakes["clinic"], path)
+def folder_of(w: World, path: Path) -> FileFeed:
+    return FileFeed(w.house.intakes["clinic"], LocalFolder(path))
 
 
 def names(folder: Path) -> list[str]:
@@ -120,6 +126,39 @@ async def test_a_batch_of_refused_messages_lets_others_go_on(w: World) -> None:
         turns += 1
     assert len(batch.result().answers) == 300
     assert turns >= 300
+
+
+async def test_whatever_goes_wrong_with_a_folder_it_is_looked_at_again(w: World, tmp_path: Path) -> None:
+    stop, looks = asyncio.Event(), 0
+
+    class Broken(LocalFolder):
+        async def listed(self) -> dict[str, Seen]:
+            nonlocal looks
+            looks += 1
+            if looks == 1:
+                raise ValueError
+            if looks == 2:
+                raise FilesRefused("the folder can't be read")
+            if await w.received("M1"):
+                stop.set()
+            return await super().listed()
+
+    (tmp_path / "feed.hl7").write_bytes(GOOD)
+    async with asyncio.timeout(10):
+        await FileFeed(
+            w.house.intakes["clinic"], Broken(tmp_path), settles_s=0.001, backoff=Backoff(cap=timedelta())
+        ).run(stop)
+    assert names(tmp_path) == ["done"]
+
+
+async def test_a_folder_that_can_not_be_read_is_for_a_person(w: World, tmp_path: Path) -> None:
+    one = folder_of(w, tmp_path / "feed")
+    with pytest.raises(FilesRefused):
+        await one.look()
+    assert "No such file or directory" in (await items(w))["files_unreachable"]
+    (tmp_path / "feed").mkdir()
+    await one.look()
+    assert "files_unreachable" not in await items(w)
 
 
 TOO_MANY = HEAD + GOOD + LAST + b"MSH|1||x\r" * (MESSAGES_MAX - 1)
