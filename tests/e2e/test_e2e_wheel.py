@@ -30,7 +30,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _run(installed: Path, *arguments: str) -> str:
     """The command from the wheel; the folder comes before the checkout's own on the path."""
     environment = {**os.environ, "PYTHONPATH": str(installed)}
-    code = "import sys, fhirpay.cli.main as m; sys.argv[0] = 'fhirpay'; print(m.__file__, file=sys.stderr); m.app()"
+    code = "import sys, fhirpay.cli.start as m; sys.argv[0] = 'fhirpay'; print(m.__file__, file=sys.stderr); m.main()"
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         check=True,
