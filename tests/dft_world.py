@@ -1,7 +1,8 @@
 """One tenant, one simulated receiver of DFT^P03 and the hands that post to it: for tests of write-back over HL7v2.
 
-Money is a payment of 80.00 on account A1 and its refund of 30.00; how payments become facts is tested elsewhere. Waits
-are real only for a receiver that is silent: `patience_s` says how long, and is short where silence is what is played.
+Money is a payment of 80.00 on account A1 and its refund of 30.00, or (`adjusts`) an adjustment of 80.00 of which 30.00
+is taken back; how either becomes facts is tested elsewhere. Waits are real only for a receiver that is silent:
+`patience_s` says how long, and is short where silence is what is played.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
+from fhirpay.billing.adjustments import Adjustment
 from fhirpay.billing.worklist import Item, list_open
 from fhirpay.config import Tenant
 from fhirpay.config_destination import Destination
@@ -22,9 +24,9 @@ from fhirpay.hl7.mllp import MllpClient
 from fhirpay.simulators.ehr_dft import DftFault, DftReceiver
 from fhirpay.usecases.parked import note_parked_call
 from fhirpay.usecases.post_dft import PostDft
-from fhirpay.usecases.postings import enqueue, kind_of
+from fhirpay.usecases.postings import enqueue, enqueue_adjustment, kind_of
 from fhirpay.writeback import store
-from fhirpay.writeback.posted import Line, PostedPayment, allocation_id
+from fhirpay.writeback.posted import Line, PostedAdjustment, PostedPayment, allocation_id
 from fhirpay.writeback.store import Posting
 
 PAYMENT = "pay1"
@@ -52,6 +54,21 @@ def facts(tx: Tx, posting: Posting, tenant: Tenant) -> PostedPayment:
     )
 
 
+def adjusted(tx: Tx, posting: Posting, tenant: Tenant) -> PostedAdjustment:
+    back = posting.subject.endswith("back")
+    takes_back = allocation_id(posting.subject.removesuffix("back"), 1) if back else ""
+    return PostedAdjustment(
+        id=posting.subject,
+        kind="discount",
+        at=tx.now,
+        zone="America/New_York",
+        lines=[Line(1, Money(3000 if back else 8000, "USD"), None, takes_back=takes_back, of_account=posting.part)],
+        of_account=posting.part,
+        facility="main",
+        back=back,
+    )
+
+
 def accounts(tx: Tx, payment_id: str, refund_id: str | None) -> list[str]:
     return [ACCOUNT]
 
@@ -60,8 +77,16 @@ class Engine:
     """`work()` does what is due, `later()` what is due after that time."""
 
     def __init__(
-        self, database: Database, clock: FrozenClock, receiver: DftReceiver, *, tenant: str = "main", **profile: Any
+        self,
+        database: Database,
+        clock: FrozenClock,
+        receiver: DftReceiver,
+        *,
+        tenant: str = "main",
+        adjusts: bool = False,
+        **profile: Any,
     ) -> None:
+        self.adjusts = adjusts
         self.database, self.units, self.clock, self.receiver = database, database.units(tenant), clock, receiver
         self.to = Destination(
             name="engine",
@@ -73,7 +98,7 @@ class Engine:
         )
         self.tenant = Tenant(name=tenant, destinations=(self.to,))
         self.client = MllpClient("127.0.0.1", receiver.port, timeout_s=PATIENT_S, keep_open_s=self.to.keep_open_s)
-        self.post = PostDft(self.units, self.tenant, self.to, self.client, facts=facts)
+        self.post = PostDft(self.units, self.tenant, self.to, self.client, facts=adjusted if adjusts else facts)
         self.worker = Worker(
             database,
             self.units,
@@ -85,6 +110,11 @@ class Engine:
 
     async def settle(self, payment_id: str = PAYMENT, *, refund: bool = False) -> str:
         refund_id = refund_of(payment_id) if refund else None
+        if self.adjusts:
+            minor, id = (-3000, refund_id) if refund_id else (8000, payment_id)
+            one = Adjustment(id, f"obl-{payment_id}", "discount", 1, Money(minor, "USD"), self.clock.now())
+            (posting_id,) = await self.units.write(enqueue_adjustment, one, account_ref=ACCOUNT, tenant=self.tenant)
+            return posting_id
         (posting_id,) = await self.units.write(
             enqueue, payment_id=payment_id, refund_id=refund_id, tenant=self.tenant, accounts=accounts
         )

@@ -26,6 +26,16 @@ ERRORS: dict[str, Verdict] = {
     "207": "doubt",  # an internal error may come after the posting was made
 }
 MONEY_SIGNS = {"payment_positive": (1, -1), "payment_negative": (-1, 1), "unsigned": (1, 1)}
+# of an adjustment, and of one that is taken back
+ADJUSTMENT_SIGNS = {"positive": (1, -1), "negative": (-1, 1), "unsigned": (1, 1)}
+AdjustmentKind = Literal["discount", "charity", "bad_debt", "small_balance"]
+# FT1-7 of an adjustment where the profile says nothing else: as our own codes/adjustment-kind.csv reads it.
+ADJUSTMENT_CODES: dict[str, str] = {
+    "discount": "DISCOUNT",
+    "charity": "CHARITY",
+    "bad_debt": "BADDEBT",
+    "small_balance": "SMALLBAL",
+}
 
 
 class Destination(Section):
@@ -75,6 +85,21 @@ class Destination(Section):
     sign: Literal["payment_positive", "payment_negative", "unsigned"] = Field(
         default="payment_positive", description="of FT1-11; refunds have the other; 'unsigned' needs a refund_code"
     )
+    adjustments: tuple[AdjustmentKind, ...] = Field(
+        default=("discount", "charity", "bad_debt", "small_balance"),
+        description="which adjustments that we make are posted there; empty: none",
+    )
+    adjustment_code: str = Field(default="AJ", description="FT1-6 of an adjustment")
+    adjustment_back_code: str = Field(default="AJ", description="FT1-6 of one that is taken back, whole or in part")
+    adjustment_sign: Literal["positive", "negative", "unsigned"] = Field(
+        default="positive",
+        description="of FT1-11 of an adjustment, which lowers what is owed; one that is taken back has the other; "
+        "'unsigned' needs an adjustment_back_code",
+    )
+    adjustment_codes: dict[AdjustmentKind, str] = Field(
+        default={},
+        description="kind of adjustment → FT1-7, components separated by ^; else DISCOUNT, CHARITY, BADDEBT, SMALLBAL",
+    )
     amount_in: tuple[Literal["FT1-11", "FT1-12"], ...] = Field(
         default=("FT1-11",), description="the fields that carry the amount"
     )
@@ -102,6 +127,12 @@ class Destination(Section):
     def _told_apart(self) -> Destination:
         if self.sign == "unsigned" and self.refund_code == self.payment_code:
             raise ValueError(f"'{self.name}' can't tell a refund: with sign 'unsigned' it needs its own refund_code")
+        same = self.adjustment_back_code == self.adjustment_code
+        if self.adjustments and self.adjustment_sign == "unsigned" and same:
+            raise ValueError(
+                f"'{self.name}' can't tell an adjustment that is taken back: with adjustment_sign 'unsigned' it needs "
+                "its own adjustment_back_code"
+            )
         if not self.amount_in:
             raise ValueError(f"'{self.name}' has to read the amount somewhere: amount_in is empty")
         if bool(self.tls_cert) != bool(self.tls_key):

@@ -168,6 +168,28 @@ async def test_an_amount_that_staff_enter_counts_until_it_is_withdrawn(world: Wo
     assert (gone.status_code, gone.json()["code"]) == (404, "not-found")
 
 
+async def test_a_balance_is_given_up_once_and_is_owed_again_when_that_is_withdrawn(world: World) -> None:
+    async def obligation() -> Json:
+        answer = await world.get(f"/obligations?account={ACCOUNT}")
+        return next(one for one in read(answer)["obligations"] if one["basis"]["kind"] == "invoice")
+
+    owed = (await obligation())["id"]
+    body = {"obligation": owed, "kind": "bad_debt", "reason": "no answer for a year", **BY}
+    part = {**body, "amount": {"value": "30.00", "currency": "USD"}}
+    entry = read(await world.post("/write-offs", part, "w1"))
+    assert (entry["kind"], entry["write_off"], entry["obligation"]) == ("write_off", "bad_debt", owed)
+    assert read(await world.post("/write-offs", part, "w1"))["id"] == entry["id"]
+    assert await world.askable() == 50_00
+    rest = read(await world.post("/write-offs", body, "w2"))
+    shown = await obligation()
+    assert (shown["state"], shown["written_off"]["value"]) == ("written_off", Decimal("80.00"))
+    again = await world.post("/write-offs", body, "w3")
+    assert (again.status_code, again.json()["code"]) == (422, "rule-broken")
+    why = {"why": "they have paid after all", **BY}
+    assert read(await world.post(f"/staff-entries/{rest['id']}/withdraw", why, "w4"))["state"] == "withdrawn"
+    assert await world.askable() == 50_00
+
+
 async def test_self_pay_is_confirmed_where_a_coverage_was_withdrawn(world: World) -> None:
     def charged(tx: Tx) -> None:
         for resource in (
@@ -269,6 +291,7 @@ async def test_a_parked_message_is_not_done_by_saying_so(world: World) -> None:
 
 HOLD = {"account": ACCOUNT, "name": "dispute", "says": "so", **BY}
 SHARE = {"account": ACCOUNT, "amount": {"value": "5", "currency": "USD"}, "reason": "so", **BY}
+OFF = {"obligation": "obl-nowhere", "kind": "charity", "reason": "why", **BY}
 NO = [
     ("/holds", {**HOLD, "name": "whim"}, 422, "rule-broken", None),
     ("/holds", {**HOLD, "name": "refunded"}, 422, "rule-broken", None),
@@ -282,6 +305,9 @@ NO = [
     ("/staff-amounts", {**SHARE, "amount": {"value": "1.005", "currency": "USD"}}, 400, "value-invalid", None),
     ("/staff-amounts", {**SHARE, "reason": ""}, 400, "message-invalid", "reason"),
     ("/self-pay", {"account": ACCOUNT, **BY}, 400, "required-missing", "reason"),
+    ("/write-offs", {**OFF, "kind": "contractual"}, 400, "message-invalid", "kind"),
+    ("/write-offs", {**OFF, "amount": {"value": "0", "currency": "USD"}}, 400, "value-invalid", "amount.value"),
+    ("/write-offs", OFF, 404, "not-found", None),
     ("/holds/hld-nowhere/release", {"why": "so", **BY}, 404, "not-found", None),
     ("/staff-entries/stf-nowhere/withdraw", {"why": "so", **BY}, 404, "not-found", None),
     ("/worklist/wrk-nowhere/done", {"why": "so", **BY}, 404, "not-found", None),
@@ -309,7 +335,7 @@ async def test_each_wrong_request_gets_its_own_answer_and_leaves_nothing(world: 
 
 async def test_only_a_client_with_the_scope_of_this_tenant_gets_in(world: World) -> None:
     reads = ["/worklist", f"/holds?account={ACCOUNT}", f"/staff-entries?account={ACCOUNT}"]
-    writes = ["/holds", "/holds/x/release", "/staff-amounts", "/self-pay", "/staff-entries/x/withdraw"]
+    writes = ["/holds", "/holds/x/release", "/staff-amounts", "/self-pay", "/staff-entries/x/withdraw", "/write-offs"]
     writes.append("/worklist/x/done")
     for token, status, code in (("till-main", 403, "not-permitted"), ("desk-other", 401, "not-authenticated")):
         answers = [await world.get(path, token) for path in reads]

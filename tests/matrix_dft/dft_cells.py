@@ -1,9 +1,9 @@
 """Receiver × fault: one play for every cell, judged by the receiver's own book.
 
-A payment and its refund are to be posted to a receiver that goes wrong in one way, and that knows a message again or
-doesn't. Time passes, what is passing passes, another payment comes. At no time does the book have one of them twice,
-or the refund without its payment; in the end each is there once and known to be, or it is on the worklist (the cells of
-`LISTED`), and once a person has looked and said what they saw, it is there once.
+A payment and its refund, or an adjustment and its reversal, are to be posted to a receiver that goes wrong in one way,
+and that knows a message again or doesn't. Time passes, what is passing passes, another one comes. At no time does the
+book have one of them twice, or the refund without its payment; in the end each is there once and known to be, or it is
+on the worklist (the cells of `LISTED`), and once a person has looked and said what they saw, it is there once.
 """
 
 from __future__ import annotations
@@ -218,7 +218,7 @@ async def judge(engine: Engine, posting_id: str, items: set[str]) -> str:
     if posting.state == "posted":
         assert count == 1, f"{posting.subject} counts as posted and is there {count} times"
         return "once"
-    if posting.is_refund and posting.state == "pending":  # it waits for its payment, which is listed
+    if posting.subject == REFUND and posting.state == "pending":  # it waits for what it takes back, which is listed
         assert count == 0
         return "waits"
     assert posting.work_id in items, f"{posting.subject} is {posting.state} and nobody is told"

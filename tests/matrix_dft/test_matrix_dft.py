@@ -1,4 +1,4 @@
-"""What a receiver of DFT^P03 can do to a posting: receiver × fault (see dft_cells.py)."""
+"""What a receiver of DFT^P03 can do to a posting: what is posted × receiver × fault (see dft_cells.py)."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ pytestmark = [
 
 
 @pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("what", ["payment", "adjustment"])
 @pytest.mark.parametrize("column", ["dedupes", "doesn't"])
 async def test_it_is_there_once_or_somebody_is_told(
-    shared: Database, clock: FrozenClock, column: str, row: str, record_property: Callable[[str, Any], None]
+    shared: Database, clock: FrozenClock, column: str, what: str, row: str, record_property: Callable[[str, Any], None]
 ) -> None:
-    cell = Cell(record_property, "dft", row=row, column=column)
+    cell = Cell(record_property, "dft", row=row, column=f"{what}, {column}")
     async with receiving(dedupes=column == "dedupes") as receiver:
-        engine = Engine(shared, clock, receiver, tenant=f"{column} {row}", **dict(ROWS[row].profile))
+        owner, adjusts = f"{what} {column} {row}", what == "adjustment"
+        engine = Engine(shared, clock, receiver, tenant=owner, adjusts=adjusts, **dict(ROWS[row].profile))
         try:
             outcome = await play(engine, ROWS[row])
         finally:

@@ -24,8 +24,10 @@ from fhirpay.billing.facts import (
     Person,
     StaffAmount,
     Visit,
+    WriteOff,
 )
 from fhirpay.billing.responsibility import assess
+from fhirpay.billing.write_offs import booked
 from fhirpay.config import Facility
 from fhirpay.domain.money import Money
 
@@ -82,7 +84,20 @@ def facts(draw: st.DrawFn, **fixed: Any) -> AccountFacts:
         end=draw(SOME),
         staff=several(staff(), lambda one: one.entry_id),
     )
-    return replace(made, **fixed)
+    made = replace(made, **fixed)
+    bases = [("charge", one.ref) for one in made.charges] + [("invoice", one.ref) for one in made.invoices]
+    bases += [("copay", one) for one in VISITS] + [("staff", one.entry_id) for one in made.staff]
+    return made if "write_offs" in fixed else replace(made, write_offs=several(write_offs(bases), _entry_id))
+
+
+def _entry_id(one: WriteOff) -> str:
+    return one.entry_id
+
+
+def write_offs(bases: list[tuple[str, str]]) -> Any:
+    kinds, ids = st.sampled_from(["charity", "bad_debt", "small_balance"]), st.sampled_from(["stf7", "stf8"])
+    rest = (st.just("obl1"), st.just("why"), st.sampled_from(bases), st.integers(0, 50))
+    return st.builds(WriteOff, ids, kinds, MINOR.map(usd), *rest)
 
 
 @st.composite
@@ -125,6 +140,7 @@ def positions(found: Assessment) -> list[Position]:
             one.pending.minor,
             one.discount.minor if one.discount else 0,
             one.draws,
+            written_off=booked(one.written_off, sum(one.draws.values())),
         )
         for number, one in enumerate(found.obligations)
     ]
@@ -159,9 +175,10 @@ def test_what_a_charge_is_worth_lies_in_one_place_only(known: AccountFacts, faci
         # An Invoice may ask for more than the price (tax, say); then that stands, of one Invoice and not of two.
         assert lies <= max(charge.amount.minor, *(_named(bill, charge.ref) for bill in known.invoices), 0)
     for one in found.obligations:
-        assert sum(one.draws.values()) <= one.patient.minor
+        before = one.patient.minor + sum(one.written_off.values())
+        assert sum(one.draws.values()) <= before
         if one.basis_kind in {Basis.CHARGE, Basis.INVOICE}:
-            assert sum(one.draws.values()) == one.patient.minor
+            assert sum(one.draws.values()) == before
 
 
 def _named(bill: Bill, charge: str) -> int:
@@ -208,6 +225,20 @@ def test_a_credit_never_makes_more_to_ask_for(
 
 
 @given(known=facts(), facility=facilities())
+def test_a_write_off_never_makes_more_to_ask_for(known: AccountFacts, facility: Facility) -> None:
+    found, without = assess(known, facility, AT), assess(replace(known, write_offs=()), facility, AT)
+    before = {one.key: one for one in without.obligations}
+    assert before.keys() == {one.key for one in found.obligations}
+    for one in found.obligations:
+        given_up = sum(one.written_off.values())
+        assert one.patient.minor >= 0
+        assert one.patient.minor + given_up == before[one.key].patient.minor
+        assert asked(found) <= asked(without)
+        if one.written_off:
+            assert one.state in {"collectable", "on_hold"}
+
+
+@given(known=facts(), facility=facilities())
 def test_whatever_is_collectable_says_why_and_since_when(known: AccountFacts, facility: Facility) -> None:
     for one in assess(known, facility, AT).obligations:
         assert one.statement
@@ -239,7 +270,10 @@ def test_any_account_can_become_any_other_in_the_books(
                 key = (leg.account, leg.dims["obligation"])
                 books[key] = books.get(key, 0) + sign * leg.amount.minor
     expected = {("ar_pending", one.obligation_id): one.pending for one in placed(now)}
-    expected |= {("ar_patient", one.obligation_id): sum(one.draws.values()) for one in placed(now)}
+    expected |= {
+        ("ar_patient", one.obligation_id): sum(one.draws.values()) - sum(one.written_off.values())
+        for one in placed(now)
+    }
     assert {key: minor for key, minor in books.items() if minor} == {
         key: minor for key, minor in expected.items() if minor
     }

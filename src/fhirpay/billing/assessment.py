@@ -52,6 +52,7 @@ class Desired:
     `draws` says out of which charges the patient's amount is posted (charge → minor units). A copay due before its
     charge has drawn nothing yet: it may be asked for, and is in no book. `discount` was taken off the charge itself,
     and so was `relief` (relief.py), by where it was taken from and what it is: `pending/insurance`.
+    `written_off` is what staff have given up of it, by kind: `patient` is less that, `draws` are not.
     `memo` is what would be owed if it weren't of before its feed's watermark: shown, in no book, never asked for.
     """
 
@@ -71,6 +72,7 @@ class Desired:
     draws: Mapping[str, int] = field(default_factory=dict[str, int])
     memo: Money | None = None
     relief: Mapping[str, int] = field(default_factory=dict[str, int])
+    written_off: Mapping[str, int] = field(default_factory=dict[str, int])
 
     @property
     def key(self) -> tuple[str, str, str]:

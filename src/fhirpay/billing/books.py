@@ -31,6 +31,7 @@ class Position:
     discount: int = 0
     draws: Mapping[str, int] = field(default_factory=dict[str, int])
     relief: Mapping[str, int] = field(default_factory=dict[str, int])  # as `Desired` has it
+    written_off: Mapping[str, int] = field(default_factory=dict[str, int])  # of `draws`, by kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Step:
     currency: str
     bucket: str
     other: str = ""  # the obligation on the other leg, where it isn't the same
-    relief: str = ""  # of relief: where it is taken from, and what it is
+    relief: str = ""  # of relief: where it is taken from, and what it is; of a write-off: its kind
 
     def entry(self, account_ref: str, *, occurred_at: datetime, business_date: date) -> Entry:
         amount = Money(self.minor, self.currency)
@@ -74,6 +75,8 @@ class Step:
                 where, _, kind = self.relief.partition("/")
                 back = self.rule == "relief_withdrawn"
                 return rules.relief(*to, kind=kind, stands_in=f"ar_{where}", back=back, **when)
+            case "written_off" | "recovered":
+                return rules.written_off(*to, kind=self.relief, back=self.rule == "recovered", **when)
             case "discount":
                 return rules.self_pay_discount(*to, **when)
             case "discount_withdrawn":
@@ -106,10 +109,23 @@ class _Bucket:
 def steps(before: Iterable[Position], after: Iterable[Position]) -> list[Step]:
     """The entries that lead from the one to the other. What stays the same posts nothing."""
     buckets: dict[tuple[str, str], _Bucket] = {}
+    given_up: dict[tuple[str, str], tuple[Position, list[int]]] = {}
     for at, positions in enumerate((before, after)):
         for position in positions:
             _put(buckets, position, at)
-    return [step for _, bucket in sorted(buckets.items()) for step in _of(bucket)]
+            for kind, minor in position.written_off.items():
+                given_up.setdefault((position.obligation_id, kind), (position, [0, 0]))[1][at] = minor
+    moves = [
+        Step("written_off" if now > was else "recovered", of, abs(now - was), one.currency, one.key, relief=kind)
+        for (of, kind), (one, (was, now)) in sorted(given_up.items())
+        if now != was
+    ]
+    # What was given up comes back before its charge is credited, and goes after it is there.
+    return [
+        *(move for move in moves if move.rule == "recovered"),
+        *(step for _, bucket in sorted(buckets.items()) for step in _of(bucket)),
+        *(move for move in moves if move.rule == "written_off"),
+    ]
 
 
 def _put(buckets: dict[tuple[str, str], _Bucket], position: Position, at: int) -> None:

@@ -7,7 +7,7 @@ drawn from a charge is no longer there for a weaker one: that is why sources nev
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -69,6 +69,15 @@ class Case:
                 minor -= taken
                 drawn[worth.charge.ref] = taken
         return drawn
+
+    def stop(self, hold: Hold, *, basis: str | None = None) -> None:
+        """Nothing that was found so far is asked for (`basis`: of this one alone): a person has to say first."""
+        for number, desired in enumerate(self.found):
+            stops = desired.state is ObligationState.COLLECTABLE and desired.patient
+            if stops and basis in (None, desired.basis_key):
+                statement = (*desired.statement, Says("hold", hold.says, hold.source))
+                held = {"state": ObligationState.ON_HOLD, "hold": hold.name, "statement": statement}
+                self.found[number] = replace(desired, **held)
 
     def _not_live(self, refs: Iterable[str]) -> tuple[Hold, ...]:
         """Of what comes from a feed that has not gone live nothing is asked for yet."""

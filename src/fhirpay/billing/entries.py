@@ -1,4 +1,5 @@
-"""What staff say about an account: holds, the patient's share, that it is self-pay. Each with a name and a reason.
+"""What staff say about an account: holds, the patient's share, that it is self-pay, what is given up. Each with a name
+and a reason.
 
 Called by use cases, which reassess the account in the same unit. Nothing is deleted: a hold is released and an entry
 withdrawn, by somebody.
@@ -17,7 +18,7 @@ from ..db.metadata import table
 from ..db.unit import Tx
 from ..domain.money import Money
 from ..errors import NotFound, RuleBroken
-from .facts import Hold, StaffAmount
+from .facts import Hold, StaffAmount, WriteOff
 from .holds import BY_HAND
 from .tables import AccountHold, StaffEntry
 
@@ -45,6 +46,7 @@ class Stated:
     """What staff state on an account at present; `self_pay` is the id of the entry that says so."""
 
     amounts: tuple[StaffAmount, ...] = ()
+    write_offs: tuple[WriteOff, ...] = ()
     self_pay: str = ""
     second_charges: frozenset[str] = frozenset()
 
@@ -66,13 +68,16 @@ class HoldRecord:
 
 @dataclass(frozen=True, slots=True)
 class EntryRecord:
-    """What staff stated, and whether they took it back. `amount` and `charge_ref` are there where it is about them."""
+    """What staff stated, and whether they took it back. `amount`, `charge_ref` and what an amount is written off of and
+    as are there where it is about them."""
 
     entry_id: str
     account_ref: str
     kind: str
     amount: Money | None
     charge_ref: str | None
+    write_off: str | None
+    obligation_id: str | None
     reason: str
     entered_by: str
     entered_at: datetime
@@ -149,6 +154,12 @@ def confirm_second_charge(tx: Tx, account_ref: str, charge_ref: str, *, reason: 
     return _enter(tx, account_ref, "second_charge", reason, by, charge_ref=charge_ref)
 
 
+def write_off(tx: Tx, account_ref: str, amount: Money, *, kind: str, obligation_id: str, reason: str, by: str) -> str:
+    """Staff give up this much of the obligation; taken back, it is owed again."""
+    values = {"currency": amount.currency, "amount_minor": amount.minor, "write_off": kind}
+    return _enter(tx, account_ref, "write_off", reason, by, **values, obligation_id=obligation_id)
+
+
 def _enter(tx: Tx, account_ref: str, kind: str, reason: str, by: str, **values: Any) -> str:
     if not reason.strip():
         raise RuleBroken("an entry by staff needs a reason")
@@ -193,10 +204,18 @@ def of_account(tx: Tx, account_ref: str) -> Stated:
     """What counts of it."""
     found = [one for one in all_entries(tx, account_ref) if one.withdrawn_at is None]
     amounts = tuple(
-        StaffAmount(one.entry_id, one.amount, one.reason, one.entered_at) for one in found if one.amount is not None
+        StaffAmount(one.entry_id, one.amount, one.reason, one.entered_at)
+        for one in found
+        if one.kind == "amount" and one.amount is not None
     )
     return Stated(
         amounts,
+        tuple(_write_off(one) for one in found if one.kind == "write_off"),
         next((one.entry_id for one in found if one.kind == "self_pay"), ""),
         frozenset(one.charge_ref for one in found if one.charge_ref is not None),
     )
+
+
+def _write_off(one: EntryRecord) -> WriteOff:
+    assert one.amount is not None
+    return WriteOff(one.entry_id, one.write_off or "", one.amount, one.obligation_id or "", one.reason)

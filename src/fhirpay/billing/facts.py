@@ -185,6 +185,19 @@ class Relief:
 
 
 @dataclass(frozen=True, slots=True)
+class WriteOff:
+    """What staff have given up of one obligation. When that has ended and comes again, `basis` still names it."""
+
+    entry_id: str
+    kind: str
+    amount: Money
+    obligation_id: str
+    says: str
+    basis: tuple[str, str] = ("", "")
+    received: int = 0  # minor units that were paid of what it is of, or are on their way
+
+
+@dataclass(frozen=True, slots=True)
 class Hold:
     """What stops desk, link, reminder and autopay alike."""
 
@@ -217,6 +230,7 @@ class AccountFacts:
     accident: bool = False
     job_related: bool = False
     staff: tuple[StaffAmount, ...] = ()
+    write_offs: tuple[WriteOff, ...] = ()  # by staff
     holds: tuple[Hold, ...] = ()  # opened by staff
     suspended_by: tuple[str, ...] = ()  # parked messages of this account
     received: Mapping[str, Money] = field(default_factory=dict[str, Money])  # by basis: paid here, or on its way

@@ -14,7 +14,7 @@ from ..domain.money import Money
 from ..domain.obligation import ObligationState
 from .assessment import Basis, Desired, Says
 from .case import Case
-from .facts import INSURANCE, Relief
+from .facts import INSURANCE, Hold, Relief
 
 UNPLACED = "relief_unplaced"  # on the worklist, and the hold's name
 PENDING, PATIENT = "pending", "patient"  # where it was taken from: the first part of a key of `Desired.relief`
@@ -45,8 +45,9 @@ def relieve(case: Case) -> None:
             unplaced.append(one)
             rest = Money(left, one.amount.currency)
             case.note(UNPLACED, one.ref, f"{rest} of {one.label}, {_SAYS[one.kind]}, finds no charge to lower")
-    if any(one.kind != INSURANCE for one in unplaced):
-        _stop(case)
+    if (first := next((one for one in unplaced if one.kind != INSURANCE), None)) is not None:
+        says = "a write-off finds no charge to lower: what is still owed is for a person to say"
+        case.stop(Hold(UNPLACED, says, first.ref))
 
 
 def _charges(case: Case, one: Relief, order: dict[str, int]) -> Sequence[tuple[int, Desired]]:
@@ -75,11 +76,3 @@ def _lowered(desired: Desired, where: str, one: Relief, part: int) -> Desired:
     own = desired.draws[desired.basis_key] - part
     draws = {charge: minor for charge, minor in {**desired.draws, desired.basis_key: own}.items() if minor}
     return replace(desired, patient=desired.patient - amount, draws=draws, relief=relief, statement=statement)
-
-
-def _stop(case: Case) -> None:
-    says = Says("hold", "a write-off finds no charge to lower: what is still owed is for a person to say")
-    for number, desired in enumerate(case.found):
-        if desired.state is ObligationState.COLLECTABLE and desired.patient:
-            hold = {"state": ObligationState.ON_HOLD, "hold": UNPLACED, "statement": (*desired.statement, says)}
-            case.found[number] = replace(desired, **hold)

@@ -91,6 +91,7 @@ class ObligationView:
     facility: str
     generation: int
     memo: Money  # of before a watermark: shown, in no book, never asked for
+    written_off: Money  # by staff: `patient` is less that
 
 
 def lock(tx: Tx, account_refs: Iterable[str]) -> dict[str, RowMapping]:
@@ -174,6 +175,7 @@ def standing(row: RowMapping, **changed: int) -> Standing:
         collectable_from=row["collectable_from"],
         paid=amounts["paid_minor"],
         in_flight=amounts["in_flight_minor"],
+        written_off=sum(json.loads(row["written_off"]).values()),
         order=(row["basis_kind"], row["basis_key"]),
     )
 
@@ -229,4 +231,5 @@ def view(row: RowMapping, askable: int = 0) -> ObligationView:
         facility=row["facility"],
         generation=row["generation"],
         memo=money(row["memo_minor"]),
+        written_off=money(sum(json.loads(row["written_off"]).values())),
     )

@@ -27,6 +27,7 @@ class Standing:
     collectable_from: datetime | None
     paid: int = 0
     in_flight: int = 0
+    written_off: int = 0  # by staff; `patient` is less that
     order: tuple[str, str] = ("", "")  # among obligations due at the same moment
 
     @property
@@ -40,11 +41,12 @@ class Standing:
 
     @property
     def state(self) -> ObligationState:
-        """`in_flight` and `paid` are said of what is otherwise collectable, or on hold with nothing left to ask."""
+        """`in_flight`, `paid` and `written_off` are said of what is otherwise collectable, or on hold with nothing left
+        to ask."""
         if self.basis_state not in {ObligationState.COLLECTABLE, ObligationState.ON_HOLD}:
             return self.basis_state
         if self.patient - self.paid <= 0 and not self.in_flight:
-            return ObligationState.PAID
+            return ObligationState.WRITTEN_OFF if self.written_off else ObligationState.PAID
         if self.basis_state is ObligationState.ON_HOLD:
             return ObligationState.IN_FLIGHT if self.in_flight and not self.open else ObligationState.ON_HOLD
         return ObligationState.IN_FLIGHT if self.in_flight else ObligationState.COLLECTABLE

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -24,7 +24,8 @@ from ..domain.money import Money
 from ..domain.obligation import ObligationState
 from ..flow.overview import suspended
 from ..ledger import store as ledger
-from . import cutover, entries, rows, worklist
+from . import adjustments, cutover, rows, worklist
+from .adjustments import Adjustment
 from .assessment import Assessment, Basis, Desired, Says
 from .bills import PAID_ELSEWHERE
 from .books import Position, steps
@@ -34,23 +35,25 @@ from .facts import AccountFacts
 from .intake import facility_of, facts_of, gather, topics_of
 from .look_alikes import LOOK_ALIKE
 from .openings import REPLACED
+from .ours import with_ours
 from .relief import UNPLACED
 from .responsibility import assess
 from .rows import ENDS, ObligationView, obligations
 from .standing import Standing, askable
 from .tables import AccountCredit
 from .watermark import BEFORE
+from .write_offs import UNPLACED as GIVEN_UP_ELSEWHERE
+from .write_offs import booked
 
 PURGED_OPEN = "purged_open"  # on the worklist
 LOWERED = "opening_doubtful"  # on the worklist
+# notes that are off the worklist once the assessment makes them no more
+_STANDING = (LOOK_ALIKE, PAID_ELSEWHERE, BEFORE, REPLACED, UNPLACED, GUESSED, CALLED_OFF, GIVEN_UP_ELSEWHERE)
 credits = table(AccountCredit)
 _CREDIT = select(func.coalesce(func.sum(credits.c.amount_minor), 0)).where(
     credits.c.tenant_id == bindparam("tenant"),
     credits.c.account_ref == bindparam("account"),
     credits.c.currency == bindparam("currency"),
-)
-_CREDITS = select(credits.c.account_ref, credits.c.currency, credits.c.amount_minor).where(
-    credits.c.tenant_id == bindparam("tenant"), credits.c.account_ref.in_(bindparam("accounts", expanding=True))
 )
 
 
@@ -64,6 +67,8 @@ class Reassessed:
     excess: tuple[tuple[str, Money], ...]
     newly_collectable: tuple[str, ...]
     linked: tuple[str, ...]  # other accounts that may ask for the same: reach.others_of
+    adjusted: tuple[Adjustment, ...]  # what the EHR is to be told was taken off, or put back
+    adjusts_at: datetime | None  # when there is more to tell by the calendar alone
     changed: bool
     assessment: Assessment
 
@@ -78,7 +83,7 @@ def reassess(tx: Tx, account_ref: str, tenant: Tenant, *, applying: str = "") ->
     resources = gather(tx, account_ref)
     facility, topics = facility_of(resources, tenant), topics_of(resources.account)
     parked = [work for work in (suspended(tx, topics) if topics else ()) if work != applying]
-    facts = cutover.of_facts(tx, _with_ours(tx, facts_of(resources, facility), before, parked), tenant)
+    facts = cutover.of_facts(tx, with_ours(tx, facts_of(resources, facility), before, parked), tenant)
     assessment = assess(facts, facility, tx.now)
     changed = _settle_rows(tx, account_ref, facility, assessment, before, facts.known_as)
     after = rows.of_accounts(tx, [account_ref])
@@ -89,11 +94,12 @@ def reassess(tx: Tx, account_ref: str, tenant: Tenant, *, applying: str = "") ->
         worklist.open_item(
             tx, kind=note.kind, subject=note.subject, says=note.says, account_ref=account_ref, standing=True
         )
-    for kind in (LOOK_ALIKE, PAID_ELSEWHERE, BEFORE, REPLACED, UNPLACED, GUESSED, CALLED_OFF):
+    for kind in _STANDING:
         worklist.settled_but(tx, kind, account_ref, [note.subject for note in assessment.notes if note.kind == kind])
     _note_purged(tx, account_ref, resources.account, after)
     _note_lowered(tx, facts, before, after)
     _post(tx, account_ref, facility, before, after, revision)
+    adjusted, adjusts_at = adjustments.tell(tx, before, after)
     amounts = askable_of(tx, account_ref, after)
     was = {row["obligation_id"]: _open(row) for row in before}
     return Reassessed(
@@ -107,6 +113,8 @@ def reassess(tx: Tx, account_ref: str, tenant: Tenant, *, applying: str = "") ->
         ),
         newly_collectable=tuple(row["obligation_id"] for row in after if _open(row) > was.get(row["obligation_id"], 0)),
         linked=tuple(other.ref for other in facts.elsewhere),
+        adjusted=adjusted,
+        adjusts_at=adjusts_at,
         changed=changed,
         assessment=assessment,
     )
@@ -144,56 +152,6 @@ def _note_lowered(tx: Tx, facts: AccountFacts, before: list[RowMapping], after: 
 
 def _open(row: RowMapping) -> int:
     return rows.standing(row).open if row["state"] == ObligationState.COLLECTABLE else 0
-
-
-def _with_ours(tx: Tx, facts: AccountFacts, before: list[RowMapping], parked: list[str]) -> AccountFacts:
-    """The facts that aren't FHIR: staff entries, holds, parked messages, and what was received here."""
-    received: dict[str, Money] = {}
-    for row in before:
-        if row["basis_kind"] == Basis.INVOICE and row["paid_minor"] + row["in_flight_minor"]:
-            money = Money(row["paid_minor"] + row["in_flight_minor"], row["currency"])
-            key = row["basis_key"]
-            received[key] = received[key] + money if key in received else money
-    stated = entries.of_account(tx, facts.ref)
-    return replace(
-        facts,
-        staff=stated.amounts,
-        holds=entries.holds_of(tx, facts.ref),
-        self_pay=stated.self_pay or facts.self_pay,
-        self_pay_confirmed=bool(stated.self_pay),
-        second_charges=stated.second_charges,
-        suspended_by=tuple(parked),
-        received=received,
-        **_of_others(tx, facts, before),
-    )
-
-
-def _of_others(tx: Tx, facts: AccountFacts, before: list[RowMapping]) -> dict[str, Any]:
-    """What the linked accounts draw from charges, what they have asked for, and the money that lies loose there."""
-    if not facts.elsewhere:
-        return {}
-    refs = [other.ref for other in facts.elsewhere]
-    drawn: dict[tuple[str, str, str], int] = {}
-    loose: dict[tuple[str, str], int] = {}
-    asked: dict[str, set[str]] = {}
-    found = rows.of_accounts(tx, refs)
-    for row in found:
-        account = row["account_ref"], row["currency"]
-        asked.setdefault(row["account_ref"], set()).add(row["basis_key"])
-        over = row["paid_minor"] + row["in_flight_minor"] - row["patient_minor"]
-        loose[account] = loose.get(account, 0) + max(0, over)
-        for charge, minor in json.loads(row["draws"]).items():
-            if row["basis_kind"] == Basis.INVOICE:
-                drawn[row["basis_key"], charge, row["currency"]] = minor
-    for credit in tx.all(_CREDITS, accounts=refs):
-        account = credit["account_ref"], credit["currency"]
-        loose[account] = loose.get(account, 0) + credit["amount_minor"]
-    copays = {
-        (row["account_ref"], row["basis_key"])
-        for row in (*before, *found)
-        if row["basis_kind"] == Basis.COPAY and row["paid_minor"] + row["in_flight_minor"]
-    }
-    return {"drawn": drawn, "loose": loose, "asked": asked, "paid_copays": copays}
 
 
 # ── rows ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -257,6 +215,7 @@ def _renamed(
 
 
 def _columns(desired: Desired, facility: Facility) -> dict[str, Any]:
+    drawn = sum(desired.draws.values())
     return {
         "debtor_ref": desired.debtor,
         "basis_state": str(desired.state),
@@ -265,9 +224,10 @@ def _columns(desired: Desired, facility: Facility) -> dict[str, Any]:
         "patient_minor": desired.patient.minor,
         "discount_minor": desired.discount.minor if desired.discount else 0,
         "memo_minor": desired.memo.minor if desired.memo else 0,
-        "posted_minor": sum(desired.draws.values()),
+        "posted_minor": drawn - sum(booked(desired.written_off, drawn).values()),
         "draws": json.dumps(dict(sorted(desired.draws.items()))),
         "relief": json.dumps(dict(sorted(desired.relief.items()))),
+        "written_off": json.dumps(dict(sorted(desired.written_off.items()))),
         "statement": _statement(desired.statement),
         "collectable_from": desired.collectable_from,
         "targets": json.dumps(list(desired.targets)),
@@ -281,7 +241,7 @@ def _gone(row: RowMapping) -> dict[str, Any]:
     says = (Says("gone", "no longer stated on this account", row["basis_key"]),)
     zeros = dict.fromkeys(("pending_minor", "patient_minor", "discount_minor", "posted_minor", "memo_minor"), 0)
     void = {"basis_state": str(ObligationState.VOID), "hold": "", "draws": "{}", "relief": "{}", "superseded_by": None}
-    return {**zeros, **void, "collectable_from": None, "statement": _statement(says)}
+    return {**zeros, **void, "written_off": "{}", "collectable_from": None, "statement": _statement(says)}
 
 
 def _statement(says: tuple[Says, ...]) -> str:
@@ -291,7 +251,13 @@ def _statement(says: tuple[Says, ...]) -> str:
 def _add(tx: Tx, account_ref: str, facility: Facility, desired: Desired, generation: int) -> None:
     columns = _columns(desired, facility)
     standing = Standing(
-        "", desired.currency, desired.state, desired.patient.minor, columns["posted_minor"], desired.collectable_from
+        "",
+        desired.currency,
+        desired.state,
+        desired.patient.minor,
+        columns["posted_minor"],
+        desired.collectable_from,
+        written_off=sum(desired.written_off.values()),
     )
     rows.add(
         tx,
@@ -331,6 +297,7 @@ def _post(
 
 
 def _position(row: RowMapping) -> Position:
+    draws = json.loads(row["draws"])
     return Position(
         obligation_id=row["obligation_id"],
         kind=row["basis_kind"],
@@ -338,8 +305,9 @@ def _position(row: RowMapping) -> Position:
         currency=row["currency"],
         pending=row["pending_minor"],
         discount=row["discount_minor"],
-        draws=json.loads(row["draws"]),
+        draws=draws,
         relief=json.loads(row["relief"]),
+        written_off=booked(json.loads(row["written_off"]), sum(draws.values())),
     )
 
 

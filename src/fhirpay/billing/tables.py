@@ -60,6 +60,8 @@ class Obligation(Row, table=True):
     relief: str = Field(
         default="{}", sa_type=Text, sa_column_kwargs={"server_default": "{}"}
     )  # JSON: see assessment.py
+    # JSON: kind → minor units that staff have given up of it
+    written_off: str = Field(default="{}", sa_type=Text, sa_column_kwargs={"server_default": "{}"})
 
 
 class ObligationShare(Row, table=True):
@@ -131,12 +133,12 @@ class AccountHold(Row, table=True):
 
 
 class StaffEntry(Row, table=True):
-    """What staff state, with a reason: the patient's share of an account (`amount`), that it is self-pay, or that a
-    charge which looks like another one is a second one."""
+    """What staff state, with a reason: the patient's share of an account (`amount`), that it is self-pay, that a charge
+    which looks like another one is a second one, or that an amount of an obligation is given up (`write_off`)."""
 
     __tablename__ = "staff_entry"  # type: ignore[assignment]
     __table_args__ = (
-        CheckConstraint("kind IN ('amount', 'self_pay', 'second_charge')", name="kind"),
+        CheckConstraint("kind IN ('amount', 'self_pay', 'second_charge', 'write_off')", name="kind"),
         Index(None, "tenant_id", "account_ref"),
     )
 
@@ -153,6 +155,28 @@ class StaffEntry(Row, table=True):
     withdrawn_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     withdrawn_why: str | None = Field(default=None, sa_type=Text)
     charge_ref: str | None = Field(default=None, sa_type=Text)
+    write_off: str | None = Field(default=None, sa_type=Text)  # charity, bad_debt, small_balance
+    obligation_id: str | None = Field(default=None, sa_type=Text)  # that it is of
+
+
+class Adjustment(Row, table=True):
+    """What was taken off an obligation by us, or (below zero) put back, and is to be told to its EHR: see
+    adjustments.py. `number` counts those of one obligation and kind; nothing is changed."""
+
+    __tablename__ = "adjustment"  # type: ignore[assignment]
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "obligation_id", "kind", "number"),
+        CheckConstraint("amount_minor <> 0", name="amount"),
+    )
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    adjustment_id: str = Field(primary_key=True, sa_type=Text)
+    obligation_id: str = Field(sa_type=Text)
+    kind: str = Field(sa_type=Text)
+    number: int = Field(sa_type=BigInteger)
+    currency: str = Field(sa_type=Text)
+    amount_minor: int = Field(sa_type=BigInteger)
+    made_at: datetime = Field(sa_type=UtcDateTime)
 
 
 class CutoverStage(Row, table=True):

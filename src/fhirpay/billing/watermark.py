@@ -41,6 +41,7 @@ def _half(facts: AccountFacts, charges: Mapping[str, Money | None], *, old: bool
         copay_visits=visits,
         staff=() if old else facts.staff,
         openings=() if old else facts.openings,
+        write_offs=() if old else facts.write_offs,
         # What an insurance pays after go-live for an old charge lowers nothing that is asked for by others.
         relief=() if old else tuple(one for one in facts.relief if one.charge not in charges),
         elsewhere=tuple(_half(one, charges, old=old) for one in facts.elsewhere),

@@ -6,14 +6,21 @@ import asyncio
 import base64
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol, TypeVar
+
+import typer
 
 from ..config import Settings
 from ..errors import FhirpayError, NotPermitted, StorageUnavailable
 from ..inbox.search import Selector
-from ..wiring import System, admin_socket_of
+from ..wiring import System, admin_socket_of, build
+from .context import run, settings, tenant_name
+
+T = TypeVar("T")
+ByOption = Annotated[str, typer.Option("--by", help="Who says so; kept with it.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept with it.")]
 
 
 class Operator(Protocol):
@@ -31,6 +38,8 @@ class Operator(Protocol):
         self, *, text: str, interface: str, by: str, reason: str, preview: bool, without_unknown: bool
     ) -> tuple[list[str], bool]: ...
     async def reverse_opening(self, *, reference: str, by: str, reason: str) -> str: ...
+    async def write_off(self, *, obligation: str, kind: str, amount: str, by: str, reason: str) -> str: ...
+    async def recover(self, *, entry: str, by: str, reason: str) -> str: ...
 
 
 class _Told(FhirpayError):
@@ -80,6 +89,12 @@ class _Here:
     async def reverse_opening(self, *, reference: str, by: str, reason: str) -> str:
         return await self._commands.reverse_opening(self._tenant, reference, by, reason)
 
+    async def write_off(self, *, obligation: str, kind: str, amount: str, by: str, reason: str) -> str:
+        return await self._commands.write_off(self._tenant, obligation, kind, amount, by, reason)
+
+    async def recover(self, *, entry: str, by: str, reason: str) -> str:
+        return await self._commands.recover(self._tenant, entry, by, reason)
+
 
 class _There:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tenant: str) -> None:
@@ -128,6 +143,13 @@ class _There:
         asked = {"command": "reverse_opening", "reference": reference}
         return (await self._ask(**asked, by=by, reason=reason))["account"]
 
+    async def write_off(self, *, obligation: str, kind: str, amount: str, by: str, reason: str) -> str:
+        asked = {"command": "write_off", "obligation": obligation, "kind": kind, "amount": amount}
+        return (await self._ask(**asked, by=by, reason=reason))["entry"]
+
+    async def recover(self, *, entry: str, by: str, reason: str) -> str:
+        return (await self._ask(command="recover", entry=entry, by=by, reason=reason))["entry"]
+
     async def _ask(self, **asked: Any) -> dict[str, Any]:
         self._writer.write(json.dumps({**asked, "tenant": self._tenant}).encode() + b"\n")
         await self._writer.drain()
@@ -138,6 +160,17 @@ class _There:
         if "error" in answer:
             raise _Told(answer["error"], answer["code"])
         return answer
+
+
+def decided(config: Path | None, tenant: str, decide: Callable[[Operator], Awaitable[T]]) -> T:
+    """What a person decides at the command line, wherever the writer is; an error is a sentence and a status."""
+
+    async def main() -> T:
+        loaded = settings(config)
+        async with through_server(loaded, tenant_name(loaded, tenant), build) as server:
+            return await decide(server)
+
+    return run(main)
 
 
 @contextlib.asynccontextmanager

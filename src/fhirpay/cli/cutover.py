@@ -10,14 +10,11 @@ import typer
 
 from ..errors import ConfigInvalid
 from ..usecases.cutover import Standing, standings
-from ..wiring import build
-from .admin import through_server
+from .admin import ByOption, Operator, ReasonOption, decided
 from .context import ConfigOption, JsonOption, TenantOption, out, reading, run, settings, tenant_name
 
 cutover = typer.Typer(help="Taking over from another system: status, opening balances, go-live.", no_args_is_help=True)
 
-ByOption = Annotated[str, typer.Option("--by", help="Who says so; kept with it.")]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept with it.")]
 PreviewOption = Annotated[bool, typer.Option("--preview", help="Show what it would do, and change nothing.")]
 InterfaceArgument = Annotated[str, typer.Argument(help="The interface that is taken over.")]
 
@@ -64,12 +61,8 @@ def go_live(
 ) -> None:
     """From now on ask for what is not of before the watermark, and for opening balances. `--preview` first."""
 
-    async def main() -> list[str]:
-        loaded = settings(config)
-        async with through_server(loaded, tenant_name(loaded, tenant), build) as server:
-            return await server.go_live(interface=interface, by=by, reason=reason, preview=preview)
-
-    for line in run(main):
+    said = {"interface": interface, "by": by, "reason": reason}
+    for line in decided(config, tenant, lambda server: server.go_live(**said, preview=preview)):
         out(line)
 
 
@@ -88,23 +81,24 @@ def opening(
 ) -> None:
     """Book what accounts owed at go-live. Status 1 when a line is wrong or unknown. Again, it books nothing twice."""
 
-    async def main() -> tuple[list[str], bool]:
-        loaded = settings(config)
-        try:
-            text = file.read_text(encoding="utf-8-sig")
-        except OSError as error:
-            raise ConfigInvalid(f"{file} can't be read: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise ConfigInvalid(f"{file} is not in UTF-8") from None
-        asked = {"text": text, "interface": interface, "by": by, "reason": reason, "preview": preview}
-        async with through_server(loaded, tenant_name(loaded, tenant), build) as server:
-            return await server.opening_balances(**asked, without_unknown=without_unknown)
+    async def booked(server: Operator) -> tuple[list[str], bool]:
+        asked = {"text": _text_of(file), "interface": interface, "by": by, "reason": reason, "preview": preview}
+        return await server.opening_balances(**asked, without_unknown=without_unknown)
 
-    lines, fine = run(main)
+    lines, fine = decided(config, tenant, booked)
     for line in lines:
         out(line)
     if not fine:
         raise typer.Exit(1)
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ConfigInvalid(f"{file} can't be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigInvalid(f"{file} is not in UTF-8") from None
 
 
 @cutover.command("reverse")
@@ -117,9 +111,5 @@ def reverse(
 ) -> None:
     """Take a wrong opening balance back, by an entry of its own; what was paid of it becomes credit."""
 
-    async def main() -> str:
-        loaded = settings(config)
-        async with through_server(loaded, tenant_name(loaded, tenant), build) as server:
-            return await server.reverse_opening(reference=reference, by=by, reason=reason)
-
-    out(f"{reference} of {run(main)} is taken back")
+    account = decided(config, tenant, lambda server: server.reverse_opening(reference=reference, by=by, reason=reason))
+    out(f"{reference} of {account} is taken back")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from .adjustments import adjustments
 from .books import ledger
 from .conformance import conformance
 from .cutover import cutover
@@ -35,6 +36,7 @@ app.command()(replay)
 app.command()(explain)
 app.command()(worklist)
 app.command()(doctor)
+app.add_typer(adjustments, name="adjustments")
 app.add_typer(conformance, name="conformance")
 app.add_typer(cutover, name="cutover")
 app.add_typer(ledger, name="ledger")

@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from ..parties.merges import Merge, listed
-from ..wiring import build
-from .admin import through_server
-from .context import ConfigOption, JsonOption, TenantOption, out, reading, run, settings, tenant_name
+from .admin import decided
+from .context import ConfigOption, JsonOption, TenantOption, out, reading, run
 
 merges = typer.Typer(help="Merges of patients, accounts and visits: list, undo.", no_args_is_help=True)
 
@@ -74,9 +73,5 @@ def undo_merge(
 ) -> None:
     """Move back what the merge moved. Refused where later messages or payments stand in the way."""
 
-    async def main() -> str:
-        loaded = settings(config)
-        async with through_server(loaded, tenant_name(loaded, tenant), build) as server:
-            return await server.undo_merge(merge=merge, reason=reason, by=by)
-
-    out(f"{run(main)} is undone")
+    undone = decided(config, tenant, lambda server: server.undo_merge(merge=merge, reason=reason, by=by))
+    out(f"{undone} is undone")

@@ -9,9 +9,8 @@ from typing import Annotated
 import typer
 
 from ..usecases.unposted import Unposted, unposted
-from ..wiring import build
-from .admin import through_server
-from .context import ConfigOption, JsonOption, TenantOption, out, reading, run, settings, tenant_name
+from .admin import decided
+from .context import ConfigOption, JsonOption, TenantOption, out, reading, run
 
 writeback = typer.Typer(help="Postings to EHRs: list, resolve.", no_args_is_help=True)
 
@@ -43,7 +42,7 @@ def _facts(one: Unposted) -> dict[str, str | int | None]:
         "posting": one.posting.posting_id,
         "ehr": one.posting.connection,
         "subject": one.posting.subject,
-        "payment": one.posting.payment_id,
+        "payment": one.posting.payment_id or None,
         "amount": str(one.amount.decimal),
         "currency": one.amount.currency,
         "state": one.posting.state,
@@ -56,7 +55,7 @@ def _facts(one: Unposted) -> dict[str, str | int | None]:
 
 def _text(one: Unposted) -> str:
     posting = one.posting
-    kind = "refund" if posting.is_refund else "payment"
+    kind = "adjustment" if posting.is_adjustment else "refund" if posting.is_refund else "payment"
     lines = [
         f"{posting.posting_id}  {posting.state}  {kind} {posting.subject}  {one.amount}  "
         f"at '{posting.connection}' since {_age(one.age)}",
@@ -83,10 +82,6 @@ def resolve_posting(
 ) -> None:
     """Say what you saw at the EHR, of a posting that waits for a person."""
 
-    async def main() -> str:
-        loaded = settings(config)
-        async with through_server(loaded, tenant_name(loaded, tenant), build) as server:
-            return await server.resolve_posting(some_id=posting, found=found, absent=absent, ehr=ehr)
-
-    posting_id = run(main)
+    said = {"some_id": posting, "found": found, "ehr": ehr}
+    posting_id = decided(config, tenant, lambda server: server.resolve_posting(**said, absent=absent))
     out(f"{posting_id} {'is posted as ' + found if found else 'is sent again'}")

@@ -25,6 +25,8 @@ class Event(StrEnum):
     INSURANCE_PAID_AT_EHR_BACK = "insurance_paid_at_ehr_back"
     WRITTEN_OFF_AT_EHR = "written_off_at_ehr"
     WRITTEN_OFF_AT_EHR_BACK = "written_off_at_ehr_back"
+    WRITTEN_OFF = "written_off"
+    WRITE_OFF_RECOVERED = "write_off_recovered"
     RECEIVABLE_MOVED = "receivable_moved"
     PENDING_MOVED = "pending_moved"
     OPENING_RECEIVABLE = "opening_receivable"

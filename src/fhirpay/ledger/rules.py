@@ -39,6 +39,9 @@ RULES: Mapping[Event, tuple[str, str]] = {
     Event.INSURANCE_PAID_AT_EHR_BACK:       ("ar_pending",         "ehr_receipts"),
     Event.WRITTEN_OFF_AT_EHR:               ("contractual_adjustment", "ar_pending"),
     Event.WRITTEN_OFF_AT_EHR_BACK:          ("ar_pending",         "contractual_adjustment"),
+    #   by staff here, of what the patient owes; the debit is the account of its kind
+    Event.WRITTEN_OFF:                      ("bad_debt",           "ar_patient"),
+    Event.WRITE_OFF_RECOVERED:              ("ar_patient",         "bad_debt"),
     Event.RECEIVABLE_MOVED:                 ("ar_patient",         "ar_patient"),
     Event.PENDING_MOVED:                    ("ar_pending",         "ar_pending"),
     Event.OPENING_RECEIVABLE:               ("ar_patient",         "opening_balance"),
@@ -176,6 +179,8 @@ WRITE_OFFS: Mapping[str, str] = {
     "small_balance": "small_balance",
     "discount": "self_pay_discount",
 }
+# What is agreed with a payer lowers what the payer owes, and a discount is the policy's: staff give up neither.
+BY_STAFF = ("charity", "bad_debt", "small_balance")
 
 
 def relief(
@@ -200,6 +205,18 @@ def relief(
     if back:
         event = {one: Event(f"{one}_back") for one in (Event.WRITTEN_OFF_AT_EHR, Event.INSURANCE_PAID_AT_EHR)}[event]
     accounts = (stands_in, contra) if back else (contra, stands_in)
+    return _entry(event, amount, when, _owed(obligation, account_ref), accounts=accounts)
+
+
+def written_off(
+    obligation: str, account_ref: str, amount: Money, *, kind: str, back: bool = False, **when: Unpack[When]
+) -> Entry:
+    """Staff have given up what a patient owes, for a reason that `kind` names. `back`: the recovery of it."""
+    if kind not in BY_STAFF:
+        raise RuleBroken(f"there is no write-off '{kind}': {', '.join(BY_STAFF)}")
+    event = Event.WRITE_OFF_RECOVERED if back else Event.WRITTEN_OFF
+    contra = WRITE_OFFS[kind]
+    accounts = ("ar_patient", contra) if back else (contra, "ar_patient")
     return _entry(event, amount, when, _owed(obligation, account_ref), accounts=accounts)
 
 

@@ -30,7 +30,7 @@ KINDS = {
     "reassess": "assesses an account anew on a day on which time alone changes what it owes",
     "go_live": "assesses the accounts of a feed that went live anew, a few at a time",
     "writeback": "posts a payment or a refund to the EHR",
-    "writeback.dft": "posts a payment or a refund to an HL7v2 receiver; each has a kind, `writeback.dft:<name>`",
+    "writeback.dft": "posts what was paid, given back or adjusted to an HL7v2 receiver; each has a kind of its own",
     "ack": "sends a deferred application acknowledgement",
 }
 

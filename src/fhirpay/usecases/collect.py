@@ -33,6 +33,7 @@ from ..parties.resources import repoint
 from ..payments import store as payments
 from ..payments import stored_methods
 from . import external_payments
+from .postings import post_adjustments
 from .stale_pages import close_stale_pages
 from .start_payment import NewPayment, start
 
@@ -106,6 +107,7 @@ def _reassess(tx: Tx, account_ref: str, tenant: Tenant) -> set[str]:
     _tell_of_moves(tx, moved, elsewhere)
     external_payments.tell_of_credit(tx, reassessed, moved, elsewhere)
     close_stale_pages(tx, reassessed.obligations)
+    post_adjustments(tx, reassessed, tenant)
     _again_in_time(tx, reassessed, moved)
     return set(reassessed.linked)
 
@@ -126,8 +128,10 @@ def _tell_of_moves(tx: Tx, moved: CarriedOut, elsewhere: Collection[str]) -> Non
 
 
 def _again_in_time(tx: Tx, reassessed: Reassessed, moved: CarriedOut) -> None:
-    """Queue the assessment that only the calendar asks for: an age, a period, or credit that waits for a bill's day."""
+    """Queue the assessment that only the calendar asks for: an age, a period, credit that waits for a bill's day, or an
+    adjustment that its EHR is told from then on."""
     days = {reassessed.assessment.stands_until} if reassessed.obligations else set[datetime | None]()
+    days.add(reassessed.adjusts_at)
     if moved.credit:
         days |= {one.collectable_from for one in reassessed.obligations if one.patient > one.paid}
     due = min((day for day in days if day is not None and day > tx.now), default=None)

@@ -21,6 +21,7 @@ from ..billing.openings import REPLACED as REPLACED_OPENING
 from ..billing.relief import UNPLACED
 from ..billing.store import LOWERED
 from ..billing.watermark import BEFORE
+from ..billing.write_offs import UNPLACED as GIVEN_UP_ELSEWHERE
 from ..db.types import micros, moment
 from ..db.unit import Tx
 from ..domain.money import Money
@@ -31,7 +32,7 @@ from ..payments import store
 from .apply_message import PARKED, REPLACED
 from .check_traffic import DEPARTS
 from .collect import LIST
-from .echoes import DIFFERS, TURNED
+from .echoes import ADJUSTED_OTHERWISE, DIFFERS, TURNED
 from .external_payments import BEFORE as EHR_BEFORE
 from .external_payments import LOOK_ALIKE as EHR_LOOK_ALIKE
 from .external_payments import TWO_POSTERS, UNMATCHED
@@ -87,6 +88,8 @@ NEXT: Mapping[str, str] = {
     REPLACED_OPENING: "If the opening balance is not part of it, have it stated without: then both are asked for.",
     "charge_of_cancelled_visit": "Ask the sender for a credit, or for the visit that it belongs to.",
     UNPLACED: "Find out at the EHR what it is for; of a write-off, nothing is asked for until its charge is here.",
+    GIVEN_UP_ELSEWHERE: "Withdraw the write-off; where it is to stand, write off what is asked for now instead.",
+    ADJUSTED_OTHERWISE: "Have it corrected at the EHR, or withdraw the write-off: here it stands as it was made.",
     EHR_BEFORE: "Compare with the system before: where its opening balance doesn't know it, correct the balance.",
     UNMATCHED: "Look at the EHR which payment it is, and ask the sender for its FT1-2; nothing was changed.",
     EHR_LOOK_ALIKE: "Ask the sender. The same sent again: have it taken back. Two payments: mark it done.",

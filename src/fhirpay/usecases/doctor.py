@@ -15,9 +15,11 @@ from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, RowMapping, and_, bindparam, case, cast, func, not_, or_, select
 
+from ..billing import adjustments
 from ..billing.tables import (
     AccountCredit,
     AccountHold,
+    Adjustment,
     Obligation,
     ObligationShare,
     OpeningBalance,
@@ -45,6 +47,7 @@ _obligation, _share, _list = table(Obligation), table(ObligationShare), table(Wo
 _payment, _operation, _refund = table(PaymentRow), table(OperationRow), table(RefundRow)
 _leg, _work, _topic = table(LedgerPosting), table(WorkRow), table(WorkTopicRow)
 _message, _posting = table(InboxRow), table(PostingRow)
+_adjustment = table(Adjustment)
 _replaced, _merge, _opening = table(ReplacedRow), table(MergeRow), table(OpeningBalance)
 _STANDS_ON = (Obligation, ObligationShare, AccountCredit, AccountHold, StaffEntry, OpeningBalance)
 _STANDS_ON += (PaymentRow, AllocationRow, StoredMethodRow)
@@ -207,6 +210,22 @@ def _cutover(tx: Tx) -> Iterator[Finding]:
         yield Finding("cutover", row["opening_id"], f"'{row['reference']}' stands, and is on no account as owed")
 
 
+def _adjusted(tx: Tx) -> Iterator[Finding]:
+    """No EHR is told of more that was taken off an obligation than was, unless what asks for it now left that out."""
+    sums: dict[tuple[str, str], int] = {}
+    for row in tx.all(_ADJUSTMENTS, tenant=tx.tenant):
+        key = row["obligation_id"], row["kind"]
+        sums[key] = sums.get(key, 0) + row["amount_minor"]
+        if sums[key] < 0:
+            yield Finding("adjusted", row["adjustment_id"], f"it takes back {-sums[key]} more than there was")
+    for row in tx.all(_TAKEN_OFF, tenant=tx.tenant):
+        stands = adjustments.stands(row)
+        told = {kind: minor for (of, kind), minor in sums.items() if of == row["obligation_id"]}
+        over = sum(max(0, minor - stands.get(kind, 0)) for kind, minor in told.items())
+        if over > (row["pending_minor"] if row["superseded_by"] else 0):
+            yield Finding("adjusted", row["obligation_id"], f"{told} was told, {stands} stands")
+
+
 # ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -291,6 +310,15 @@ _ASKED_OF_OLD = select(_obligation).where(
     _obligation.c.memo_minor > 0,
     _obligation.c.patient_minor + _obligation.c.pending_minor + _obligation.c.posted_minor > 0,
 )
+_ADJUSTMENTS = (
+    select(_adjustment)
+    .where(_mine(_adjustment))
+    .order_by(_adjustment.c.obligation_id, _adjustment.c.kind, _adjustment.c.number)
+)
+_TAKEN_OFF = select(_obligation).where(
+    _mine(_obligation),
+    _obligation.c.obligation_id.in_(select(_adjustment.c.obligation_id).where(_mine(_adjustment))),
+)
 _OPENED = select(_obligation).where(_mine(_obligation), _obligation.c.basis_kind == "opening")
 _OWED_ONCE = (
     select(_obligation.c.obligation_id)
@@ -315,4 +343,5 @@ _CHECKS: tuple[Callable[[Tx], Iterator[Finding]], ...] = (
     _listed,
     _merges,
     _cutover,
+    _adjusted,
 )

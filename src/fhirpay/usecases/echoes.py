@@ -12,7 +12,8 @@ from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from ..billing.ehr_payments import said_of
+from ..billing import adjustments, rows, worklist
+from ..billing.ehr_payments import ADJUSTMENT, said_of
 from ..billing.elements import day_of, money_of
 from ..billing.intake import posted
 from ..config import Interface
@@ -28,18 +29,28 @@ from ..writeback import dft, store
 from ..writeback.payment_reconciliation import RESOURCE_TYPE
 from ..writeback.store import Posting
 from .post_dft import confirm
+from .posted_adjustments import amount_of
 
 TURNED, DIFFERS = "echo_turned", "echo_differs"  # breaks
+ADJUSTED_OTHERWISE = "adjustment_differs"  # on the worklist
 
 
 @dataclass(frozen=True, slots=True)
 class Echo:
-    """Whose echo it is. `amount` is the one that we posted under that FT1-2; None where only FT1-30 told."""
+    """Whose echo it is. `amount` is the one that we posted under that FT1-2; None where only FT1-30 told.
+
+    Of an adjustment `payment_id` is empty, and `amount` below zero where it takes one back.
+    """
 
     payment_id: str
     refund_id: str
     amount: Money | None
     postings: tuple[Posting, ...]
+    adjustment_id: str = ""
+
+    @property
+    def subject(self) -> str:
+        return self.adjustment_id or self.refund_id or self.payment_id
 
 
 def echo_of(tx: Tx, *, transaction: str, reference: str = "") -> Echo | None:
@@ -86,12 +97,15 @@ def heard(tx: Tx, written: Iterable[tuple[Stored, Change]]) -> None:
     for stored, change in written:
         if stored.type != RESOURCE_TYPE or change == "unchanged" or (echo := _found(tx, stored.resource)) is None:
             continue
-        payment, refund = payments.get(tx, echo.payment_id), bool(echo.refund_id)
         amount = money_of(stored.resource["paymentAmount"])
-        subject = echo.refund_id or echo.payment_id
-        key = f"{echo.payment_id}:echo:{stored.reference}"
         if amount is None:
             continue
+        if echo.adjustment_id:
+            _adjustment_heard(tx, echo, stored, amount)
+            continue
+        payment, refund = payments.get(tx, echo.payment_id), bool(echo.refund_id)
+        subject = echo.subject
+        key = f"{echo.payment_id}:echo:{stored.reference}"
         if amount.minor and (amount.minor < 0) != refund:
             word = "a payment again" if refund else "taken back"
             says = f"{subject} is {word} at the EHR, with {abs(amount)}: we hold it as it was"
@@ -101,9 +115,26 @@ def heard(tx: Tx, written: Iterable[tuple[Stored, Change]]) -> None:
             payments.open_break(tx, key, DIFFERS, says, payment=payment, amount=abs(amount))
         else:
             payments.close_break(tx, key, by="fhirpay", why="it was corrected at the EHR")
-            # Which receiver's echo it is isn't said: of several that are in doubt none is confirmed by it.
-            if len({one.connection for one in echo.postings if one.state == "unknown"}) == 1:
-                confirm_echo(tx, echo)
+            _confirm_alone(tx, echo)
+
+
+def _confirm_alone(tx: Tx, echo: Echo) -> None:
+    """Which receiver's echo it is isn't said: of several that are in doubt none is confirmed by it."""
+    if len({one.connection for one in echo.postings if one.state == "unknown"}) == 1:
+        confirm_echo(tx, echo)
+
+
+def _adjustment_heard(tx: Tx, echo: Echo, stored: Stored, amount: Money) -> None:
+    key = f"{echo.adjustment_id}/{stored.reference}"
+    if amount == echo.amount:
+        worklist.settled(tx, ADJUSTED_OTHERWISE, key)
+        _confirm_alone(tx, echo)
+        return
+    assert echo.amount is not None
+    what = "taken back" if (amount.minor < 0) != (echo.amount.minor < 0) else "another"
+    says = f"the EHR has {echo.adjustment_id} as {amount} ({what}), which was posted as {echo.amount}"
+    account = rows.get(tx, adjustments.get(tx, echo.adjustment_id).obligation_id)["account_ref"]
+    worklist.open_item(tx, kind=ADJUSTED_OTHERWISE, subject=key, says=says, account_ref=account, amount=abs(amount))
 
 
 def _marked(tx: Tx, entry: dict[str, Any], accounts: list[str]) -> dict[str, Any]:
@@ -111,7 +142,7 @@ def _marked(tx: Tx, entry: dict[str, Any], accounts: list[str]) -> dict[str, Any
     if resource["resourceType"] != RESOURCE_TYPE:
         return entry
     echo = _found(tx, resource)
-    subject = (echo.refund_id or echo.payment_id) if echo else _by_amount(tx, resource, accounts)
+    subject = echo.subject if echo else _by_amount(tx, resource, accounts)
     if not subject:
         return entry
     ours = {"url": urls.ECHO_OF, "valueString": subject}
@@ -145,17 +176,25 @@ def _accounts(tx: Tx, entries: Iterable[dict[str, Any]]) -> list[str]:
 
 
 def _by_amount(tx: Tx, resource: dict[str, Any], accounts: list[str]) -> str:
-    """The payment of ours that an EHR repeats under a number of its own: of this amount, within a day, once a line.
+    """The payment or adjustment of ours that an EHR repeats under a number of its own: of this amount, within a day,
+    once a line.
 
     What has been taken in as the EHR's own stays so.
     """
     key, amount = resource["identifier"][0], money_of(resource["paymentAmount"])
-    if (known := find(tx, RESOURCE_TYPE, key["system"], key["value"])) or amount is None or amount.minor <= 0:
+    if (known := find(tx, RESOURCE_TYPE, key["system"], key["value"])) or amount is None:
         said = said_of(known[0].resource) if known else None
         return said.echo_of if said else ""
     day = day_of(resource["paymentDate"], ZoneInfo("UTC"))
+    cashless = any(one.get("valueCode") == ADJUSTMENT for one in resource.get("extension", ()))
     for account in accounts:
         heard_of = [one.echo_of for one in map(said_of, posted(tx, account)) if one and one.amount == amount]
+        if cashless:
+            if subject := _adjustment_of(tx, account, amount, day, heard_of):
+                return subject
+            continue
+        if amount.minor <= 0:
+            return ""
         for payment in payments.of_account(tx, account):
             own = payment.method != payments.EXTERNAL and payment.captured and payment.business_date
             if not own or day is None or abs(date.fromisoformat(str(payment.business_date)) - day) > timedelta(days=1):
@@ -164,6 +203,18 @@ def _by_amount(tx: Tx, resource: dict[str, Any], accounts: list[str]) -> str:
             rest = sum((-one for one in lines), payment.captured)
             if [*lines, rest].count(amount) > heard_of.count(payment.payment_id):
                 return payment.payment_id
+    return ""
+
+
+def _adjustment_of(tx: Tx, account: str, amount: Money, day: date | None, heard_of: list[str]) -> str:
+    owed = [row["obligation_id"] for row in rows.of_accounts(tx, [account])]
+    for one in adjustments.of_obligations(tx, owed):
+        if day is None or abs(one.made_at.date() - day) > timedelta(days=1):
+            continue
+        lines = [-part.amount if one.takes_back else part.amount for part in adjustments.parts_of(tx, one)]
+        unheard = lines.count(amount) > heard_of.count(one.adjustment_id)
+        if unheard and store.of_subject(tx, one.adjustment_id):
+            return one.adjustment_id
     return ""
 
 
@@ -185,11 +236,15 @@ def _by_reference(tx: Tx, reference: str) -> Echo | None:
 def _echo(known: Iterable[Posting], amount: Money | None) -> Echo:
     postings = tuple(known)
     first = postings[0]
+    if first.is_adjustment:
+        return Echo("", "", amount, postings, adjustment_id=first.subject)
     return Echo(first.payment_id, first.subject if first.is_refund else "", amount, postings)
 
 
 def _amount(tx: Tx, posting: Posting, number: int) -> Money | None:
     """Of line `number`; None where we posted no such line."""
+    if posting.is_adjustment:
+        return amount_of(tx, posting.subject, number)
     if posting.is_refund:
         shares = refunds.shares(tx, posting.subject)
         return shares[number - 1].amount if 1 <= number <= len(shares) else None

@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..billing import adjustments
 from ..billing import store as billing
+from ..billing.adjustments import Adjustment
 from ..billing.assessment import Basis
 from ..billing.cutover import by_reference
 from ..billing.reach import accounts_of
@@ -155,6 +157,20 @@ def _opening(tx: Tx, some_id: str) -> _Scope | None:
     return scope
 
 
+def _adjustment(tx: Tx, some_id: str) -> _Scope | None:
+    """By its id, or as its FT1-2."""
+    found = adjustments.find(tx, some_id.partition("-")[0])
+    return _of_adjustments(tx, "an adjustment", [found]) if found else None
+
+
+def _of_adjustments(tx: Tx, found_as: str, found: Iterable[Adjustment]) -> _Scope:
+    owed = [billing.obligation(tx, one.obligation_id) for one in found]
+    scope = _Scope(found_as, accounts=[one.account_ref for one in owed])
+    _append(scope.obligations, [one.obligation_id for one in owed])
+    _append(scope.resources, [target for one in owed for target in one.targets])
+    return scope
+
+
 def _payment(tx: Tx, some_id: str) -> _Scope | None:
     if found := payments.find(tx, some_id):
         whose = "the EHR's number" if found[0].method == payments.EXTERNAL else "the processor's id"
@@ -191,6 +207,8 @@ def _posting(tx: Tx, some_id: str) -> _Scope | None:
     said = (
         f"{one.resource_type}/{one.remote_id} at '{one.connection}'" if one.remote_id else f"posting {one.posting_id}"
     )
+    if one.is_adjustment:
+        return _of_adjustments(tx, said, [adjustments.get(tx, one.subject)])
     return _of_payments(tx, said, _unique(one.payment_id for one in found))
 
 
@@ -198,6 +216,7 @@ _FINDERS: tuple[Callable[[Tx, str], _Scope | None], ...] = (
     _message,
     _obligation,
     _opening,
+    _adjustment,
     _payment,
     _entry,
     _posting,
@@ -312,6 +331,10 @@ class _Drawing:
             if not moves_money and posted.entry_id not in self._drawn:
                 self._drawn.add(posted.entry_id)
                 children.append(nodes.entry(posted))
+        for adjusted in adjustments.of_obligations(self._tx, [one.obligation_id]):
+            postings = [nodes.posting(each) for each in writeback.of_subject(self._tx, adjusted.adjustment_id)]
+            back = adjustments.taken_back_by(self._tx, adjusted)
+            children.append(nodes.adjustment(adjusted, back, postings))
         for share in payments.allocations_to(self._tx, one.obligation_id):
             children.append(self._payment(share.payment_id))
         return nodes.obligation(one, children)

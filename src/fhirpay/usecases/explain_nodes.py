@@ -11,8 +11,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from ..billing.adjustments import Adjustment
 from ..billing.assessment import AT_ONCE
 from ..billing.rows import ObligationView
+from ..billing.write_offs import WORDS
 from ..domain.money import Money
 from ..fhir.store import Stored
 from ..inbox.store import InboxMessage
@@ -56,6 +58,8 @@ def obligation(one: ObligationView, children: Sequence[Node]) -> Node:
     says = f"obligation {one.obligation_id} for the {one.basis_kind}: {owed}, {one.state}"
     if one.paid:
         says += f", {one.paid} paid"
+    if one.written_off:
+        says += f", {one.written_off} written off"
     if one.askable:
         says += f"; {one.askable} may be asked for"
     notes = [f"{'because' if number == 0 else 'and'} {why.says}" for number, why in enumerate(one.statement)]
@@ -70,6 +74,7 @@ def obligation(one: ObligationView, children: Sequence[Node]) -> Node:
         "patient": _text(one.patient),
         "pending": _text(one.pending),
         "memo": _text(one.memo),
+        "writtenOff": _text(one.written_off),
         "paid": _text(one.paid),
         "askable": _text(one.askable),
         "currency": one.patient.currency,
@@ -77,6 +82,20 @@ def obligation(one: ObligationView, children: Sequence[Node]) -> Node:
         "supersededBy": one.superseded_by or None,
     }
     return Node("obligation", one.obligation_id, says, tuple(notes), facts, tuple(children))
+
+
+def adjustment(one: Adjustment, takes_back: Sequence[str], children: Sequence[Node]) -> Node:
+    says = f"adjustment {one.adjustment_id}: {abs(one.amount)} {'put back' if one.takes_back else 'taken off'}"
+    says += f", {WORDS[one.kind]}, {_at(one.made_at)}"
+    facts = {
+        "reason": one.kind,
+        "amount": _text(one.amount),
+        "currency": one.amount.currency,
+        "madeAt": _iso(one.made_at),
+        "takesBack": list(takes_back),
+    }
+    notes = tuple(f"takes back {of}" for of in takes_back)
+    return Node("adjustment", one.adjustment_id, says, notes, facts, tuple(children))
 
 
 def payment(one: Payment, shares: Sequence[Allocation], children: Sequence[Node]) -> Node:

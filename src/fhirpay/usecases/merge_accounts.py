@@ -23,6 +23,7 @@ from ..parties import resources
 from ..parties.merges import Item, Merge
 from ..payments import moving as payments
 from .money_off import business_day
+from .postings import post_adjustments
 
 CONSENT = "consent_anew"  # on the worklist
 
@@ -51,7 +52,9 @@ def combine(tx: Tx, merge: Merge, old: str, new: str, tenant: Tenant, *, source:
     items += moving.move_openings(tx, old, new)
     items += moving.move_obligations(tx, old, new, key=key, day=day)
     if rows.of_accounts(tx, [old]):
-        money.carry_out(tx, store.reassess(tx, old, tenant))
+        left = store.reassess(tx, old, tenant)
+        money.carry_out(tx, left)
+        post_adjustments(tx, left, tenant)
         items += moving.move_obligations(tx, old, new, key=key, day=day, ended=True)
     items += moving.move_credits(tx, old, new)
     was, now = {"account_ref": old}, {"account_ref": new}

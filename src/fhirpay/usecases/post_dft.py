@@ -1,4 +1,4 @@
-"""A payment or refund is posted to an HL7v2 receiver as DFT^P03, once. Called by the outbox, where postings.py put it.
+"""What postings.py has queued is posted to an HL7v2 receiver as DFT^P03, once. Called by the outbox.
 
     unit 1    body, `sent_at`, the lease still ours      ── crash here: it may be there
     call      one message in flight; its answer is the one that names its MSH-10
@@ -21,6 +21,7 @@ from ..config import Tenant
 from ..config_destination import Destination
 from ..db.unit import Tx, Units
 from ..errors import EhrUnavailable, FhirpayError, RuleBroken
+from ..fhir.replaced import survivor
 from ..flow.lane import BACKOFF, Work, complete, release, retry
 from ..flow.worker import DONE, Done
 from ..hl7.ack_reader import Ack, read_ack
@@ -29,9 +30,9 @@ from ..log import Log
 from ..writeback import dft, store
 from ..writeback.as_received import chart_of, transaction_id
 from ..writeback.pause import Pauses
-from ..writeback.posted import PostedPayment
+from ..writeback.posted import Posted
 from ..writeback.store import Posting
-from .posted_facts import posted_facts
+from .posted_facts import facts_of
 from .postings import PostingUnknown, again, note_parked, sending, waiting
 
 log = Log("writeback")
@@ -40,7 +41,7 @@ WAY = "mllp"
 TAKEN_IN = "taken in (CA): what became of it comes to a listener of ours"
 REFUSED = "refused at a listener of ours: "
 _NOT_SAID = "it has taken it in (CA), and not said what became of it"
-Facts = Callable[[Tx, Posting, Tenant], PostedPayment]
+Facts = Callable[[Tx, Posting, Tenant], Posted]
 
 
 class DftRefused(RuleBroken):
@@ -75,7 +76,7 @@ class PostDft:
     """The outbox handler of one destination. `facts` reads what is to be posted."""
 
     def __init__(
-        self, units: Units, tenant: Tenant, destination: Destination, client: MllpClient, *, facts: Facts = posted_facts
+        self, units: Units, tenant: Tenant, destination: Destination, client: MllpClient, *, facts: Facts = facts_of
     ) -> None:
         self._units = units
         self._tenant = tenant
@@ -137,7 +138,7 @@ class PostDft:
                 self._to,
                 posting_id=posting_id,
                 part=posting.part,
-                chart=chart_of(tx, posting.part, target, keys),
+                chart=chart_of(tx, survivor(tx, posting.part), target, keys),
                 charges={line.target: transaction_id(tx, line.target) for line in lines if line.target},
                 now=tx.now,
             )

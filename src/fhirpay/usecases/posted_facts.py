@@ -18,12 +18,18 @@ from ..payments import store as payments
 from ..payments.records import Payment
 from ..writeback import store as writeback
 from ..writeback.payment_reconciliation import RESOURCE_TYPE
-from ..writeback.posted import Line, PostedPayment, Ref, allocation_id
+from ..writeback.posted import Line, Posted, PostedPayment, Ref, allocation_id
 from ..writeback.references import as_known_by
 from ..writeback.store import Posting
+from .posted_adjustments import adjusted_facts
 
 # A Patient isn't named: its identifier is a record number, and the EHR knows whose account it is.
 _NAMED = frozenset({"Account", "ChargeItem", "Encounter", "Invoice"})
+
+
+def facts_of(tx: Tx, posting: Posting, tenant: Tenant) -> Posted:
+    """Of whatever is posted to a destination. Raises as the two do."""
+    return adjusted_facts(tx, posting, tenant) if posting.is_adjustment else posted_facts(tx, posting, tenant)
 
 
 def posted_facts(tx: Tx, posting: Posting, tenant: Tenant) -> PostedPayment:

@@ -11,9 +11,12 @@ delays nobody else.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 
 from ..billing import worklist
+from ..billing.adjustments import Adjustment
+from ..billing.store import Reassessed
 from ..config import Tenant
 from ..db.unit import Tx
 from ..errors import FhirpayError, LeaseLost, RuleBroken
@@ -63,36 +66,63 @@ def enqueue(
     Call it in the unit that settles. Called again for the same fact it changes nothing. A refund waits for its
     payment: they share a lane, and while the payment's posting is parked the refund's stays behind it.
     """
-    ids = [_add(tx, KIND, one.name, payment_id, refund_id, resource_type=RESOURCE_TYPE) for one in tenant.connections]
+    fact = _Fact(refund_id or payment_id, payment_id, payment_id, goes_back=bool(refund_id))
+    ids = [_add(tx, KIND, one.name, fact, resource_type=RESOURCE_TYPE) for one in tenant.connections]
     if tenant.destinations:
         parts = accounts(tx, payment_id, refund_id)
         for one in tenant.destinations:
-            kind = kind_of(one.name)
             ids += [
-                _add(tx, kind, one.name, payment_id, refund_id, resource_type=dft.MESSAGE_TYPE, part=part)
-                for part in parts
+                _add(tx, kind_of(one.name), one.name, fact, resource_type=dft.MESSAGE_TYPE, part=part) for part in parts
             ]
     return ids
 
 
-def _add(
-    tx: Tx, kind: str, name: str, payment_id: str, refund_id: str | None, *, resource_type: str, part: str = ""
-) -> str:
-    subject = refund_id or payment_id
+def enqueue_adjustment(tx: Tx, adjustment: Adjustment, *, account_ref: str, tenant: Tenant) -> list[str]:
+    """Have an adjustment posted to every destination that takes its kind; the postings' ids. As with payments: in the
+    unit that makes it, once, and what takes one back waits for it. Over FHIR none is posted: a PaymentReconciliation
+    there says what was received.
+    """
+    one = adjustment
+    fact = _Fact(one.adjustment_id, "", f"{one.obligation_id}:{one.kind}", goes_back=one.takes_back)
+    return [
+        _add(tx, kind_of(to.name), to.name, fact, resource_type=dft.MESSAGE_TYPE, part=account_ref)
+        for to in tenant.destinations
+        if one.kind in to.adjustments
+    ]
+
+
+def post_adjustments(tx: Tx, reassessed: Reassessed, tenant: Tenant) -> None:
+    """All that this assessment of an account has adjusted."""
+    for one in reassessed.adjusted:
+        enqueue_adjustment(tx, one, account_ref=reassessed.account_ref, tenant=tenant)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fact:
+    """What is posted once. `family`: what has to be there in order; `goes_back`: only once what it takes back is."""
+
+    subject: str
+    payment_id: str
+    family: str
+    goes_back: bool
+
+
+def _add(tx: Tx, kind: str, name: str, fact: _Fact, *, resource_type: str, part: str = "") -> str:
+    subject = fact.subject
     posting_id, new = store.add(
-        tx, connection=name, subject=subject, payment_id=payment_id, resource_type=resource_type, part=part
+        tx, connection=name, subject=subject, payment_id=fact.payment_id, resource_type=resource_type, part=part
     )
     if not new:
         return posting_id
-    lane = f"{KIND}:{name}:{payment_id}"
+    lane = f"{KIND}:{name}:{fact.family}"
     work_id = add(
         tx,
         kind,
         posting_id,
         [lane, *([f"{KIND}:{name}:{part}"] if part else [])],
         once_key=f"{name}:{subject}:{part}" if part else f"{name}:{subject}",
-        needs=[lane] if refund_id else [],
-        blocks=[] if refund_id else [lane],
+        needs=[lane] if fact.goes_back else [],
+        blocks=[] if fact.goes_back else [lane],
     )
     store.queued(tx, posting_id, work_id)
     return posting_id

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from ..billing import adjustments
 from ..db.unit import Tx, Units
 from ..domain.money import Money
 from ..errors import ConfigInvalid, NotFound, RuleBroken
@@ -98,6 +99,8 @@ async def _confirm(client: FhirClient, posting: Posting, found: str) -> None:
 
 
 def _amount(tx: Tx, posting: Posting) -> Money:
+    if posting.is_adjustment:
+        return adjustments.get(tx, posting.subject).amount
     payment = payments.get(tx, posting.payment_id)
     if posting.is_refund:
         back = [
@@ -129,6 +132,12 @@ def _todo(tx: Tx, posting: Posting, waits: bool) -> str:
         for one in store.of_payment(tx, posting.payment_id)
     ):
         return "nothing: it waits for its payment's posting"
+    if posting.is_adjustment and any(
+        other.connection == posting.connection and other.state != "posted"
+        for one in adjustments.taken_back_by(tx, adjustments.get(tx, posting.subject))
+        for other in store.of_subject(tx, one)
+    ):
+        return "nothing: it waits for the posting of what it takes back"
     if posting.state == "sent":
         return "nothing: it may be there, and is looked for"
     return "nothing: it is sent as soon as the EHR takes it"

@@ -15,11 +15,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..billing import store as obligations
 from ..config import Tenant
-from ..db.unit import Database
-from ..errors import ConfigInvalid, FhirpayError, MessageInvalid, NotFound
+from ..db.unit import Database, Tx
+from ..domain.money import Money
+from ..errors import ConfigInvalid, FhirpayError, MessageInvalid, NotFound, RuleBroken
 from ..fhir.client import FhirClient
 from ..inbox.search import Selector, search
+from ..usecases import staff
 from ..usecases.apply_message import ApplyMessage
 from ..usecases.go_live import go_live, outlook
 from ..usecases.opening_balances import check, import_file, reverse
@@ -126,6 +129,31 @@ class Commands:
         """An opening balance was wrong; its account."""
         units, owner = self._database.units(tenant), self._tenant(tenant)
         return await units.write(reverse, reference, by=by, why=reason, tenant=owner)
+
+    async def write_off(self, tenant: str, obligation: str, kind: str, amount: str, by: str, reason: str) -> str:
+        """Give up what is open of an obligation, or `amount` of it; the entry's id."""
+        units, owner = self._database.units(tenant), self._tenant(tenant)
+
+        def given_up(tx: Tx) -> str:
+            currency = obligations.obligation(tx, obligation).patient.currency
+            money = Money.of(amount, currency) if amount else None
+            said = {"kind": kind, "amount": money, "reason": reason, "by": named(by)}
+            return staff.write_off(tx, obligation, **said, tenant=owner)
+
+        return await units.write(given_up)
+
+    async def recover(self, tenant: str, entry: str, by: str, reason: str) -> str:
+        """A write-off is taken back, and what it gave up is owed again; the entry's id."""
+        units, owner = self._database.units(tenant), self._tenant(tenant)
+        await units.write(staff.recover, entry, by=named(by), why=reason, tenant=owner)
+        return entry
+
+
+def named(by: str) -> str:
+    """Who said so at the command line. Raises RuleBroken where nobody is named."""
+    if not by.strip():
+        raise RuleBroken("this needs a name: say who with --by; it is kept")
+    return f"command/{by.strip()}"
 
 
 class AdminSocket:
@@ -252,6 +280,25 @@ class AdminSocket:
                     "reason": str(reason),
                 }:
                     return {"account": await self._commands.reverse_opening(tenant, reference, by, reason)}
+                case {
+                    "command": "write_off",
+                    "tenant": str(tenant),
+                    "obligation": str(obligation),
+                    "kind": str(kind),
+                    "amount": str(amount),
+                    "by": str(by),
+                    "reason": str(reason),
+                }:
+                    said = (tenant, obligation, kind, amount, by, reason)
+                    return {"entry": await self._commands.write_off(*said)}
+                case {
+                    "command": "recover",
+                    "tenant": str(tenant),
+                    "entry": str(entry),
+                    "by": str(by),
+                    "reason": str(why),
+                }:
+                    return {"entry": await self._commands.recover(tenant, entry, by, why)}
                 case _:
                     raise MessageInvalid("there is no such command")
         except FhirpayError as error:

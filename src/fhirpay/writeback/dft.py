@@ -1,8 +1,9 @@
-"""A payment or a refund → DFT^P03, by the receiver's profile. Pure; called by usecases/post_dft.py.
+"""A payment, a refund or an adjustment → DFT^P03, by the receiver's profile. Pure; called by usecases/post_dft.py.
 
-One FT1 for each allocation: FT1-2 is the allocation's identifier, so that it is the same however often it is sent, and
-what comes back as an FT1 of ours is known again. FT1-31 can't point outside of its message, so the charge stands in an
-NTE or a Z-segment. To change the shape, change it here and look at the difference in tests/golden/writeback.
+One FT1 for each allocation, and for each part of an adjustment: FT1-2 is its identifier, so that it is the same however
+often it is sent, and what comes back as an FT1 of ours is known again. FT1-31 can't point outside of its message, so
+the charge stands in an NTE or a Z-segment. To change the shape, change it here and look at the difference in
+tests/golden/writeback.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from ..config_destination import MONEY_SIGNS, Destination
+from ..config_destination import ADJUSTMENT_CODES, ADJUSTMENT_SIGNS, MONEY_SIGNS, Destination
 from ..domain.money import Money
 from ..errors import RuleBroken
 from ..hl7.charsets import codec_of
 from ..hl7.delimiters import DEFAULT
 from ..hl7.writer import Field, Repetition, SegmentValues, compose
 from .as_received import Chart
-from .posted import Line, PostedPayment, all_lines, allocation_id
+from .posted import Line, Posted, PostedAdjustment, all_lines, allocation_id
 
 MESSAGE_TYPE = "DFT^P03"
 _UNKNOWN_CLASS = "U"  # table 0004
@@ -35,7 +36,7 @@ def control_id(posting_id: str) -> str:
     return posting_id[-_CONTROL_ID_MAX:]
 
 
-def lines_for(posted: PostedPayment, part: str) -> list[Line]:
+def lines_for(posted: Posted, part: str) -> list[Line]:
     """The lines of one account; all where no account is given."""
     return [line for line in all_lines(posted) if part in ("", line.of_account or posted.of_account)]
 
@@ -48,7 +49,7 @@ def number_of(allocation: str, profile: Destination) -> str:
     return "".join(_LETTERS[bits >> 5 * place & 31] for place in range(12))
 
 
-def numbers(posted: PostedPayment, part: str, profile: Destination) -> dict[str, int]:
+def numbers(posted: Posted, part: str, profile: Destination) -> dict[str, int]:
     """The short FT1-2 of each line → its number, for whoever is to know it again; none where they are full."""
     if profile.transaction_id == "full":
         return {}
@@ -56,7 +57,7 @@ def numbers(posted: PostedPayment, part: str, profile: Destination) -> dict[str,
 
 
 def render(
-    posted: PostedPayment,
+    posted: Posted,
     profile: Destination,
     *,
     posting_id: str,
@@ -97,9 +98,7 @@ def encoded(message: str, profile: Destination) -> bytes:
     return message.encode(codec_of(profile.charset) or "utf-8")
 
 
-def _encodable(
-    segments: list[SegmentValues], profile: Destination, posted: PostedPayment, control: str, time: str
-) -> str:
+def _encodable(segments: list[SegmentValues], profile: Destination, posted: Posted, control: str, time: str) -> str:
     body = compose(segments)
     declared = profile.charset or ("" if body.isascii() else "UNICODE UTF-8")
     head = compose([_msh(profile, posted, control, time, declared)])
@@ -110,7 +109,7 @@ def _encodable(
     return head + body
 
 
-def _msh(profile: Destination, posted: PostedPayment, control: str, time: str, charset: str) -> SegmentValues:
+def _msh(profile: Destination, posted: Posted, control: str, time: str, charset: str) -> SegmentValues:
     facility = profile.facility_codes.get(posted.facility) or profile.sending_facility or posted.facility
     kind = ("DFT", "P03", "DFT_P03") if _number(profile) >= (2, 3, 1) else ("DFT", "P03")
     accept, application = _ACKNOWLEDGED[profile.acknowledge]
@@ -124,9 +123,8 @@ def _pid(chart: Chart, profile: Destination) -> SegmentValues:
     return _at({0: "PID", 1: "1", 3: chart.patient, 5: name, 18: chart.account})
 
 
-def _ft1(posted: PostedPayment, profile: Destination, line: Line, number: int, at: str, entered: str) -> SegmentValues:
-    refund = bool(posted.refund_of)
-    sign = MONEY_SIGNS[profile.sign][refund]
+def _ft1(posted: Posted, profile: Destination, line: Line, number: int, at: str, entered: str) -> SegmentValues:
+    code, sign = _code_and_sign(posted, profile)
     amount = Money(sign * line.amount.minor, line.amount.currency)
     text = f"{amount.decimal}"
     money: Field = ((text, amount.currency),) if profile.currency_in_amount else text
@@ -136,17 +134,18 @@ def _ft1(posted: PostedPayment, profile: Destination, line: Line, number: int, a
         2: number_of(allocation_id(posted.id, line.number), profile),
         4: at,
         5: entered,
-        6: profile.refund_code if refund else profile.payment_code,
-        7: _medium(posted, profile),
+        6: code,
+        7: _coded(posted, profile),
         10: "1" if "FT1-12" in profile.amount_in else "",
         **{int(place.removeprefix("FT1-")): money for place in profile.amount_in},
     }
-    if profile.reference_in == "FT1-30" and _number(profile) >= (2, 5):
-        fields[30] = (posted.reference, "", "", posted.processor, _UNSPECIFIED)
+    reference, processor = _reference(posted)
+    if reference and profile.reference_in == "FT1-30" and _number(profile) >= (2, 5):
+        fields[30] = (reference, "", "", processor, _UNSPECIFIED)
     return _at(fields)
 
 
-def _beside(posted: PostedPayment, profile: Destination, line: Line, charge: str) -> list[SegmentValues]:
+def _beside(posted: Posted, profile: Destination, line: Line, charge: str) -> list[SegmentValues]:
     """What FT1 has no field for: the charge, what is taken back, the reference where the profile wants it so."""
     notes: list[str] = []
     segments: list[SegmentValues] = []
@@ -156,18 +155,36 @@ def _beside(posted: PostedPayment, profile: Destination, line: Line, charge: str
         notes += [f"TAKES BACK {takes_back}"] if takes_back else []
     elif profile.charge_in != "none" and (charge or takes_back):
         segments.append((profile.charge_in, "1", charge, takes_back))
-    if profile.reference_in == "NTE" and posted.reference:
-        notes.append(f"REFERENCE {posted.reference}")
+    if profile.reference_in == "NTE" and (reference := _reference(posted)[0]):
+        notes.append(f"REFERENCE {reference}")
     if notes:  # one NTE: DFT allows no second one for an FT1, and NTE-3 repeats
         segments.insert(0, ("NTE", "1", "", list[Repetition](notes)))
     return segments
 
 
-def _medium(posted: PostedPayment, profile: Destination) -> Field:
+def _code_and_sign(posted: Posted, profile: Destination) -> tuple[str, int]:
+    """FT1-6, and the sign of FT1-11."""
+    if isinstance(posted, PostedAdjustment):
+        codes, sign = (profile.adjustment_code, profile.adjustment_back_code), ADJUSTMENT_SIGNS[profile.adjustment_sign]
+        return codes[posted.back], sign[posted.back]
+    back = bool(posted.refund_of)
+    return (profile.payment_code, profile.refund_code)[back], MONEY_SIGNS[profile.sign][back]
+
+
+def _coded(posted: Posted, profile: Destination) -> Field:
+    """FT1-7: by what was paid, or why an adjustment was made."""
+    if isinstance(posted, PostedAdjustment):
+        codes = {**ADJUSTMENT_CODES, **profile.adjustment_codes}
+        return _split(codes[posted.kind])
     for key in (posted.brand, posted.method, "default"):
         if key and key in profile.media:
             return _split(profile.media[key])
     return (posted.method, "", "HL70570")
+
+
+def _reference(posted: Posted) -> tuple[str, str]:
+    """The processor's reference, and whose it is. No processor knows of an adjustment."""
+    return ("", "") if isinstance(posted, PostedAdjustment) else (posted.reference, posted.processor)
 
 
 def _at(fields: Mapping[int, Field]) -> SegmentValues:

@@ -1,4 +1,4 @@
-"""What is posted of a payment or a refund: one model for every renderer. Made by usecases/posted_facts.py.
+"""What is posted of a payment, a refund or an adjustment. Made by usecases/posted_facts.py, for every renderer.
 
 A payment pays in lines, one for each allocation; what no line claims is an `advance` on the account, and the lines
 always sum to the whole. A refund is a posting of its own, whose lines name what they take back.
@@ -59,14 +59,33 @@ class PostedPayment:
     facility: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class PostedAdjustment:
+    """An adjustment that we made, without a cash leg. `back`: what its lines name was taken back."""
+
+    id: str
+    kind: str  # discount, charity, bad_debt, small_balance
+    at: datetime
+    zone: str
+    lines: Sequence[Line]
+    of_account: str
+    facility: str
+    back: bool = False
+
+
+Posted = PostedPayment | PostedAdjustment
+
+
 def allocation_id(posted_id: str, number: int) -> str:
-    """The identifier of a line, by which a refund names what it takes back."""
+    """The identifier of a line, by which a refund (or an adjustment) names what it takes back."""
     return f"{posted_id}-{number}"
 
 
-def all_lines(posted: PostedPayment) -> list[Line]:
+def all_lines(posted: Posted) -> list[Line]:
     """The lines, with the rest that none claims. Raises InvariantBroken when they claim more than there is."""
     lines = list(posted.lines)
+    if isinstance(posted, PostedAdjustment):
+        return lines
     rest = sum((-line.amount for line in lines), posted.amount)
     if rest.minor < 0:
         raise InvariantBroken(f"{posted.id} is of {posted.amount}, and its lines claim {-rest} more")

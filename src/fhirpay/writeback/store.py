@@ -47,7 +47,7 @@ State = Literal["pending", "sent", "posted", "unknown", "parked"]
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """One payment or refund for one EHR, or (`part`) what of it is for one account."""
+    """One payment, refund or adjustment for one EHR, or (`part`) what of it is for one account."""
 
     posting_id: str
     work_id: str
@@ -68,14 +68,19 @@ class Posting:
     way: str | None
 
     @property
+    def is_adjustment(self) -> bool:
+        return not self.payment_id
+
+    @property
     def is_refund(self) -> bool:
-        return self.subject != self.payment_id
+        return not self.is_adjustment and self.subject != self.payment_id
 
 
 def add(
     tx: Tx, *, connection: str, subject: str, payment_id: str, resource_type: str, part: str = ""
 ) -> tuple[str, bool]:
-    """The posting's id, and whether it is new: the same fact asked for twice is one posting."""
+    """The posting's id, and whether it is new: the same fact asked for twice is one posting. An adjustment is of no
+    payment."""
     made = tx.ids.new("pst")
     row = {"tenant_id": tx.tenant, "posting_id": made, "connection": connection, "subject": subject}
     row |= {"part": part, "payment_id": payment_id, "work_id": "", "state": "pending", "resource_type": resource_type}
@@ -97,8 +102,13 @@ def of_payment(tx: Tx, payment_id: str) -> list[Posting]:
     return _all(tx, _posting.c.payment_id == payment_id)
 
 
+def of_subject(tx: Tx, subject: str) -> list[Posting]:
+    """Those of one payment, refund or adjustment, oldest first."""
+    return _all(tx, _posting.c.subject == subject)
+
+
 def find(tx: Tx, some_id: str) -> list[Posting]:
-    """By any of its ids: its own, the payment's or refund's, the one that the EHR gave."""
+    """By any of its ids: its own, that of what is posted, the one that the EHR gave."""
     known = (_posting.c.posting_id, _posting.c.subject, _posting.c.payment_id, _posting.c.remote_id)
     return _all(tx, or_(*(column == some_id for column in known)))
 

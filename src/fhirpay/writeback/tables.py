@@ -33,8 +33,8 @@ class PostingRow(Row, table=True):
     posting_id: str = Field(primary_key=True, sa_type=Text)
     work_id: str = Field(sa_type=Text)  # in the outbox
     connection: str = Field(sa_type=Text)
-    subject: str = Field(sa_type=Text)  # the payment's id, or the refund's
-    payment_id: str = Field(sa_type=Text)  # the payment, or the one that the refund takes back
+    subject: str = Field(sa_type=Text)  # the payment's id, the refund's, or the adjustment's
+    payment_id: str = Field(sa_type=Text)  # the payment, or the one that the refund takes back; empty: an adjustment
     state: str = Field(sa_type=Text)
     resource_type: str = Field(sa_type=Text)
     remote_id: str | None = Field(default=None, sa_type=Text)
@@ -57,5 +57,5 @@ class PostingNumberRow(Row, table=True):
 
     tenant_id: str = Field(primary_key=True, sa_type=Text)
     number: str = Field(primary_key=True, sa_type=Text)
-    subject: str = Field(sa_type=Text)  # the payment's id, or the refund's
+    subject: str = Field(sa_type=Text)  # as in a posting
     line: int = Field(sa_type=BigInteger)

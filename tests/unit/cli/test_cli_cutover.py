@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from fhirpay.cli.admin import through_server
-from fhirpay.cli.main import app
 from fhirpay.config import Settings, load
 from fhirpay.errors import FhirpayError
 from fhirpay.wiring import System, build
@@ -40,25 +37,6 @@ watermark = "2026-11-15"
 """
 Run = Callable[..., tuple[int, list[str]]]
 BY = ["--by", "ann", "--reason", "trial balance"]
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Iterator[Path]:
-    path = tmp_path / "fhirpay.toml"
-    path.write_text(CONFIG.format(folder=tmp_path))
-    logger = logging.getLogger("fhirpay")
-    before = (logger.handlers, logger.level, logger.propagate)
-    yield path
-    logger.handlers, logger.level, logger.propagate = before[0], before[1], before[2]
-
-
-@pytest.fixture
-def run(config: Path) -> Run:
-    def command(*words: str) -> tuple[int, list[str]]:
-        done = CliRunner().invoke(app, [*words, "--config", str(config)])
-        return done.exit_code, done.output.splitlines()
-
-    return command
 
 
 async def _ingested(config: Path) -> None:

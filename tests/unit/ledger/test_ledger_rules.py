@@ -121,6 +121,22 @@ STORIES: dict[str, tuple[Event, tuple[Entry, ...], dict[str, int]]] = {
         ),
         {"ar_pending": 60, "charges_control": 80, "contractual_adjustment": 20},
     ),
+    "what a patient owes is given up": (
+        Event.WRITTEN_OFF,
+        (charged(80), rules.written_off(*OWED, usd(30), kind="bad_debt", **WHEN)),
+        {"ar_patient": 50, "charges_control": 80, "bad_debt": 30},
+    ),
+    "what was given up is paid after all": (
+        Event.WRITE_OFF_RECOVERED,
+        (
+            charged(80),
+            rules.written_off(*OWED, usd(80), kind="charity", **WHEN),
+            rules.written_off(*OWED, usd(80), kind="charity", back=True, **WHEN),
+            captured(80),
+            allocated(80),
+        ),
+        {"charges_control": 80, "processor_clearing": 80},
+    ),
     "a payment that the EHR took": (
         Event.EHR_PAYMENT_TAKEN_IN,
         (charged(80), rules.ehr_payment("pay1", usd(80), **WHEN), allocated(80)),

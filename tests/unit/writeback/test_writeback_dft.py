@@ -18,7 +18,7 @@ from fhirpay.hl7 import strict
 from fhirpay.hl7.reader import Message
 from fhirpay.writeback.as_received import Chart
 from fhirpay.writeback.dft import control_id, encoded, lines_for, render
-from fhirpay.writeback.posted import Line, PostedPayment
+from fhirpay.writeback.posted import Line, Posted, PostedAdjustment, PostedPayment
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "writeback"
 NOW = datetime(2026, 11, 20, 19, 6, 30, tzinfo=UTC)
@@ -60,6 +60,25 @@ BACK = replace(
     lines=[Line(1, usd("30.00"), None, target="ChargeItem/c1", takes_back="pay01-1", of_account="Account/a")],
     refund_of="pay01",
 )
+OFF = PostedAdjustment(
+    id="adj01",
+    kind="discount",
+    at=PAID.at,
+    zone=PAID.zone,
+    lines=[Line(1, usd("24.00"), None, target="ChargeItem/c1", of_account="Account/a")],
+    of_account="Account/a",
+    facility="maple",
+)
+ON_AGAIN = replace(
+    OFF,
+    id="adj03",
+    lines=[
+        Line(1, usd("4.00"), None, target="ChargeItem/c1", takes_back="adj02-1", of_account="Account/a"),
+        Line(2, usd("6.50"), None, target="ChargeItem/c1", takes_back="adj01-1", of_account="Account/a"),
+    ],
+    back=True,
+)
+ALL: dict[str, Posted] = {"payment": PAID, "refund": BACK, "adjustment": OFF, "adjustment-back": ON_AGAIN}
 CHARGES = {"ChargeItem/c1": "T-931", "ChargeItem/c2": "T|932"}
 # Each as another site would write it.
 PROFILES: dict[str, dict[str, Any]] = {
@@ -68,6 +87,8 @@ PROFILES: dict[str, dict[str, Any]] = {
         "version": "2.8.2",
         "acknowledge": "both",
         "sign": "payment_negative",
+        "adjustment_sign": "negative",
+        "adjustment_codes": {"discount": "SPD^Self-pay^99ADJ"},
         "payment_code": "PAY",
         "refund_code": "RFND",
         "media": {"visa": "VI^Visa^99PAY", "default": "CC"},
@@ -83,6 +104,8 @@ PROFILES: dict[str, dict[str, Any]] = {
         "acknowledge": "commit",
         "sign": "unsigned",
         "refund_code": "PR",
+        "adjustment_sign": "unsigned",
+        "adjustment_back_code": "AJR",
         "amount_in": ("FT1-11", "FT1-12"),
         "currency_in_amount": False,
         "sending_facility": "HQ",
@@ -95,14 +118,14 @@ def destination(**profile: Any) -> Destination:
     return Destination(name="engine", host="127.0.0.1", port=2575, **profile)
 
 
-def message(posted: PostedPayment, profile: Destination, chart: Chart = CHART, part: str = "Account/a") -> str:
+def message(posted: Posted, profile: Destination, chart: Chart = CHART, part: str = "Account/a") -> str:
     return render(posted, profile, posting_id=POSTING, part=part, chart=chart, charges=CHARGES, now=NOW)
 
 
 @pytest.mark.parametrize("name", PROFILES)
-@pytest.mark.parametrize("kind", ["payment", "refund"])
+@pytest.mark.parametrize("kind", ALL)
 def test_golden(name: str, kind: str) -> None:
-    text = message(PAID if kind == "payment" else BACK, destination(**PROFILES[name])).replace("\r", "\n")
+    text = message(ALL[kind], destination(**PROFILES[name])).replace("\r", "\n")
     path = GOLDEN / f"dft-{kind}-{name}.hl7"
     if os.environ.get("FHIRPAY_UPDATE_GOLDEN"):
         path.write_text(text, encoding="utf-8")
@@ -113,7 +136,7 @@ def test_golden(name: str, kind: str) -> None:
 def test_the_standards_tables_find_nothing_wrong(version: str) -> None:
     # No NTE before 2.5; and the validator's tables of 2.8 lose the FT1 that has one.
     profile = destination(version=version, charge_in="NTE" if version >= "2.5" and version != "2.8" else "ZPY")
-    for posted in (PAID, BACK):
+    for posted in ALL.values():
         found = [one for one in strict.check(Message.parse(message(posted, profile))) if one.severity == "error"]
         assert found == []
 
@@ -166,6 +189,9 @@ def test_the_control_id_follows_from_the_posting_and_fits_old_versions() -> None
 def test_a_profile_that_can_not_tell_a_refund_is_refused() -> None:
     with pytest.raises(ValidationError, match="refund_code"):
         destination(sign="unsigned")
+    with pytest.raises(ValidationError, match="adjustment_back_code"):
+        destination(adjustment_sign="unsigned")
+    assert destination(adjustment_sign="unsigned", adjustments=()).adjustments == ()
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,15 @@ class SecondChargeBody(StaffBody):
     reason: Short = Field(examples=["given twice that day, by the ward's record"])
 
 
+class WriteOffBody(StaffBody):
+    """Without `amount`: all that is open of it."""
+
+    obligation: Short = Field(description="as /obligations names it", examples=["obl01k2…"])
+    kind: Literal["charity", "bad_debt", "small_balance"]
+    amount: Amount | None = None
+    reason: Short = Field(examples=["under the limit of what is asked for"])
+
+
 async def read(request: Request, model: type[M], *, max_bytes: int) -> tuple[bytes, M]:
     """The body, and what it says. Raises TooLarge, or MessageInvalid with the field's address."""
     raw = await bounded_body(request, max_bytes)

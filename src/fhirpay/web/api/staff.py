@@ -1,5 +1,5 @@
 """What waits for a person, and what staff decide: `/worklist`, `/holds`, `/staff-amounts`, `/self-pay`,
-`/second-charges` and `/staff-entries` of `/api/v1`.
+`/second-charges`, `/write-offs` and `/staff-entries` of `/api/v1`.
 
 Thin: parse, one use case, show. A scope of its own; every decision names the person (`by`) and the reason, and both
 are kept as `client:<client>/<person>`.
@@ -168,11 +168,25 @@ def staff_router(deps: Deps) -> APIRouter:
 
         return await decide(request, client, raw, make, entry)
 
+    @router.post("/write-offs", status_code=201, openapi_extra=bodies.openapi(bodies.WriteOffBody))
+    async def write_off(request: Request) -> Response:
+        """Give up what a patient owes of an obligation, or a part of it. Withdrawn, it is owed again."""
+        client = deps.client(request, STAFF)
+        raw, body = await bodies.read(request, bodies.WriteOffBody, max_bytes=deps.body_max_bytes)
+        by, reason = _person(client, body), bodies.checked_text(body.reason, "reason")
+        amount = None if body.amount is None else body.amount.money
+
+        def make(tx: Tx) -> str:
+            said = {"kind": body.kind, "amount": amount, "reason": reason, "by": by}
+            return staff.write_off(tx, body.obligation, **said, tenant=tenant)
+
+        return await decide(request, client, raw, make, entry)
+
     @router.post(
         "/staff-entries/{entry_id}/withdraw", status_code=201, openapi_extra=bodies.openapi(bodies.DecisionBody)
     )
     async def withdraw(entry_id: str, request: Request) -> Response:
-        """Take back an amount or a confirmation: what counted before it counts again."""
+        """Take back an amount, a confirmation or a write-off: what counted before it counts again."""
         client = deps.client(request, STAFF)
         raw, body = await bodies.read(request, bodies.DecisionBody, max_bytes=deps.body_max_bytes)
         by, why = _person(client, body), bodies.checked_text(body.why, "why")

@@ -131,6 +131,7 @@ def obligation(one: ObligationView) -> Json:
         "pending": money(one.pending),
         "patient": money(one.patient),
         "memo": money(one.memo),
+        "written_off": money(one.written_off),
         "paid": money(one.paid),
         "in_flight": money(one.in_flight),
         "askable": money(one.askable),
@@ -152,6 +153,7 @@ def entry(one: EntryRecord) -> Json:
     body: Json = {"id": one.entry_id, "account": one.account_ref, "kind": one.kind}
     body |= {"amount": None if one.amount is None else money(one.amount), "reason": one.reason}
     body |= {} if one.charge_ref is None else {"charge": one.charge_ref}
+    body |= {} if one.write_off is None else {"write_off": one.write_off, "obligation": one.obligation_id}
     body |= {"state": "in force" if one.withdrawn_at is None else "withdrawn"}
     body |= {"entered_by": one.entered_by, "entered_at": at(one.entered_at)}
     if one.withdrawn_at is not None:
