@@ -31,12 +31,14 @@ from fhirpay.fhir import store as fhir
 from fhirpay.flow.worker import Handler, Worker
 from fhirpay.ledger import store as ledger
 from fhirpay.ledger.verify import verify
+from fhirpay.mapping.loader import load
 from fhirpay.net.http import Transport
 from fhirpay.payments import registry as registries
 from fhirpay.payments import store, stored_methods
 from fhirpay.payments.port import Method
 from fhirpay.payments.registry import Registry
 from fhirpay.usecases import capture, void
+from fhirpay.usecases.apply_message import ApplyMessage
 from fhirpay.usecases.close_page import ClosePage
 from fhirpay.usecases.collect import Reassess, reassess_accounts
 from fhirpay.usecases.follow_up import FollowUp
@@ -305,6 +307,7 @@ async def payments_world(
             wakeups=database.wakeups,
             hash_key=b"k" * 32,
             public_url=PUBLIC_URL,
+            messages=ApplyMessage(units, tenant, lambda feed: load(feed.mapping), b"k" * 32),
             patience_s=20 if live else 0,
         )
         api = await stack.enter_async_context(

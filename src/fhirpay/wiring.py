@@ -133,6 +133,7 @@ class System:
             wakeups=self.database.wakeups,
             hash_key=self.hash_key,
             public_url=base_url,
+            messages=house.messages,
             body_max_bytes=min(settings.body_max_bytes, API_BODY_MAX),
         )
         fhir = fhir_deps.Deps(

@@ -30,7 +30,7 @@ class Operator(Protocol):
     async def replay(self, *, message: str, interface: str, limit: int, by: str, why: str) -> list[str]: ...
     async def replay_selected(self, *, wanted: Selector, limit: int, preview: bool, by: str, why: str) -> list[str]: ...
     async def replay_mended(self) -> list[str]: ...
-    async def set_aside(self, *, message: str, interface: str, reason: str) -> list[str]: ...
+    async def set_aside(self, *, message: str, interface: str, reason: str, by: str) -> list[str]: ...
     async def resolve_posting(self, *, some_id: str, found: str, absent: bool, ehr: str) -> str: ...
     async def undo_merge(self, *, merge: str, reason: str, by: str) -> str: ...
     async def go_live(self, *, interface: str, by: str, reason: str, preview: bool) -> list[str]: ...
@@ -67,8 +67,8 @@ class _Here:
     async def replay_mended(self) -> list[str]:
         return await self._commands.replay_mended(self._tenant)
 
-    async def set_aside(self, *, message: str, interface: str, reason: str) -> list[str]:
-        return await self._commands.set_aside(self._tenant, message, interface, reason)
+    async def set_aside(self, *, message: str, interface: str, reason: str, by: str) -> list[str]:
+        return await self._commands.set_aside(self._tenant, message, interface, reason, by)
 
     async def resolve_posting(self, *, some_id: str, found: str, absent: bool, ehr: str) -> str:
         return await self._commands.resolve_posting(self._tenant, some_id, found, absent, ehr)
@@ -118,8 +118,9 @@ class _There:
     async def replay_mended(self) -> list[str]:
         return (await self._ask(command="replay_mended"))["replayed"]
 
-    async def set_aside(self, *, message: str, interface: str, reason: str) -> list[str]:
-        return (await self._ask(command="set_aside", message=message, interface=interface, reason=reason))["set_aside"]
+    async def set_aside(self, *, message: str, interface: str, reason: str, by: str) -> list[str]:
+        asked = {"command": "set_aside", "message": message, "interface": interface, "reason": reason}
+        return (await self._ask(**asked, by=by))["set_aside"]
 
     async def resolve_posting(self, *, some_id: str, found: str, absent: bool, ehr: str) -> str:
         asked = {"command": "resolve_posting", "posting": some_id, "found": found, "absent": absent, "ehr": ehr}

@@ -152,9 +152,10 @@ def replay(
         if [bool(message), parked, not chosen.empty].count(True) != 1 or (ignore and not message):
             raise ConfigInvalid("name a message, or say --parked, or select some; --ignore takes one message")
         async with through_server(loaded, owner.name, build) as server:
+            who = by or getpass.getuser()
             if ignore:
-                return await server.set_aside(message=message, interface=interface, reason=ignore)
-            said = {"by": by or getpass.getuser(), "why": why}
+                return await server.set_aside(message=message, interface=interface, reason=ignore, by=who)
+            said = {"by": who, "why": why}
             if chosen.empty and not preview:
                 return await server.replay(message=message, interface=interface, limit=limit, **said)
             if chosen.empty:

@@ -47,7 +47,9 @@ class Feed:
     own: Path | None = None
 
     def as_json(self) -> str:
-        said = {"interface": self.interface.model_dump(mode="json"), "facility": self.facility.model_dump(mode="json")}
+        """Without what a profile has no use for: how files are fetched, with its password."""
+        interface = self.interface.model_dump(mode="json", exclude={"sftp"})
+        said = {"interface": interface, "facility": self.facility.model_dump(mode="json")}
         return json.dumps({**said, "own": str(self.own) if self.own is not None else None}, sort_keys=True)
 
 

@@ -84,3 +84,18 @@ class InboxIndexRow(Row, table=True):
     kind: str = Field(primary_key=True)  # patient, name, account
     hash: str = Field(primary_key=True)
     message_id: str = Field(primary_key=True)
+
+
+class DecisionRow(Row, table=True):
+    """Somebody wanted a message worked on again, or never."""
+
+    __tablename__ = "inbox_decision"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    tenant_id: str = Field(primary_key=True)
+    message_id: str = Field(primary_key=True)
+    decision_id: str = Field(primary_key=True)
+    kind: str  # replayed, set aside
+    decided_by: str
+    why: str
+    decided_at: datetime = Field(sa_type=UtcDateTime)

@@ -60,7 +60,7 @@ NEXT: Mapping[str, str] = {
     CHARGED_ELSEWHERE: "Is it moved, or a second one? Have the one that is wrong credited, then release the hold.",
     CONSENT: "Ask the payer to agree anew, and record it: until then a person has to ask for each payment.",
     "reallocated": "Move the money at the EHR by hand, then mark it done.",
-    PARKED: "Mend what it says, then `fhirpay replay ID`; one that can never apply: `--ignore REASON`.",
+    PARKED: "Mend what it says, then `fhirpay replay ID` or POST /messages/replay; `--ignore` sets it aside for good.",
     SILENT: "Ask whether the sender and the line to it are up; it goes by itself when the feed speaks.",
     DEPARTS: "Ask the sender to keep to `fhirpay conformance spec`, or agree on something else; then mark it done.",
     UNREACHABLE: "Mend what it says, here or with the server's owner; it goes by itself once the files come in.",

@@ -25,6 +25,7 @@ from ..errors import NotFound
 from ..fhir import store as fhir
 from ..fhir.search import search
 from ..fhir.store import Stored
+from ..inbox import decisions
 from ..inbox import store as inbox
 from ..inbox.store import InboxMessage
 from ..ledger import store as ledger
@@ -261,7 +262,8 @@ class _Drawing:
         roots: list[Node] = []
         for message in found:
             wrote = [ref for ref, by in homes.items() if message.message_id in by]
-            roots.append(nodes.message(message, [self._resource(ref) for ref in wrote]))
+            decided = decisions.about(self._tx, message.message_id)
+            roots.append(nodes.message(message, decided, [self._resource(ref) for ref in wrote]))
         orphans = [ref for ref in self._scope.resources if ref not in self._drawn]
         roots += [self._resource(ref) for ref in orphans]
         roots += [self._payment(id) for id in self._scope.payments if id not in self._drawn]

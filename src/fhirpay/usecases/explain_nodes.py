@@ -17,6 +17,7 @@ from ..billing.rows import ObligationView
 from ..billing.write_offs import WORDS
 from ..domain.money import Money
 from ..fhir.store import Stored
+from ..inbox.decisions import Decision
 from ..inbox.store import InboxMessage
 from ..ledger.store import Posted
 from ..payments.records import Allocation, Operation, Payment, Refund
@@ -26,7 +27,7 @@ from .explain_text import Node
 _MONEY = ("priceOverride", "totalNet", "totalGross")
 
 
-def message(one: InboxMessage, children: Sequence[Node]) -> Node:
+def message(one: InboxMessage, decided: Sequence[Decision], children: Sequence[Node]) -> Node:
     came = f"{one.label or one.kind} from {one.interface} by {one.source}"
     says = f"message {one.control_id}: {came}, {_at(one.received_at)}"
     facts = {
@@ -36,7 +37,8 @@ def message(one: InboxMessage, children: Sequence[Node]) -> Node:
         "receivedAt": _iso(one.received_at),
         "state": one.state,
     }
-    notes = (f"{one.state}: {one.detail}" if one.detail else one.state,)
+    now = f"{one.state}: {one.detail}" if one.detail else one.state
+    notes = (now, *(f"{who.kind} by {who.by or 'nobody named'}, {_at(who.at)}: {who.why or '-'}" for who in decided))
     return Node("message", one.control_id, says, notes, facts, tuple(children))
 
 

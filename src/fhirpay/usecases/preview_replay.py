@@ -1,6 +1,7 @@
 """What a replay would change, in FHIR and in money, on the real data: done in full, looked at, and rolled back.
 
-Called by `fhirpay replay --preview`. The unit ends by an exception, so nothing of it is kept and nobody is woken.
+Called by `fhirpay replay --preview` and the staff API. The unit ends by an exception, so nothing of it is kept and
+nobody is woken.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ async def preview_replay(units: Units, tenant: Tenant, messages: ApplyMessage, m
     """What one message would do now."""
     if message.body is None or message.kind != "hl7":
         return Preview(message.message_id, message.state, "only HL7v2 whose body is kept can be looked at before", ())
-    interface = tenant.interface(message.interface)
+    interface = next((one for one in tenant.interfaces if one.name == message.interface), None)
+    if interface is None:
+        return Preview(message.message_id, message.state, "its interface isn't configured any more", ())
     try:
         parsed = Message.parse(message.body, charset_fallback=interface.charset_fallback, charset=interface.charset)
         mapped = messages.mapped(parsed, interface)

@@ -87,10 +87,10 @@ class Commands:
         """Queue what waited for a line of a code table that there is now; their ids."""
         return await self._mended(tenant).look()
 
-    async def set_aside(self, tenant: str, message: str, interface: str, reason: str) -> list[str]:
+    async def set_aside(self, tenant: str, message: str, interface: str, reason: str, by: str) -> list[str]:
         """Not to be applied, by a person's decision; their ids."""
         units, owner = self._database.units(tenant), self._tenant(tenant)
-        return await units.write(set_aside, message=message, interface=interface, reason=reason, tenant=owner)
+        return await units.write(set_aside, message=message, interface=interface, reason=reason, by=by, tenant=owner)
 
     async def resolve_posting(self, tenant: str, some_id: str, found: str, absent: bool, ehr: str) -> str:
         """What a person saw at the EHR; the posting's id."""
@@ -231,8 +231,9 @@ class AdminSocket:
                     "message": str(message),
                     "interface": str(name),
                     "reason": str(reason),
+                    "by": str(by),
                 }:
-                    return {"set_aside": await self._commands.set_aside(tenant, message, name, reason)}
+                    return {"set_aside": await self._commands.set_aside(tenant, message, name, reason, by)}
                 case {
                     "command": "resolve_posting",
                     "tenant": str(tenant),

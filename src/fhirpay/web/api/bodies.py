@@ -10,11 +10,13 @@ from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from fastapi import Request
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from ...domain.money import Money
 from ...errors import MessageInvalid, RequiredMissing, ValueInvalid
 from ...fhir.json import loads
+from ...inbox.search import Selector
+from ...inbox.store import State
 from ...security.pan import screen_text
 from ..hl7v2 import bounded_body
 
@@ -156,6 +158,61 @@ class WriteOffBody(StaffBody):
     reason: Short = Field(examples=["under the limit of what is asked for"])
 
 
+Words = Annotated[str, StringConstraints(strip_whitespace=True, max_length=300)]
+
+
+class Selection(_Body):
+    """All that is said must hold. By patient and account those are found that have been worked on."""
+
+    patient: Words = Field(default="", description="an identifier, or a name", examples=["MRN1", "Doe Ann"])
+    account: Words = Field(default="", description="its number", examples=["A100"])
+    control_id: Words = Field(default="", description="MSH-10, or an event's id", examples=["MSG00017"])
+    type: Words = Field(default="", description="with its event or without", examples=["DFT^P03", "DFT"])
+    interface: Words = ""
+    state: Literal["", State] = ""
+    since: AwareDatetime | None = Field(default=None, description="received then or later, with its offset")
+    until: AwareDatetime | None = Field(default=None, description="received before then")
+
+    @property
+    def selector(self) -> Selector:
+        return Selector(**self.model_dump())
+
+
+class FindMessagesBody(Selection):
+    """In a body, since an address is logged on its way: a name has no place in one."""
+
+    limit: int = Field(default=50, ge=1, le=200)
+    cursor: Words = Field(default="", description="of the page before: `next_cursor`")
+
+    @property
+    def selector(self) -> Selector:
+        return Selector(**self.model_dump(exclude={"limit", "cursor"}))
+
+
+class WhichMessagesBody(_Body):
+    """Messages by id, or as selected, the newest `limit` of them. Exactly one of the two."""
+
+    messages: tuple[Short, ...] = Field(default=(), max_length=100, examples=[["msg01k2…"]])
+    selection: Selection | None = Field(default=None, examples=[{"state": "parked", "type": "DFT"}])
+    limit: int = Field(default=25, ge=1, le=100)
+
+    @model_validator(mode="after")
+    def _which(self) -> WhichMessagesBody:
+        if bool(self.messages) == (self.selection is not None):
+            raise ValueError("say which messages: either their ids or a selection")
+        if self.selection is not None and self.selection.selector.empty:
+            raise ValueError("an empty selection would be every message: say what they have in common")
+        return self
+
+
+class PreviewReplayBody(WhichMessagesBody):
+    limit: int = Field(default=10, ge=1, le=25)
+
+
+class ReplayBody(WhichMessagesBody, StaffBody):
+    why: Short = Field(examples=["the profile says by now what CO means"])
+
+
 async def read(request: Request, model: type[M], *, max_bytes: int) -> tuple[bytes, M]:
     """The body, and what it says. Raises TooLarge, or MessageInvalid with the field's address."""
     raw = await bounded_body(request, max_bytes)
@@ -192,13 +249,21 @@ def checked_url(url: str) -> str:
     return url
 
 
-def openapi(model: type[BaseModel]) -> dict[str, Any]:
-    """For a route's `openapi_extra`: it reads its body itself, and documents it all the same."""
+def openapi(model: type[BaseModel], *, once: bool = True, example: Any = None) -> dict[str, Any]:
+    """For a route's `openapi_extra`: it reads its body itself, and documents it all the same.
+
+    `once`: it makes something, and wants an Idempotency-Key.
+    """
     content = {"application/json": {"schema": model.model_json_schema()}}
+    if example is not None:
+        content["application/json"]["example"] = example
+    body = {"required": True, "content": content}
+    if not once:
+        return {"requestBody": body}
     key = {
         "name": "Idempotency-Key",
         "in": "header",
         "required": True,
         "schema": {"type": "string", "maxLength": 255},
     }
-    return {"requestBody": {"required": True, "content": content}, "parameters": [key]}
+    return {"requestBody": body, "parameters": [key]}

@@ -19,6 +19,7 @@ from ...payments import answers
 from ...payments.answers import Kept
 from ...payments.registry import Registry
 from ...security.blind_index import keyed_hash
+from ...usecases.apply_message import ApplyMessage
 
 SCOPE = "payments"
 STAFF = "staff"  # not in the default scopes: who may take payments may not yet release holds
@@ -36,6 +37,7 @@ class Deps:
     wakeups: Wakeups
     hash_key: bytes
     public_url: str
+    messages: ApplyMessage
     body_max_bytes: int = 1_000_000
     patience_s: float = 5.0  # how long a POST waits for the processor's page or answer
 

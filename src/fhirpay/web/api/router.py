@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from .deps import Deps
+from .messages import messages_router
 from .methods import methods_router
 from .payments import owed_router, payments_router, refunds_router
 from .staff import staff_router, worklist_router
@@ -13,7 +14,15 @@ from .webhooks import webhooks_router
 
 def api_router(deps: Deps) -> APIRouter:
     router = APIRouter()
-    ours = (payments_router, refunds_router, owed_router, methods_router, worklist_router, staff_router)
+    ours = (
+        payments_router,
+        refunds_router,
+        owed_router,
+        methods_router,
+        worklist_router,
+        messages_router,
+        staff_router,
+    )
     for part in (*ours, webhooks_router):
         router.include_router(part(deps))
     return router

@@ -22,7 +22,8 @@ from .deps import STAFF, Deps, answer_once, json_answer, once_of
 from .payments import account_ref
 
 
-def _person(client: ApiClient, body: bodies.StaffBody) -> str:
+def person(client: ApiClient, body: bodies.StaffBody) -> str:
+    """Who decided, as it is kept."""
     return f"client:{client.name}/{bodies.checked_text(body.by, 'by')}"
 
 
@@ -52,7 +53,7 @@ def worklist_router(deps: Deps) -> APIRouter:
         """Somebody has dealt with it. It comes back when it happens again."""
         client = deps.client(request, STAFF)
         raw, body = await bodies.read(request, bodies.DecisionBody, max_bytes=deps.body_max_bytes)
-        by, why = _person(client, body), bodies.checked_text(body.why, "why")
+        by, why = person(client, body), bodies.checked_text(body.why, "why")
 
         def make(tx: Tx) -> str:
             desk_list.done(tx, line_id, by=by, why=why)
@@ -99,7 +100,7 @@ def staff_router(deps: Deps) -> APIRouter:
         """Collect nothing on the account until it is released. One of each name at a time."""
         client = deps.client(request, STAFF)
         raw, body = await bodies.read(request, bodies.NewHoldBody, max_bytes=deps.body_max_bytes)
-        by, says = _person(client, body), bodies.checked_text(body.says, "says")
+        by, says = person(client, body), bodies.checked_text(body.says, "says")
 
         def make(tx: Tx) -> str:
             return staff.open_hold(tx, account_ref(tx, body.account), body.name, says=says, by=by, tenant=tenant)
@@ -111,7 +112,7 @@ def staff_router(deps: Deps) -> APIRouter:
         """What it held back may be asked for again, unless another hold stands."""
         client = deps.client(request, STAFF)
         raw, body = await bodies.read(request, bodies.DecisionBody, max_bytes=deps.body_max_bytes)
-        by, why = _person(client, body), bodies.checked_text(body.why, "why")
+        by, why = person(client, body), bodies.checked_text(body.why, "why")
 
         def make(tx: Tx) -> str:
             staff.release_hold(tx, hold_id, by=by, why=why, tenant=tenant)
@@ -134,7 +135,7 @@ def staff_router(deps: Deps) -> APIRouter:
         """The patient's share of the account. The latest one counts, unless an Invoice states what is owed."""
         client = deps.client(request, STAFF)
         raw, body = await bodies.read(request, bodies.NewShareBody, max_bytes=deps.body_max_bytes)
-        by, reason = _person(client, body), bodies.checked_text(body.reason, "reason")
+        by, reason = person(client, body), bodies.checked_text(body.reason, "reason")
         amount = body.amount.share
 
         def make(tx: Tx) -> str:
@@ -148,7 +149,7 @@ def staff_router(deps: Deps) -> APIRouter:
         """The patient pays for this account, also where a coverage was withdrawn. A live coverage still comes first."""
         client = deps.client(request, STAFF)
         raw, body = await bodies.read(request, bodies.SelfPayBody, max_bytes=deps.body_max_bytes)
-        by, reason = _person(client, body), bodies.checked_text(body.reason, "reason")
+        by, reason = person(client, body), bodies.checked_text(body.reason, "reason")
 
         def make(tx: Tx) -> str:
             return staff.confirm_self_pay(tx, account_ref(tx, body.account), reason=reason, by=by, tenant=tenant)
@@ -160,7 +161,7 @@ def staff_router(deps: Deps) -> APIRouter:
         """A charge on the worklist as `look_alike` is a second one, and counts."""
         client = deps.client(request, STAFF)
         raw, body = await bodies.read(request, bodies.SecondChargeBody, max_bytes=deps.body_max_bytes)
-        by, reason = _person(client, body), bodies.checked_text(body.reason, "reason")
+        by, reason = person(client, body), bodies.checked_text(body.reason, "reason")
         charge = bodies.checked_text(body.charge, "charge")
 
         def make(tx: Tx) -> str:
@@ -173,7 +174,7 @@ def staff_router(deps: Deps) -> APIRouter:
         """Give up what a patient owes of an obligation, or a part of it. Withdrawn, it is owed again."""
         client = deps.client(request, STAFF)
         raw, body = await bodies.read(request, bodies.WriteOffBody, max_bytes=deps.body_max_bytes)
-        by, reason = _person(client, body), bodies.checked_text(body.reason, "reason")
+        by, reason = person(client, body), bodies.checked_text(body.reason, "reason")
         amount = None if body.amount is None else body.amount.money
 
         def make(tx: Tx) -> str:
@@ -189,7 +190,7 @@ def staff_router(deps: Deps) -> APIRouter:
         """Take back an amount, a confirmation or a write-off: what counted before it counts again."""
         client = deps.client(request, STAFF)
         raw, body = await bodies.read(request, bodies.DecisionBody, max_bytes=deps.body_max_bytes)
-        by, why = _person(client, body), bodies.checked_text(body.why, "why")
+        by, why = person(client, body), bodies.checked_text(body.why, "why")
 
         def make(tx: Tx) -> str:
             staff.withdraw(tx, entry_id, by=by, why=why, tenant=tenant)

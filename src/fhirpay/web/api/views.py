@@ -11,6 +11,8 @@ from ...billing.entries import EntryRecord, HoldRecord
 from ...billing.rows import ObligationView
 from ...db.unit import Tx
 from ...domain.money import Money
+from ...inbox.decisions import Decision
+from ...inbox.store import InboxMessage
 from ...payments import refunds, store, stored_methods
 from ...payments.records import Payment, StoredMethod
 from ...usecases.desk_list import Line
@@ -174,6 +176,26 @@ def line(one: Line, now: datetime) -> Json:
         "since": at(one.since),
         "age_days": (now - one.since).days,
     }
+
+
+def message(one: InboxMessage) -> Json:
+    """What came in, without what it says: the body is health information."""
+    return {
+        "id": one.message_id,
+        "control_id": one.control_id,
+        "type": one.label or one.kind,
+        "interface": one.interface,
+        "source": one.source,
+        "occurrence": one.occurrence,
+        "accounts": [key.rpartition("|")[2] for key in one.account_keys],
+        "received_at": at(one.received_at),
+        "state": one.state,
+        "detail": one.detail,
+    }
+
+
+def decision(one: Decision) -> Json:
+    return {"kind": one.kind, "by": one.by, "why": one.why, "at": at(one.at)}
 
 
 def balance(tx: Tx, account_ref: str) -> Json:
