@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from .assessment import Note, Says
-from .facts import Charge
+from .facts import Charge, Named
 
 COUNTS = frozenset({"billable", "billed"})
 WITHDRAWN = frozenset({"not-billable", "aborted", "entered-in-error"})
@@ -51,6 +51,13 @@ class Worths:
     charges: dict[str, Worth]
     over: dict[str, int] = field(default_factory=dict[str, int])
     notes: list[Note] = field(default_factory=list[Note])
+    _named: Named | None = field(default=None, compare=False)
+
+    def named_by(self, charge: Charge) -> list[Worth]:
+        """Those that a charge or credit says it is part of."""
+        if self._named is None:
+            self._named = Named(worth.charge for worth in self.charges.values())
+        return [self.charges[one.ref] for one in self._named.by(charge)]
 
     def oldest_first(self) -> list[Worth]:
         return sorted(self.charges.values(), key=_age)
@@ -90,8 +97,8 @@ def _worth(charge: Charge) -> Worth:
 def _inside_a_whole(found: Worths) -> None:
     """ChargeItem.partOf groups charges under one that "covers the whole set": the parts are not added to it."""
     for worth in found.charges.values():
-        for other in found.charges.values():
-            if worth.charge.names(other.charge) and other.gross and not other.charge.part_of and worth.gross:
+        for other in found.named_by(worth.charge):
+            if other.gross and not other.charge.part_of and worth.gross:
                 worth.whole = other.charge.ref
     for worth in found.charges.values():
         if worth.whole:
@@ -103,7 +110,7 @@ def _apply(found: Worths, credit: Charge, unlinked: list[tuple[Charge, int]]) ->
         found.notes.append(Note("amount_unknown", credit.ref, f"the credit {credit.ref} states no amount"))
         return
     left, currency = abs(credit.amount.minor), credit.amount.currency
-    originals = [worth for worth in found.charges.values() if credit.names(worth.charge)]
+    originals = found.named_by(credit)
     for original in sorted(originals, key=_age):
         if original.currency == currency:
             left -= _lower(original, credit, left)

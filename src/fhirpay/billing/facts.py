@@ -6,7 +6,7 @@ To let a new fact count, add its field here, fill it in intake.py and say in res
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Literal
@@ -56,6 +56,22 @@ class Charge:
     def names(self, other: Charge) -> bool:
         """Whether this one says that it is part of `other`."""
         return self.ref != other.ref and not self.part_of.isdisjoint({other.ref, *other.identifiers})
+
+
+class Named:
+    """Charges by what others call them: which of them does one name, without asking each. In the order given."""
+
+    def __init__(self, charges: Iterable[Charge]) -> None:
+        self._charges = list(charges)
+        self._places: dict[str, list[int]] = {}
+        for place, charge in enumerate(self._charges):
+            for name in {charge.ref, *charge.identifiers}:
+                self._places.setdefault(name, []).append(place)
+
+    def by(self, charge: Charge) -> list[Charge]:
+        """Those that `charge` names (Charge.names)."""
+        places = {place for name in charge.part_of for place in self._places.get(name, ())}
+        return [one for one in map(self._charges.__getitem__, sorted(places)) if charge.names(one)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from dataclasses import replace
 from ..domain.money import Money
 from ..domain.obligation import ObligationState
 from .assessment import Assessment, Desired, Note, Says
-from .facts import AccountFacts, Bill
+from .facts import AccountFacts, Bill, Named
 
 BEFORE = "before_watermark"  # on the worklist
 _ENDS = frozenset({ObligationState.SUPERSEDED, ObligationState.VOID})
@@ -51,7 +51,8 @@ def _half(facts: AccountFacts, charges: Mapping[str, Money | None], *, old: bool
 def _old_charges(facts: AccountFacts) -> dict[str, Money | None]:
     """With their prices. Also what names an old one: its credit, or a part of it."""
     old = [one for one in facts.charges if one.ref in facts.before]
-    naming = [one for one in facts.charges if any(one.names(other) for other in old)]
+    named = Named(old)
+    naming = [one for one in facts.charges if named.by(one)]
     return {one.ref: one.amount for one in (*old, *naming)}
 
 

@@ -7,10 +7,12 @@ parks its message: the rest of it applies, collection on its accounts is suspend
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from ..billing import cutover, worklist
 from ..billing.look_alikes import other_service
@@ -45,6 +47,7 @@ log = Log("messages")
 PARKED = "parked_message"  # on the worklist
 REPLACED = "charge_replaced"  # on the worklist
 LATE = "late_charge"  # on the worklist
+SHORT = 100  # segments, which take milliseconds to map
 BEHIND = "waits for wrk"  # flow's words; a message and its work have the same number
 
 
@@ -73,12 +76,18 @@ class ApplyMessage:
             raise RuleBroken(f"the body of {message.message_id} has expired; ask the sender to send it again")
         interface = self.tenant.interface(message.interface)
         parsed = Message.parse(message.body, charset_fallback=interface.charset_fallback, charset=interface.charset)
-        await self.units.write(self._apply, work, message, parsed, self.mapped(parsed, interface))
+        mapping = self._mapping(parsed, interface)
+        # A long one apart from the loop, which meanwhile serves every connection.
+        mapped = mapping() if len(parsed.lines) <= SHORT else await asyncio.to_thread(mapping)
+        await self.units.write(self._apply, work, message, parsed, mapped)
 
     def mapped(self, parsed: Message, interface: Interface) -> list[Mapped]:
         """The message as FHIR, by the maps that are in force; of several merges one after the other."""
+        return self._mapping(parsed, interface)()
+
+    def _mapping(self, parsed: Message, interface: Interface) -> Callable[[], list[Mapped]]:
         facility, maps = self.tenant.facility(interface.facility), self.maps(interface)
-        return map_groups(parsed, interface, facility, maps=maps)
+        return partial(map_groups, parsed, interface, facility, maps=maps)
 
     def waits(self, tx: Tx, mapped: list[Mapped]) -> Mapped | None:
         """The group of it that is about an account which nobody has opened yet."""
