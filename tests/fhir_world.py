@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
@@ -18,14 +19,17 @@ from fhirpay.db.unit import Tx, Units
 from fhirpay.fhir.json import dumps, loads
 from fhirpay.fhir.store import Change, Stored
 from fhirpay.security.pan import screen_json
-from fhirpay.security.tokens import Tokens
+from fhirpay.smart.callers import Callers
+from fhirpay.smart.front_door import endpoints
+from fhirpay.smart.issuers import Issuers
+from fhirpay.smart.scopes import Scopes
 from fhirpay.web import problem
 from fhirpay.web.fhir_server.deps import Deps
 from fhirpay.web.fhir_server.router import fhir_router
 
 BASE = "http://us/fhir/R4"
 CLIENTS = [
-    ApiClient(name="ehr", token="t0ken", scopes=("fhir",)),
+    ApiClient(name="ehr", token="t0ken", scopes=("system/*.cruds",)),
     ApiClient(name="hl7", token="0ther", scopes=("hl7v2",)),
 ]
 
@@ -42,7 +46,10 @@ class FhirWorld:
     def __post_init__(self) -> None:
         app = FastAPI()
         problem.install(app)
-        deps = Deps(self.units, Tokens(CLIENTS).require, self, screen_json, BASE, self.body_max_bytes)
+        scopes = {client.name: Scopes.read(client.scopes) for client in CLIENTS}
+        callers = Callers(self.units, CLIENTS, scopes, Issuers([], lambda: datetime.now(UTC)))
+        places = endpoints("http://us")
+        deps = Deps(self.units, callers.caller, self, screen_json, BASE, places, self.body_max_bytes)
         app.include_router(fhir_router(deps))
         self.http = httpx2.AsyncClient(
             transport=httpx2.ASGITransport(app=app),

@@ -98,7 +98,7 @@ def tenant(facility: Mapping[str, Any] | None = None, *, feed: Interface = FEED,
         clients=(
             ApiClient(name="engine", token=TOKEN, scopes=("hl7v2",), interface="clinic"),
             ApiClient(name="lost", token="lost", scopes=("hl7v2",)),
-            ApiClient(name="reader", token="reader", scopes=("fhir",), interface="clinic"),
+            ApiClient(name="reader", token="reader", scopes=("system/*.cruds",), interface="clinic"),
             ApiClient(name="desk", token="desk", scopes=("staff",)),
         ),
     )

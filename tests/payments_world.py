@@ -37,6 +37,8 @@ from fhirpay.payments import registry as registries
 from fhirpay.payments import store, stored_methods
 from fhirpay.payments.port import Method
 from fhirpay.payments.registry import Registry
+from fhirpay.smart.callers import Caller
+from fhirpay.smart.scopes import Scopes
 from fhirpay.usecases import capture, void
 from fhirpay.usecases.apply_message import ApplyMessage
 from fhirpay.usecases.close_page import ClosePage
@@ -293,10 +295,10 @@ async def payments_world(
         registry = registries.build(tenant, transport=transport)
         stack.push_async_callback(registry.aclose)
 
-        def require(authorization: str | None, scope: str) -> ApiClient:
+        async def require(authorization: str | None, scope: str) -> Caller:
             if not secrets.compare_digest(authorization or "", f"Bearer {TOKEN}"):
                 raise NotAuthenticated("no or wrong token")
-            return tenant.clients[0]
+            return Caller(tenant.clients[0], Scopes())
 
         deps = Deps(
             units=units,

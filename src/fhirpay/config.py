@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, ValidationError, model_validator
 
+from .config_client import ApiClient, Issuer
 from .config_destination import Destination
 from .config_feed import Interface
 from .config_section import Section
@@ -76,15 +77,6 @@ class Connection(Section):
     )
 
 
-class ApiClient(Section):
-    """A system that may call our FHIR, HL7-over-HTTP and payments endpoints."""
-
-    name: str
-    token: str = Field(description="bearer token; use env:NAME")
-    scopes: tuple[str, ...] = Field(default=("fhir", "hl7v2", "payments"), description="which endpoints it may call")
-    interface: str = Field(default="", description="the interface whose rules apply to what it sends")
-
-
 class Tenant(Section):
     """One organisation's data. Everything below belongs to it alone."""
 
@@ -95,6 +87,7 @@ class Tenant(Section):
     connections: tuple[Connection, ...] = ()
     destinations: tuple[Destination, ...] = ()
     clients: tuple[ApiClient, ...] = ()
+    issuers: tuple[Issuer, ...] = ()
 
     def facility(self, name: str) -> Facility:
         return _named(self.facilities, name, "facility")
@@ -122,6 +115,7 @@ class Tenant(Section):
         names = [one.name for one in (*self.connections, *self.destinations)]
         if twice := next((name for name in names if names.count(name) > 1), ""):
             raise ValueError(f"two connections or destinations are named '{twice}': postings are told apart by it")
+        _told_apart(self.clients, {one.name for one in self.issuers})
         for interface in self.interfaces:
             if interface.zone:
                 _zone(interface.zone)
@@ -180,6 +174,18 @@ class Settings(Section):
     def path_of(self, tenant: str) -> str:
         """Where a tenant is served: the only one at the root, several each under a path of their own."""
         return "" if len(self.tenants) == 1 else f"/tenants/{tenant}"
+
+
+def _told_apart(clients: tuple[ApiClient, ...], issuers: set[str]) -> None:
+    """By name everywhere, by client_id at whoever gives out tokens, and by token."""
+    seen: set[tuple[str, ...]] = set()
+    for client in clients:
+        if client.issuer and client.issuer not in issuers:
+            raise ValueError(f"client '{client.name}' names issuer '{client.issuer}', not defined")
+        marks = {("name", client.name), ("client_id", client.issuer, client.id), ("token", client.token or client.name)}
+        if marks & seen:
+            raise ValueError(f"client '{client.name}' has the name, client_id or token of another one")
+        seen |= marks
 
 
 def _named(items: tuple[Any, ...], name: str, kind: str) -> Any:

@@ -33,7 +33,8 @@ from .net.http import Transport, client
 from .payments import registry
 from .payments.registry import Registry
 from .security.pan import screen_json
-from .security.tokens import Tokens
+from .smart import front_door
+from .smart.front_door import FrontDoor
 from .usecases import collect, go_live, postings, refund, send_ack, stale_pages, start_payment, webhook
 from .usecases.apply_message import ApplyMessage
 from .usecases.autopay import Autopay
@@ -52,10 +53,11 @@ from .usecases.silence import SilenceWatch
 from .usecases.standing_warnings import StandingWarnings
 from .usecases.take_files import FileFeed
 from .usecases.take_payment import TakePayment
-from .web import hl7v2, problem
+from .web import hl7v2, oauth, problem
 from .web.admin import AdminSocket, Commands
 from .web.api import deps as api_deps
 from .web.api.router import api_router
+from .web.fhir_server import access
 from .web.fhir_server import deps as fhir_deps
 from .web.fhir_server.router import fhir_router
 from .web.health import health_router
@@ -64,6 +66,7 @@ from .wiring_mllp import ack_client, engine, listener
 
 HASH_KEY_MIN = 32
 API_BODY_MAX = 1_000_000
+FHIR = "/fhir/R4"
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class House:
     engines: Mapping[str, MllpClient]
     intakes: Mapping[str, Hl7Intake]
     ack_clients: Mapping[str, MllpClient]
-    tokens: Tokens
+    door: FrontDoor
     inbox: Mapping[str, Handler]
     outbox: Mapping[str, Handler]
     writeback: Mapping[str, Handler]
@@ -128,7 +131,7 @@ class System:
             units=house.units,
             tenant=house.tenant,
             registry=house.processors,
-            require=house.tokens.require,
+            require=house.door.callers.require,
             clock=self.clock,
             wakeups=self.database.wakeups,
             hash_key=self.hash_key,
@@ -138,14 +141,15 @@ class System:
         )
         fhir = fhir_deps.Deps(
             units=house.units,
-            require=house.tokens.require,
+            caller=house.door.callers.caller,
             accepted=FhirIntake(self.hash_key, house.tenant),
             screen=screen_json,
-            base_url=f"{base_url}/fhir/R4",
+            base_url=base_url + FHIR,
+            endpoints=front_door.endpoints(base_url),
             body_max_bytes=settings.body_max_bytes,
         )
-        hl7 = hl7v2.Deps(house.tokens.require, house.intakes, settings.body_max_bytes)
-        return [fhir_router(fhir), hl7v2.hl7v2_router(hl7), api_router(api)]
+        hl7 = hl7v2.Deps(house.door.callers.require, house.intakes, settings.body_max_bytes)
+        return [fhir_router(fhir), oauth.oauth_router(house.door.server), hl7v2.hl7v2_router(hl7), api_router(api)]
 
     def listeners(self) -> list[MllpServer]:
         """The MLLP role: one listener for each interface that has a port."""
@@ -195,6 +199,7 @@ class System:
         await self.checker.close()
         for house in self.houses.values():
             await house.processors.aclose()
+            await house.door.aclose()
             for ehr in house.ehrs.values():
                 await ehr.aclose()
             for sender in house.engines.values():
@@ -277,7 +282,15 @@ def _house(
         engines=engines,
         intakes=intakes,
         ack_clients=ack_clients,
-        tokens=Tokens(tenant.clients),
+        door=front_door.build(
+            tenant,
+            units,
+            base_url=public_url,
+            fhir_url=public_url + FHIR,
+            understood=access.understood,
+            now=clock.now,
+            transport=transport,
+        ),
         inbox={
             "hl7": messages.hl7,
             "fhir": messages.fhir,

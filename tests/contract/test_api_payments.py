@@ -271,7 +271,7 @@ async def test_nothing_without_a_token(world: World) -> None:
     for path in paths:
         answer = await world.api.get(f"/api/v1{path}", headers={"Authorization": "Bearer guessed"})
         assert (answer.status_code, answer.json()["code"]) == (401, "not-authenticated")
-        assert answer.headers["www-authenticate"] == "Bearer"
+        assert answer.headers["www-authenticate"] == 'Bearer realm="fhirpay"'
     for path in (
         "/payments",
         "/payments/x/capture",

@@ -11,9 +11,10 @@ from fhirpay.db.unit import Units
 from fhirpay.fhir.models import structure_of
 from fhirpay.fhir.params import PARAMS, TYPES
 from fhirpay.fhir.validation import problems
+from fhirpay.smart.front_door import endpoints
 from fhirpay.web.fhir_server.metadata import capability_statement
 
-STATEMENT = capability_statement(BASE)
+STATEMENT = capability_statement(BASE, endpoints("http://us"))
 REST = STATEMENT["rest"][0]
 DECLARED: dict[str, dict[str, Any]] = {resource["type"]: resource for resource in REST["resource"]}
 

@@ -109,7 +109,7 @@ async def test_who_calls_has_to_be_known_and_allowed(w: World, http: httpx2.Asyn
     body = message("M1", CHARGE)
     nobody = await http.post("/hl7v2", content=body, headers={"Authorization": ""})
     assert said(nobody) == (401, "not-authenticated")
-    assert nobody.headers["www-authenticate"] == "Bearer"
+    assert nobody.headers["www-authenticate"] == 'Bearer realm="fhirpay"'
     assert said(await post(http, body, Authorization="Bearer wrong")) == (401, "not-authenticated")
     assert said(await post(http, body, Authorization="Bearer reader")) == (403, "not-permitted")
     assert said(await post(http, body, Authorization="Bearer lost")) == (403, "not-permitted")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fhirpay import config
+from fhirpay import config, wiring
 from fhirpay.errors import ConfigInvalid
 from fhirpay.payments.adapters.simulated import SimulatedProcessor
 from fhirpay.payments.registry import build
@@ -51,3 +51,57 @@ async def test_a_merchants_own_time_limit_is_kept(tmp_path: Path) -> None:
     assert isinstance(processor, SimulatedProcessor)
     assert processor._http.timeout_s == 7
     await registry.aclose()
+
+
+CLIENTS = """
+[[tenants]]
+name = "main"
+[[tenants.issuers]]
+name = "hospital"
+issuer = "https://login.example"
+{issuer}
+[[tenants.clients]]
+name = "ehr"
+{client}
+[[tenants.clients]]
+name = "lab"
+token = "lab-token"
+"""
+KEYS = 'jwks_url = "https://ehr.example/jwks.json"'
+
+
+@pytest.mark.parametrize(
+    ("client", "issuer", "says"),
+    [
+        ("", KEYS, "client 'ehr' needs a token, jwks_url, jwks or issuer"),
+        (f'{KEYS}\nissuer = "hospital"', KEYS, "has one of jwks_url, jwks and issuer"),
+        ('issuer = "other"', KEYS, "names issuer 'other', not defined"),
+        ('token = "lab-token"', KEYS, "has the name, client_id or token of another one"),
+        (f'{KEYS}\nclient_id = "lab"', KEYS, "has the name, client_id or token of another one"),
+        (KEYS, "", "issuer 'hospital' has a jwks_url or an introspection_url"),
+        (KEYS, f'{KEYS}\nintrospection_url = "https://i.example"', "has a jwks_url or an introspection_url"),
+        (f'{KEYS}\nscopes = ["fhir"]', KEYS, "has the scope 'fhir', which allows nothing: write system/\\*.cruds"),
+        (f'{KEYS}\nscopes = ["system/Observation.rs"]', KEYS, "scope 'system/Observation.rs', which allows nothing"),
+        (f'{KEYS}\nscopes = ["system/Invoice.rs?no=1"]', KEYS, "which allows nothing"),
+        (f'{KEYS}\nscopes = ["system/*.rs?status=active"]', KEYS, "which allows nothing"),
+        ('jwks = "{}"', KEYS, "jwks of client 'ehr' is no JSON Web Key Set"),
+        (KEYS.replace("https", "http"), KEYS, "client 'ehr': http://ehr.example/jwks.json is not https"),
+        (KEYS.replace("ehr.example", "127.0.0.1"), KEYS, "private or this machine"),
+        (KEYS.replace("ehr.example", "169.254.169.254"), KEYS, "metadata service"),
+        (KEYS, KEYS.replace("https", "http"), "issuer 'hospital': http://ehr.example/jwks.json is not https"),
+    ],
+)
+def test_a_client_that_nobody_could_be_or_that_anybody_could_is_refused(
+    tmp_path: Path, client: str, issuer: str, says: str
+) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(f'hash_key = "{"k" * 32}"\n' + CLIENTS.format(client=client, issuer=issuer), encoding="utf-8")
+    with pytest.raises(ConfigInvalid, match=says):
+        wiring.build(config.load(path))
+
+
+def test_a_client_has_keys_and_for_a_while_its_old_token_too(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    text = CLIENTS.format(client=f'{KEYS}\ntoken = "old"', issuer=KEYS)
+    path.write_text(f'hash_key = "{"k" * 32}"\n' + text, encoding="utf-8")
+    assert wiring.build(config.load(path)).house("main").door.key_sets

@@ -66,7 +66,7 @@ def transaction_response(done: Iterable[Done], base_url: str, *, content: bool =
             entries.append({"resource": found, "response": {"status": "200 OK"}})
             continue
         entry: dict[str, Any] = {"fullUrl": f"{base_url}/{one.stored.reference}"}
-        if content or one.change is None:
+        if (content or one.change is None) and not one.hidden:
             entry["resource"] = one.stored.resource
         entries.append({**entry, "response": _response(one.stored, base_url, created=one.change == "created")})
     return _bundle("transaction-response", entries)

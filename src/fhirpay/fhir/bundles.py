@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from ..db.unit import Tx
 from ..errors import FhirpayError, NotFound, ValueInvalid
@@ -33,6 +33,23 @@ class Done:
     change: Change | None = None
     query: Query | None = None
     page: Page | None = None
+    hidden: bool = False  # who asked may know that it is there, and no more
+
+
+class Guard(Protocol):
+    """Who may do what an entry asks for. Raises NotPermitted, which undoes the whole."""
+
+    def asked(self, entry: Entry) -> None:
+        """Before anything is looked up or written."""
+        ...
+
+    def narrowed(self, query: Query) -> Query:
+        """A search, kept to what may be found."""
+        ...
+
+    def done(self, tx: Tx, done: Done) -> Done:
+        """Once it is done, in the same unit."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +98,12 @@ def transact(
     base_url: str = "",
     partials: Mapping[str, Partial] | None = None,
     newer: Collection[str] = (),
+    guard: Guard | None = None,
 ) -> list[Done]:
     """Carry out the whole transaction, or raise with the address of the entry that can't be."""
     entries = read(bundle, base_url)
+    if guard is not None:
+        _ask(guard, entries)
     conditional.lock(tx, [entry.query for entry in entries if entry.query is not None and entry.method != "GET"])
     plans = _once([_planned(tx, entry) for entry in entries if entry.resource is not None])
     _distinct(plans)
@@ -101,17 +121,26 @@ def transact(
         try:
             plan = written.get(entry.index)
             if plan is None:
-                done[entry.index] = _read(tx, entry, base_url)
+                one = _read(tx, entry, base_url, guard)
             else:
                 partial = partials.get(entry.full_url, Partial()) if partials is not None else None
                 if partial is not None and f"{entry.type}/{plan.id}" in newer:
                     partial = gaps_alone(entry.resource or {})
                 if plan.repeats is not None:
                     plan = replace(plan, found=done[plan.repeats.index].stored)
-                done[entry.index] = _written(tx, plan, known, source, partial)
+                one = _written(tx, plan, known, source, partial)
+            done[entry.index] = one if guard is None else guard.done(tx, one)
         except FhirpayError as error:
             raise placed(error, entry) from None
     return [done[index] for index in sorted(done)]
+
+
+def _ask(guard: Guard, entries: Iterable[Entry]) -> None:
+    for entry in entries:
+        try:
+            guard.asked(entry)
+        except FhirpayError as error:
+            raise placed(error, entry) from None
 
 
 def _planned(tx: Tx, entry: Entry) -> _Plan:
@@ -179,7 +208,7 @@ def _written(tx: Tx, plan: _Plan, known: Known, source: str, partial: Partial | 
     return Done(entry, stored, change)
 
 
-def _read(tx: Tx, entry: Entry, base_url: str) -> Done:
+def _read(tx: Tx, entry: Entry, base_url: str, guard: Guard | None) -> Done:
     if entry.id:
         found = (
             store.get(tx, entry.type, entry.id)
@@ -190,6 +219,7 @@ def _read(tx: Tx, entry: Entry, base_url: str) -> Done:
             raise NotFound(f"there is no {entry.url}")
         return Done(entry, found)
     query = parse(entry.type, entry.params, base_url=base_url)
+    query = query if guard is None else guard.narrowed(query)
     return Done(entry, query=query, page=run(tx, query))
 
 

@@ -66,6 +66,14 @@ def _to_survivors(tx: Tx, resource: dict[str, Any]) -> None:
         reference["reference"] = ends[reference["reference"]]
 
 
+def conditions(resource: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Every reference by a condition: the type, its search parameters, and where it stands."""
+    for address, reference in _literal(str(resource.get("resourceType", "")), resource):
+        kind, mark, params = reference["reference"].partition("?")
+        if mark and "://" not in kind:
+            yield kind, params, f"{address}.reference"
+
+
 def localized(resource: dict[str, Any], base_url: str) -> dict[str, Any]:
     """`resource` with references to `base_url` made relative: they are ours, however they are written."""
     prefix = f"{base_url}/"

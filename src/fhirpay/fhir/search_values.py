@@ -16,8 +16,8 @@ from ..db.types import fitted
 from ..db.unit import Tx
 from ..errors import MessageUnsupported, ValueInvalid
 from .models import structure_of
-from .params import Param, plain_reference
-from .store import indexed, resources
+from .params import Param, index_rows, plain_reference
+from .store import Stored, indexed, resources
 
 VALUES_MAX = 100  # alternatives in one parameter
 _PIECE = re.compile(r"\\.|.", re.DOTALL)  # an escaped character, or a character
@@ -58,6 +58,15 @@ class InIndex:
         )
         return resources.c.resource_id.in_(found)
 
+    def met_by(self, one: Stored) -> bool:
+        """The same said of a resource in hand."""
+        held = {(system, value) for param, system, value in index_rows(one.resource) if param == self.param}
+        return any(
+            (system is None or fitted(system) == s) and (value is None or fitted(value) == v)
+            for system, value in self.tokens
+            for s, v in held
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class HasId:
@@ -67,6 +76,9 @@ class HasId:
 
     def condition(self, tx: Tx, resource_type: str) -> ColumnElement[bool]:
         return resources.c.resource_id.in_(self.ids)
+
+    def met_by(self, one: Stored) -> bool:
+        return one.id in self.ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +105,39 @@ class Updated:
 
         return or_(*(one(*span) for span in self.spans))
 
+    def met_by(self, one: Stored) -> bool:
+        at = one.updated
 
-Clause = InIndex | HasId | Updated
+        def within(prefix: str, start: datetime, end: datetime) -> bool:
+            relations = {
+                "eq": start <= at < end,
+                "ne": not start <= at < end,
+                "gt": at >= end,
+                "sa": at >= end,
+                "ge": at >= start,
+                "lt": at < start,
+                "eb": at < start,
+                "le": at < end,
+            }
+            return relations[prefix]
+
+        return any(within(*span) for span in self.spans)
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """The resource meets every clause of one of these alternatives."""
+
+    alternatives: tuple[tuple[Clause, ...], ...]
+
+    def condition(self, tx: Tx, resource_type: str) -> ColumnElement[bool]:
+        return or_(*(and_(*(one.condition(tx, resource_type) for one in every)) for every in self.alternatives))
+
+    def met_by(self, one: Stored) -> bool:
+        return any(all(clause.met_by(one) for clause in every) for every in self.alternatives)
+
+
+Clause = InIndex | HasId | Updated | AnyOf
 
 
 def split(name: str, value: str) -> list[str]:

@@ -8,15 +8,15 @@ usecases/receive_hl7.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
 
-from ..config import ApiClient
 from ..errors import MessageInvalid, MessageUnsupported, NotPermitted, TooLarge
 from ..hl7.batch import is_batch, read_batch
 from ..hl7.reader import Message
+from ..smart.callers import Caller
 from ..usecases.receive_batch import Taken, reply_to, take_batch
 from ..usecases.receive_hl7 import Hl7Intake
 
@@ -27,7 +27,7 @@ MEDIA_TYPES = ("application/hl7-v2", "application/hl7-v2+er7", "x-application/hl
 class Deps:
     """What the route needs: who calls, and the intake of each interface."""
 
-    require: Callable[[str | None, str], ApiClient]
+    require: Callable[[str | None, str], Awaitable[Caller]]
     intakes: Mapping[str, Hl7Intake]
     body_max_bytes: int
 
@@ -38,7 +38,7 @@ def hl7v2_router(deps: Deps) -> APIRouter:
     @router.post("/hl7v2", summary="Take in HL7v2 messages", tags=["hl7v2"])
     async def receive(request: Request) -> Response:
         """Answers with the acknowledgements: 200 when all say AA or CA, else 400; 204 where none is wanted."""
-        client = deps.require(request.headers.get("authorization"), "hl7v2")
+        client = (await deps.require(request.headers.get("authorization"), "hl7v2")).client
         intake = deps.intakes.get(client.interface)
         if intake is None:
             raise NotPermitted(f"client '{client.name}' has no interface: set it in [[tenants.clients]]")

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import FhirpayError, InvariantBroken, ValueInvalid
 from ..log import Log
+from .challenge import challenge
 from .fhir_server.answering import refused
 
 log = Log("web")
@@ -35,9 +36,7 @@ def problem(error: FhirpayError) -> Response:
         **({"location": error.location} if error.location else {}),
         **{name: value for name, value in error.ids.items() if name.endswith("_id")},
     }
-    headers: dict[str, str] = {}
-    if error.http_status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
+    headers = challenge(error)
     if error.http_status == 503:
         headers["Retry-After"] = str(_RETRY_AFTER_S)
     return JSONResponse(content, error.http_status, headers, MEDIA_TYPE)

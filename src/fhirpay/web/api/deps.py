@@ -19,6 +19,7 @@ from ...payments import answers
 from ...payments.answers import Kept
 from ...payments.registry import Registry
 from ...security.blind_index import keyed_hash
+from ...smart.callers import Caller
 from ...usecases.apply_message import ApplyMessage
 
 SCOPE = "payments"
@@ -27,12 +28,12 @@ STAFF = "staff"  # not in the default scopes: who may take payments may not yet 
 
 @dataclass(frozen=True, slots=True)
 class Deps:
-    """One tenant's side of the API. `require(authorization, scope)` is the client, or raises NotPermitted."""
+    """One tenant's side of the API. `require(authorization, scope)` is who calls, or raises NotPermitted."""
 
     units: Units
     tenant: Tenant
     registry: Registry
-    require: Callable[[str | None, str], ApiClient]
+    require: Callable[[str | None, str], Awaitable[Caller]]
     clock: Clock
     wakeups: Wakeups
     hash_key: bytes
@@ -41,8 +42,8 @@ class Deps:
     body_max_bytes: int = 1_000_000
     patience_s: float = 5.0  # how long a POST waits for the processor's page or answer
 
-    def client(self, request: Request, scope: str = SCOPE) -> ApiClient:
-        return self.require(request.headers.get("authorization"), scope)
+    async def client(self, request: Request, scope: str = SCOPE) -> ApiClient:
+        return (await self.require(request.headers.get("authorization"), scope)).client
 
 
 @dataclass(frozen=True, slots=True)

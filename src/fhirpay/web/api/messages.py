@@ -61,7 +61,7 @@ def messages_router(deps: Deps) -> APIRouter:
     )
     async def find(request: Request) -> Response:
         """The newest first. `next_cursor` leads to the next page; null: there is none."""
-        deps.client(request, STAFF)
+        await deps.client(request, STAFF)
         _, body = await bodies.read(request, bodies.FindMessagesBody, max_bytes=deps.body_max_bytes)
         if body.cursor and not body.cursor.startswith("msg"):
             raise ValueInvalid("this cursor was not given out here", location="cursor")
@@ -77,7 +77,7 @@ def messages_router(deps: Deps) -> APIRouter:
     )
     async def one(message_id: str, request: Request) -> Response:
         """One message: what it made or changed, and what was decided about it, by whom and why."""
-        deps.client(request, STAFF)
+        await deps.client(request, STAFF)
 
         def found(tx: Tx) -> dict[str, Any]:
             message = get(tx, message_id)
@@ -96,7 +96,7 @@ def messages_router(deps: Deps) -> APIRouter:
     )
     async def preview(request: Request) -> Response:
         """What a replay would change in FHIR and in money, on the real data; nothing of it is kept."""
-        deps.client(request, STAFF)
+        await deps.client(request, STAFF)
         _, body = await bodies.read(request, bodies.PreviewReplayBody, max_bytes=deps.body_max_bytes)
         if len(body.messages) > body.limit:
             raise ValueInvalid(
@@ -123,7 +123,7 @@ def messages_router(deps: Deps) -> APIRouter:
 
         `left` are those that wait for their turn already, or whose body has expired.
         """
-        client = deps.client(request, STAFF)
+        client = await deps.client(request, STAFF)
         raw, body = await bodies.read(request, bodies.ReplayBody, max_bytes=deps.body_max_bytes)
         by, why = person(client, body), bodies.checked_text(body.why, "why")
 
@@ -148,7 +148,7 @@ def messages_router(deps: Deps) -> APIRouter:
     )
     async def never(message_id: str, request: Request) -> Response:
         """A parked message is never to be applied; what waits for it goes on, and its accounts too."""
-        client = deps.client(request, STAFF)
+        client = await deps.client(request, STAFF)
         raw, body = await bodies.read(request, bodies.DecisionBody, max_bytes=deps.body_max_bytes)
         by, why = person(client, body), bodies.checked_text(body.why, "why")
 

@@ -34,7 +34,7 @@ def methods_router(deps: Deps) -> APIRouter:
     @router.post("/method-setups", status_code=201, openapi_extra=bodies.openapi(bodies.NewSetupBody))
     async def set_up(request: Request) -> Response:
         """The processor's page on which the payer stores a method."""
-        client = deps.client(request)
+        client = await deps.client(request)
         raw, body = await bodies.read(request, bodies.NewSetupBody, max_bytes=deps.body_max_bytes)
         once = once_of(deps, request, client, raw)
         merchant = merchant_of(body.facility)
@@ -55,7 +55,7 @@ def methods_router(deps: Deps) -> APIRouter:
     @router.post("/stored-methods", status_code=201, openapi_extra=bodies.openapi(bodies.NewMethodBody))
     async def keep(request: Request) -> Response:
         """Keep what the payer has stored, with the consent to use it."""
-        client = deps.client(request)
+        client = await deps.client(request)
         raw, body = await bodies.read(request, bodies.NewMethodBody, max_bytes=deps.body_max_bytes)
         once = once_of(deps, request, client, raw)
         merchant = merchant_of(body.facility)
@@ -90,7 +90,7 @@ def methods_router(deps: Deps) -> APIRouter:
     @router.get("/stored-methods")
     async def many(account: str, request: Request) -> Response:
         """The methods of an account that may be used, newest first."""
-        deps.client(request)
+        await deps.client(request)
 
         def found(tx: Tx) -> list[dict[str, Any]]:
             of = stored_methods.of_account(tx, account_ref(tx, account))
@@ -100,13 +100,13 @@ def methods_router(deps: Deps) -> APIRouter:
 
     @router.get("/stored-methods/{method_id}")
     async def one(method_id: str, request: Request) -> Response:
-        deps.client(request)
+        await deps.client(request)
         return json_answer(await deps.units.read(views.method, method_id))
 
     @router.delete("/stored-methods/{method_id}")
     async def remove(method_id: str, request: Request) -> Response:
         """Not to be used any more; the consent ends with it."""
-        deps.client(request)
+        await deps.client(request)
 
         def gone(tx: Tx) -> dict[str, Any]:
             account = stored_methods.get(tx, method_id).account_ref

@@ -49,7 +49,7 @@ def payments_router(deps: Deps) -> APIRouter:
     @router.post("/payments", status_code=201, openapi_extra=bodies.openapi(bodies.NewPaymentBody))
     async def take(request: Request) -> Response:
         """Take a payment of what is owed now, by a stored method or on the processor's page."""
-        client = deps.client(request)
+        client = await deps.client(request)
         raw, body = await bodies.read(request, bodies.NewPaymentBody, max_bytes=deps.body_max_bytes)
         amount = body.amount.money if body.amount else None
         back = bodies.checked_url(body.method.hosted.return_url) if body.method.hosted else ""
@@ -82,7 +82,7 @@ def payments_router(deps: Deps) -> APIRouter:
     @router.post("/payments/{payment_id}/capture", openapi_extra=bodies.openapi(bodies.NewCaptureBody))
     async def capture(payment_id: str, request: Request) -> Response:
         """Take what was authorized, or a part of it: the rest is released."""
-        client = deps.client(request)
+        client = await deps.client(request)
         raw, body = await bodies.read(request, bodies.NewCaptureBody, max_bytes=deps.body_max_bytes)
         wish = capturing.NewCapture(payment_id, body.amount.money if body.amount else None)
 
@@ -95,7 +95,7 @@ def payments_router(deps: Deps) -> APIRouter:
     @router.post("/payments/{payment_id}/void", openapi_extra=bodies.openapi(bodies.NewVoidBody))
     async def void(payment_id: str, request: Request) -> Response:
         """End a payment before it settles: release what was authorized, or take the whole capture back."""
-        client = deps.client(request)
+        client = await deps.client(request)
         raw, _ = await bodies.read(request, bodies.NewVoidBody, max_bytes=deps.body_max_bytes)
 
         def make(tx: Tx) -> str:
@@ -110,13 +110,13 @@ def payments_router(deps: Deps) -> APIRouter:
 
     @router.get("/payments/{payment_id}")
     async def one(payment_id: str, request: Request) -> Response:
-        deps.client(request)
+        await deps.client(request)
         return json_answer(await deps.units.read(views.payment, payment_id))
 
     @router.get("/payments")
     async def many(account: str, request: Request) -> Response:
         """The payments of an account, oldest first."""
-        deps.client(request)
+        await deps.client(request)
 
         def found(tx: Tx) -> list[dict[str, Any]]:
             of = store.of_account(tx, account_ref(tx, account))
@@ -164,7 +164,7 @@ def refunds_router(deps: Deps) -> APIRouter:
     @router.post("/refunds", status_code=201, openapi_extra=bodies.openapi(bodies.NewRefundBody))
     async def give_back(request: Request) -> Response:
         """Give back the whole payment or a part of it."""
-        client = deps.client(request)
+        client = await deps.client(request)
         raw, body = await bodies.read(request, bodies.NewRefundBody, max_bytes=deps.body_max_bytes)
         wish = refunding.NewRefund(
             payment_id=body.payment,
@@ -183,13 +183,13 @@ def refunds_router(deps: Deps) -> APIRouter:
 
     @router.get("/refunds/{refund_id}")
     async def one(refund_id: str, request: Request) -> Response:
-        deps.client(request)
+        await deps.client(request)
         return json_answer(await deps.units.read(views.refund, refund_id))
 
     @router.get("/refunds")
     async def many(payment: str, request: Request) -> Response:
         """The refunds of a payment, oldest first."""
-        deps.client(request)
+        await deps.client(request)
 
         def found(tx: Tx) -> list[dict[str, Any]]:
             store.get(tx, payment)
@@ -206,19 +206,19 @@ def owed_router(deps: Deps) -> APIRouter:
     @router.get("/accounts/{account_id}/balance")
     async def balance(account_id: str, request: Request) -> Response:
         """What may be asked for now, and what stands to the account's credit."""
-        deps.client(request)
+        await deps.client(request)
         return json_answer(await deps.units.read(_balance, f"Account/{account_id}"))
 
     @router.get("/balance")
     async def balance_by_identifier(account: str, request: Request) -> Response:
         """The same, by `account=system|value`."""
-        deps.client(request)
+        await deps.client(request)
         return json_answer(await deps.units.read(_balance, account))
 
     @router.get("/obligations")
     async def owed(account: str, request: Request) -> Response:
         """Every obligation of an account, past ones too, each with why it may or may not be asked for."""
-        deps.client(request)
+        await deps.client(request)
 
         def found(tx: Tx) -> list[dict[str, Any]]:
             return [views.obligation(one) for one in obligations.obligations_of(tx, account_ref(tx, account))]

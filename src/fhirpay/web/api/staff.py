@@ -39,7 +39,7 @@ def worklist_router(deps: Deps) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=200)] = desk_list.PAGE,
     ) -> Response:
         """What waits for a person, oldest first, with what to do next. `next_cursor` leads to the next page."""
-        deps.client(request, STAFF)
+        await deps.client(request, STAFF)
 
         def found(tx: Tx) -> dict[str, Any]:
             ref = None if account is None else account_ref(tx, account)
@@ -51,7 +51,7 @@ def worklist_router(deps: Deps) -> APIRouter:
     @router.post("/worklist/{line_id:path}/done", openapi_extra=bodies.openapi(bodies.DecisionBody))
     async def done(line_id: str, request: Request) -> Response:
         """Somebody has dealt with it. It comes back when it happens again."""
-        client = deps.client(request, STAFF)
+        client = await deps.client(request, STAFF)
         raw, body = await bodies.read(request, bodies.DecisionBody, max_bytes=deps.body_max_bytes)
         by, why = person(client, body), bodies.checked_text(body.why, "why")
 
@@ -88,7 +88,7 @@ def staff_router(deps: Deps) -> APIRouter:
     @router.get("/holds")
     async def holds(account: str, request: Request) -> Response:
         """The holds that staff have opened on an account, released ones too. Others are in its obligations' `why`."""
-        deps.client(request, STAFF)
+        await deps.client(request, STAFF)
 
         def found(tx: Tx) -> list[dict[str, Any]]:
             return [views.hold(one) for one in entries.all_holds(tx, account_ref(tx, account))]
@@ -98,7 +98,7 @@ def staff_router(deps: Deps) -> APIRouter:
     @router.post("/holds", status_code=201, openapi_extra=bodies.openapi(bodies.NewHoldBody))
     async def open_hold(request: Request) -> Response:
         """Collect nothing on the account until it is released. One of each name at a time."""
-        client = deps.client(request, STAFF)
+        client = await deps.client(request, STAFF)
         raw, body = await bodies.read(request, bodies.NewHoldBody, max_bytes=deps.body_max_bytes)
         by, says = person(client, body), bodies.checked_text(body.says, "says")
 
@@ -110,7 +110,7 @@ def staff_router(deps: Deps) -> APIRouter:
     @router.post("/holds/{hold_id}/release", status_code=201, openapi_extra=bodies.openapi(bodies.DecisionBody))
     async def release(hold_id: str, request: Request) -> Response:
         """What it held back may be asked for again, unless another hold stands."""
-        client = deps.client(request, STAFF)
+        client = await deps.client(request, STAFF)
         raw, body = await bodies.read(request, bodies.DecisionBody, max_bytes=deps.body_max_bytes)
         by, why = person(client, body), bodies.checked_text(body.why, "why")
 
@@ -123,7 +123,7 @@ def staff_router(deps: Deps) -> APIRouter:
     @router.get("/staff-entries")
     async def stated(account: str, request: Request) -> Response:
         """What staff have stated on an account, withdrawn or not, oldest first."""
-        deps.client(request, STAFF)
+        await deps.client(request, STAFF)
 
         def found(tx: Tx) -> list[dict[str, Any]]:
             return [views.entry(one) for one in entries.all_entries(tx, account_ref(tx, account))]
@@ -133,7 +133,7 @@ def staff_router(deps: Deps) -> APIRouter:
     @router.post("/staff-amounts", status_code=201, openapi_extra=bodies.openapi(bodies.NewShareBody))
     async def enter_amount(request: Request) -> Response:
         """The patient's share of the account. The latest one counts, unless an Invoice states what is owed."""
-        client = deps.client(request, STAFF)
+        client = await deps.client(request, STAFF)
         raw, body = await bodies.read(request, bodies.NewShareBody, max_bytes=deps.body_max_bytes)
         by, reason = person(client, body), bodies.checked_text(body.reason, "reason")
         amount = body.amount.share
@@ -147,7 +147,7 @@ def staff_router(deps: Deps) -> APIRouter:
     @router.post("/self-pay", status_code=201, openapi_extra=bodies.openapi(bodies.SelfPayBody))
     async def confirm_self_pay(request: Request) -> Response:
         """The patient pays for this account, also where a coverage was withdrawn. A live coverage still comes first."""
-        client = deps.client(request, STAFF)
+        client = await deps.client(request, STAFF)
         raw, body = await bodies.read(request, bodies.SelfPayBody, max_bytes=deps.body_max_bytes)
         by, reason = person(client, body), bodies.checked_text(body.reason, "reason")
 
@@ -159,7 +159,7 @@ def staff_router(deps: Deps) -> APIRouter:
     @router.post("/second-charges", status_code=201, openapi_extra=bodies.openapi(bodies.SecondChargeBody))
     async def confirm_second_charge(request: Request) -> Response:
         """A charge on the worklist as `look_alike` is a second one, and counts."""
-        client = deps.client(request, STAFF)
+        client = await deps.client(request, STAFF)
         raw, body = await bodies.read(request, bodies.SecondChargeBody, max_bytes=deps.body_max_bytes)
         by, reason = person(client, body), bodies.checked_text(body.reason, "reason")
         charge = bodies.checked_text(body.charge, "charge")
@@ -172,7 +172,7 @@ def staff_router(deps: Deps) -> APIRouter:
     @router.post("/write-offs", status_code=201, openapi_extra=bodies.openapi(bodies.WriteOffBody))
     async def write_off(request: Request) -> Response:
         """Give up what a patient owes of an obligation, or a part of it. Withdrawn, it is owed again."""
-        client = deps.client(request, STAFF)
+        client = await deps.client(request, STAFF)
         raw, body = await bodies.read(request, bodies.WriteOffBody, max_bytes=deps.body_max_bytes)
         by, reason = person(client, body), bodies.checked_text(body.reason, "reason")
         amount = None if body.amount is None else body.amount.money
@@ -188,7 +188,7 @@ def staff_router(deps: Deps) -> APIRouter:
     )
     async def withdraw(entry_id: str, request: Request) -> Response:
         """Take back an amount, a confirmation or a write-off: what counted before it counts again."""
-        client = deps.client(request, STAFF)
+        client = await deps.client(request, STAFF)
         raw, body = await bodies.read(request, bodies.DecisionBody, max_bytes=deps.body_max_bytes)
         by, why = person(client, body), bodies.checked_text(body.why, "why")
 

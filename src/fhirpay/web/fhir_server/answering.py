@@ -14,6 +14,7 @@ from ...fhir.answers import etag, version_url
 from ...fhir.json import dumps
 from ...fhir.outcome import operation_outcome, status_of
 from ...fhir.store import Change, Stored
+from ..challenge import challenge
 from .negotiation import FHIR_JSON, Wishes
 
 RETRY_AFTER_S = 5
@@ -48,10 +49,8 @@ class FhirRoute(APIRoute):
 def refused(error: FhirpayError) -> Response:
     """The OperationOutcome of an error, with the headers that its status asks for."""
     status = status_of(error)
-    headers: dict[str, str] = {}
-    if status == 401:
-        headers["WWW-Authenticate"] = 'Bearer realm="fhirpay"'
-    elif status == 405 and "allow" in error.ids:
+    headers = challenge(error)
+    if status == 405 and "allow" in error.ids:
         headers["Allow"] = error.ids["allow"]
     elif status == 503:
         headers["Retry-After"] = str(RETRY_AFTER_S)

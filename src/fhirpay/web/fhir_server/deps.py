@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ...config import ApiClient
 from ...db.unit import Tx, Units
 from ...fhir.store import Change, Stored
+from ...smart.callers import Caller
 
 
 class Accepted(Protocol):
@@ -38,8 +39,9 @@ class Accepted(Protocol):
 @dataclass(frozen=True, slots=True)
 class Deps:
     units: Units
-    require: Callable[[str | None, str], ApiClient]  # Authorization header, scope → client, or NotPermitted
+    caller: Callable[[str | None], Awaitable[Caller]]  # Authorization header → who calls, or NotAuthenticated
     accepted: Accepted
     screen: Callable[[dict[str, Any]], tuple[dict[str, Any], list[str]]]  # without card numbers, and where they were
     base_url: str  # https://host/fhir/R4
+    endpoints: Mapping[str, str]  # of the authorization server, by their names in discovery
     body_max_bytes: int

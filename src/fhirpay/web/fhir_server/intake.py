@@ -10,7 +10,6 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from ...config import ApiClient
 from ...db.unit import Tx
 from ...errors import MessageInvalid, MessageUnsupported, NotFound, TooLarge
 from ...fhir import bundles, conditional, store
@@ -21,6 +20,7 @@ from ...fhir.outcome import ResourceInvalid
 from ...fhir.search import Query
 from ...fhir.store import Change, Stored
 from ...fhir.validation import problems
+from .access import Access
 from .answering import Warnings
 from .deps import Deps
 
@@ -71,24 +71,26 @@ def _check_bundle(bundle: dict[str, Any]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """The units of the FHIR server. Each is urgent: somebody waits for the answer."""
+    """The units of the FHIR server. Each is urgent: somebody waits for the answer. Each raises NotPermitted, and undoes
+    what it did, when it turns out that the caller's scopes don't reach that far.
+    """
 
     deps: Deps
 
-    async def create(self, client: ApiClient, sent: Sound, query: Query | None) -> tuple[Stored, Change]:
-        return await self.deps.units.write(self._create, client, sent, query, urgent=True)
+    async def create(self, access: Access, sent: Sound, query: Query | None) -> tuple[Stored, Change]:
+        return await self.deps.units.write(self._create, access, sent, query, urgent=True)
 
     async def update(
-        self, client: ApiClient, sent: Sound, query: Query | None, if_match: int | None
+        self, access: Access, sent: Sound, query: Query | None, if_match: int | None
     ) -> tuple[Stored, Change]:
-        return await self.deps.units.write(self._update, client, sent, query, if_match, urgent=True)
+        return await self.deps.units.write(self._update, access, sent, query, if_match, urgent=True)
 
-    async def transact(self, client: ApiClient, sent: Sound) -> list[Done]:
-        return await self.deps.units.write(self._transact, client, sent, urgent=True)
+    async def transact(self, access: Access, sent: Sound) -> list[Done]:
+        return await self.deps.units.write(self._transact, access, sent, urgent=True)
 
-    def _create(self, tx: Tx, client: ApiClient, sent: Sound, query: Query | None) -> tuple[Stored, Change]:
+    def _create(self, tx: Tx, access: Access, sent: Sound, query: Query | None) -> tuple[Stored, Change]:
         resource = resolved(tx, {key: value for key, value in sent.resource.items() if key != "id"})
-        source = self.deps.accepted.source(tx, client)
+        source = self.deps.accepted.source(tx, access.client)
         condition = query or conditional.implied(resource)
         if condition is None:
             made = store.put(tx, resource, source=source)
@@ -96,29 +98,31 @@ class Intake:
             made = conditional.create(tx, resource, condition, source=source)
             if query is None and made[1] == "unchanged":
                 conditional.same(made[0], resource)
-        self.deps.accepted(tx, client, f"POST {made[0].type}", [made], sent.body, source=source)
+        access.wrote(tx, *made, "c")
+        self.deps.accepted(tx, access.client, f"POST {made[0].type}", [made], sent.body, source=source)
         return made
 
     def _update(
-        self, tx: Tx, client: ApiClient, sent: Sound, query: Query | None, if_match: int | None
+        self, tx: Tx, access: Access, sent: Sound, query: Query | None, if_match: int | None
     ) -> tuple[Stored, Change]:
         resource = resolved(tx, sent.resource)
-        source = self.deps.accepted.source(tx, client)
+        source = self.deps.accepted.source(tx, access.client)
         if query is not None:
             made = conditional.update(tx, resource, query, source=source, if_match=if_match)
         else:
             made = store.put(tx, resource, source=source, if_match=if_match)
-        self.deps.accepted(tx, client, f"PUT {made[0].reference}", [made], sent.body, source=source)
+        access.wrote(tx, *made, "u")
+        self.deps.accepted(tx, access.client, f"PUT {made[0].reference}", [made], sent.body, source=source)
         return made
 
-    def _transact(self, tx: Tx, client: ApiClient, sent: Sound) -> list[Done]:
-        source = self.deps.accepted.source(tx, client)
-        done = bundles.transact(tx, sent.resource, source=source, base_url=self.deps.base_url)
+    def _transact(self, tx: Tx, access: Access, sent: Sound) -> list[Done]:
+        source = self.deps.accepted.source(tx, access.client)
+        done = bundles.transact(tx, sent.resource, source=source, base_url=self.deps.base_url, guard=access)
         changes: list[tuple[Stored, Change]] = [
             (one.stored, one.change) for one in done if one.stored is not None and one.change is not None
         ]
         if changes:
-            self.deps.accepted(tx, client, "POST transaction", changes, sent.body, source=source)
+            self.deps.accepted(tx, access.client, "POST transaction", changes, sent.body, source=source)
         return done
 
 

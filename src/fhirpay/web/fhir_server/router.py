@@ -7,23 +7,25 @@ interaction: a route here, and its line there.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
 
-from ...config import ApiClient
-from ...errors import MessageInvalid
+from ...errors import MessageInvalid, NotPermitted
 from ...fhir import answers, search, store
 from ...fhir.conditional import criteria
 from ...fhir.models import is_resource_type
 from ...fhir.outcome import operation_outcome
 from ...fhir.params import TYPES
 from ..hl7v2 import bounded_body
+from .access import Access
 from .answering import FhirRoute, MethodNotAllowed, NotKept, Warnings, content, not_modified, shown, written
 from .deps import Deps
 from .intake import Intake, found, sound
-from .metadata import capability_statement
+from .metadata import capability_statement, smart_configuration
 from .negotiation import Wishes, check_body, if_match, wishes
 
 PREFIX = "/fhir/R4"
@@ -37,112 +39,132 @@ def fhir_router(deps: Deps) -> APIRouter:
     router = APIRouter(prefix=PREFIX, route_class=FhirRoute, include_in_schema=False)
     intake, base_url = Intake(deps), deps.base_url
 
-    def entered(request: Request, resource_type: str = "") -> tuple[ApiClient, Wishes]:
+    async def entered(request: Request, resource_type: str = "", letter: str = "") -> tuple[Access, Wishes]:
         """Who calls and what they want. Raises 401, 403, 406, or 404 for a type that isn't kept."""
-        client = deps.require(request.headers.get("authorization"), "fhir")
+        caller = await deps.caller(request.headers.get("authorization"))
+        if not caller.scopes.fhir:
+            raise NotPermitted("this needs a scope such as system/*.rs", error="insufficient_scope")
         wanted = wishes(request)
         if resource_type and resource_type not in TYPES:
             says = "is not kept here" if is_resource_type(resource_type) else "is no resource type"
             raise NotKept(f"'{resource_type[:40]}' {says}; there are {', '.join(TYPES)}")
-        return client, wanted
+        access = Access(caller, base_url)
+        if letter:
+            access.limit(resource_type, letter)
+        return access, wanted
 
-    async def searched(resource_type: str, pairs: Iterable[tuple[str, str]], wanted: Wishes) -> Response:
+    async def searched(
+        resource_type: str, pairs: Iterable[tuple[str, str]], access: Access, wanted: Wishes
+    ) -> Response:
         stated = [(name, value) for name, value in pairs if name != "_format"]
         query = search.parse(resource_type, stated, base_url=base_url, lenient=wanted.lenient)
-        page = await deps.units.read(search.run, query)
+        page = await deps.units.read(search.run, access.narrowed(query))
         return content(answers.searchset(query, page, base_url))
 
     @router.get("/metadata")
     async def metadata(request: Request) -> Response:
         wishes(request)
-        return content(capability_statement(base_url))
+        return content(capability_statement(base_url, deps.endpoints))
+
+    @router.get("/.well-known/smart-configuration")
+    async def discovery() -> Response:
+        """JSON whatever is accepted (SMART App Launch 2.2, conformance)."""
+        return JSONResponse(smart_configuration(deps.endpoints))
 
     @router.post("")
     @router.post("/")
     async def transaction(request: Request) -> Response:
-        client, wanted = entered(request)
+        access, wanted = await entered(request)
         check_body(request)
         sent = await sound(deps, await bounded_body(request, deps.body_max_bytes), "Bundle")
-        done = await intake.transact(client, sent)
+        done = await intake.transact(access, sent)
         answer = answers.transaction_response(done, base_url, content=wanted.content == "representation")
         _warn(answer, sent.warnings)
         return content(answer)
 
     @router.get("/{resource_type}")
     async def search_by_get(resource_type: str, request: Request) -> Response:
-        _, wanted = entered(request, resource_type)
-        return await searched(resource_type, request.query_params.multi_items(), wanted)
+        access, wanted = await entered(request, resource_type, "s")
+        return await searched(resource_type, request.query_params.multi_items(), access, wanted)
 
     @router.post("/{resource_type}/_search")
     async def search_by_post(resource_type: str, request: Request) -> Response:
-        _, wanted = entered(request, resource_type)
+        access, wanted = await entered(request, resource_type, "s")
         check_body(request, _FORM)
         form = (await bounded_body(request, deps.body_max_bytes)).decode("utf-8", "replace")
         pairs = [*request.query_params.multi_items(), *parse_qsl(form, keep_blank_values=True)]
-        return await searched(resource_type, pairs, wanted)
+        return await searched(resource_type, pairs, access, wanted)
 
     @router.post("/{resource_type}")
     async def create(resource_type: str, request: Request) -> Response:
-        client, wanted = entered(request, resource_type)
+        access, wanted = await entered(request, resource_type, "c")
         check_body(request)
         stated = request.headers.get("if-none-exist")
         query = None
         if stated is not None:
             query = criteria(resource_type, stated, at="http.If-None-Exist", base_url=base_url)
         sent = await sound(deps, await bounded_body(request, deps.body_max_bytes), resource_type)
-        made, change = await intake.create(client, sent, query)
+        access.writes(resource_type, "c", sent.resource, query)
+        made, change = await intake.create(access, sent, query)
+        if change == "unchanged" and query is not None and not access.shows(made):
+            wanted = replace(wanted, content="minimal")
         return written(made, change, base_url, wanted, sent.warnings)
 
     @router.put("/{resource_type}")
     async def update_by_condition(resource_type: str, request: Request) -> Response:
-        client, wanted = entered(request, resource_type)
+        access, wanted = await entered(request, resource_type, "u")
         check_body(request)
         stated = [(name, value) for name, value in request.query_params.multi_items() if name != "_format"]
         query = criteria(resource_type, stated, base_url=base_url)
         seen = if_match(request)
         sent = await sound(deps, await bounded_body(request, deps.body_max_bytes), resource_type)
-        made, change = await intake.update(client, sent, query, seen)
+        access.writes(resource_type, "u", sent.resource, query)
+        made, change = await intake.update(access, sent, query, seen)
         return written(made, change, base_url, wanted, sent.warnings)
 
     @router.get("/{resource_type}/{resource_id}")
     async def read(resource_type: str, resource_id: str, request: Request) -> Response:
-        entered(request, resource_type)
+        access, _ = await entered(request, resource_type, "r")
         one = await deps.units.read(store.get, resource_type, resource_id)
-        one = found(one, f"{resource_type}/{resource_id[:64]}")
+        one = access.shown(found(one, f"{resource_type}/{resource_id[:64]}"))
         if request.headers.get("if-none-match") in (answers.etag(one), f'"{one.version}"'):
             return not_modified(one)
         return shown(one)
 
     @router.put("/{resource_type}/{resource_id}")
     async def update(resource_type: str, resource_id: str, request: Request) -> Response:
-        client, wanted = entered(request, resource_type)
+        access, wanted = await entered(request, resource_type, "u")
         check_body(request)
         seen = if_match(request)
         sent = await sound(deps, await bounded_body(request, deps.body_max_bytes), resource_type)
         if sent.resource.get("id") != resource_id:
             raise MessageInvalid("the id here is not the id of the URL", location=f"{resource_type}.id")
-        made, change = await intake.update(client, sent, None, seen)
+        access.writes(resource_type, "u", sent.resource, None)
+        made, change = await intake.update(access, sent, None, seen)
         return written(made, change, base_url, wanted, sent.warnings)
 
     @router.get("/{resource_type}/{resource_id}/_history")
     async def history(resource_type: str, resource_id: str, request: Request) -> Response:
-        entered(request, resource_type)
+        access, _ = await entered(request, resource_type, "r")
         versions = await deps.units.read(store.history, resource_type, resource_id, limit=HISTORY_MAX)
-        found(versions[0] if versions else None, f"{resource_type}/{resource_id[:64]}")
-        return content(answers.history(versions, base_url))
+        access.shown(found(versions[0] if versions else None, f"{resource_type}/{resource_id[:64]}"))
+        return content(answers.history([one for one in versions if access.shows(one)], base_url))
 
     @router.get("/{resource_type}/{resource_id}/_history/{number}")
     async def vread(resource_type: str, resource_id: str, number: str, request: Request) -> Response:
-        entered(request, resource_type)
+        access, _ = await entered(request, resource_type, "r")
         one = None
         if number.isascii() and number.isdigit() and len(number) < 10:
             one = await deps.units.read(store.version, resource_type, resource_id, int(number))
-        return shown(found(one, f"version {number[:10]} of {resource_type}/{resource_id[:64]}"))
+        one = found(one, f"version {number[:10]} of {resource_type}/{resource_id[:64]}")
+        current = await deps.units.read(store.get, resource_type, resource_id)
+        access.shown(found(current, one.reference))
+        return shown(access.shown(one))
 
     @router.api_route("", methods=_EVERY_METHOD)
     @router.api_route("/{path:path}", methods=_EVERY_METHOD)
     async def anything_else(request: Request, path: str = "") -> Response:
-        entered(request)
+        await entered(request)
         first, *rest = path.split("/")
         allowed = _methods(first, rest)
         if allowed:

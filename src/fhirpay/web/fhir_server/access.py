@@ -1,0 +1,169 @@
+"""What a caller's scopes allow on the FHIR endpoint, down to the interaction and the resource. Called by router.py
+and intake.py; `understood` also by whoever gives scopes out.
+
+By SMART App Launch 2.2, "Scopes for requesting FHIR resources": c create; r read, vread, history of a resource; u
+update, also one that makes the resource; s search. A parameter behind a scope limits it to the resources that a search
+by it would find: a search finds no others, anything else about others is 403. A transaction is judged by its entries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ...config_client import ApiClient
+from ...db.unit import Tx
+from ...errors import FhirpayError, NotPermitted
+from ...fhir import search, store
+from ...fhir.bundle_entries import Entry
+from ...fhir.bundles import Done
+from ...fhir.conditional import criteria
+from ...fhir.links import conditions
+from ...fhir.params import TYPES
+from ...fhir.search import Query
+from ...fhir.search_values import AnyOf, Clause
+from ...fhir.store import Change, Stored
+from ...smart.callers import Caller
+from ...smart.scopes import Scope
+
+_LETTERS = {"GET": "r", "POST": "c", "PUT": "u"}
+
+
+def understood(scope: Scope) -> bool:
+    """Whether a scope can be enforced here: a type that is kept, and parameters that it is searched by.
+
+    No modifiers (SMART calls them experimental), and no parameters on `*`: not every type would have them.
+    """
+    if scope.type not in ("*", *TYPES):
+        return False
+    try:
+        return not scope.params or bool(scope.type != "*" and _clauses(scope, scope.type, ""))
+    except FhirpayError:
+        return False
+
+
+def _clauses(scope: Scope, resource_type: str, base_url: str) -> tuple[Clause, ...]:
+    """Of every parameter one clause; nothing when there is one that limits nothing. Raises as `search.parse`."""
+    query = search.parse(resource_type, scope.params, base_url=base_url)
+    plain = not any(":" in name for name, _ in scope.params)
+    return query.clauses if plain and len(query.clauses) == len(scope.params) else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Which resources of a type are within reach: all, or those that meet every clause of one of `alternatives`."""
+
+    alternatives: tuple[tuple[Clause, ...], ...] = ()
+
+    def narrowed(self, query: Query) -> Query:
+        return replace(query, clauses=(*query.clauses, AnyOf(self.alternatives))) if self.alternatives else query
+
+    def admits(self, one: Stored) -> bool:
+        return not self.alternatives or AnyOf(self.alternatives).met_by(one)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One caller on one request."""
+
+    caller: Caller
+    base_url: str
+
+    @property
+    def client(self) -> ApiClient:
+        return self.caller.client
+
+    def limit(self, resource_type: str, letter: str) -> Limit:
+        """How far the caller may go. Raises NotPermitted when no scope allows this interaction with the type."""
+        limit = self._limit(resource_type, letter)
+        if limit is None:
+            raise _short(resource_type, letter)
+        return limit
+
+    def shows(self, one: Stored) -> bool:
+        limit = self._limit(one.type, "r")
+        return limit is not None and limit.admits(one)
+
+    def shown(self, one: Stored) -> Stored:
+        """The resource, to be shown as asked. Raises NotPermitted when it is out of reach."""
+        return self._within(one, "r")
+
+    def narrowed(self, query: Query) -> Query:
+        """A search, kept to what the caller may find. Raises NotPermitted when that is nothing at all."""
+        return self.limit(query.type, "s").narrowed(query)
+
+    def condition(self, query: Query) -> None:
+        """Whether a write may go by this condition: whoever names an identifier tells us; anything else is a search."""
+        if len(query.identifiers) != len(query.clauses):
+            self.limit(query.type, "s")
+
+    def writes(self, resource_type: str, letter: str, resource: dict[str, Any], query: Query | None) -> None:
+        """What can be said of a write before anything is looked up. Raises NotPermitted."""
+        self.limit(resource_type, letter)
+        if query is not None:
+            self.condition(query)
+        for named, params, address in conditions(resource):
+            if named in TYPES:
+                self.condition(criteria(named, params, at=address))
+
+    def wrote(self, tx: Tx, one: Stored, change: Change, letter: str) -> None:
+        """What can be said once it is written, in the same unit: NotPermitted undoes it.
+
+        An update has to be within reach before and after: else it could pull in, or push out, what is not the
+        caller's. A create that found its resource there has written nothing.
+        """
+        if letter == "c" and change == "unchanged":
+            return
+        self._within(one, letter)
+        if change == "updated":
+            before = store.version(tx, one.type, one.id, one.version - 1)
+            assert before is not None
+            self._within(before, letter)
+
+    # What a transaction asks of its guard (fhir/bundles.py).
+
+    def asked(self, entry: Entry) -> None:
+        if entry.resource is not None:
+            given = None if entry.implied else entry.query
+            self.writes(entry.type, _LETTERS[entry.method], entry.resource, given)
+        else:
+            self.limit(entry.type, "r" if entry.id else "s")
+
+    def done(self, tx: Tx, done: Done) -> Done:
+        if done.stored is None:
+            return done
+        if done.change is None:
+            current = store.get(tx, done.stored.type, done.stored.id) if done.entry.version else None
+            self.shown(current or done.stored)
+            self.shown(done.stored)
+            return done
+        self.wrote(tx, done.stored, done.change, _LETTERS[done.entry.method])
+        found = done.entry.method == "POST" and done.change == "unchanged" and not done.entry.implied
+        return replace(done, hidden=found and not self.shows(done.stored))
+
+    def _limit(self, resource_type: str, letter: str) -> Limit | None:
+        scopes = self.caller.scopes.allowing(resource_type, letter)
+        if any(not scope.params for scope in scopes):
+            return Limit()
+        alternatives = tuple(self._alternatives(scopes, resource_type))
+        return Limit(alternatives) if alternatives else None
+
+    def _alternatives(self, scopes: Iterable[Scope], resource_type: str) -> Iterable[tuple[Clause, ...]]:
+        for scope in scopes:
+            try:
+                clauses = _clauses(scope, resource_type, self.base_url)
+            except FhirpayError:  # of another issuer's making: what can't be enforced allows nothing
+                continue
+            if clauses:
+                yield clauses
+
+    def _within(self, one: Stored, letter: str) -> Stored:
+        if not self.limit(one.type, letter).admits(one):
+            raise _short(one.type, letter, "is beyond the parameters of its scopes")
+        return one
+
+
+def _short(resource_type: str, letter: str, why: str = "is in none of its scopes") -> NotPermitted:
+    needed = f"system/{resource_type}.{letter}"
+    return NotPermitted(f"this needs {needed}, which {why}", error="insufficient_scope", scope=needed)
