@@ -15,6 +15,7 @@ from fhirpay.db.unit import Tx
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.ids import CountedIds
 from fhirpay.flow import lane
+from fhirpay.flow.aliases import join, part
 from fhirpay.flow.lane import Work
 from fhirpay.flow.lease import claim, give_back
 from interleaving import Actor, Played, Stage, Write
@@ -106,6 +107,31 @@ def test_enqueue_beside_an_end_in_the_same_lane(stage: Stage) -> None:
         assert sorted(worked_off(stage.write)) == ["a2", "a3"]
 
     stage.explore(setting, check).said("complete | enqueue | enqueue")
+
+
+def test_what_comes_late_beside_the_merge_of_its_lane(stage: Stage) -> None:
+    """Before the merge, or behind all that came in the lane that stands: never in the old lane alone behind it."""
+
+    def merge(tx: Tx) -> None:
+        lane.enqueue(tx, queue="q", kind="k", ref="merge", lanes=["a", "b"])
+        join(tx, "q", [("a", "b")], "merge")
+
+    def setting() -> list[Actor]:
+        stage.write(lambda tx: part(tx, "q", "merge"))
+        return [lambda write: write(merge), lambda write: write(put, "late"), lambda write: write(put, "new", "b")]
+
+    def check(played: Played) -> None:
+        fine(played)
+        stage.write(put, "behind", "b")
+        stood: list[list[str]] = []
+        while works := stage.write(take):
+            stood.append(sorted(refs(works)))
+            stage.write(lane.complete_all, works)
+        assert {"behind"} == set(stood[-1])
+        if "late" not in stood[0]:
+            assert all(len(works) == 1 for works in stood), stood
+
+    stage.explore(setting, check, most=12).said("merge | late | enqueue")
 
 
 def test_two_ends_before_a_barrier(stage: Stage) -> None:

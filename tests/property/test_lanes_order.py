@@ -21,6 +21,7 @@ from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.ids import CountedIds
 from fhirpay.errors import LeaseLost
 from fhirpay.flow import lane
+from fhirpay.flow.aliases import join, part
 from fhirpay.flow.lane import Work
 from fhirpay.flow.lease import claim, give_back
 from fhirpay.flow.tables import PlaceRow, WorkRow, WorkTopicRow
@@ -36,6 +37,8 @@ steps = st.lists(
     st.one_of(
         st.tuples(st.just("enqueue"), _lanes, _topics, _topics),
         st.tuples(st.just("claim"), st.integers(1, 3)),
+        st.tuples(st.just("merge"), st.sampled_from(LANES), st.sampled_from(LANES)),
+        st.tuples(st.just("unmerge")),
         st.tuples(st.sampled_from(["complete", "complete", "retry", "park", "give_back", "late"]), _number),
         st.tuples(st.sampled_from(["release", "discard"]), _number),
         st.tuples(st.just("wait"), st.sampled_from([1, 31, 700])),
@@ -56,6 +59,7 @@ class Model:
         self.lanes: dict[str, list[str]] = defaultdict(list)
         self.of: dict[str, set[str]] = {}
         self.state: dict[str, str] = {}
+        self.also: dict[str, str] = {}  # lanes that are one with another
         self.hands: list[Work] = []  # what workers believe to hold
         self.old: list[Work] = []  # what they held once
 
@@ -92,8 +96,25 @@ class Model:
         self.of[work_id] = lanes
         self._stand(work_id)
 
+    def merge(self, old: str, new: str) -> None:
+        def merged(tx: Tx) -> str:
+            work_id = lane.enqueue(tx, queue="inbox", kind="hl7", ref="r", lanes=[old, new])
+            join(tx, "inbox", [(old, new)], "m")
+            return work_id
+
+        work_id = self.run(merged)
+        self.of[work_id] = {old, new}
+        self._stand(work_id)
+        self.also |= {old: new} if old != new else {}
+
+    def unmerge(self) -> None:
+        self.run(part, "inbox", "m")
+        self.also = {}
+
     def _stand(self, work_id: str) -> None:
         self.state[work_id] = "ready"
+        while more := {self.also[key] for key in self.of[work_id] if key in self.also} - self.of[work_id]:
+            self.of[work_id] = self.of[work_id] | more
         for key in self.of[work_id]:
             self.lanes[key].append(work_id)
 
@@ -227,6 +248,8 @@ def test_lanes_keep_order_and_lose_nothing(template: Path, plan: list[Any]) -> N
             match step:
                 case "enqueue":
                     model.enqueue(*args)
+                case "merge" | "unmerge":
+                    getattr(model, step)(*args)
                 case "claim":
                     model.claim(*args)
                 case "release" | "discard":

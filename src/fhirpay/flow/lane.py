@@ -116,6 +116,8 @@ def enqueue(
         _settle(tx, work_id, queue, places, waits, due_at, now)
         return work_id
     places, waits = place_store.enter(tx, queue, lanes, work_id)
+    if len(places) > len(set(lanes)):
+        row["topics"] = topic_store.dumps(*_joined(lanes, places, needs, blocks), suspends)
     row["places"] = place_store.dumps(places)
     row["waits"] = waits
     if waits == 0:
@@ -124,6 +126,15 @@ def enqueue(
             tx.wake(work_topic(queue))
     tx.change(_ADD, row)
     return work_id
+
+
+def _joined(
+    lanes: list[str], places: list[tuple[str, int]], needs: list[str], blocks: list[str]
+) -> tuple[list[str], list[str]]:
+    """What it needs and blocks, with the other numbers of the accounts and patients that it is about."""
+    others = [key for key, _ in places if key not in lanes]
+    about = not set(lanes).isdisjoint(blocks)  # as a charge is not: it blocks what is about the same charge
+    return [*needs, *others], [*blocks, *others] if about else blocks
 
 
 _ADD_ONCE = Prepared(

@@ -19,9 +19,9 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from ..db.metadata import table
 from ..db.unit import Prepared, Tx
-from .tables import PlaceRow
+from .tables import LaneAliasRow, PlaceRow
 
-_place = table(PlaceRow)
+_place, _alias = table(PlaceRow), table(LaneAliasRow)
 
 Places = Sequence[tuple[str, int]]  # lane key and number in it, by key
 
@@ -44,6 +44,13 @@ def _of_lane() -> tuple[Any, ...]:
 
 
 _last = select(_place.c.place).where(*_of_lane()).order_by(_place.c.place.desc()).limit(1).scalar_subquery()
+_also = (
+    select(_alias.c.also)
+    .where(
+        _alias.c.tenant_id == bindparam("tenant"), _alias.c.queue == bindparam("q"), _alias.c.lane_key == bindparam("l")
+    )
+    .scalar_subquery()
+)
 _STAND = Prepared(
     insert(_place)
     .values(
@@ -53,7 +60,7 @@ _STAND = Prepared(
         place=func.coalesce(_last, literal_column("0")) + literal_column("1"),
         work_id=bindparam("work"),
     )
-    .returning(_place.c.place)
+    .returning(_place.c.place, _also)
 )
 _STEP_OUT = Prepared(delete(_place).where(*_of_lane(), _place.c.place == bindparam("p")))
 _FIRST = Prepared(select(_place.c.work_id).where(*_of_lane()).order_by(_place.c.place).limit(1))
@@ -72,16 +79,21 @@ def lock(tx: Tx, queue: str, lanes: Iterable[str]) -> None:
 
 
 def enter(tx: Tx, queue: str, lanes: Sequence[str], work_id: str) -> tuple[list[tuple[str, int]], int]:
-    """Take the last place in each lane: the places, and in how many lanes something stands before us."""
+    """Take the last place in each lane, and in those that are one with it (aliases.py): the places, and in how many
+    lanes something stands before us."""
     keys = sorted(set(lanes))
     lock(tx, queue, keys)
-    places: list[tuple[str, int]] = []
+    places: dict[str, int] = {}
     waits = 0
-    for key in keys:
-        ((place,),) = tx.run(_STAND, {"tenant": tx.tenant, "q": queue, "l": key, "work": work_id})
-        places.append((key, place))
+    for key in keys:  # it grows
+        ((place, also),) = tx.run(_STAND, {"tenant": tx.tenant, "q": queue, "l": key, "work": work_id})
+        places[key] = place
         waits += place > 1  # an empty lane starts at 1 again
-    return places, waits
+        if also is not None and also not in keys:
+            # Out of the locks' order, so that nobody pays for an alias who has none: who deadlocks is run again.
+            lock(tx, queue, [also])
+            keys.append(also)
+    return sorted(places.items()), waits
 
 
 def leave(tx: Tx, queue: str, places: Places) -> list[tuple[str, int]]:

@@ -1,4 +1,4 @@
-"""Tables of the work queues. Written by `lane.py`, `places.py`, `lease.py` and `topics.py` alone.
+"""Tables of the work queues. Written by `lane.py`, `places.py`, `aliases.py`, `lease.py` and `topics.py` alone.
 
 A work item belongs to a set of lanes and has one `work_place` row in each, numbered under the lane's lock: the order
 of sequences isn't the order of commits. `work.waits` counts the lanes in which something stands before it, so an item
@@ -29,6 +29,19 @@ class PlaceRow(Row, table=True):
     lane_key: str = Field(primary_key=True)
     place: int = Field(sa_type=BigInteger, primary_key=True)
     work_id: str
+
+
+class LaneAliasRow(Row, table=True):
+    """Whoever enters a lane stands in this other one as well: two numbers of one account or patient, since a merge."""
+
+    __tablename__ = "lane_alias"
+    __table_args__ = (_ONE_TREE,)
+
+    tenant_id: str = Field(primary_key=True)
+    queue: str = Field(primary_key=True)
+    lane_key: str = Field(primary_key=True)
+    also: str
+    ref: str  # of the message that says so
 
 
 class WorkRow(Row, table=True):

@@ -56,6 +56,7 @@ class Admitted:
     key: tuple[str, ...]  # MSH-3, 4, 5, 6, 10 as sent
     label: str  # 'DFT^P03'
     lanes: tuple[str, ...]  # kept in order within each
+    joins: tuple[tuple[str, str], ...]  # lanes that keep one order from this message on
     needs: tuple[str, ...]  # topics that hold this message while a parked one blocks them
     blocks: tuple[str, ...]  # topics that this message blocks if it parks
     suspends: tuple[str, ...]  # accounts on which nothing is collected while it is parked
@@ -101,6 +102,7 @@ def admit(data: bytes, interface: Interface, *, hash_key: bytes) -> Admitted:
         key=tuple(map(_msh(message).raw, (3, 4, 5, 6, 10))),
         label=message.label,
         lanes=lanes,
+        joins=prior.joins(message, interface),
         needs=_unique(*own, *topics),
         # A parked charge holds back what is about the same charge; a parked ADT all that is about its accounts.
         blocks=_unique(*own) if message.type == "DFT" else _unique(*topics),

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from ..config import Interface
 from ..errors import MessageInvalid, RequiredMissing
 from ..hl7.assigner import assigner_system
+from ..hl7.groups import split
 from ..hl7.reader import Message, Segment
 
 ACCOUNT_FIELDS = {"PID-18": 3, "PV1-19": 5, "PV1-50": 6}  # account_key → the field of MRG that holds the prior number
@@ -34,6 +35,7 @@ MERGES: dict[str, tuple[int, ...]] = {
     "A50": _VISIT,
     "A51": _OTHER_VISIT,
 }
+_PERSONS = frozenset({"A18", "A34", "A36", "A40", "A43", "A47"})  # that give one person's numbers to another
 LINKS = frozenset({"A24", "A37"})  # two patients are linked, or not any more
 
 
@@ -73,19 +75,41 @@ def several(message: Message) -> bool:
 
 def patients(message: Message, interface: Interface) -> tuple[str, ...]:
     """`patient:system|value` of every PID-3 and MRG-1 of a message about several."""
-    found = [key for one in message.segments("PID") for key in _keys(one, 3, interface)]
-    found += [key for one in message.segments("MRG") for key in _keys(one, 1, interface)]
-    return tuple(f"patient:{key}" for key in found)
+    own, prior = _patients(message, interface)
+    return tuple(f"patient:{key}" for key in (*own, *prior))
 
 
 def accounts(message: Message, interface: Interface) -> tuple[str, ...]:
     """`system|value` of every account that a message about several names, the prior ones too."""
+    return tuple(dict.fromkeys([*_own_accounts(message, interface), *_prior_accounts(message, interface)]))
+
+
+def joins(message: Message, interface: Interface) -> tuple[tuple[str, str], ...]:
+    """Lanes that are one from this message on: each number of a person or an account that is merged or renumbered, and
+    the first of those that stand for it."""
+    found: dict[str, str] = {}
+    for group in split(message) if message.first("MRG") is not None else ():
+        sides = [("account", _own_accounts(group, interface), _prior_accounts(group, interface))]
+        if message.event in _PERSONS:
+            sides.append(("patient", *_patients(group, interface)))
+        for kind, own, prior in sides:
+            found |= {f"{kind}:{key}": f"{kind}:{own[0]}" for key in (*own, *prior) if own and prior and key != own[0]}
+    return tuple(found.items())
+
+
+def _own_accounts(message: Message, interface: Interface) -> list[str]:
     name, _, field = interface.account_key.partition("-")
-    found = [key for one in message.segments(name) for key in _keys(one, int(field), interface)]
+    return [key for one in message.segments(name) for key in _keys(one, int(field), interface)]
+
+
+def _prior_accounts(message: Message, interface: Interface) -> list[str]:
     prior = ACCOUNT_FIELDS.get(interface.account_key)
-    if prior is not None:
-        found += [key for one in message.segments("MRG") for key in _keys(one, prior, interface)]
-    return tuple(dict.fromkeys(found))
+    return [key for one in message.segments("MRG") for key in _keys(one, prior, interface)] if prior is not None else []
+
+
+def _patients(message: Message, interface: Interface) -> tuple[list[str], list[str]]:
+    own = [key for one in message.segments("PID") for key in _keys(one, 3, interface)]
+    return own, [key for one in message.segments("MRG") for key in _keys(one, 1, interface)]
 
 
 def _keys(segment: Segment, field: int, interface: Interface) -> Iterator[str]:

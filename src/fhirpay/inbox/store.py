@@ -22,6 +22,7 @@ from ..db.types import micros, text_list
 from ..db.unit import Prepared, Tx
 from ..domain.ids import first_id
 from ..errors import Conflict, NotFound
+from ..flow.aliases import join
 from ..flow.lane import enqueue
 from .tables import InboxRow
 
@@ -51,6 +52,7 @@ class Incoming:
     suspends: Sequence[str] = ()  # topics `account:…`: nothing is collected on them while this message is parked
     account_keys: tuple[str, ...] = ()  # the accounts it is about, `system|value`, for people and `explain`
     message_id: str | None = None  # where something had to name it before it was stored; None: it gets one
+    joins: Sequence[tuple[str, str]] = ()  # lanes that are one from now on: a number merged away, the one that stands
     unique_ids: bool = False  # the sender promises them: the same key with another body is refused
 
 
@@ -152,6 +154,8 @@ def record(tx: Tx, incoming: Incoming, *, answer: Callable[[str], bytes] | None 
         suspends=incoming.suspends,
         work_id=row["work_id"],
     )
+    if incoming.joins:
+        join(tx, QUEUE, incoming.joins, message_id)
     return Recorded(message_id, None, told, row["occurrence"], row["occurrence"] > 1)
 
 

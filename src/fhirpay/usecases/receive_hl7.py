@@ -120,6 +120,7 @@ class Hl7Intake:
                 body=admitted.screened,
                 body_hash=admitted.body_hash,
                 lanes=admitted.lanes,
+                joins=admitted.joins,
                 needs=admitted.needs,
                 blocks=admitted.blocks,
                 suspends=admitted.suspends,

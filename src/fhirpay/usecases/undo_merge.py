@@ -15,6 +15,7 @@ from ..config import Tenant
 from ..db.unit import Tx
 from ..errors import RuleBroken
 from ..fhir import replaced, store
+from ..flow import aliases
 from ..flow.overview import worked_since
 from ..inbox import store as inbox
 from ..log import Log
@@ -47,6 +48,8 @@ def undo(tx: Tx, merge_id: str, *, by: str, why: str, tenant: Tenant) -> Merge:
         _back(tx, one, merge, by=by, why=why)
     worklist.settled(tx, CONSENT, f"{merge_id}/{merge.new_ref}")
     merges.note_undone(tx, merge, by=by, why=why)
+    if not any(one.message_id == merge.message_id for one in merges.standing(tx)):
+        aliases.part(tx, inbox.QUEUE, merge.message_id)
     reassess_accounts(tx, accounts, tenant)
     log.info("merge.undone", merge_id=merge_id)
     return merges.get(tx, merge_id)
