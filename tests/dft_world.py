@@ -9,13 +9,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from sqlalchemy.dialects.postgresql import insert
+
 from fhirpay.billing.adjustments import Adjustment
+from fhirpay.billing.tables import Adjustment as AdjustmentRow
 from fhirpay.billing.worklist import Item, list_open
 from fhirpay.config import Tenant
 from fhirpay.config_destination import Destination
+from fhirpay.db.metadata import table
 from fhirpay.db.unit import Database, Tx
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.money import Money
@@ -29,6 +34,7 @@ from fhirpay.writeback import store
 from fhirpay.writeback.posted import Line, PostedAdjustment, PostedPayment, allocation_id
 from fhirpay.writeback.store import Posting
 
+_adjustments = table(AdjustmentRow)
 PAYMENT = "pay1"
 ACCOUNT = "Account/a1"
 PATIENT_S = 20.0
@@ -111,13 +117,20 @@ class Engine:
     async def settle(self, payment_id: str = PAYMENT, *, refund: bool = False) -> str:
         refund_id = refund_of(payment_id) if refund else None
         if self.adjusts:
-            minor, id = (-3000, refund_id) if refund_id else (8000, payment_id)
-            one = Adjustment(id, f"obl-{payment_id}", "discount", 1, Money(minor, "USD"), self.clock.now())
-            (posting_id,) = await self.units.write(enqueue_adjustment, one, account_ref=ACCOUNT, tenant=self.tenant)
-            return posting_id
+            return await self.units.write(self._adjust, payment_id, back=refund)
         (posting_id,) = await self.units.write(
             enqueue, payment_id=payment_id, refund_id=refund_id, tenant=self.tenant, accounts=accounts
         )
+        return posting_id
+
+    def _adjust(self, tx: Tx, first: str, *, back: bool) -> str:
+        one = Adjustment(first, f"obl-{first}", "discount", 1, Money(8000, "USD"), tx.now)
+        if back:
+            one = replace(one, adjustment_id=refund_of(first), number=2, amount=Money(-3000, "USD"))
+        columns = {"adjustment_id": one.adjustment_id, "obligation_id": one.obligation_id, "kind": one.kind}
+        columns |= {"number": one.number, "currency": "USD", "amount_minor": one.amount.minor, "made_at": one.made_at}
+        tx.execute(insert(_adjustments).values(tenant_id=tx.tenant, **columns).on_conflict_do_nothing())
+        (posting_id,) = enqueue_adjustment(tx, one, account_ref=ACCOUNT, tenant=self.tenant)
         return posting_id
 
     async def work(self, *, patience_s: float = PATIENT_S) -> int:

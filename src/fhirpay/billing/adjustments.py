@@ -93,9 +93,10 @@ def tell(
 
 def stands(row: RowMapping) -> dict[str, int]:
     """By kind, what of the obligation is taken off in the books."""
-    drawn = sum(json.loads(row["draws"]).values())
-    found = booked(json.loads(row["written_off"]), drawn)
-    return found | ({DISCOUNT: row["discount_minor"]} if row["discount_minor"] else {})
+    found = {DISCOUNT: int(row["discount_minor"])} if row["discount_minor"] else dict[str, int]()
+    if row["written_off"] != "{}":
+        found |= booked(json.loads(row["written_off"]), sum(json.loads(row["draws"]).values()))
+    return found
 
 
 def _is_real(row: RowMapping, kind: str, now: datetime) -> bool:

@@ -175,9 +175,14 @@ def standing(row: RowMapping, **changed: int) -> Standing:
         collectable_from=row["collectable_from"],
         paid=amounts["paid_minor"],
         in_flight=amounts["in_flight_minor"],
-        written_off=sum(json.loads(row["written_off"]).values()),
+        written_off=written_off(row),
         order=(row["basis_kind"], row["basis_key"]),
     )
+
+
+def written_off(row: RowMapping) -> int:
+    """What staff have given up of it."""
+    return 0 if row["written_off"] == "{}" else sum(json.loads(row["written_off"]).values())
 
 
 def count_money(tx: Tx, obligation_id: str, *, paid: int = 0, in_flight: int = 0) -> None:
@@ -231,5 +236,5 @@ def view(row: RowMapping, askable: int = 0) -> ObligationView:
         facility=row["facility"],
         generation=row["generation"],
         memo=money(row["memo_minor"]),
-        written_off=money(sum(json.loads(row["written_off"]).values())),
+        written_off=money(written_off(row)),
     )

@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from ..billing import worklist
 from ..config import Tenant
 from ..db.unit import Tx, Units
-from ..errors import ConfigInvalid, EhrUnavailable, FhirpayError
+from ..errors import ConfigInvalid, EhrUnavailable
 from ..fhir.client import EhrRefused, FhirClient, Remote
 from ..fhir.json import dumps, loads
 from ..flow.lane import BACKOFF, Work, complete, release, retry
@@ -33,7 +33,7 @@ from ..writeback.posted import PostedPayment
 from ..writeback.profile import Way, ways
 from ..writeback.store import Posting
 from .posted_facts import posted_facts
-from .postings import PostingUnknown, again, note_parked, sending
+from .postings import PostingUnknown, again, attempted, sending
 from .seek_posting import before_first, condition, in_doubt, is_it, look, nobody_knows
 
 log = Log("writeback")
@@ -57,13 +57,7 @@ class PostBack:
         self._pauses = Pauses()
 
     async def run(self, work: Work) -> Done | None:
-        """One attempt. What is refused or unknown is parked; what passes is put off, with all for that EHR."""
-        try:
-            return await self._attempt(work)
-        except FhirpayError as error:
-            if error.retryable:
-                raise
-            return await self._units.write(note_parked, work, error)
+        return await attempted(self._units, work, self._attempt)
 
     async def _attempt(self, work: Work) -> Done | None:
         posting, now = await self._units.read(self._read, work.ref)

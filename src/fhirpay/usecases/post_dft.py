@@ -21,7 +21,6 @@ from ..config import Tenant
 from ..config_destination import Destination
 from ..db.unit import Tx, Units
 from ..errors import EhrUnavailable, FhirpayError, RuleBroken
-from ..fhir.replaced import survivor
 from ..flow.lane import BACKOFF, Work, complete, release, retry
 from ..flow.worker import DONE, Done
 from ..hl7.ack_reader import Ack, read_ack
@@ -30,10 +29,10 @@ from ..log import Log
 from ..writeback import dft, store
 from ..writeback.as_received import chart_of, transaction_id
 from ..writeback.pause import Pauses
-from ..writeback.posted import Posted
+from ..writeback.posted import Posted, PostedAdjustment
 from ..writeback.store import Posting
 from .posted_facts import facts_of
-from .postings import PostingUnknown, again, note_parked, sending, waiting
+from .postings import PostingUnknown, again, attempted, sending, waiting
 
 log = Log("writeback")
 
@@ -87,13 +86,7 @@ class PostDft:
         client.on_late = self._late
 
     async def run(self, work: Work) -> Done | None:
-        """One attempt. What is refused or unknown is parked; what passes is put off, with all for that receiver."""
-        try:
-            return await self._attempt(work)
-        except FhirpayError as error:
-            if error.retryable:
-                raise
-            return await self._units.write(_parked, work, error)
+        return await attempted(self._units, work, self._attempt)
 
     async def _attempt(self, work: Work) -> Done | None:
         posting, numbers, now = await self._units.read(self._read, work.ref)
@@ -132,13 +125,15 @@ class PostDft:
             posted = self._facts(tx, posting, self._tenant)
             lines = dft.lines_for(posted, posting.part)
             target = next((line.target for line in lines if line.target), "")
+            # An adjustment is of one account: the one that what it lowers stands on by now.
+            account = posted.of_account if isinstance(posted, PostedAdjustment) else posting.part
             keys = {one.name: one.account_key for one in self._tenant.interfaces}
             body = dft.render(
                 posted,
                 self._to,
                 posting_id=posting_id,
                 part=posting.part,
-                chart=chart_of(tx, survivor(tx, posting.part), target, keys),
+                chart=chart_of(tx, account, target, keys),
                 charges={line.target: transaction_id(tx, line.target) for line in lines if line.target},
                 now=tx.now,
             )
@@ -250,14 +245,6 @@ def _taken_in(tx: Tx, work: Work, posting: Posting, within: timedelta) -> None:
         return
     store.in_doubt(tx, posting.posting_id, TAKEN_IN)
     retry(tx, work, after=within, error=TAKEN_IN)
-
-
-def _parked(tx: Tx, work: Work, error: FhirpayError) -> None:
-    """Unless it has been told meanwhile, by another way, that it is there."""
-    if store.get(tx, work.ref).state == "posted":
-        complete(tx, work)
-    else:
-        note_parked(tx, work, error)
 
 
 def _posted(tx: Tx, work: Work, posting: Posting) -> None:

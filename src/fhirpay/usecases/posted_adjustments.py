@@ -1,16 +1,19 @@
 """What is known of an adjustment that we made → what is posted of it. Called by posted_facts.py, as payments are.
 
 What it lowers is the target of its obligation: a ChargeItem, an Invoice, the visit. What takes one back has a line for
-each adjustment that it takes back, whole or in part, and names it.
+each adjustment that it takes back, whole or in part, and names it; a receiver that was never told of that one (it is
+new, or its profile didn't take the kind) isn't told of its end either.
 """
 
 from __future__ import annotations
 
 from ..billing import adjustments
 from ..billing import store as billing
+from ..billing.adjustments import Adjustment, Part
 from ..config import Tenant
 from ..db.unit import Tx
 from ..domain.money import Money
+from ..writeback import store
 from ..writeback.posted import Line, PostedAdjustment, allocation_id
 from ..writeback.store import Posting
 
@@ -34,12 +37,30 @@ def adjusted_facts(tx: Tx, posting: Posting, tenant: Tenant) -> PostedAdjustment
                 target=target,
                 of_account=posting.part,
             )
-            for number, part in enumerate(adjustments.parts_of(tx, one), start=1)
+            for number, part in parts_for(tx, one, posting.connection)
         ],
-        of_account=posting.part,
+        of_account=obligation.account_ref,
         facility=obligation.facility,
         back=one.takes_back,
     )
+
+
+def parts_for(tx: Tx, one: Adjustment, connection: str) -> list[tuple[int, Part]]:
+    """Its lines that concern this receiver, by number: the same FT1-2 means the same part everywhere."""
+    parts = enumerate(adjustments.parts_of(tx, one), start=1)
+    return [(number, part) for number, part in parts if not part.of or _told(tx, part.of, connection)]
+
+
+def _told(tx: Tx, adjustment_id: str, connection: str) -> bool:
+    return any(one.connection == connection for one in store.of_subject(tx, adjustment_id))
+
+
+def amount_for(tx: Tx, posting: Posting) -> Money:
+    """What this receiver is told, in all; below zero where it takes back."""
+    one = adjustments.get(tx, posting.subject)
+    parts = (part.amount for _, part in parts_for(tx, one, posting.connection))
+    amount = sum(parts, Money.zero(one.amount.currency))
+    return -amount if one.takes_back else amount
 
 
 def amount_of(tx: Tx, adjustment_id: str, number: int) -> Money | None:

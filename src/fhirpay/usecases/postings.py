@@ -10,7 +10,7 @@ delays nobody else.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -18,10 +18,11 @@ from ..billing import worklist
 from ..billing.adjustments import Adjustment
 from ..billing.store import Reassessed
 from ..config import Tenant
-from ..db.unit import Tx
+from ..db.unit import Tx, Units
 from ..errors import FhirpayError, LeaseLost, RuleBroken
-from ..flow.lane import Work, park, parked, release, retry
+from ..flow.lane import Work, complete, park, parked, release, retry
 from ..flow.lease import still_ours
+from ..flow.worker import Done
 from ..outbox import QUEUE, add
 from ..payments import refunds
 from ..payments import store as payments
@@ -29,6 +30,7 @@ from ..writeback import dft, store
 from ..writeback.payment_reconciliation import RESOURCE_TYPE
 from ..writeback.store import Posting
 from .parked import note_parked_call
+from .posted_adjustments import parts_for
 
 KIND = "writeback"
 Accounts = Callable[[Tx, str, str | None], list[str]]
@@ -78,16 +80,16 @@ def enqueue(
 
 
 def enqueue_adjustment(tx: Tx, adjustment: Adjustment, *, account_ref: str, tenant: Tenant) -> list[str]:
-    """Have an adjustment posted to every destination that takes its kind; the postings' ids. As with payments: in the
-    unit that makes it, once, and what takes one back waits for it. Over FHIR none is posted: a PaymentReconciliation
-    there says what was received.
+    """Have an adjustment posted to every destination that takes its kind (what takes one back: to those that were told
+    of that); the postings' ids. As with payments: in the unit that makes it, once, and what takes one back waits for
+    it. Over FHIR none is posted: a PaymentReconciliation of ours says what was received.
     """
     one = adjustment
     fact = _Fact(one.adjustment_id, "", f"{one.obligation_id}:{one.kind}", goes_back=one.takes_back)
     return [
         _add(tx, kind_of(to.name), to.name, fact, resource_type=dft.MESSAGE_TYPE, part=account_ref)
         for to in tenant.destinations
-        if one.kind in to.adjustments
+        if (bool(parts_for(tx, one, to.name)) if one.takes_back else one.kind in to.adjustments)
     ]
 
 
@@ -140,8 +142,22 @@ def again(tx: Tx, work: Work, posting: Posting, reason: str, after: timedelta) -
     retry(tx, work, after=after, error=reason)
 
 
+async def attempted(units: Units, work: Work, attempt: Callable[[Work], Awaitable[Done | None]]) -> Done | None:
+    """One attempt to post. What is refused or unknown is parked; what passes the attempt itself has put off, with all
+    for that receiver."""
+    try:
+        return await attempt(work)
+    except FhirpayError as error:
+        if error.retryable:
+            raise
+        return await units.write(note_parked, work, error)
+
+
 def note_parked(tx: Tx, work: Work, error: FhirpayError) -> None:
-    """One unit: what it is, that it waits, and where people look."""
+    """One unit: what it is, that it waits, and where people look. Unless it was told meanwhile that it is there."""
+    if store.get(tx, work.ref).state == "posted":
+        complete(tx, work)
+        return
     if isinstance(error, PostingUnknown):
         store.unknown(tx, work.ref, error.message)
     else:

@@ -20,6 +20,7 @@ from ..payments import store as payments
 from ..writeback import dft, store
 from ..writeback.payment_reconciliation import identifier_of
 from ..writeback.store import Posting
+from .posted_adjustments import amount_for
 from .postings import by_hand, waiting
 from .seek_posting import is_ours_by
 
@@ -100,7 +101,7 @@ async def _confirm(client: FhirClient, posting: Posting, found: str) -> None:
 
 def _amount(tx: Tx, posting: Posting) -> Money:
     if posting.is_adjustment:
-        return adjustments.get(tx, posting.subject).amount
+        return amount_for(tx, posting)
     payment = payments.get(tx, posting.payment_id)
     if posting.is_refund:
         back = [

@@ -150,10 +150,10 @@ class Commands:
 
 
 def named(by: str) -> str:
-    """Who said so at the command line. Raises RuleBroken where nobody is named."""
+    """Who says so. Raises RuleBroken where nobody does."""
     if not by.strip():
         raise RuleBroken("this needs a name: say who with --by; it is kept")
-    return f"command/{by.strip()}"
+    return by.strip()
 
 
 class AdminSocket:

@@ -7,11 +7,14 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
 from ehr_payments_world import Clinic, charge, clinic
 from fhirpay.billing import adjustments
 from fhirpay.billing.adjustments import Adjustment
 from fhirpay.billing.rows import ObligationView
+from fhirpay.billing.tables import Adjustment as AdjustmentRow
+from fhirpay.db.metadata import table
 from fhirpay.db.unit import Database, Tx
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.ids import CountedIds
@@ -21,13 +24,17 @@ from fhirpay.fhir import store as fhir
 from fhirpay.flow.worker import Worker
 from fhirpay.hl7.reader import Message
 from fhirpay.ledger import store as ledger
+from fhirpay.parties import merges
 from fhirpay.usecases import collect, postings, staff
 from fhirpay.usecases.collect import reassess_accounts
 from fhirpay.usecases.explain import explain
 from fhirpay.usecases.post_dft import PostDft
+from fhirpay.usecases.posted_adjustments import amount_for, parts_for
+from fhirpay.usecases.undo_merge import undo
 from fhirpay.writeback import store as writeback
 from intake_world import SYSTEM, ft1, message, segment
 
+_adjustments = table(AdjustmentRow)
 DISCOUNT = {"self_pay_discount_percent": 20}
 BY = {"reason": "not worth a letter", "by": "ann"}
 IN1 = segment("IN1", {1: "1", 2: "GOLD", 3: "ACME", 4: "Acme Health"})
@@ -256,8 +263,8 @@ async def test_a_copay_given_up_before_its_charge_is_in_no_book_until_it_comes(a
 async def test_an_adjustment_of_a_merged_account_is_its_survivors(at: Clinic) -> None:
     await at.say(charge("M1", "T1", "100.00", "A1"), charge("M2", "T2", "40.00", "A2"))
     entry = await given_up(at, (await one_of(at, "A1")).obligation_id)
-    merge = message("M3", segment("MRG", {1: "MRN1^^^CLINIC^MR", 3: "A1"}), label="ADT^A41", account="A2", pv1={19: ""})
-    await at.say(merge)
+    word = message("M3", segment("MRG", {1: "MRN1^^^CLINIC^MR", 3: "A1"}), label="ADT^A41", account="A2", pv1={19: ""})
+    await at.say(word)
     assert await told(at, "A2") == ["discount 20.00", "discount 8.00", "small_balance 80.00"]
     await recovered(at, entry)
     *_, last = await made(at, "A2")
@@ -265,6 +272,10 @@ async def test_an_adjustment_of_a_merged_account_is_its_survivors(at: Clinic) ->
     assert (str(last.amount), posting.part) == ("-80.00 USD", await at.account("A2"))
     texts = [await _rendered(at, one.adjustment_id) for one in await made(at, "A2")]
     assert {text.get("PID-18") for text in texts} == {"A2"}  # also of those that were queued before the merge
+    (merge,) = await at.house.units.read(merges.listed)
+    await at.house.units.write(undo, merge.merge_id, by="ann", why="others", tenant=at.house.tenant)
+    await at.say(charge("M4", "T1", "100.00", "A1"))
+    assert (await _rendered(at, last.adjustment_id)).get("PID-18") == "A1"
 
 
 async def _rendered(at: Clinic, adjustment_id: str) -> Message:
@@ -296,15 +307,36 @@ async def test_an_adjustment_says_what_it_lowers_and_its_reversal_what_it_takes_
     assert {text.get("FT1-30") for text in texts} == {""}
 
 
-async def test_a_receiver_that_takes_no_discounts_is_told_none(at: Clinic) -> None:
-    to = at.house.tenant.destinations[0].model_copy(update={"adjustments": ("charity",)})
-    owner = at.house.tenant.model_copy(update={"destinations": (to,)})
-    one = Adjustment("adj1", "obl1", "discount", 1, Money.of("1.00", "USD"), at.clock.now())
+async def test_a_receiver_is_told_of_the_kinds_that_it_takes_and_of_the_end_of_what_it_was_told(at: Clinic) -> None:
+    engine = at.house.tenant.destinations[0]
+    others = (engine.model_copy(update={"name": "charity", "adjustments": ("charity",)}), engine)
+    owner = at.house.tenant.model_copy(update={"destinations": others})
+    await at.say(charge("M1", "T1", "100.00"))
+    (first,) = await made(at)
 
-    def queue(tx: Tx) -> list[str]:
-        return postings.enqueue_adjustment(tx, one, account_ref="Account/a", tenant=owner)
+    def two_more(tx: Tx) -> list[Adjustment]:
+        """The other receiver is new, and hears of the second one; then both are taken back by one."""
+        of, kind, usd = first.obligation_id, first.kind, "USD"
+        second = Adjustment("adj2", of, kind, 2, Money.of("5.00", usd), tx.now)
+        both = Adjustment("adj3", of, kind, 3, Money.of("-25.00", usd), tx.now)
+        for one in (second, both):
+            columns = {"adjustment_id": one.adjustment_id, "obligation_id": of, "kind": kind, "number": one.number}
+            columns |= {"currency": usd, "amount_minor": one.amount.minor, "made_at": one.made_at}
+            tx.execute(insert(_adjustments).values(tenant_id=tx.tenant, **columns))
+        new = owner.model_copy(update={"destinations": (others[0].model_copy(update={"adjustments": (kind,)}), engine)})
+        postings.enqueue_adjustment(tx, second, account_ref="Account/a", tenant=new)
+        postings.enqueue_adjustment(tx, both, account_ref="Account/a", tenant=owner)
+        return [second, both]
 
-    assert await at.house.units.write(queue) == []
+    second, both = await at.house.units.write(two_more)
+    found = await at.house.units.read(writeback.of_subject, both.adjustment_id)
+    lines = {one.connection: await at.house.units.read(parts_for, both, one.connection) for one in found}
+    assert {name: [(number, part.of) for number, part in parts] for name, parts in lines.items()} == {
+        "charity": [(1, second.adjustment_id)],
+        "engine": [(1, second.adjustment_id), (2, first.adjustment_id)],
+    }
+    amounts = {one.connection: str(await at.house.units.read(amount_for, one)) for one in found}
+    assert amounts == {"charity": "-5.00 USD", "engine": "-25.00 USD"}
 
 
 @pytest.mark.parametrize("echoes", ["number", "amount"])
