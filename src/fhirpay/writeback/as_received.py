@@ -35,7 +35,7 @@ class Chart:
 
 def chart_of(tx: Tx, account: str, target: str, account_keys: Mapping[str, str]) -> Chart:
     """Of `Account/…`, and of the visit of `target` (what is paid). `account_keys` are by interface."""
-    about_account = next(_messages(tx, account), None)
+    about_account = _naming(tx, account, account_keys)
     about_target = next(_messages(tx, target), None) if target else None
     if about_account is None:
         return _from_resources(tx, account, target)
@@ -52,6 +52,26 @@ def chart_of(tx: Tx, account: str, target: str, account_keys: Mapping[str, str])
         guarantor=_field(segments, "GT1", 2) if key == "GT1-2" else "",
         guarantor_name=_field(segments, "GT1", 3) if key == "GT1-2" else "",
     )
+
+
+def _naming(tx: Tx, account: str, account_keys: Mapping[str, str]) -> tuple[str, list[SegmentValues]] | None:
+    """The newest message that names the account: one of a merge that was undone has written it too, and names
+    another. Where none does, the newest."""
+    numbers = {str(one.get("value", "")) for one in _resource(tx, account).get("identifier") or ()}
+    newest: tuple[str, list[SegmentValues]] | None = None
+    for one in _messages(tx, account):
+        segment, _, number = account_keys.get(one[0], "PID-18").partition("-")
+        if _first(_field(one[1], segment, int(number))) in numbers:
+            return one
+        newest = newest or one
+    return newest
+
+
+def _first(field: Any) -> str:
+    """The first component of the first repetition."""
+    while not isinstance(field, str):
+        field = field[0] if field else ""
+    return field
 
 
 def transaction_id(tx: Tx, target: str) -> str:
