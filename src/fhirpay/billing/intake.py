@@ -77,6 +77,12 @@ def posted(tx: Tx, account_ref: str) -> tuple[Resource, ...]:
     return plain(fhir.referring_any(tx, "PaymentReconciliation", "account", [{"resourceType": kind, "id": account_id}]))
 
 
+def stands_alone(tx: Tx, patient_ref: str) -> bool:
+    """Whether anything rests on the patient and on no account: a charge, an Invoice, a payment of the EHR's."""
+    own = _billing(tx, patient_ref, get(tx, patient_ref))
+    return bool(own.charges or own.invoices or posted(tx, patient_ref))
+
+
 def linked(tx: Tx, account_ref: str) -> set[str]:
     """The other accounts that may ask for the same."""
     own = _billing(tx, account_ref, get(tx, account_ref))

@@ -24,7 +24,7 @@ from ..domain.money import Money
 from ..domain.obligation import ObligationState
 from ..flow.overview import suspended
 from ..ledger import store as ledger
-from . import adjustments, cutover, rows, worklist
+from . import adjustments, cutover, entries, rows, worklist
 from .adjustments import Adjustment
 from .assessment import Assessment, Basis, Desired, Says
 from .bills import PAID_ELSEWHERE
@@ -32,7 +32,7 @@ from .books import Position, steps
 from .copays import CALLED_OFF, GUESSED
 from .elements import flag
 from .facts import AccountFacts
-from .intake import facility_of, facts_of, gather, topics_of
+from .intake import facility_of, facts_of, gather, stands_alone, topics_of
 from .look_alikes import LOOK_ALIKE
 from .openings import REPLACED
 from .ours import with_ours
@@ -94,8 +94,8 @@ def reassess(tx: Tx, account_ref: str, tenant: Tenant, *, applying: str = "") ->
         worklist.open_item(
             tx, kind=note.kind, subject=note.subject, says=note.says, account_ref=account_ref, standing=True
         )
-    for kind in _STANDING:
-        worklist.settled_but(tx, kind, account_ref, [note.subject for note in assessment.notes if note.kind == kind])
+    left = {kind: [note.subject for note in assessment.notes if note.kind == kind] for kind in _STANDING}
+    worklist.only(tx, account_ref, left)
     _note_purged(tx, account_ref, resources.account, after)
     _note_lowered(tx, facts, before, after)
     _post(tx, account_ref, facility, before, after, revision)
@@ -118,6 +118,19 @@ def reassess(tx: Tx, account_ref: str, tenant: Tenant, *, applying: str = "") ->
         changed=changed,
         assessment=assessment,
     )
+
+
+def nothing_on(tx: Tx, account: RowMapping) -> bool:
+    """Whether it is a patient on whom nothing rests, nor ever did: mostly, since charges stand on accounts. Assessing
+    it would change nothing. Under its lock; `account` is its row.
+    """
+    ref = account["account_ref"]
+    if not ref.startswith("Patient/") or account["revision"] > 0:
+        return False
+    if entries.all_entries(tx, ref) or cutover.openings_of(tx, ref) or stands_alone(tx, ref):
+        return False
+    worklist.only(tx, ref, dict.fromkeys(_STANDING, ()))
+    return True
 
 
 def _note_purged(tx: Tx, account_ref: str, account: Mapping[str, Any], after: list[RowMapping]) -> None:

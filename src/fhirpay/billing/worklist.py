@@ -6,7 +6,7 @@ merely still so (`standing`) opens again only when there is something new to say
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,12 +20,14 @@ from ..errors import NotFound
 from .tables import WorklistItem
 
 _items = table(WorklistItem)
-_OPEN = (_items.c.tenant_id == bindparam("tenant"), _items.c.state == "open", _items.c.kind == bindparam("of_kind"))
-_OF_ACCOUNT = select(_items.c.subject).where(*_OPEN, _items.c.account_ref == bindparam("account"))
+_OPEN = (_items.c.tenant_id == bindparam("tenant"), _items.c.state == "open")
+_OF_ACCOUNT = select(_items.c.kind, _items.c.subject).where(
+    *_OPEN, _items.c.kind.in_(bindparam("kinds", expanding=True)), _items.c.account_ref == bindparam("account")
+)
 # The words change: what a person has put aside stays aside until it says something new (open_item).
 _SETTLE = (
     update(_items)
-    .where(*_OPEN, _items.c.subject == bindparam("about"))
+    .where(*_OPEN, _items.c.kind == bindparam("of_kind"), _items.c.subject == bindparam("about"))
     .values(state="done", says=literal("no longer: ").concat(_items.c.says))
 )
 
@@ -96,9 +98,14 @@ def settled(tx: Tx, kind: str, subject: str) -> None:
 
 def settled_but(tx: Tx, kind: str, account_ref: str, subjects: Collection[str]) -> None:
     """Of an account's items of this kind, only these are left."""
-    for row in tx.all(_OF_ACCOUNT, of_kind=kind, account=account_ref):
-        if row["subject"] not in subjects:
-            settled(tx, kind, row["subject"])
+    only(tx, account_ref, {kind: subjects})
+
+
+def only(tx: Tx, account_ref: str, left: Mapping[str, Collection[str]]) -> None:
+    """Of an account's items of these kinds, only these subjects are left."""
+    for row in tx.all(_OF_ACCOUNT, kinds=list(left), account=account_ref):
+        if row["subject"] not in left[row["kind"]]:
+            settled(tx, row["kind"], row["subject"])
 
 
 def list_open(

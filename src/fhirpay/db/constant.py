@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, cast
 
-from sqlalchemy import Dialect, RowMapping
+from sqlalchemy import Dialect, RowMapping, Table
 from sqlalchemy.engine import result_tuple
 from sqlalchemy.sql import Executable, Select
 from sqlalchemy.sql.compiler import ExpandedState, SQLCompiler
 from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.sql.visitors import iterate
 
 _Convert = Callable[[Any], Any]
 _OFTEN = 20  # values in a list; the text for longer ones isn't kept
@@ -38,6 +39,8 @@ class Constant:
         for name, bind in compiled.binds.items():
             if convert := bind.type.dialect_impl(dialect).bind_processor(dialect):
                 self._binds[name] = _each(convert) if bind.expanding else convert
+        self.changes = changed_by(statement)
+        self.tables = frozenset(str(one.name) for one in iterate(statement) if isinstance(one, Table))
         columns = list(statement.exported_columns)
         self._results: list[tuple[int, _Convert]] = []
         for at, column in enumerate(columns):
@@ -77,6 +80,11 @@ class Constant:
 
     def row(self, stored: tuple[Any, ...]) -> RowMapping:
         return self._row(self.values(stored))._mapping
+
+
+def changed_by(statement: object) -> str:
+    """The table that an INSERT, UPDATE or DELETE changes; '' for what changes none."""
+    return str(statement.table.name) if isinstance(statement, UpdateBase) else ""  # type: ignore[union-attr]
 
 
 def _each(convert: _Convert) -> _Convert:

@@ -160,6 +160,7 @@ class Writing:
             dialect="sqlite",
             ids=self._ids,
             clock=self._clock.now,
+            alone=True,
         )
         job.value = job.fn(tx, *job.args, **job.kwargs)
         topics |= tx.topics

@@ -16,7 +16,7 @@ from operator import itemgetter
 from types import CoroutineType
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar
 
-from sqlalchemy import Connection, CursorResult, Executable, RowMapping
+from sqlalchemy import Connection, CursorResult, Executable, RowMapping, Select
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.sql import ClauseElement
@@ -25,13 +25,14 @@ from sqlalchemy.sql.dml import UpdateBase
 from ..domain.clock import Clock
 from ..domain.ids import Ids
 from ..errors import ConfigInvalid
-from .constant import Constant, constant
+from .constant import Constant, changed_by, constant
 from .wakeups import Wakeups
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Dialect = Literal["sqlite", "postgresql"]
 
+_SEEN_MAX = 500  # reads that a unit remembers
 _Bind = Callable[[Mapping[str, Any]], Any]
 _DIALECTS = {"sqlite": SQLiteDialect_pysqlite(paramstyle="qmark"), "postgresql": PGDialect_psycopg()}
 
@@ -45,6 +46,7 @@ class Prepared:
 
     def __init__(self, statement: ClauseElement) -> None:
         self._statement = statement
+        self.changes = changed_by(statement)
         self._compiled: dict[str, tuple[str, _Bind]] = {}
 
     def compiled(self, dialect: Dialect) -> tuple[str, _Bind]:
@@ -69,9 +71,24 @@ def _bind(fixed: dict[str, Any], order: list[str] | None) -> _Bind:
 
 
 class Tx:
-    """One open transaction of one tenant. Lives as long as the unit; never kept."""
+    """One open transaction of one tenant. Lives as long as the unit; never kept.
 
-    __slots__ = ("_clock", "_connection", "_now", "_raw", "dialect", "ids", "tenant", "topics")
+    `alone`: nobody else can change what it reads, so what it has read and not changed since is not read again.
+    """
+
+    __slots__ = (
+        "_alone",
+        "_changed",
+        "_clock",
+        "_connection",
+        "_now",
+        "_raw",
+        "_seen",
+        "dialect",
+        "ids",
+        "tenant",
+        "topics",
+    )
 
     def __init__(
         self,
@@ -82,6 +99,7 @@ class Tx:
         dialect: Dialect,
         ids: Ids,
         clock: Callable[[], datetime],
+        alone: bool = False,
     ) -> None:
         self.tenant = tenant
         self.dialect: Dialect = dialect
@@ -91,6 +109,9 @@ class Tx:
         self._raw = raw
         self._clock = clock
         self._now: datetime | None = None
+        self._alone = alone
+        self._seen: dict[tuple[Any, ...], tuple[int, Any]] = {}  # by text and values; with the changes seen by it
+        self._changed: dict[str, int] = {}  # how often, by table
 
     @property
     def now(self) -> datetime:
@@ -103,6 +124,8 @@ class Tx:
         self, statement: Executable, parameters: Mapping[str, Any] | list[dict[str, Any]] | None = None
     ) -> CursorResult[Any]:
         """Run a Core statement. Every statement names the tenant: `tx.tenant` in its WHERE or its values."""
+        if not isinstance(statement, Select):
+            self._seen.clear()
         return self._connection.execute(statement, parameters)  # type: ignore[arg-type,return-value]
 
     # A statement built once, as a constant with `bindparam("tenant")` and more, costs a tenth of one built anew each
@@ -112,22 +135,19 @@ class Tx:
         """The first row, or None."""
         if (ready := self._constant(statement, given)) is None:
             return self.execute(statement, self._bound(given)).mappings().first()
-        stored = self._first(ready, given)
-        return None if stored is None else ready.row(stored)
+        return self._read(ready, given, _first_row)
 
     def all(self, statement: Executable, **given: Any) -> list[RowMapping]:
         if (ready := self._constant(statement, given)) is None:
             return list(self.execute(statement, self._bound(given)).mappings())
-        cursor = self._raw.execute(*ready.call({"tenant": self.tenant, **given}))
-        return [ready.row(stored) for stored in cursor.fetchall()]
+        return list(self._read(ready, given, _all_rows))
 
     def scalar(self, statement: Executable, **given: Any) -> Any:
         """The first column of the first row, or None."""
         if (ready := self._constant(statement, given)) is None:
             row = self.execute(statement, self._bound(given)).first()
             return None if row is None else row[0]
-        stored = self._first(ready, given)
-        return None if stored is None else ready.values(stored)[0]
+        return self._read(ready, given, _first_value)
 
     def put(self, statement: UpdateBase, *rows: Mapping[str, Any]) -> int:
         """Run a constant INSERT or UPDATE for each of these, all with the same names; how many rows it changed."""
@@ -135,6 +155,7 @@ class Tx:
             return 0
         ready = constant(statement, _DIALECTS[self.dialect], tuple(rows[0]))
         assert ready is not None
+        self._note_change(ready.changes)
         calls = [ready.call(row) for row in rows]
         cursor = self._raw.cursor()
         if len(calls) == 1:
@@ -146,29 +167,63 @@ class Tx:
     def _constant(self, statement: Executable, given: dict[str, Any]) -> Constant | None:
         return constant(statement, _DIALECTS[self.dialect]) if given else None
 
-    def _first(self, ready: Constant, given: dict[str, Any]) -> tuple[Any, ...] | None:
-        cursor = self._raw.execute(*ready.call({"tenant": self.tenant, **given}))
-        stored = cursor.fetchone()
-        cursor.close()
-        return stored
+    def _read(self, ready: Constant, given: dict[str, Any], fetched: Callable[[Constant, Any], Any]) -> Any:
+        text, parameters = ready.call({"tenant": self.tenant, **given})
+        if not self._alone or ready.changes:
+            self._note_change(ready.changes)
+            return fetched(ready, self._raw.execute(text, parameters))
+        changes = 0
+        for table in ready.tables:
+            changes += self._changed.get(table, 0)
+        key = (fetched, text, *parameters)
+        seen = self._seen.get(key)
+        if seen is not None and seen[0] == changes:
+            return seen[1]
+        found = fetched(ready, self._raw.execute(text, parameters))
+        if len(self._seen) >= _SEEN_MAX:
+            self._seen.clear()
+        self._seen[key] = (changes, found)
+        return found
+
+    def _note_change(self, table: str) -> None:
+        if table and self._alone:
+            self._changed[table] = self._changed.get(table, 0) + 1
 
     def _bound(self, given: dict[str, Any]) -> dict[str, Any] | None:
         return {"tenant": self.tenant, **given} if given else None
 
     def run(self, prepared: Prepared, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Run a prepared statement; the rows it returns, as tuples of stored values."""
+        self._note_change(prepared.changes)
         text, bind = prepared.compiled(self.dialect)
         cursor = self._raw.execute(text, bind(parameters))
         return cursor.fetchall() if cursor.description else []
 
     def change(self, prepared: Prepared, parameters: Mapping[str, Any]) -> int:
         """Run a prepared statement that changes rows; how many. Cheaper than RETURNING where the count says it all."""
+        self._note_change(prepared.changes)
         text, bind = prepared.compiled(self.dialect)
         return self._raw.execute(text, bind(parameters)).rowcount
 
     def wake(self, topic: str) -> None:
         """Set the topic once this unit has been committed."""
         self.topics.add(topic)
+
+
+def _first_row(ready: Constant, cursor: Any) -> RowMapping | None:
+    stored = cursor.fetchone()
+    cursor.close()
+    return None if stored is None else ready.row(stored)
+
+
+def _all_rows(ready: Constant, cursor: Any) -> list[RowMapping]:
+    return [ready.row(stored) for stored in cursor.fetchall()]
+
+
+def _first_value(ready: Constant, cursor: Any) -> Any:
+    stored = cursor.fetchone()
+    cursor.close()
+    return None if stored is None else ready.values(stored)[0]
 
 
 class Units(Protocol):

@@ -60,6 +60,7 @@ class _Plan:
     id: str
     found: Stored | None = None
     repeats: Entry | None = None
+    new: bool = False  # its id was made here
 
 
 def apply(
@@ -152,7 +153,9 @@ def _planned(tx: Tx, entry: Entry) -> _Plan:
         except FhirpayError as error:
             raise placed(error, entry) from None
     stated = "" if entry.method == "POST" or entry.resource is None else str(entry.resource.get("id", ""))
-    return _Plan(entry, found.id if found else entry.id or stated or store.new_id(tx, entry.type), found)
+    if found is None and not entry.id and not stated:
+        return _Plan(entry, store.new_id(tx, entry.type), new=True)
+    return _Plan(entry, found.id if found else entry.id or stated, found)
 
 
 def _once(plans: list[_Plan]) -> list[_Plan]:
@@ -168,7 +171,7 @@ def _once(plans: list[_Plan]) -> list[_Plan]:
             other = first.setdefault((plan.entry.type, key), plan)
             if other is not plan and (plan.entry.query or other.entry.query):
                 both = {plan.entry.method, other.entry.method} == {"POST"}
-                plan = replace(plan, id=other.id, repeats=other.entry if both else None)
+                plan = replace(plan, id=other.id, repeats=other.entry if both else None, new=False)
         found.append(plan)
     return found
 
@@ -196,15 +199,22 @@ def _written(tx: Tx, plan: _Plan, known: Known, source: str, partial: Partial | 
         if plan.found is None:
             resource = {**resource, "id": plan.id}
         stored, change = conditional.write(
-            tx, resource, plan.found, entry.query, source=source, if_match=entry.if_match, partial=partial
+            tx,
+            resource,
+            plan.found,
+            entry.query,
+            source=source,
+            if_match=entry.if_match,
+            partial=partial,
+            new=plan.new,
         )
         return Done(entry, stored, change)
     if entry.query is not None:
         conditional.carries(resource, entry.query)
-    current = store.locked(tx, entry.type, plan.id) if partial is not None else None
+    current = store.locked(tx, entry.type, plan.id) if partial is not None and not plan.new else None
     if current is not None and partial is not None:
         resource = merged(current.resource, resource, partial)
-    stored, change = store.put(tx, {**resource, "id": plan.id}, source=source, if_match=entry.if_match)
+    stored, change = store.put(tx, {**resource, "id": plan.id}, source=source, if_match=entry.if_match, new=plan.new)
     return Done(entry, stored, change)
 
 

@@ -41,8 +41,11 @@ _FOUND = select(indexed.c.resource_id).where(
 _OF_TYPE = select(resources).where(resources.c.tenant_id == _TENANT, resources.c.type == _TYPE)
 _OF_TYPE = _OF_TYPE.order_by(resources.c.resource_id)
 _BY_IDS = _OF_TYPE.where(resources.c.resource_id.in_(bindparam("ids", expanding=True)))
-_WITH_VALUES = select(indexed.c.resource_id, indexed.c.system, indexed.c.value).where(
-    *_BY_PARAM, indexed.c.value.in_(bindparam("values", expanding=True))
+_WITH_VALUES = select(indexed.c.resource_id, indexed.c.param, indexed.c.system, indexed.c.value).where(
+    indexed.c.tenant_id == _TENANT,
+    indexed.c.type == _TYPE,
+    indexed.c.param.in_(bindparam("params", expanding=True)),
+    indexed.c.value.in_(bindparam("values", expanding=True)),
 )
 _FIRST = insert(resources).on_conflict_do_nothing()
 _ONE_VERSION = select(versions).where(
@@ -123,47 +126,50 @@ def referring(
     what is kept there, from a caller who has read it in this unit.
     """
     plain = plain_reference(reference)
-    found = {one.id: one for one in _by_index(tx, resource_type, param, "", plain)}
     if target is None and plain.count("/") == 1 and (kept := get(tx, *plain.split("/"))):
         target = kept.resource
-    for system, value in _identifiers(target or {}):
-        found.update({one.id: one for one in _by_index(tx, resource_type, f"{param}:logical", system, value)})
-    return [found[key] for key in sorted(found)]
+    return _naming(tx, resource_type, param, {plain}, _identifiers(target or {}))
 
 
 def referring_any(tx: Tx, resource_type: str, param: str, targets: Iterable[Mapping[str, Any]]) -> list[Stored]:
-    """As `referring`, of any of these resources as they are kept: two looks at the index, however many they are."""
+    """As `referring`, of any of these resources as they are kept: one look at the index, however many they are."""
     targets = [one for one in targets if one.get("id")]
-    direct = {("", f"{one['resourceType']}/{one['id']}") for one in targets}
-    logical = {identifier for one in targets for identifier in _identifiers(one)}
-    ids = _indexed_at(tx, resource_type, param, direct) | _indexed_at(tx, resource_type, f"{param}:logical", logical)
-    return [stored(row) for row in tx.all(_BY_IDS, type=resource_type, ids=sorted(ids))] if ids else []
+    direct = {f"{one['resourceType']}/{one['id']}" for one in targets}
+    return _naming(tx, resource_type, param, direct, [key for one in targets for key in _identifiers(one)])
+
+
+def _naming(
+    tx: Tx, resource_type: str, param: str, references: Iterable[str], identifiers: Iterable[tuple[str, str]]
+) -> list[Stored]:
+    """Those that name one of these, by reference or by an identifier alone."""
+    logical = f"{param}:logical"
+    wanted = {(param, "", fitted(one)) for one in references}
+    wanted |= {(logical, fitted(system), fitted(value)) for system, value in identifiers}
+    values = sorted({value for _, _, value in wanted})
+    ids: set[str] = set()
+    for start in range(0, len(values), _AT_ONCE):
+        some = values[start : start + _AT_ONCE]
+        rows = tx.all(_WITH_VALUES, type=resource_type, params=[param, logical], values=some)
+        ids |= {row["resource_id"] for row in rows if (row["param"], row["system"], row["value"]) in wanted}
+    return _by_ids(tx, resource_type, ids)
 
 
 def _identifiers(resource: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(one.get("system", ""), one["value"]) for one in resource.get("identifier", ()) if "value" in one]
 
 
-def _indexed_at(tx: Tx, resource_type: str, param: str, places: set[tuple[str, str]]) -> set[str]:
-    """The ids of those that the index has at one of these systems and values."""
-    wanted = {(fitted(system), fitted(value)) for system, value in places}
-    values = sorted({value for _, value in wanted})
-    found: set[str] = set()
-    for start in range(0, len(values), _AT_ONCE):
-        rows = tx.all(_WITH_VALUES, type=resource_type, param=param, values=values[start : start + _AT_ONCE])
-        found |= {row["resource_id"] for row in rows if (row["system"], row["value"]) in wanted}
-    return found
-
-
-def put(tx: Tx, resource: dict[str, Any], *, source: str = "", if_match: int | None = None) -> tuple[Stored, Change]:
+def put(
+    tx: Tx, resource: dict[str, Any], *, source: str = "", if_match: int | None = None, new: bool = False
+) -> tuple[Stored, Change]:
     """Keep `resource` as the current version of its type and id; without an id it gets one.
 
     "unchanged" when only what we set ourselves differs: then nothing is written. `source` is the message behind it.
-    Raises PreconditionFailed when `if_match` isn't the current version.
+    `new`: its id was made in this unit, so that nothing can be there. Raises PreconditionFailed when `if_match` isn't
+    the current version.
     """
     resource_type = str(resource["resourceType"])
     resource_id = str(resource.get("id") or new_id(tx, resource_type))
-    current = locked(tx, resource_type, resource_id)
+    current = None if new or not resource.get("id") else locked(tx, resource_type, resource_id)
     if current is None:
         if if_match is not None:
             raise PreconditionFailed(f"there is no {resource_type}/{resource_id} yet", location="http.If-Match")
@@ -252,7 +258,10 @@ def _index(tx: Tx, one: Stored, *, fresh: bool) -> None:
 def _by_index(tx: Tx, resource_type: str, param: str, system: str, value: str) -> list[Stored]:
     # Two statements: as one, PostgreSQL goes through every resource of the type while it has no statistics of them.
     found = tx.all(_FOUND, type=resource_type, param=param, value=fitted(value), system=fitted(system))
-    ids = sorted({row["resource_id"] for row in found})
+    return _by_ids(tx, resource_type, {row["resource_id"] for row in found})
+
+
+def _by_ids(tx: Tx, resource_type: str, ids: set[str]) -> list[Stored]:
     if len(ids) > 1:
-        return [stored(row) for row in tx.all(_BY_IDS, type=resource_type, ids=ids)]
+        return [stored(row) for row in tx.all(_BY_IDS, type=resource_type, ids=sorted(ids))]
     return [stored(row) for one in ids if (row := tx.one(_CURRENT, type=resource_type, id=one)) is not None]

@@ -7,6 +7,7 @@ rule renames every stored identifier: add cases, don't alter them.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from .reader import Segment
 
@@ -15,6 +16,7 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
 
 
+@lru_cache(maxsize=1024)  # who assigns numbers is the same few in all messages
 def hd_system(namespace: str, universal: str, kind: str, default_system: str) -> str:
     """The system of an HD: universal id when its type makes it a URI, else the namespace under the default system.
 

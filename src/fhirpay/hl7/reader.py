@@ -159,9 +159,11 @@ class Message:
         "_all",
         "_component",
         "_escape",
+        "_event",
         "_repetition",
         "_rows",
         "_subcomponent",
+        "_type",
         "delimiters",
         "encoding",
         "lines",
@@ -185,6 +187,8 @@ class Message:
         # Segments by `FT1` and `FT1[2]`: as received, or as fields once they were wanted; none where it is absent.
         self._rows = _rows_of(lines, separator)
         self._all: list[Segment] | None = None
+        self._type: str | None = None
+        self._event: str | None = None
 
     @classmethod
     def parse(cls, data: bytes | str, *, charset_fallback: str = "windows-1252", charset: str = "") -> Message:
@@ -296,11 +300,12 @@ class Message:
 
     def segments(self, name: str) -> list[Segment]:
         """The segments of this name, in order."""
-        found: list[Segment] = []
-        key = name
-        while self._rows.get(key):
+        rows = self._rows
+        if not rows.get(name):
+            return []
+        found = [Segment(self, name, 1)]
+        while rows.get(f"{name}[{len(found) + 1}]"):
             found.append(Segment(self, name, len(found) + 1))
-            key = f"{name}[{len(found) + 1}]"
         return found
 
     def has(self, name: str, index: int) -> bool:
@@ -310,15 +315,21 @@ class Message:
     def first(self, name: str) -> Segment | None:
         return Segment(self, name, 1) if self._rows.get(name) else None
 
+    # Asked again and again, by everyone who has to do with the message.
+
     @property
     def type(self) -> str:
         """MSH-9.1: `DFT`."""
-        return self.get("MSH-9.1")
+        if self._type is None:
+            self._type = self.get("MSH-9.1")
+        return self._type
 
     @property
     def event(self) -> str:
         """MSH-9.2: `P03`; older senders name it in EVN-1 alone."""
-        return self.get("MSH-9.2") or self.get("EVN-1")
+        if self._event is None:
+            self._event = self.get("MSH-9.2") or self.get("EVN-1")
+        return self._event
 
     @property
     def label(self) -> str:

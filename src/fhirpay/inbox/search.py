@@ -26,6 +26,7 @@ from .tables import InboxIndexRow, InboxRow
 
 LIMIT = 100  # messages at once, where nobody says otherwise
 _inbox, _index = table(InboxRow), table(InboxIndexRow)
+_ADD = insert(_index).on_conflict_do_nothing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,7 @@ def index(tx: Tx, message: InboxMessage, parsed: Message | None, key: bytes) -> 
         for kind, found in sorted(hashes)
         if found
     ]
-    if rows:
-        tx.execute(insert(_index).on_conflict_do_nothing(), rows)
+    tx.put(_ADD, *rows)
 
 
 def readable(message: InboxMessage, interface: Interface) -> Message | None:

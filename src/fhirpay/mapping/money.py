@@ -7,7 +7,8 @@ is refused too. All arithmetic is exact, whatever the number of digits.
 
 from __future__ import annotations
 
-from decimal import Decimal, localcontext
+from decimal import Context as Precision
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ..domain.money import EXPONENTS, Money, parse_decimal
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from .context import Context
 
 _DIGITS_MAX = 18  # what a 64-bit count of minor units holds
+
+_EXACT = Precision(prec=2 * _DIGITS_MAX + 2)
 
 
 def number(slot: Slot, text: str | None = None) -> Decimal:
@@ -33,9 +36,7 @@ def number(slot: Slot, text: str | None = None) -> Decimal:
 
 def product(left: Decimal, right: Decimal) -> Decimal:
     """Exact: the context's precision would round a long one."""
-    with localcontext() as context:
-        context.prec = 2 * _DIGITS_MAX + 2
-        result = left * right
+    result = _EXACT.multiply(left, right)
     return result if result else result.copy_abs()
 
 

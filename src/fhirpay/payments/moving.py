@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 
 from ..db.metadata import table
 from ..db.unit import Tx
@@ -18,6 +18,16 @@ from .tables import AllocationRow, ConsentRow, PaymentRow, RefundShareRow, Store
 
 _payment, _allocation, _share = table(PaymentRow), table(AllocationRow), table(RefundShareRow)
 _method, _consent = table(StoredMethodRow), table(ConsentRow)
+_LOCK_EXTERNAL = (
+    select(_payment.c.payment_id)
+    .where(
+        _payment.c.tenant_id == bindparam("tenant"),
+        _payment.c.account_ref.in_(bindparam("accounts", expanding=True)),
+        _payment.c.method == EXTERNAL,
+    )
+    .order_by(_payment.c.payment_id)
+    .with_for_update()
+)
 
 
 def lock_of(tx: Tx, account_refs: Iterable[str]) -> None:
@@ -32,9 +42,7 @@ def lock_of(tx: Tx, account_refs: Iterable[str]) -> None:
 
 def lock_external(tx: Tx, account_refs: Iterable[str]) -> None:
     """Of these accounts' payments those that the EHR took, which alone change when an account is assessed."""
-    mine = (_payment.c.tenant_id == tx.tenant, _payment.c.account_ref.in_(sorted(set(account_refs))))
-    external = select(_payment.c.payment_id).where(*mine, _payment.c.method == EXTERNAL)
-    tx.all(external.order_by(_payment.c.payment_id).with_for_update())
+    tx.all(_LOCK_EXTERNAL, accounts=sorted(set(account_refs)))
 
 
 def move(tx: Tx, old: str, new: str) -> list[str]:

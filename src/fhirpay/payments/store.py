@@ -51,6 +51,16 @@ _EXTERNAL_OF = (
     .where(_payment.c.tenant_id == _TENANT, _payment.c.account_ref == _ID, _payment.c.method == EXTERNAL)
     .order_by(_payment.c.payment_id)
 )
+_OPEN_BREAKS = (
+    select(_break.c.break_key)
+    .join(_payment, (_payment.c.tenant_id == _break.c.tenant_id) & (_payment.c.payment_id == _break.c.payment_id))
+    .where(
+        _break.c.tenant_id == _TENANT,
+        _break.c.closed_at.is_(None),
+        _break.c.kind == bindparam("of_kind"),
+        _payment.c.account_ref == bindparam("account"),
+    )
+)
 _OF_FACT = select(_payment.c.payment_id).where(_payment.c.tenant_id == _TENANT, _payment.c.fact_key == _ID)
 _CHANGE = update(_payment).where(_payment.c.tenant_id == _TENANT, _payment.c.payment_id == _ID)
 _SHARES = select(_allocation).where(_allocation.c.tenant_id == _TENANT)
@@ -388,6 +398,11 @@ def close_break(tx: Tx, key: str, *, by: str, why: str = "") -> bool:
     """Whether it was open."""
     values = {"closed_at": tx.now, "closed_by": by, "closed_why": why}
     return tx.put(_CLOSE_BREAK, {"tenant": tx.tenant, "key": key, **values}) > 0
+
+
+def open_breaks(tx: Tx, account_ref: str, kind: str) -> set[str]:
+    """The keys of those of this kind that are open about payments of the account."""
+    return {row["break_key"] for row in tx.all(_OPEN_BREAKS, account=account_ref, of_kind=kind)}
 
 
 def breaks(

@@ -13,6 +13,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy import RowMapping
+
 from ..billing import money, rows, store, worklist
 from ..billing.intake import linked
 from ..billing.money import CarriedOut
@@ -62,7 +64,8 @@ def reassess_accounts(tx: Tx, account_refs: Iterable[str], tenant: Tenant) -> No
     refs = set(survivors(tx, account_refs).values())  # what was merged away is not assessed any more
     external_payments.lock(tx, refs)
     rows.lock(tx, refs)  # all of them before the first ledger entry: every unit takes its locks in this order
-    refs = _merged_meanwhile(tx, refs)
+    accounts = _merged_meanwhile(tx, refs)
+    refs = {ref for ref, row in accounts.items() if not store.nothing_on(tx, row) or external_payments.any_of(tx, ref)}
     others = set[str]().union(*(_reassess(tx, ref, tenant) for ref in sorted(refs)))
     if others:  # accounts that share a charge: what each may ask follows from the other's rows as they are by now
         refs |= others
@@ -73,15 +76,13 @@ def reassess_accounts(tx: Tx, account_refs: Iterable[str], tenant: Tenant) -> No
         act(tx, ref, tenant)
 
 
-def _merged_meanwhile(tx: Tx, refs: set[str]) -> set[str]:
+def _merged_meanwhile(tx: Tx, refs: set[str]) -> dict[str, RowMapping]:
     """The accounts, once their locks are held: a merge that was faster may not have seen what this unit has written."""
     ends = survivors(tx, refs)
     for old, new in sorted(ends.items()):
         if old != new:
             repoint(tx, old, new, source="urn:fhirpay:merged")
-    found = set(ends.values())
-    rows.lock(tx, found)
-    return found
+    return rows.lock(tx, ends.values())
 
 
 def money_moved(tx: Tx, account_ref: str, tenant: Tenant) -> None:

@@ -53,6 +53,11 @@ def lock(tx: Tx, account_refs: Iterable[str]) -> None:
     moving.lock_external(tx, account_refs)
 
 
+def any_of(tx: Tx, account_ref: str) -> bool:
+    """Whether the EHR took any payment for the account, also one that it has taken back since."""
+    return bool(store.external_of(tx, account_ref))
+
+
 def settle_up(tx: Tx, account_ref: str, tenant: Tenant) -> Mapping[str, str]:
     """Book what the EHR says was paid on the account, and take back what it says no more; the payments that stand,
     each with the charge that it names, if it names one.
@@ -205,11 +210,11 @@ def compare(tx: Tx, account_ref: str, tenant: Tenant) -> None:
 
     The same amount within a day, each of ours with one of theirs. Both count until somebody says.
     """
-    payments = store.of_account(tx, account_ref)
-    theirs = [one for one in payments if one.method == EXTERNAL and one.captured]
-    told = {one.break_key for one in store.breaks(tx, account_ref=account_ref, kind=TWO_POSTERS)} if payments else set()
+    theirs = [one for one in store.external_of(tx, account_ref) if one.captured]
+    told = store.open_breaks(tx, account_ref, TWO_POSTERS)
     if not theirs and not told:
         return
+    payments = store.of_account(tx, account_ref)
     ours = [one for one in payments if one.method != EXTERNAL and one.captured and one.business_date]
     pairs: dict[str, tuple[Payment, Payment]] = {}
     for their in sorted(theirs, key=lambda one: (one.business_date or "", resource_of(one))):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from fhirpay.db.metadata import table
-from fhirpay.db.unit import Tx, Units
+from fhirpay.db.unit import Prepared, Tx, Units
 from fhirpay.flow.tables import WorkRow
 
 _work = table(WorkRow)
@@ -105,3 +106,73 @@ async def test_rows_are_put_with_the_columns_that_they_name_and_the_defaults_of_
     assert [one["held"] for one in found] == [False, False, False, True]
     assert {one["due"] for one in found} == {MOMENT + timedelta(days=1)}
     assert {one["owner"] for one in found} == {None}
+
+
+DELAY = Prepared(update(_work).where(_TENANT, _work.c.work_id == bindparam("work")).values(kind=bindparam("to")))
+
+
+def _by_put(tx: Tx) -> None:
+    tx.put(SET, {"tenant": tx.tenant, "q": "outbox", "kind": "other"})
+
+
+def _by_prepared(tx: Tx) -> None:
+    tx.change(DELAY, {"tenant": tx.tenant, "work": "wrk1", "to": "other"})
+
+
+def _by_run(tx: Tx) -> None:
+    tx.run(DELAY, {"tenant": tx.tenant, "work": "wrk1", "to": "other"})
+
+
+def _by_core(tx: Tx) -> None:
+    tx.execute(update(_work).where(_work.c.tenant_id == tx.tenant).values(kind="other"))
+
+
+def _by_returning(tx: Tx) -> None:
+    assert tx.one(RENAME, work="wrk1", to="other") is not None
+
+
+RENAME = (
+    update(_work)
+    .where(_TENANT, _work.c.work_id == bindparam("work"))
+    .values(kind=bindparam("to"))
+    .returning(_work.c.kind)
+)
+
+
+@pytest.mark.parametrize("change", [_by_put, _by_prepared, _by_run, _by_core, _by_returning])
+async def test_what_a_unit_has_changed_it_reads_again(filled: Units, change: Callable[[Tx], None]) -> None:
+    def unit(tx: Tx) -> None:
+        among = {"works": ["wrk0", "wrk1"]}
+        before = tx.one(BY_ID, work="wrk1"), tx.all(AMONG, **among), tx.scalar(FIRST, q="outbox")
+        assert (tx.one(BY_ID, work="wrk1"), tx.all(AMONG, **among), tx.scalar(FIRST, q="outbox")) == before
+        change(tx)
+        row = tx.one(BY_ID, work="wrk1")
+        assert row is not None
+        assert row["kind"] == "other"
+        assert [one["kind"] for one in tx.all(AMONG, **among)][1] == "other"
+
+    await filled.write(unit)
+
+
+async def test_what_a_unit_was_given_is_its_own_to_change(filled: Units) -> None:
+    def unit(tx: Tx) -> int:
+        tx.all(SINCE, since=MOMENT).clear()
+        return len(tx.all(SINCE, since=MOMENT))
+
+    assert await filled.write(unit) == 3
+
+
+async def test_on_sqlite_a_unit_reads_once_what_nobody_can_have_changed(filled: Units) -> None:
+    """On PostgreSQL somebody may have: there every read goes out."""
+
+    def unit(tx: Tx) -> int:
+        said: list[str] = []
+        if tx.dialect == "postgresql":
+            return 1
+        tx._raw.set_trace_callback(said.append)
+        for _ in range(3):
+            tx.one(BY_ID, work="wrk1")
+        tx._raw.set_trace_callback(None)
+        return len(said)
+
+    assert await filled.write(unit) == 1

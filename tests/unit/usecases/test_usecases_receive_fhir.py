@@ -14,8 +14,10 @@ from fhirpay.db.unit import Database
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.fhir_urls import SELF_PAY
 from fhirpay.domain.ids import CountedIds
+from fhirpay.domain.money import Money
 from fhirpay.inbox import store as inbox
 from fhirpay.usecases.explain import explain
+from fhirpay.usecases.staff import enter_amount
 from fhirpay.writeback.references import sources
 from intake_world import World, world
 
@@ -91,6 +93,22 @@ async def test_an_invoice_that_names_only_charges_stands_on_their_account(w: Wor
     await send(w, "PUT", "/Account/a1", {**account, "status": "on-hold"})
     await w.work()
     assert await asked(w, "Account/a1", "Patient/p1") == {}
+
+
+async def test_a_patient_without_an_account_is_asked_for_what_rests_on_them_alone(w: World) -> None:
+    """Whose charges all stand on accounts isn't assessed; what comes without one is the first that rests on them."""
+    price = {"value": 100, "currency": "USD"}
+    invoice = {"resourceType": "Invoice", "id": "i1", "status": "issued", "subject": WHO, "date": "2026-11-12"}
+    for one in (PATIENT, ACCOUNT, {**invoice, "totalGross": price}):
+        assert await send(w, "PUT", f"/{one['resourceType']}/{one['id']}", one) == 201
+        await w.work()
+    assert await asked(w, "Patient/p1") == {"Invoice/i1": "100.00 USD"}
+    other = {**PATIENT, "id": "p2"}
+    assert await send(w, "PUT", "/Patient/p2", other) == 201
+    await w.work()
+    amount = Money(40_00, "USD")
+    await w.house.units.write(enter_amount, "Patient/p2", amount, reason="told", by="ann", tenant=w.house.tenant)
+    assert list((await asked(w, "Patient/p2")).values()) == ["40.00 USD"]
 
 
 async def asked(w: World, *refs: str) -> dict[str, str]:
