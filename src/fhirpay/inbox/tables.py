@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, LargeBinary, UniqueConstraint
+from sqlalchemy import BigInteger, Index, LargeBinary, UniqueConstraint, text
 from sqlmodel import Field
 
 from ..db.metadata import Row
 from ..db.types import UtcDateTime
+
+AGAIN = text("occurrence > 1")
 
 
 class SequenceRow(Row, table=True):
@@ -37,6 +39,8 @@ class InboxRow(Row, table=True):
         UniqueConstraint(
             "tenant_id", "control_id", "interface", "sender_key", "occurrence", name="uq_inbox_message_once"
         ),
+        # Of a sender that calls all its messages the same: is this body known? A message of a new id isn't in it.
+        Index("ix_inbox_message_again", "tenant_id", "body_hash", sqlite_where=AGAIN, postgresql_where=AGAIN),
     )
 
     tenant_id: str = Field(primary_key=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import Select, text
 
 from fhirpay.db.unit import Tx, Units
 from fhirpay.errors import Conflict, NotFound, RuleBroken
@@ -18,6 +21,7 @@ from fhirpay.inbox.store import Incoming, Recorded
 
 pytestmark = pytest.mark.unsound("the inbox alone: its queue is another store")
 
+BY_ID = r"\b(uq_inbox_message_once|sqlite_autoindex_inbox_message_2)\b"
 DFT = Incoming(
     source="mllp",
     interface="hospital",
@@ -83,6 +87,29 @@ async def test_the_same_id_with_another_body_is_the_next_occurrence(units: Units
     assert await units.read(lane.pending_count, "inbox") == 3
     found = await units.read(store.find_by_control_id, "MSG1")
     assert [message.message_id for message in found] == [first.message_id, second.message_id, third.message_id]
+
+
+@pytest.mark.parametrize(
+    ("statement", "index"),
+    [(store._FIRST, BY_ID), (store._LAST, BY_ID), (store._KNOWN, r"\bix_inbox_message_again\b")],
+)
+async def test_an_id_that_came_a_million_times_is_looked_up_as_one_that_came_once(
+    units: Units, statement: Select[Any], index: str
+) -> None:
+    given = {"tenant": "main", "control_id": "1", "interface": "lab", "sender_key": "[]", "hash": "h"}
+    said = str(statement.params(given).compile(compile_kwargs={"literal_binds": True}))
+
+    def plan(tx: Tx) -> str:
+        if tx.dialect == "sqlite":
+            return str(tx.execute(text(f"EXPLAIN QUERY PLAN {said}")).all())
+        tx.execute(text("SET LOCAL enable_seqscan = off"))  # it would, of an empty table
+        tx.execute(text("SET LOCAL enable_bitmapscan = off"))
+        return str(tx.execute(text(f"EXPLAIN {said}")).all())
+
+    planned = await units.read(plan)
+    assert re.search(index, planned), planned
+    assert "Sort" not in planned
+    assert "TEMP B-TREE" not in planned
 
 
 async def test_a_sender_that_promises_unique_ids_is_held_to_it(units: Units) -> None:
