@@ -40,7 +40,7 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
-    gc.set_threshold(20_000, 20, 20)  # a test that builds an application or a map makes many at once, all alive
+    gc.set_threshold(20_000, 5, 20)  # a test that builds an application or a map makes many at once, all alive
 
 
 @pytest.fixture

@@ -12,9 +12,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
+from threading import local
 
 import psycopg
 from psycopg.sql import SQL, Identifier
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
 
 from fhirpay.db.migrations import migrate
 
@@ -22,6 +26,49 @@ _numbers = count(1)
 _EMPTY = """DO $$ DECLARE one text; BEGIN
   FOR one IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'
   LOOP EXECUTE format('DELETE FROM %I', one); END LOOP; END $$"""
+
+
+class Looking:
+    """A connection to each PostgreSQL database that tests are given, for what is done after each of them.
+
+    Kept, since to begin one costs the server more than what is asked over it; it ends with its database.
+    """
+
+    _opening = local()
+    _engine = create_engine(
+        "postgresql+psycopg://", creator=lambda: Looking._opening.made, poolclass=NullPool, isolation_level="AUTOCOMMIT"
+    )
+    _kept: dict[str, Connection] = {}
+
+    @classmethod
+    def at(cls, url: str) -> Connection:
+        found = cls._kept.get(url)
+        if found is not None and _answers(found):
+            return found
+        cls.end(url)
+        cls._opening.made = psycopg.connect(url)
+        try:
+            made = cls._engine.connect()
+        finally:
+            del cls._opening.made
+        made.exec_driver_sql("SET lock_timeout = '1s'")
+        made.exec_driver_sql("SET session_replication_role = replica")  # no trigger guards anything when it is emptied
+        cls._kept[url] = made
+        return made
+
+    @classmethod
+    def end(cls, url: str) -> None:
+        if (found := cls._kept.pop(url, None)) is not None:
+            found.close()
+
+
+def _answers(connection: Connection) -> bool:
+    """A test may have cut every connection to its database."""
+    try:
+        connection.exec_driver_sql("SELECT 1")
+    except DBAPIError:
+        return False
+    return True
 
 
 class PostgresServer:
@@ -55,17 +102,15 @@ class PostgresServer:
         return self.url(name)
 
     def drop(self, url: str) -> None:
+        Looking.end(url)
         name = url.partition("?")[0].rpartition("/")[2]
         self._admin.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
 
     def emptied(self, url: str) -> bool:
         """Whether all its rows could be deleted: a tenth of what a new database costs."""
         try:
-            with psycopg.connect(url, autocommit=True) as connection:
-                connection.execute("SET lock_timeout = '1s'")
-                connection.execute("SET session_replication_role = replica")  # no trigger guards anything now
-                connection.execute(_EMPTY)
-        except psycopg.Error:
+            Looking.at(url).connection.cursor().execute(_EMPTY)
+        except (psycopg.Error, DBAPIError):
             return False
         return True
 
@@ -84,6 +129,8 @@ def postgres_server() -> Iterator[PostgresServer]:
     try:
         yield ours
     finally:
+        for url in list(Looking._kept):
+            Looking.end(url)
         ours.close()
         server.cleanup()
 

@@ -12,10 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, create_engine, text
-from sqlalchemy.pool import NullPool
+from sqlalchemy import Connection, text
 
-from fhirpay.db.postgres import driver_url
+from databases import Looking
 from fhirpay.db.sqlite import connect, database_path, engine_for
 from fhirpay.db.unit import Tx
 from fhirpay.domain.ids import CountedIds
@@ -56,12 +55,7 @@ def _reading(url: str) -> Iterator[Connection]:
         finally:
             raw.close()
         return
-    engine = create_engine(driver_url(url), poolclass=NullPool)
-    try:
-        with engine.connect() as connection:
-            yield connection
-    finally:
-        engine.dispose()
+    yield Looking.at(url)
 
 
 class Listener(logging.Handler):
