@@ -17,6 +17,7 @@ from fhirpay.config import Connection, Tenant
 from fhirpay.db.unit import Database, Tx
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.money import Money
+from fhirpay.fhir.access import FixedToken
 from fhirpay.fhir.client import FhirClient
 from fhirpay.flow.worker import Worker
 from fhirpay.net.http import client
@@ -90,7 +91,8 @@ class Desk:
 
     @staticmethod
     def client(name: str, base_url: str) -> FhirClient:
-        return FhirClient(name, client(base_url, allow_private=True, timeout_s=20), token=TOKEN, retry_wait_s=0)
+        http = client(base_url, allow_private=True, timeout_s=20)
+        return FhirClient(name, http, FixedToken(TOKEN), retry_wait_s=0)
 
     async def aclose(self) -> None:
         for one in self.clients.values():

@@ -11,14 +11,14 @@ import os
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, ValidationError, model_validator
 
 from .config_client import ApiClient, Issuer
+from .config_connection import Connection, SigningKey
 from .config_destination import Destination
 from .config_feed import Interface
-from .config_section import Section
+from .config_section import Section, known_zone
 from .config_sftp import Sftp as Sftp
 from .errors import ConfigInvalid
 
@@ -61,22 +61,6 @@ class Merchant(Section):
     private_network: bool = Field(default=False, description="the address may be a private or loopback one")
 
 
-class Connection(Section):
-    """An EHR that payments are written back to."""
-
-    name: str
-    base_url: str = Field(description="FHIR base of the EHR")
-    token: str = Field(default="", description="bearer token; use env:NAME")
-    organization: str = Field(default="", description="Organization id at that EHR, as requestor and payee")
-    timeout_s: float = Field(default=10, gt=0, description="longest wait for an answer of the EHR")
-    index_settles_s: int = Field(
-        default=120, ge=0, description="how long its search may lag: before that, 'not found' proves nothing"
-    )
-    private_network: bool = Field(
-        default=False, description="the address may be a private or loopback one, as inside a hospital"
-    )
-
-
 class Tenant(Section):
     """One organisation's data. Everything below belongs to it alone."""
 
@@ -88,6 +72,7 @@ class Tenant(Section):
     destinations: tuple[Destination, ...] = ()
     clients: tuple[ApiClient, ...] = ()
     issuers: tuple[Issuer, ...] = ()
+    keys: tuple[SigningKey, ...] = ()
 
     def facility(self, name: str) -> Facility:
         return _named(self.facilities, name, "facility")
@@ -109,16 +94,18 @@ class Tenant(Section):
         merchants = {merchant.name for merchant in self.merchants}
         facilities = {facility.name for facility in self.facilities}
         for facility in self.facilities:
-            _zone(facility.zone)
+            known_zone(facility.zone)
             if facility.merchant not in merchants:
                 raise ValueError(f"facility '{facility.name}' names merchant '{facility.merchant}', not defined")
         names = [one.name for one in (*self.connections, *self.destinations)]
         if twice := next((name for name in names if names.count(name) > 1), ""):
             raise ValueError(f"two connections or destinations are named '{twice}': postings are told apart by it")
         _told_apart(self.clients, {one.name for one in self.issuers})
+        if not self.keys and (one := next((one for one in self.connections if one.auth == "backend-services"), None)):
+            raise ValueError(f"connection '{one.name}' signs its assertions: make a key with `fhirpay keys new`")
         for interface in self.interfaces:
             if interface.zone:
-                _zone(interface.zone)
+                known_zone(interface.zone)
             if interface.facility not in facilities:
                 raise ValueError(f"interface '{interface.name}' names facility '{interface.facility}', not defined")
         return self
@@ -194,13 +181,6 @@ def _named(items: tuple[Any, ...], name: str, kind: str) -> Any:
             return item
     known = ", ".join(item.name for item in items) or "none"
     raise ConfigInvalid(f"there is no {kind} '{name}'; defined: {known}")
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise ValueError(f"'{name}' is not an IANA zone; write one such as America/Chicago") from None
 
 
 def load(path: Path | None = None, environ: dict[str, str] | None = None) -> Settings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
@@ -21,3 +22,11 @@ class Section(BaseModel):
                 raise ValueError(f"the environment variable {value[4:]} is not set")
             return found
         return value
+
+
+def known_zone(name: str) -> None:
+    """Raises ValueError for what is no zone of this machine's tables."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ValueError(f"'{name}' is not an IANA zone; write one such as America/Chicago") from None

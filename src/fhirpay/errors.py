@@ -9,7 +9,7 @@
     ├─ NotPermitted          no or wrong credentials                   401, 403
     ├─ UpstreamUnavailable   nothing happened there; retry is safe     503
     │   ├─ ProcessorUnavailable, ProcessorMisconfigured (our key there is wrong)
-    │   ├─ EhrUnavailable
+    │   ├─ EhrUnavailable, EhrMisconfigured (it doesn't know us, or isn't what is configured)
     │   └─ FilesUnreachable, FilesRefused (our key there, theirs, or the folder is wrong)
     ├─ StorageUnavailable    nothing could be stored                   503  no answer, close
     └─ InvariantBroken       a bug of ours                             500  parks
@@ -153,6 +153,13 @@ class EhrUnavailable(UpstreamUnavailable):
     def __init__(self, message: str, *, retry_after_s: int = 0, **ids: str) -> None:
         super().__init__(message, **ids)
         self.retry_after_s = retry_after_s
+
+
+class EhrMisconfigured(EhrUnavailable):
+    """It gives us no token, or is none that we can write to: nothing happened, and nothing will until a person has
+    changed it, there or here."""
+
+    code = "ehr-misconfigured"
 
 
 class FilesUnreachable(UpstreamUnavailable):

@@ -29,12 +29,13 @@ from .hl7.mllp import MllpClient
 from .hl7.mllp_server import MllpServer
 from .inbox.gate import check_agreed
 from .mapping.release import Released
-from .net.http import Transport, client
+from .net.http import Transport
 from .payments import registry
 from .payments.registry import Registry
 from .security.pan import screen_json
 from .smart import front_door
 from .smart.front_door import FrontDoor
+from .smart.keys import KeyRing
 from .usecases import collect, go_live, postings, refund, send_ack, stale_pages, start_payment, webhook
 from .usecases.apply_message import ApplyMessage
 from .usecases.autopay import Autopay
@@ -61,6 +62,8 @@ from .web.fhir_server import access
 from .web.fhir_server import deps as fhir_deps
 from .web.fhir_server.router import fhir_router
 from .web.health import health_router
+from .web.jwks import jwks_router
+from .wiring_ehr import ehr_client
 from .wiring_files import file_feeds
 from .wiring_mllp import ack_client, engine, listener
 
@@ -76,6 +79,7 @@ class House:
     tenant: Tenant
     units: Units
     processors: Registry
+    keys: KeyRing
     ehrs: Mapping[str, FhirClient]
     engines: Mapping[str, MllpClient]
     intakes: Mapping[str, Hl7Intake]
@@ -149,7 +153,13 @@ class System:
             body_max_bytes=settings.body_max_bytes,
         )
         hl7 = hl7v2.Deps(house.door.callers.require, house.intakes, settings.body_max_bytes)
-        return [fhir_router(fhir), oauth.oauth_router(house.door.server), hl7v2.hl7v2_router(hl7), api_router(api)]
+        return [
+            fhir_router(fhir),
+            oauth.oauth_router(house.door.server),
+            hl7v2.hl7v2_router(hl7),
+            api_router(api),
+            jwks_router(house.keys),
+        ]
 
     def listeners(self) -> list[MllpServer]:
         """The MLLP role: one listener for each interface that has a port."""
@@ -252,19 +262,8 @@ def _house(
     units = database.units(tenant.name)
     public_url = settings.base_url + settings.path_of(tenant.name)
     processors = registry.build(tenant, transport=transport)
-    ehrs = {
-        connection.name: FhirClient(
-            connection.name,
-            client(
-                connection.base_url,
-                timeout_s=connection.timeout_s,
-                allow_private=connection.private_network,
-                transport=transport,
-            ),
-            token=connection.token,
-        )
-        for connection in tenant.connections
-    }
+    keys = KeyRing(tenant.keys)
+    ehrs = {one.name: ehr_client(one, keys, clock, ids, transport) for one in tenant.connections}
     engines = {destination.name: engine(destination) for destination in tenant.destinations}
     for interface in tenant.interfaces:
         check_agreed(interface)
@@ -278,6 +277,7 @@ def _house(
         tenant=tenant,
         units=units,
         processors=processors,
+        keys=keys,
         ehrs=ehrs,
         engines=engines,
         intakes=intakes,

@@ -10,8 +10,10 @@ import httpx2
 import pytest
 
 from ehr_running import TOKEN, Running, running_ehr
-from fhirpay.errors import EhrUnavailable
-from fhirpay.fhir.client import Capability, EhrRefused, FhirClient
+from fhirpay.errors import EhrMisconfigured, EhrUnavailable
+from fhirpay.fhir.access import FixedToken
+from fhirpay.fhir.client import EhrRefused, FhirClient
+from fhirpay.fhir.statement import Capability, FhirVersion
 from fhirpay.net.http import Uncertain, client
 from fhirpay.simulators.ehr_faults import Fault
 
@@ -25,7 +27,8 @@ KIND = "PaymentReconciliation"
 
 
 def connect(base_url: str, token: str = TOKEN, **more: Any) -> FhirClient:
-    return FhirClient("ehr", client(base_url, allow_private=True, timeout_s=2, **more), token=token, retry_wait_s=0)
+    http = client(base_url, allow_private=True, timeout_s=2, **more)
+    return FhirClient("ehr", http, FixedToken(token), retry_wait_s=0)
 
 
 @pytest.fixture
@@ -201,6 +204,46 @@ async def test_a_next_page_is_asked_of_our_own_ehr_only(link: str, asked: list[s
     assert (await fhir.search(KIND, {"identifier": "x"})).complete is complete
     assert {call.url.host for call in calls} == {"ehr.example"}
     assert [call.url.raw_path.decode() for call in calls[1:]] == asked
+    await fhir.aclose()
+
+
+async def test_pages_that_go_round_in_a_circle_end() -> None:
+    calls: list[str] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        calls.append(str(request.url))
+        page = "2" if "page=1" in calls[-1] else "1"
+        link = {"relation": "next", "url": f"http://ehr.example/fhir/{KIND}?page={page}"}
+        return httpx2.Response(200, json={"resourceType": "Bundle", "link": [link]})
+
+    fhir = connect("http://ehr.example/fhir", transport=httpx2.MockTransport(answer))
+    assert (await fhir.search(KIND, {"identifier": "x"})).complete is False
+    assert len(calls) == 3
+    await fhir.aclose()
+
+
+def _says(status: int = 200, **other: object) -> httpx2.MockTransport:
+    statement = {"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1", **other}
+    return httpx2.MockTransport(lambda _: httpx2.Response(status, json=statement))
+
+
+@pytest.mark.parametrize("agreed", [None, FhirVersion.R4])
+async def test_a_version_that_was_agreed_has_to_be_the_one_that_is_spoken(agreed: FhirVersion | None) -> None:
+    for stated, goes in (("4.0.1", True), ("4.3.0", agreed is None), ("6.0.0", False), ("", agreed is not None)):
+        http = client("http://ehr.example/fhir", transport=_says(fhirVersion=stated))
+        fhir = FhirClient("ehr", http, version=agreed, retry_wait_s=0)
+        if goes:
+            assert await fhir.capability(KIND) == Capability()
+        else:
+            with pytest.raises(EhrMisconfigured, match="speaks FHIR"):
+                await fhir.capability(KIND)
+        await fhir.aclose()
+
+
+async def test_an_outcome_in_place_of_a_statement_offers_nothing() -> None:
+    fhir = connect("http://ehr.example/fhir", transport=_says(resourceType="OperationOutcome"))
+    with pytest.raises(Uncertain, match="a CapabilityStatement is expected, not OperationOutcome"):
+        await fhir.capability(KIND)
     await fhir.aclose()
 
 

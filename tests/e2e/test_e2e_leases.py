@@ -26,6 +26,7 @@ from fhirpay.db.unit import Database, Tx, Units, open_database
 from fhirpay.domain.clock import FrozenClock, SystemClock
 from fhirpay.domain.ids import CountedIds
 from fhirpay.domain.money import Money
+from fhirpay.fhir.access import FixedToken
 from fhirpay.fhir.client import FhirClient
 from fhirpay.flow import lane
 from fhirpay.flow.lane import Work
@@ -289,7 +290,7 @@ async def test_a_posting_whose_worker_stops_right_before_the_call_is_there_once(
         workers: list[Worker] = []
         for road in (stopped, Road()):
             http = client(ehr.base_url, allow_private=True, timeout_s=30, transport=road)
-            fhir = FhirClient("ehr", http, token=EHR_TOKEN, retry_wait_s=0)
+            fhir = FhirClient("ehr", http, FixedToken(EHR_TOKEN), retry_wait_s=0)
             stack.push_async_callback(fhir.aclose)
             post_back = PostBack(units, tenant, {"ehr": fhir}, facts=_facts)
             workers.append(Worker(database, units, queue="outbox", handlers={"writeback": post_back.run}))

@@ -58,7 +58,8 @@ class Outside(httpx2.AsyncBaseTransport):
             return httpx2.Response(answer.status_code, content=dumps(body))
         if request.url.path.endswith("/metadata"):
             kind = {"type": "PaymentReconciliation", "updateCreate": True, "interaction": [{"code": "update"}]}
-            return httpx2.Response(200, json={"rest": [{"mode": "server", "resource": [kind]}]})
+            statement = {"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1"}
+            return httpx2.Response(200, json=statement | {"rest": [{"mode": "server", "resource": [kind]}]})
         issue = {"severity": "error", "code": "invalid", "diagnostics": f"{EHR} has no such account"}
         return httpx2.Response(422, json={"resourceType": "OperationOutcome", "issue": [issue]})
 

@@ -12,6 +12,7 @@ from .database import migrate
 from .demo import demo
 from .doctor import doctor
 from .explain import explain
+from .keys import keys
 from .maps import maps
 from .merges import merges
 from .messages import ingest, messages, replay
@@ -39,6 +40,7 @@ app.command()(doctor)
 app.add_typer(adjustments, name="adjustments")
 app.add_typer(conformance, name="conformance")
 app.add_typer(cutover, name="cutover")
+app.add_typer(keys, name="keys")
 app.add_typer(ledger, name="ledger")
 app.add_typer(merges, name="merges")
 app.add_typer(writeback, name="writeback")

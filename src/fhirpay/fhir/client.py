@@ -1,30 +1,35 @@
-"""Calls to a FHIR R4 server of somebody else. Called by usecases that write back; one client a connection.
+"""Calls to a FHIR server of somebody else. Called by usecases that write back; one client a connection.
 
 Bodies keep their digits (json.py). What an answer means: 2xx is done; 429, and 503 with Retry-After, were refused
-unprocessed (`EhrUnavailable`, retry is safe), and so is 401 while our token is mended; other 4xx are `EhrRefused`
-with the words of the OperationOutcome; everything else, and no answer, is `Uncertain`: it may have happened.
-A 201 that names nobody is done too: it is a Remote without id. Only GETs are tried again here; what to do about the
-rest is the caller's decision.
+unprocessed (`EhrUnavailable`, retry is safe), and so is 401: once with another token, where there is one, else while
+our token is mended; other 4xx are `EhrRefused` with the words of the OperationOutcome; everything else, and no answer,
+is `Uncertain`: it may have happened. A 201 that names nobody is done too: it is a Remote without id. Only GETs are
+tried again here; what to do about the rest is the caller's decision. Whatever a token takes, one call takes no longer
+than the client's time limit.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_exponential
 
-from ..errors import EhrUnavailable, MessageInvalid, RuleBroken
+from ..errors import EhrMisconfigured, EhrUnavailable, MessageInvalid, RuleBroken
 from ..net.errors import NeverSent, Uncertain
 from ..net.http import HttpClient, Response
+from .access import Access, FixedToken
 from .json import loads
+from .statement import Capability, FhirVersion, Statement, name_of, read_statement
 
 _JSON = "application/fhir+json"
 _LOCATION = re.compile(r"/([A-Za-z0-9.-]{1,64})(?:/_history/([A-Za-z0-9.-]{1,64}))?/?\Z")
 _WORDS_MAX = 500
+_LEAST_S = 0.5  # a call that has less left isn't made
 
 
 class EhrRefused(RuleBroken):
@@ -35,17 +40,6 @@ class EhrRefused(RuleBroken):
     def __init__(self, message: str, *, status: int, **ids: str) -> None:
         super().__init__(message, **ids)
         self.status = status
-
-
-@dataclass(frozen=True, slots=True)
-class Capability:
-    """What the server says it can do with one resource type."""
-
-    read: bool = False
-    create: bool = False
-    update_create: bool = False
-    conditional_create: bool = False
-    search: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,30 +64,48 @@ class Matches:
 class FhirClient:
     """A FHIR server. Raises EhrUnavailable, EhrRefused or Uncertain (see above) from every method."""
 
-    def __init__(self, name: str, http: HttpClient, *, token: str = "", retry_wait_s: float = 0.2) -> None:
+    def __init__(
+        self,
+        name: str,
+        http: HttpClient,
+        access: Access | None = None,
+        *,
+        version: FhirVersion | None = None,
+        retry_wait_s: float = 0.2,
+    ) -> None:
+        """`version` is what was agreed; None: whatever of those that we know."""
         self.name = name
         self._http = http
-        self._headers = {"accept": _JSON} | ({"authorization": f"Bearer {token}"} if token else {})
+        self._access = access or FixedToken()
+        self._agreed = version
         self._retry_wait_s = retry_wait_s
-        self._statement: dict[str, Any] | None = None
+        self._statement: Statement | None = None
 
-    async def capability(self, resource_type: str) -> Capability:
-        """From the CapabilityStatement, which is read once; `forget` makes the next call read it again."""
+    async def statement(self) -> Statement:
+        """Its CapabilityStatement, which is read once; `forget` makes the next call read it again."""
         if self._statement is None:
             answer = await self._get("/metadata")
-            self._statement = self._body(answer)
-        for rest in self._statement.get("rest", ()):
-            for resource in rest.get("resource", ()):
-                if rest.get("mode") == "server" and resource.get("type") == resource_type:
-                    codes = {item.get("code") for item in resource.get("interaction", ())}
-                    return Capability(
-                        read="read" in codes,
-                        create="create" in codes,
-                        update_create=resource.get("updateCreate") is True and "update" in codes,
-                        conditional_create=resource.get("conditionalCreate") is True and "create" in codes,
-                        search="search-type" in codes,
-                    )
-        return Capability()
+            try:
+                self._statement = read_statement(answer.body)
+            except MessageInvalid as error:
+                raise Uncertain(
+                    f"the EHR '{self.name}' doesn't say what it can do: {error}", connection=self.name
+                ) from None
+        return self._statement
+
+    async def capability(self, resource_type: str) -> Capability:
+        """What it offers, as far as our scopes let us. Raises EhrMisconfigured for a FHIR version that isn't meant."""
+        statement = await self.statement()
+        self._check_version(statement)
+        return statement.of(resource_type).within(self._access.granted(resource_type))
+
+    def _check_version(self, statement: Statement) -> None:
+        said = f"the EHR '{self.name}' speaks FHIR {name_of(statement.stated) or 'of no stated version'}"
+        if statement.version is None and (statement.stated or not self._agreed):
+            hint = "set fhir_version, where you know it" if not statement.stated else "we speak R4, R4B and R5"
+            raise EhrMisconfigured(f"{said}: {hint}", connection=self.name)
+        if self._agreed and statement.version and statement.version is not self._agreed:
+            raise EhrMisconfigured(f"{said}, and fhir_version says {self._agreed}", connection=self.name)
 
     def forget(self) -> None:
         self._statement = None
@@ -107,6 +119,7 @@ class FhirClient:
         """All matches, page after page, up to a bound."""
         found: list[Remote] = []
         path, query = f"/{resource_type}", list(params.items())
+        seen: set[str] = set()
         for _ in range(pages_max):
             bundle = self._body(await self._get(path, params=query))
             found += [
@@ -117,6 +130,9 @@ class FhirClient:
             following = [link.get("url", "") for link in bundle.get("link", ()) if link.get("relation") == "next"]
             if not following:
                 return Matches(tuple(found), complete=True)
+            if following[0] in seen:
+                break  # its pages go round in a circle
+            seen.add(following[0])
             parts, base = urlsplit(following[0]), urlsplit(self._http.base_url).path
             if not parts.path.startswith(base):
                 break
@@ -137,6 +153,7 @@ class FhirClient:
         return self._remote(resource_type, answer, id)
 
     async def aclose(self) -> None:
+        await self._access.aclose()
         await self._http.aclose()
 
     async def _get(self, path: str, *, absent: tuple[int, ...] = (), **more: Any) -> Any:
@@ -144,7 +161,7 @@ class FhirClient:
         attempts = AsyncRetrying(
             stop=stop_after_attempt(3),
             wait=wait_exponential(multiplier=self._retry_wait_s, max=2),
-            retry=retry_if_exception_type((EhrUnavailable, Uncertain)),
+            retry=retry_if_exception(_may_pass),
             reraise=True,
         )
         return await attempts(self._send, "GET", path, absent=absent, **more)
@@ -159,10 +176,26 @@ class FhirClient:
         params: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
         absent: tuple[int, ...] = (),
     ) -> Response | None:
-        sent = self._headers | dict(headers or {}) | ({"content-type": _JSON} if body is not None else {})
+        sent = {"accept": _JSON, **(headers or {})} | ({"content-type": _JSON} if body is not None else {})
         content = None if body is None else body.encode()
+        now = asyncio.get_running_loop().time
+        ends = now() + self._http.timeout_s
+
+        async def call(authorization: str) -> Response:
+            named = {"authorization": authorization} if authorization else {}
+            left = ends - now()
+            return await self._http.send(
+                method, path, body=content, headers=sent | named, params=params, timeout_s=left
+            )
+
         try:
-            answer = await self._http.send(method, path, body=content, headers=sent, params=params)
+            authorization = await self._access.authorization(within_s=self._http.timeout_s / 2)
+            answer = await call(authorization)
+            # 401: refused unprocessed. A token may die at any moment, so another one is worth one more try.
+            if answer.status == 401 and (left := ends - now()) > _LEAST_S:
+                another = await self._access.renewed(authorization, within_s=left / 2)
+                if another:
+                    answer = await call(another)
         except NeverSent as error:
             raise EhrUnavailable(error.message, connection=self.name) from None
         if answer.ok:
@@ -175,7 +208,7 @@ class FhirClient:
         status = answer.status
         said = f"the EHR '{self.name}' answered {status}"
         if status == 401:
-            return EhrUnavailable(f"{said}: it doesn't accept the connection's token", connection=self.name)
+            return EhrMisconfigured(f"{said}: it doesn't accept our token", connection=self.name)
         if status == 429 or (status == 503 and "retry-after" in answer.headers):
             wait_s = _seconds(answer.headers.get("retry-after", ""))
             return EhrUnavailable(f"{said}: not now", retry_after_s=wait_s, connection=self.name)
@@ -202,6 +235,10 @@ class FhirClient:
         tag = re.search(r'"(.+)"', answer.headers.get("etag", ""))
         version = _version_in(resource) or (located.group(2) or "" if located else "") or (tag.group(1) if tag else "")
         return Remote(resource_type, found, version, resource, new=answer.status == 201)
+
+
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, EhrUnavailable | Uncertain) and not isinstance(error, EhrMisconfigured)
 
 
 def _version_in(resource: Mapping[str, Any]) -> str:

@@ -24,6 +24,7 @@ import httpx2
 
 from .errors import NeverSent, Uncertain
 from .guard import check_host, check_url
+from .pace import Pace
 
 __all__ = ["HttpClient", "NeverSent", "Response", "Transport", "Uncertain", "client"]
 
@@ -78,6 +79,7 @@ class HttpClient:
         timeout_s: float = 10,
         headers: Mapping[str, str] | None = None,
         max_connections: int = 5,
+        calls_per_min: int = 0,
         allow_private: bool = False,
         max_body_bytes: int = 10_000_000,
         transport: Transport | None = None,
@@ -87,6 +89,7 @@ class HttpClient:
         self.timeout_s = timeout_s
         self._allow_private = allow_private
         self._max_body_bytes = max_body_bytes
+        self._pace = Pace(calls_per_min)
         self._resolves = transport is None
         self._resolved_until = 0.0
         # Our own copy of the headers: the library must not add cookies or credentials that a peer handed us.
@@ -119,7 +122,10 @@ class HttpClient:
         stage = _Stage()
         await self._check_addresses()
         now = asyncio.get_running_loop().time
+        asked = now()
+        await self._pace.turn(limit / 2)
         started = now()
+        limit -= started - asked
         try:
             async with (
                 asyncio.timeout(limit),
@@ -173,6 +179,7 @@ def client(
     timeout_s: float = 10,
     headers: Mapping[str, str] | None = None,
     max_connections: int = 5,
+    calls_per_min: int = 0,
     allow_private: bool = False,
     transport: Transport | None = None,
 ) -> HttpClient:
@@ -182,6 +189,7 @@ def client(
         timeout_s=timeout_s,
         headers=headers,
         max_connections=max_connections,
+        calls_per_min=calls_per_min,
         allow_private=allow_private,
         transport=transport,
     )

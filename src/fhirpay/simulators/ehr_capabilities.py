@@ -22,12 +22,13 @@ class Switches:
     references_checked: bool = False  # a literal reference must lead to something here
     page_max: int = 50  # most resources on one page of a search
     update_refusal: int = 405  # how it says that ids are its own to give
+    fhir_version: str = "4.0.1"  # what it says that it speaks
 
 
 def capability_statement(switches: Switches, *, boast: bool = False) -> dict[str, Any]:
     """CapabilityStatement (R4), of kind `instance`. `boast`: it announces all, true or not."""
     if boast:
-        switches = Switches(references_checked=switches.references_checked)
+        switches = Switches(references_checked=switches.references_checked, fhir_version=switches.fhir_version)
     return {
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -35,7 +36,7 @@ def capability_statement(switches: Switches, *, boast: bool = False) -> dict[str
         "kind": "instance",
         "software": {"name": "Simulated EHR"},
         "implementation": {"description": "An EHR to try payments against"},
-        "fhirVersion": "4.0.1",
+        "fhirVersion": switches.fhir_version,
         "format": ["json", "application/fhir+json"],
         "rest": [
             {

@@ -7,7 +7,8 @@
 
 No answer is never an answer: the posting stays `sent`, and the next attempt looks first. What can't be proved is
 `unknown`, for a person (`by_hand`), or until the EHR takes a later one, which lets the question be asked again. A
-refusal parks with the EHR's own words. An EHR that doesn't answer is left alone for a while (writeback/pause.py).
+refusal parks with the EHR's own words. An EHR that doesn't answer is left alone for a while (writeback/pause.py); one
+that doesn't know us, or isn't the one that was meant, is on the worklist too, once, until it takes a posting.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from datetime import datetime, timedelta
 from ..billing import worklist
 from ..config import Tenant
 from ..db.unit import Tx, Units
-from ..errors import ConfigInvalid, EhrUnavailable
+from ..errors import ConfigInvalid, EhrMisconfigured, EhrUnavailable, FhirpayError, RuleBroken
 from ..fhir.client import EhrRefused, FhirClient, Remote
 from ..fhir.json import dumps, loads
+from ..fhir.statement import Capability, FhirVersion
 from ..flow.lane import BACKOFF, Work, complete, release, retry
 from ..flow.worker import DONE, Done
 from ..log import Log
@@ -40,6 +42,7 @@ log = Log("writeback")
 
 # A server may refuse a way that it announces, and say so like this; what it says of the content it says every way.
 _BY_ANOTHER_WAY = frozenset({400, 403, 404, 405, 412})
+SHUT = "ehr_misconfigured"  # on the worklist; its subject is the connection
 _SO_IT_WAS_REFUSED_BEFORE = frozenset({404, 405})  # the same PUT that may have arrived
 Facts = Callable[[Tx, Posting, Tenant], PostedPayment]
 
@@ -55,6 +58,7 @@ class PostBack:
         self._clients = clients
         self._facts = facts
         self._pauses = Pauses()
+        self._without_a_line: set[str] = set()  # on the worklist, as far as this process knows
 
     async def run(self, work: Work) -> Done | None:
         return await attempted(self._units, work, self._attempt)
@@ -72,8 +76,7 @@ class PostBack:
         try:
             remote = await self._post(work, posting, client)
         except (EhrUnavailable, Uncertain) as error:
-            asked_s = error.retry_after_s if isinstance(error, EhrUnavailable) else 0
-            await self._units.write(self._put_off, work, posting, error.message, asked_s)
+            await self._units.write(self._put_off, work, posting, error)
             log.warning("posting.put_off", posting_id=posting.posting_id, connection=name, code=error.code)
             return None
         except (EhrRefused, PostingUnknown):
@@ -81,7 +84,7 @@ class PostBack:
             raise
         self._pauses.answered(name)
         if remote is not None:
-            await self._units.write(_posted, work, posting, remote)
+            await self._units.write(self._posted, work, posting, remote)
             log.info(
                 "posting.posted",
                 posting_id=posting.posting_id,
@@ -95,23 +98,45 @@ class PostBack:
         """The posting, with its body: the one that may have been sent, else rendered now."""
         posting = store.get(tx, posting_id)
         if posting.body is None and posting.state != "posted":
-            organization = self._tenant.connection(posting.connection).organization
-            body = dumps(render(self._facts(tx, posting, self._tenant), organization=organization))
-            posting = replace(posting, body=body)
+            to = self._tenant.connection(posting.connection)
+            posted = self._facts(tx, posting, self._tenant)
+            if to.currency and posted.amount.currency != to.currency:
+                raise RuleBroken(f"'{to.name}' books {to.currency}, and {posted.id} is of {posted.amount.currency}")
+            posted = replace(posted, zone=to.zone or posted.zone)
+            posting = replace(posting, body=dumps(render(posted, organization=to.organization)))
         return posting, tx.now
 
-    def _put_off(self, tx: Tx, work: Work, posting: Posting, reason: str, asked_s: int) -> None:
+    def _put_off(self, tx: Tx, work: Work, posting: Posting, error: EhrUnavailable | Uncertain) -> None:
+        if isinstance(error, EhrMisconfigured):
+            self._without_a_line.discard(posting.connection)
+            worklist.open_item(tx, kind=SHUT, subject=posting.connection, says=error.message, standing=True)
+        reason, asked_s = error.message, error.retry_after_s if isinstance(error, EhrUnavailable) else 0
         pause = self._pauses.failed(posting.connection, tx.now, asked_s=asked_s)
         # Later than the others: should it be this one that its EHR can't bear, they come first.
         own = BACKOFF.delay(work.attempt, work.work_id)
         again(tx, work, posting, reason, pause + own)
+
+    def _posted(self, tx: Tx, work: Work, posting: Posting, remote: Remote) -> None:
+        store.posted(tx, posting.posting_id, remote_id=remote.id, remote_version=remote.version, body=posting.body)
+        worklist.settled(tx, "parked_call", posting.work_id)
+        if posting.connection not in self._without_a_line:
+            worklist.settled(tx, SHUT, posting.connection)
+            self._without_a_line.add(posting.connection)
+        complete(tx, work)
+        for other in store.unknown_of(tx, posting.connection):
+            # The first one that the EHR took later: whether its search shows this one tells about the other.
+            if other.way != Way.BLIND and other.sent_at and _first_after(tx, other) == posting.posting_id:
+                store.look_again(tx, other.posting_id)
+                release(tx, other.work_id)
 
     async def _post(self, work: Work, posting: Posting, client: FhirClient) -> Remote | None:
         """What the EHR has now; None when the work was put off."""
         capability = await client.capability(posting.resource_type)
         offered = ways(capability)
         if not offered:
-            raise EhrRefused(f"'{client.name}' takes no {posting.resource_type}", status=405, connection=client.name)
+            raise _not_taken(client, posting.resource_type, capability)
+        if (await client.statement()).version is FhirVersion.R5:
+            raise EhrMisconfigured(f"the EHR '{client.name}' speaks R5: we write R4 and R4B", connection=client.name)
         if posting.sent_at is None:
             answer = await before_first(client, posting, offered)
         else:
@@ -165,15 +190,11 @@ def _with_id(body: str, id: str) -> str:
     return dumps({"resourceType": resource.pop("resourceType"), "id": id, **resource})
 
 
-def _posted(tx: Tx, work: Work, posting: Posting, remote: Remote) -> None:
-    store.posted(tx, posting.posting_id, remote_id=remote.id, remote_version=remote.version, body=posting.body)
-    worklist.settled(tx, "parked_call", posting.work_id)
-    complete(tx, work)
-    for other in store.unknown_of(tx, posting.connection):
-        # The first one that the EHR took later: whether its search shows this one tells about the other.
-        if other.way != Way.BLIND and other.sent_at and _first_after(tx, other) == posting.posting_id:
-            store.look_again(tx, other.posting_id)
-            release(tx, other.work_id)
+def _not_taken(client: FhirClient, resource_type: str, capability: Capability) -> FhirpayError:
+    if set("cu") & set(capability.withheld):
+        says = f"the EHR '{client.name}' takes {resource_type}, and granted us no scope to write it"
+        return EhrMisconfigured(says, connection=client.name)
+    return EhrRefused(f"'{client.name}' takes no {resource_type}", status=405, connection=client.name)
 
 
 def _first_after(tx: Tx, posting: Posting) -> str:

@@ -63,13 +63,15 @@ def accounts_of(tx: Tx, payment_id: str, refund_id: str | None) -> list[str]:
 def enqueue(
     tx: Tx, *, payment_id: str, refund_id: str | None = None, tenant: Tenant, accounts: Accounts = accounts_of
 ) -> list[str]:
-    """Have a payment (or a refund of it) posted to every connection and destination of the tenant; the postings' ids.
+    """Have a payment (or a refund of it) posted to every connection that it is written to, and every destination, of
+    the tenant; the postings' ids.
 
     Call it in the unit that settles. Called again for the same fact it changes nothing. A refund waits for its
     payment: they share a lane, and while the payment's posting is parked the refund's stays behind it.
     """
     fact = _Fact(refund_id or payment_id, payment_id, payment_id, goes_back=bool(refund_id))
-    ids = [_add(tx, KIND, one.name, fact, resource_type=RESOURCE_TYPE) for one in tenant.connections]
+    written = [one.name for one in tenant.connections if RESOURCE_TYPE in one.writes]
+    ids = [_add(tx, KIND, name, fact, resource_type=RESOURCE_TYPE) for name in written]
     if tenant.destinations:
         parts = accounts(tx, payment_id, refund_id)
         for one in tenant.destinations:

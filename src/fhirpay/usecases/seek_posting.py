@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ..db.unit import Tx, Units
-from ..fhir.client import Capability, EhrRefused, FhirClient, Remote
+from ..fhir.client import EhrRefused, FhirClient, Remote
 from ..fhir.json import loads
+from ..fhir.statement import Capability
 from ..writeback import store
 from ..writeback.payment_reconciliation import identifier_of
 from ..writeback.profile import Way

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from ..fhir.client import Capability
+from ..fhir.statement import Capability
 
 
 class Way(StrEnum):
@@ -20,11 +20,12 @@ class Way(StrEnum):
 
 
 def ways(capability: Capability) -> tuple[Way, ...]:
-    """The ways that this EHR offers, best first. A server may refuse one that it announces: then the next."""
+    """The ways that this EHR offers, best first; none when it takes no such resource. A server may refuse one that it
+    announces: then the next."""
     offered = {
         Way.PUT: capability.update_create,
         Way.IF_NONE_EXIST: capability.conditional_create,
-        Way.SEARCH: capability.search,
-        Way.BLIND: not capability.search,
+        Way.SEARCH: capability.create and capability.search,
+        Way.BLIND: capability.create and not capability.search,
     }
     return tuple(way for way in Way if offered[way])

@@ -9,6 +9,7 @@ from ehr_running import TOKEN, running_ehr
 from fhirpay.config import Tenant
 from fhirpay.db.unit import Database, Tx, Units
 from fhirpay.errors import RuleBroken
+from fhirpay.fhir.access import FixedToken
 from fhirpay.fhir.client import FhirClient
 from fhirpay.fhir.json import dumps
 from fhirpay.flow.worker import Worker
@@ -77,7 +78,7 @@ async def test_settling_posts_payment_and_refund_to_the_ehr_without_a_word_of_he
             return refunded(tx, owner, paid(tx, owner, charged(tx, owner)))
 
         built = await units.write(all_of_it)
-        fhir = FhirClient("ehr", client(ehr.base_url, allow_private=True), token=TOKEN)
+        fhir = FhirClient("ehr", client(ehr.base_url, allow_private=True), FixedToken(TOKEN))
         post_back = PostBack(units, owner, {"ehr": fhir})
         await Worker(database, units, queue="outbox", handlers={"writeback": post_back.run}).drain()
         await fhir.aclose()

@@ -23,6 +23,7 @@ from fhirpay.db.unit import Database, Tx, Units, open_database
 from fhirpay.domain.clock import SystemClock
 from fhirpay.domain.ids import CountedIds
 from fhirpay.errors import ConfigInvalid, FhirpayError, NotFound, RuleBroken
+from fhirpay.fhir.access import FixedToken
 from fhirpay.fhir.client import FhirClient
 from fhirpay.flow.worker import Worker
 from fhirpay.net.http import client
@@ -70,7 +71,7 @@ async def world(database: Database, units: Units) -> AsyncIterator[World]:
             return refunded(tx, owner, paid(tx, owner, charged(tx, owner)))
 
         built = await units.write(all_of_it)
-        fhir = FhirClient("ehr", client(ehr.base_url, allow_private=True, timeout_s=20), token=TOKEN)
+        fhir = FhirClient("ehr", client(ehr.base_url, allow_private=True, timeout_s=20), FixedToken(TOKEN))
         worker = Worker(
             database, units, queue="outbox", handlers={"writeback": PostBack(units, owner, {"ehr": fhir}).run}
         )

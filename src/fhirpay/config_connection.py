@@ -1,0 +1,77 @@
+"""What is agreed with an EHR that is called over FHIR: its address, who we are to it, what is posted there. Part of
+`config`; the keys that we sign with as a client of EHRs stand here too."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import AwareDatetime, Field, model_validator
+
+from .config_section import Section, known_zone
+
+
+class SigningKey(Section):
+    """A key that we sign with as a client of EHRs. Its public half is published as long as it stands here."""
+
+    private_key: str = Field(
+        repr=False,
+        description="the file of an RSA key (RS384) or an EC key on P-384 (ES384), PEM or JWK; or its text by env:NAME",
+    )
+    signs_from: AwareDatetime | None = Field(
+        default=None, description="it is published at once and signs from then on; empty: at once, for the only key"
+    )
+
+
+class Connection(Section):
+    """An EHR that payments are written back to."""
+
+    name: str
+    base_url: str = Field(description="FHIR base of the EHR")
+    auth: Literal["token", "backend-services"] = Field(
+        default="token",
+        description="who we are to it: a fixed `token`, or a client by SMART backend services, with the tenant's keys",
+    )
+    token: str = Field(default="", repr=False, description="bearer token; use env:NAME")
+    client_id: str = Field(default="", description="what the EHR calls us: the client id of our registration there")
+    scopes: tuple[str, ...] = Field(
+        default=(),
+        description="what we ask for, in v1 or v2 syntax; empty: what `writes` needs, in the syntax that it takes",
+    )
+    fhir_version: Literal["", "R4", "R4B", "R5"] = Field(
+        default="",
+        description="empty: as its CapabilityStatement says; one that says another is not written to",
+    )
+    writes: tuple[Literal["PaymentReconciliation"], ...] = Field(
+        default=("PaymentReconciliation",), description="what is posted there; empty: nothing"
+    )
+    organization: str = Field(default="", description="Organization id at that EHR, as requestor and payee")
+    zone: str = Field(default="", description="IANA zone of the dates that it is told; empty: the facility's")
+    currency: str = Field(
+        default="",
+        pattern=r"^([A-Z]{3})?$",
+        description="the only one that it books: others are for a person; empty: all",
+    )
+    calls_per_min: int = Field(
+        default=0, ge=0, description="at most so many calls a minute by each process, evenly spaced; 0: no limit"
+    )
+    timeout_s: float = Field(default=10, gt=0, description="longest wait for an answer of the EHR")
+    index_settles_s: int = Field(
+        default=120, ge=0, description="how long its search may lag: before that, 'not found' proves nothing"
+    )
+    private_network: bool = Field(
+        default=False, description="the address may be a private or loopback one, as inside a hospital"
+    )
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> Connection:
+        if self.auth == "token" and (self.client_id or self.scopes):
+            raise ValueError(f"connection '{self.name}' has client_id or scopes: set auth = \"backend-services\" too")
+        if self.auth == "backend-services" and self.token:
+            raise ValueError(f"connection '{self.name}' gets its tokens by backend services: take `token` out")
+        if self.auth == "backend-services" and not self.client_id:
+            raise ValueError(f"connection '{self.name}' needs client_id: what the EHR called us at registration")
+        if self.auth == "backend-services" and not (self.scopes or self.writes):
+            raise ValueError(f"connection '{self.name}' writes nothing and names no scopes: say which to ask for")
+        if self.zone:
+            known_zone(self.zone)
+        return self

@@ -1,0 +1,136 @@
+"""What a FHIR server says of itself: its CapabilityStatement, read by client.py and `fhirpay conformance check`.
+
+Pure. What isn't stated isn't offered. FHIR versions by hl7.org/fhir/versions.html: R4 is 4.0.x, R4B 4.3.x (4.1 was its
+ballot), R5 5.0.x; what lies between them (4.2, 4.4 to 4.6) were drafts of R5 and are none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from ..errors import MessageInvalid
+from .json import loads
+
+
+class FhirVersion(StrEnum):
+    """The versions that we know. R4 and R4B have the same elements for what we read and write."""
+
+    R4 = "R4"
+    R4B = "R4B"
+    R5 = "R5"
+
+
+_BY_NUMBER = {"4.0": FhirVersion.R4, "4.1": FhirVersion.R4B, "4.3": FhirVersion.R4B, "5.0": FhirVersion.R5}
+_OTHERS = {"0.5": "DSTU2", "1.0": "DSTU2", "3.0": "STU3", "6.0": "R6"}
+
+
+def version_of(stated: str) -> FhirVersion | None:
+    """The version of a number such as 4.0.1, also of one with a suffix; None for what we don't know."""
+    return _BY_NUMBER.get(".".join(stated.strip().split(".")[:2]))
+
+
+def name_of(stated: str) -> str:
+    """How a person calls a version: `4.0.1 (R4)`."""
+    short = ".".join(stated.strip().split(".")[:2])
+    name = _BY_NUMBER.get(short) or _OTHERS.get(short, "")
+    return f"{stated[:20]} ({name})" if name else stated[:20]
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """What the server says it can do with one resource type, as far as our scopes let us. `withheld` is what they
+    don't: letters of `cruds`."""
+
+    read: bool = False
+    create: bool = False
+    update_create: bool = False
+    conditional_create: bool = False
+    search: bool = False
+    withheld: str = ""
+
+    def within(self, granted: frozenset[str] | None) -> Capability:
+        """What is left of it under the scopes that were granted, as letters; None: nobody says."""
+        if granted is None:
+            return self
+        updates = {"c", "u"} <= granted  # an update that creates is both
+        wanted = {"r": self.read, "c": self.create, "u": self.update_create, "s": self.search}
+        return Capability(
+            read=self.read and "r" in granted,
+            create=self.create and "c" in granted,
+            update_create=self.update_create and updates,
+            conditional_create=self.conditional_create and "c" in granted,
+            search=self.search and "s" in granted,
+            withheld="".join(letter for letter in "crus" if wanted[letter] and letter not in granted),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """`stated` is its fhirVersion as it stands there; `version` what that is, None for what we don't know."""
+
+    stated: str = ""
+    version: FhirVersion | None = None
+    software: str = ""
+    formats: tuple[str, ...] = ()
+    security: tuple[str, ...] = ()
+    resources: Mapping[str, Capability] = field(default_factory=dict[str, Capability])
+    searched_by: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
+
+    def of(self, resource_type: str) -> Capability:
+        return self.resources.get(resource_type, Capability())
+
+
+def read_statement(body: bytes) -> Statement:
+    """Raises MessageInvalid when it is no CapabilityStatement: a page, an OperationOutcome, anything else."""
+    doc = loads(body)
+    kind = doc.get("resourceType")
+    if kind != "CapabilityStatement":
+        raise MessageInvalid(f"a CapabilityStatement is expected, not {_word(kind) or 'this'}", location="/metadata")
+    stated = _word(doc.get("fhirVersion"))
+    resources: dict[str, Capability] = {}
+    searched_by: dict[str, frozenset[str]] = {}
+    security: list[str] = []
+    for rest in _objects(doc.get("rest")):
+        if rest.get("mode") != "server":
+            continue
+        about = rest.get("security")
+        for service in _objects(about.get("service")) if isinstance(about, dict) else ():
+            security += [_word(coding.get("code")) for coding in _objects(service.get("coding"))]
+        for resource in _objects(rest.get("resource")):
+            name = _word(resource.get("type"))
+            resources[name] = _capability(resource)
+            searched_by[name] = frozenset(_word(one.get("name")) for one in _objects(resource.get("searchParam")))
+    software = doc.get("software")
+    formats = doc.get("format")
+    return Statement(
+        stated=stated,
+        version=version_of(stated),
+        software=_word(software.get("name")) if isinstance(software, dict) else "",
+        formats=tuple(_word(one) for one in formats) if isinstance(formats, list) else (),
+        security=tuple(dict.fromkeys(filter(None, security))),
+        resources=resources,
+        searched_by=searched_by,
+    )
+
+
+def _capability(resource: Mapping[str, Any]) -> Capability:
+    codes = {_word(one.get("code")) for one in _objects(resource.get("interaction"))}
+    return Capability(
+        read="read" in codes,
+        create="create" in codes,
+        update_create=resource.get("updateCreate") is True and "update" in codes,
+        conditional_create=resource.get("conditionalCreate") is True and "create" in codes,
+        search="search-type" in codes,
+    )
+
+
+def _objects(value: Any) -> Iterator[dict[str, Any]]:
+    """The objects of a list; nothing of what is none: a server may write anything."""
+    yield from (one for one in value if isinstance(one, dict)) if isinstance(value, list) else ()
+
+
+def _word(value: Any) -> str:
+    return value[:100] if isinstance(value, str) else ""

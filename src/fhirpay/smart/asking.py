@@ -1,0 +1,54 @@
+"""What we ask an EHR for, and what of it was granted. Compared by what it permits: a server may grant in the other
+version's syntax, or with a wildcard, than was asked. Pure; called by backend.py and `fhirpay conformance check`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ..errors import ConfigInvalid
+from .scopes import Scope
+
+
+def granted_in(text: str) -> tuple[Scope, ...]:
+    """The resource scopes of a token response, in any order. Only those of systems: we are one."""
+    return tuple(filter(None, (Scope.parse(one) for one in text.split())))
+
+
+def missing(asked: Iterable[Scope], granted: Sequence[Scope]) -> tuple[Scope, ...]:
+    """What was asked for and isn't granted, in v2 syntax."""
+    short: list[Scope] = []
+    for one in asked:
+        left = [letter for letter in one.letters if not any(_permits(other, one, letter) for other in granted)]
+        if left:
+            short.append(Scope(one.type, "".join(left), one.params))
+    return tuple(short)
+
+
+def _permits(granted: Scope, asked: Scope, letter: str) -> bool:
+    return granted.covers(Scope(asked.type, letter, asked.params))
+
+
+def letters_for(resource_type: str, granted: Iterable[Scope]) -> frozenset[str]:
+    """What may be done with a resource type at all."""
+    return frozenset(letter for one in granted if one.type in ("*", resource_type) for letter in one.letters)
+
+
+def checked(scopes: Sequence[str], of: str) -> tuple[Scope, ...]:
+    """The scopes of a connection's configuration. Raises ConfigInvalid for one that no backend service can have."""
+    read: list[Scope] = []
+    for text in scopes:
+        scope = Scope.parse(text)
+        if scope is None:
+            raise ConfigInvalid(
+                f"connection '{of}': '{text[:80]}' is no scope of a backend service; write one such as "
+                "system/PaymentReconciliation.crus (v2) or system/PaymentReconciliation.write (v1)"
+            )
+        read.append(scope)
+    return tuple(read)
+
+
+def needed_to_write(resource_types: Iterable[str], *, v2: bool) -> tuple[str, ...]:
+    """What posting needs: to create, to put at an id of ours, to read back and to search for what was lost."""
+    verbs = ("crus",) if v2 else ("read", "write")
+    return tuple(f"system/{kind}.{verb}" for kind in resource_types for verb in verbs)

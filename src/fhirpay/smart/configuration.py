@@ -1,0 +1,92 @@
+"""`.well-known/smart-configuration`: where an EHR's tokens are to be had, and how (SMART 2.2, conformance). Pure.
+
+Called by backend.py with what was answered, and by `fhirpay conformance check`. The token endpoint must be https, or
+http inside a private network that the connection says it is in: a client assertion is a credential.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..errors import ConfigInvalid, MessageInvalid
+from ..net.guard import check_url
+from ..net.http import Response
+from .keys import Algorithm
+
+PATH = "/.well-known/smart-configuration"
+_OURS = frozenset[str](Algorithm)
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """`algorithms` are those of ours that it takes assertions in. `lacks` is what SMART requires and it doesn't say."""
+
+    token_url: str
+    algorithms: frozenset[str]
+    capabilities: frozenset[str]
+    scopes: frozenset[str]
+    lacks: tuple[str, ...] = ()
+
+    @property
+    def v2(self) -> bool:
+        """Whether it takes scopes in the syntax of v2; one that doesn't say takes those of v1."""
+        return "permission-v2" in self.capabilities
+
+
+def read_configuration(answer: Response, *, private: bool) -> Configuration:
+    """Raises MessageInvalid, in words for whoever set up the connection, when no token can be had by it."""
+    if answer.status in (301, 302, 303, 307, 308):
+        raise MessageInvalid(f"it is redirected ({answer.status}): is base_url the EHR's FHIR base?")
+    if not answer.ok:
+        raise MessageInvalid(f"it was answered by {answer.status}: this EHR may not offer SMART at this base_url")
+    doc = answer.json_object()
+    if not doc:
+        raise MessageInvalid("it is no JSON object, but " + what_it_is(answer))
+    token_url = doc.get("token_endpoint")
+    if not isinstance(token_url, str) or not token_url:
+        raise MessageInvalid("it names no token_endpoint")
+    check_token_url(token_url, private=private)
+    methods = _words(doc.get("token_endpoint_auth_methods_supported"))
+    if methods and "private_key_jwt" not in methods:
+        raise MessageInvalid(f"its clients authenticate by {', '.join(sorted(methods))}, and we do by private_key_jwt")
+    grants = _words(doc.get("grant_types_supported"))
+    if grants and "client_credentials" not in grants:
+        raise MessageInvalid("it grants no client_credentials, which backend services need")
+    stated = _words(doc.get("token_endpoint_auth_signing_alg_values_supported"))
+    if stated and not stated & _OURS:
+        raise MessageInvalid(f"it takes assertions in {', '.join(sorted(stated))}, and we sign RS384 or ES384")
+    required = ("grant_types_supported", "capabilities", "code_challenge_methods_supported")
+    return Configuration(
+        token_url,
+        algorithms=(stated & _OURS) or _OURS,
+        capabilities=_words(doc.get("capabilities")),
+        scopes=_words(doc.get("scopes_supported")),
+        lacks=tuple(name for name in required if not isinstance(doc.get(name), list)),
+    )
+
+
+def check_token_url(url: str, *, private: bool) -> None:
+    """Raises MessageInvalid for one that no credential may be sent to."""
+    try:
+        check_url(url, allow_private=private)
+    except (ConfigInvalid, ValueError) as error:
+        raise MessageInvalid(f"its token_endpoint can't be used: {error}") from None
+    parts = urlsplit(url)
+    if parts.fragment:
+        raise MessageInvalid("its token_endpoint has a fragment")
+    if parts.scheme != "https" and not private:
+        raise MessageInvalid(f"its token_endpoint at {parts.hostname} is not https, and we send a credential there")
+
+
+def what_it_is(answer: Response) -> str:
+    """The kind of an answer that can't be read, without a word of it."""
+    kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()[:60]
+    if "html" in kind or answer.body.lstrip()[:1] == b"<":
+        return "a page (HTML)"
+    return f"{kind or 'something'} of {len(answer.body)} bytes"
+
+
+def _words(value: Any) -> frozenset[str]:
+    return frozenset(one[:100] for one in value if isinstance(one, str)) if isinstance(value, list) else frozenset()

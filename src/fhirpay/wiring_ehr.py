@@ -1,0 +1,58 @@
+"""The clients of EHRs, from what their connections say: who we are to them, how often we call. Part of `wiring`."""
+
+from __future__ import annotations
+
+from .config import Connection
+from .domain.clock import Clock
+from .domain.ids import Ids
+from .fhir.access import Access, FixedToken
+from .fhir.client import FhirClient
+from .fhir.statement import FhirVersion
+from .net.http import HttpClient, Transport, client
+from .smart.backend import BackendServices
+from .smart.keys import KeyRing
+
+
+def ehr_access(
+    connection: Connection, keys: KeyRing, clock: Clock, ids: Ids, transport: Transport | None = None
+) -> Access:
+    """Who we are to an EHR. Raises ConfigInvalid for scopes that can't be asked for."""
+    if connection.auth == "token":
+        return FixedToken(connection.token)
+    return BackendServices(
+        connection.name,
+        connection.base_url,
+        client_id=connection.client_id,
+        scopes=connection.scopes,
+        writes=connection.writes,
+        keys=keys,
+        clock=clock,
+        ids=ids,
+        open_client=lambda url: ehr_http(connection, url, transport),
+        private=connection.private_network,
+    )
+
+
+def ehr_client(
+    connection: Connection, keys: KeyRing, clock: Clock, ids: Ids, transport: Transport | None = None
+) -> FhirClient:
+    """The client of an EHR, with its access. Raises ConfigInvalid."""
+    return FhirClient(
+        connection.name,
+        ehr_http(connection, connection.base_url, transport, calls_per_min=connection.calls_per_min),
+        ehr_access(connection, keys, clock, ids, transport),
+        version=FhirVersion(connection.fhir_version) if connection.fhir_version else None,
+    )
+
+
+def ehr_http(
+    connection: Connection, url: str, transport: Transport | None = None, *, calls_per_min: int = 0
+) -> HttpClient:
+    """Calls to an address of an EHR, or of its authorization server. The agreed rate is of the EHR's own."""
+    return client(
+        url,
+        timeout_s=connection.timeout_s,
+        calls_per_min=calls_per_min,
+        allow_private=connection.private_network,
+        transport=transport,
+    )

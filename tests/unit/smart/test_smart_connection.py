@@ -1,0 +1,62 @@
+"""A connection as data: what the configuration refuses at start, and the URL where our keys are to be had."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from fhirpay import config, wiring
+from fhirpay.config import Connection, Settings, SigningKey, Tenant
+from fhirpay.errors import ConfigInvalid
+from smart_world import EC, RSA
+
+TENANT = '[[tenants]]\nname = "main"\n[[tenants.connections]]\nname = "ehr"\nbase_url = "https://ehr.example/fhir"\n'
+REFUSED = {
+    'token = "t"\nclient_id = "c"': 'set auth = "backend-services" too',
+    'scopes = ["system/Patient.rs"]': 'set auth = "backend-services" too',
+    'auth = "backend-services"\nclient_id = "c"\ntoken = "t"': "take `token` out",
+    'auth = "backend-services"': "needs client_id",
+    'auth = "backend-services"\nclient_id = "c"': "make a key with `fhirpay keys new`",
+    'auth = "backend-services"\nclient_id = "c"\nwrites = []': "say which to ask for",
+    'auth = "basic"': "Input should be 'token' or 'backend-services'",
+    'fhir_version = "R6"': "Input should be",
+    'zone = "Mars"': "is not an IANA zone",
+    'currency = "usd"': "currency",
+    "calls_per_min = -1": "greater than or equal to 0",
+}
+
+
+@pytest.mark.parametrize("lines", REFUSED)
+def test_what_can_not_be_meant_is_refused_at_start(lines: str, tmp_path: Path) -> None:
+    path = tmp_path / "fhirpay.toml"
+    path.write_text(TENANT + lines, encoding="utf-8")
+    with pytest.raises(ConfigInvalid, match="(?s)" + REFUSED[lines].replace("[", r"\[")):
+        config.load(path)
+
+
+def test_a_secret_of_a_connection_shows_nowhere() -> None:
+    assert "s3cret" not in repr(Connection(name="ehr", base_url="https://x", token="s3cret"))
+
+
+def settings(tmp_path: Path, *names: str) -> Settings:
+    tenants = tuple(Tenant(name=name, keys=(SigningKey(private_key=EC), SigningKey(private_key=RSA))) for name in names)
+    return Settings(database=f"sqlite:///{tmp_path}/x.db", hash_key="k" * 32, tenants=tenants)
+
+
+@pytest.mark.parametrize(
+    ("tenants", "path"),
+    [(("main",), "/smart/jwks.json"), (("main", "other"), "/tenants/other/smart/jwks.json")],
+)
+async def test_each_tenants_public_keys_have_a_url_of_their_own(
+    tenants: tuple[str, ...], path: str, tmp_path: Path
+) -> None:
+    system = wiring.build(settings(tmp_path, *tenants))
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=system.web), base_url="http://x") as http:
+        answer = await http.get(path)
+    await system.close()
+    assert answer.headers["cache-control"] == "public, max-age=3600"
+    assert answer.headers["content-type"] == "application/json"
+    assert [one["kty"] for one in answer.json()["keys"]] == ["EC", "RSA"]
+    assert all("d" not in one for one in answer.json()["keys"])
