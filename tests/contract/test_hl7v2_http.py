@@ -12,6 +12,7 @@ from fhirpay.db.unit import Database
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.ids import CountedIds
 from fhirpay.hl7.batch import read_batch
+from fhirpay.usecases import receive_batch
 from intake_world import TOKEN, World, ft1, message, told, verdict, world
 
 pytestmark = pytest.mark.warns("hl7.refused")
@@ -93,6 +94,17 @@ async def test_each_message_of_a_batch_has_its_own_fate(w: World, http: httpx2.A
     assert ([verdict(one) for one in batch.messages], batch.warnings) == (["AA", "AE", "AA"], [])
     await w.work()
     assert await w.askable() == "101.00 USD"
+
+
+async def test_a_batch_of_too_many_is_refused_once(
+    w: World, http: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receive_batch, "MESSAGES_MAX", 2)
+    answer = await post(http, b"BHS|^~\\&\r" + message("M1", CHARGE) * 3)
+    assert answer.status_code == 400
+    (refusal,) = read_batch(answer.content).messages
+    assert told(refusal)[0] == "AE"
+    assert await w.received("M1") == []
 
 
 # ── what never gets to the gate ───────────────────────────────────────────────────────────────────────────────────────

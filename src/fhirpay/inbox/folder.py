@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from shutil import copyfileobj
@@ -60,6 +60,24 @@ def half_written(name: str) -> str:
     return f".{name}.tmp"
 
 
+def free_name(name: str) -> Generator[str, bool, str]:
+    """NAME, or NAME.2, NAME.3, …: yields names to be told whether they are taken, few however many there are."""
+
+    def numbered(number: int) -> str:
+        return name if number == 1 else f"{name}.{number}"
+
+    taken, free = 0, 1
+    while (yield numbered(free)):
+        taken, free = free, 2 * free
+    while free - taken > 1:
+        middle = (taken + free) // 2
+        if (yield numbered(middle)):
+            taken = middle
+        else:
+            free = middle
+    return numbered(free)
+
+
 class LocalFolder:
     """Files of this machine; `done/` and `failed/` are made beside them."""
 
@@ -109,13 +127,19 @@ class LocalFolder:
             return None
         return data if (stat.st_size, stat.st_mtime_ns) == seen else None
 
+    def _free(self, folder: Path, name: str) -> str:
+        asking = free_name(name)
+        try:
+            wanted = next(asking)
+            while True:
+                wanted = asking.send((folder / wanted).exists())
+        except StopIteration as found:
+            return found.value
+
     def _file_away(self, name: str, seen: Seen, where: Where, reply: IO[bytes]) -> bool:
         folder = self.path / where
         folder.mkdir(exist_ok=True)
-        free, number = name, 1
-        while (folder / free).exists():
-            number += 1
-            free = f"{name}.{number}"
+        free = self._free(folder, name)
         half = folder / half_written(reply_name(free))
         with half.open("wb") as file:
             copyfileobj(reply, file)

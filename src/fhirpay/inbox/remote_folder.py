@@ -12,7 +12,7 @@ from posixpath import join
 from typing import IO
 
 from ..net.sftp import Entry, SftpServer, SftpSession
-from .folder import FILE_MAX, Seen, Where, half_written, reply_name
+from .folder import FILE_MAX, Seen, Where, free_name, half_written, reply_name
 
 
 class RemoteFolder:
@@ -52,10 +52,7 @@ class RemoteVisit:
         out = self._path(self._settings.out) if self._settings.out else folder
         for one in {folder, out}:
             await self._session.make_folder(one)
-        free, number = name, 1
-        while await self._session.stat(join(folder, free)) is not None:
-            number += 1
-            free = f"{name}.{number}"
+        free = await self._free(folder, name)
         half = join(out, half_written(reply_name(free)))
         await self._session.write(half, reply)
         await self._session.replace(half, join(out, reply_name(free)))
@@ -68,6 +65,15 @@ class RemoteVisit:
     async def remove(self, name: str) -> None:
         with suppress(FileNotFoundError):
             await self._session.remove(self._path(name))
+
+    async def _free(self, folder: str, name: str) -> str:
+        asking = free_name(name)
+        try:
+            wanted = next(asking)
+            while True:
+                wanted = asking.send(await self._session.stat(join(folder, wanted)) is not None)
+        except StopIteration as found:
+            return found.value
 
     async def _is_still(self, name: str, seen: Seen) -> bool:
         """Whether it is the file that was seen. One that has gone is no other."""

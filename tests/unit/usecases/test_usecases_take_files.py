@@ -19,13 +19,14 @@ from fhirpay.domain.ids import CountedIds
 from fhirpay.errors import FilesRefused
 from fhirpay.flow.backoff import Backoff
 from fhirpay.hl7.batch import read_batch
+from fhirpay.hl7.framing import COMMITTED, NOT_COMMITTED
 from fhirpay.hl7.reader import Message
 from fhirpay.inbox.bounds import MESSAGES_MAX
-from fhirpay.inbox.folder import LocalFolder, Seen
+from fhirpay.inbox.folder import LocalFolder, Seen, free_name
 from fhirpay.usecases import receive_batch
 from fhirpay.usecases.receive_batch import take_batch, take_file
 from fhirpay.usecases.take_files import FileFeed
-from intake_world import World, ft1, message, told, verdict, world
+from intake_world import FEED, World, ft1, message, told, verdict, world
 from mllp_site import sited
 
 pytestmark = pytest.mark.warns(
@@ -98,6 +99,21 @@ async def test_the_same_name_again_is_another_file(w: World, tmp_path: Path) -> 
         await folder.look()
     assert (tmp_path / "done" / "feed.hl7").read_bytes() == GOOD
     assert (tmp_path / "done" / "feed.hl7.2").read_bytes() == LAST
+
+
+def test_a_free_name_is_found_with_few_questions_however_often_it_came() -> None:
+    for there in (*range(20), 10_000):
+        taken = {"feed.hl7", *(f"feed.hl7.{number}" for number in range(2, there + 1))} if there else set()
+        asking, asked = free_name("feed.hl7"), 0
+        wanted, found = next(asking), ""
+        while not found:
+            asked += 1
+            try:
+                wanted = asking.send(wanted in taken)
+            except StopIteration as end:
+                found = end.value
+        assert found == (f"feed.hl7.{there + 1}" if there else "feed.hl7")
+        assert asked < 30
 
 
 async def test_what_holds_no_message_is_put_aside(w: World, tmp_path: Path) -> None:
@@ -195,6 +211,24 @@ async def test_a_file_has_any_number_of_messages_and_a_stop_leaves_the_rest_for_
     assert [verdict(one) for one in reply.messages] == ["AA", "AE", "AA"]
     assert reply.warnings == []
     assert len(await w.received("M1")) == len(await w.received("M3")) == 1
+
+
+async def test_release_2_commits_nothing_of_a_batch_that_is_refused_as_a_whole(
+    databases: Any, clock: FrozenClock, ids: CountedIds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receive_batch, "MESSAGES_MAX", 2)
+    async with AsyncExitStack() as stack:
+        database = open_database(stack.enter_context(databases.url("sqlite")), clock=clock, ids=ids)
+        await database.start()
+        stack.push_async_callback(database.stop)
+        feed = FEED.model_copy(update={"mllp_release": 2})
+        site = await stack.enter_async_context(sited(database, clock, ids, feed=feed))
+        async with site.peer() as peer:
+            await peer.send(BATCH)
+            assert await peer.answer() == NOT_COMMITTED
+            assert [verdict(one) for one in read_batch(await peer.answer()).messages] == ["AE"]
+            await peer.send(HEAD + GOOD + BAD)
+            assert await peer.answer() == COMMITTED
 
 
 async def test_a_batch_over_mllp_is_answered_by_one(databases: Any, clock: FrozenClock, ids: CountedIds) -> None:
