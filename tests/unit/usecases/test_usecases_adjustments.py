@@ -1,42 +1,38 @@
-"""Adjustments that we make: what is discounted or given up, in the books and at the EHR, each change once."""
+"""Adjustments that we make, in the books: what is discounted or given up, each change once."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import date, timedelta
-from typing import Any
+from datetime import date
 
 import pytest
-from sqlalchemy import insert
 
+from adjustments_world import (
+    DISCOUNT,
+    balance,
+    days_pass,
+    given_up,
+    made,
+    one_of,
+    recovered,
+    rendered,
+    told,
+)
 from ehr_payments_world import Clinic, charge, clinic
 from fhirpay.billing import adjustments
-from fhirpay.billing.adjustments import Adjustment
-from fhirpay.billing.rows import ObligationView
-from fhirpay.billing.tables import Adjustment as AdjustmentRow
-from fhirpay.db.metadata import table
 from fhirpay.db.unit import Database, Tx
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.ids import CountedIds
 from fhirpay.domain.money import Money
 from fhirpay.errors import RuleBroken
 from fhirpay.fhir import store as fhir
-from fhirpay.flow.worker import Worker
-from fhirpay.hl7.reader import Message
-from fhirpay.ledger import store as ledger
 from fhirpay.parties import merges
-from fhirpay.usecases import collect, postings, staff
+from fhirpay.usecases import staff
 from fhirpay.usecases.collect import reassess_accounts
-from fhirpay.usecases.explain import explain
-from fhirpay.usecases.post_dft import PostDft
-from fhirpay.usecases.posted_adjustments import amount_for, parts_for
 from fhirpay.usecases.undo_merge import undo
 from fhirpay.writeback import store as writeback
 from intake_world import SYSTEM, ft1, message, segment
 
-_adjustments = table(AdjustmentRow)
-DISCOUNT = {"self_pay_discount_percent": 20}
-BY = {"reason": "not worth a letter", "by": "ann"}
 IN1 = segment("IN1", {1: "1", 2: "GOLD", 3: "ACME", 4: "Acme Health"})
 
 
@@ -53,46 +49,6 @@ async def at(database: Database, clock: FrozenClock, ids: CountedIds) -> AsyncIt
     async with clinic(database, clock, ids, DISCOUNT, segments="action") as made:
         yield made
         await made.check_books()
-
-
-async def one_of(at: Clinic, account: str = "A100") -> ObligationView:
-    (found,) = [one for one in await at.owed(account) if one.state not in ("superseded", "void")]
-    return found
-
-
-async def made(at: Clinic, account: str = "A100") -> list[Adjustment]:
-    ids = [one.obligation_id for one in await at.owed(account)]
-    found = await at.house.units.read(adjustments.of_obligations, ids)
-    return sorted(found, key=lambda one: one.adjustment_id)
-
-
-async def told(at: Clinic, account: str = "A100") -> list[str]:
-    """What the engine is to be told, by kind and amount."""
-    return [f"{one.kind} {one.amount.decimal}" for one in await made(at, account) if await queued(at, one)]
-
-
-async def queued(at: Clinic, one: Adjustment) -> bool:
-    return bool(await at.house.units.read(writeback.of_subject, one.adjustment_id))
-
-
-async def days_pass(at: Clinic, days: int) -> None:
-    at.clock.advance(timedelta(days=days))
-    handlers = {collect.AGAIN: at.house.outbox[collect.AGAIN]}
-    await Worker(at.system.database, at.house.units, queue="outbox", handlers=handlers).drain()
-
-
-async def given_up(at: Clinic, obligation: str, kind: str = "small_balance", amount: str = "", **said: Any) -> str:
-    money = Money.of(amount, "USD") if amount else None
-    asked = {"kind": kind, "amount": money, **BY, **said}
-    return await at.house.units.write(staff.write_off, obligation, **asked, tenant=at.house.tenant)
-
-
-async def recovered(at: Clinic, entry: str) -> None:
-    await at.house.units.write(staff.recover, entry, by="bob", why="they pay after all", tenant=at.house.tenant)
-
-
-async def balance(at: Clinic, name: str) -> int:
-    return await at.house.units.read(ledger.balance, name)
 
 
 # ── the discount ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -270,121 +226,9 @@ async def test_an_adjustment_of_a_merged_account_is_its_survivors(at: Clinic) ->
     *_, last = await made(at, "A2")
     (posting,) = await at.house.units.read(writeback.of_subject, last.adjustment_id)
     assert (str(last.amount), posting.part) == ("-80.00 USD", await at.account("A2"))
-    texts = [await _rendered(at, one.adjustment_id) for one in await made(at, "A2")]
+    texts = [await rendered(at, one.adjustment_id) for one in await made(at, "A2")]
     assert {text.get("PID-18") for text in texts} == {"A2"}  # also of those that were queued before the merge
     (merge,) = await at.house.units.read(merges.listed)
     await at.house.units.write(undo, merge.merge_id, by="ann", why="others", tenant=at.house.tenant)
     await at.say(charge("M4", "T1", "100.00", "A1"))
-    assert (await _rendered(at, last.adjustment_id)).get("PID-18") == "A1"
-
-
-async def _rendered(at: Clinic, adjustment_id: str) -> Message:
-    to = at.house.tenant.destinations[0]
-    post = PostDft(at.house.units, at.house.tenant, to, at.house.engines["engine"])
-    (posting,) = await at.house.units.read(writeback.of_subject, adjustment_id)
-    rendered, _, _ = await at.house.units.read(post._read, posting.posting_id)
-    assert rendered.body is not None
-    return Message.parse(rendered.body)
-
-
-# ── at the EHR ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-async def test_an_adjustment_says_what_it_lowers_and_its_reversal_what_it_takes_back(at: Clinic) -> None:
-    await at.say(charge("M1", "T1", "100.00"))
-    entry = await given_up(at, (await one_of(at)).obligation_id, "charity", "30.00")
-    await recovered(at, entry)
-    discount, charity, back = await made(at)
-    texts = [await _rendered(at, one.adjustment_id) for one in (discount, charity, back)]
-    said = [[one.get(f"FT1-{number}") for number in (2, 6, 7, 11)] for one in texts]
-    assert said == [
-        [f"{discount.adjustment_id}-1", "AJ", "DISCOUNT", "20.00"],
-        [f"{charity.adjustment_id}-1", "AJ", "CHARITY", "30.00"],
-        [f"{back.adjustment_id}-1", "AJ", "CHARITY", "-30.00"],
-    ]
-    notes = [[text.get("NTE-3[1]"), text.get("NTE-3[2]")] for text in texts]
-    assert notes == [["CHARGE T1", ""], ["CHARGE T1", ""], ["CHARGE T1", f"TAKES BACK {charity.adjustment_id}-1"]]
-    assert {text.get("FT1-30") for text in texts} == {""}
-
-
-async def test_a_receiver_is_told_of_the_kinds_that_it_takes_and_of_the_end_of_what_it_was_told(at: Clinic) -> None:
-    engine = at.house.tenant.destinations[0]
-    others = (engine.model_copy(update={"name": "charity", "adjustments": ("charity",)}), engine)
-    owner = at.house.tenant.model_copy(update={"destinations": others})
-    await at.say(charge("M1", "T1", "100.00"))
-    (first,) = await made(at)
-
-    def two_more(tx: Tx) -> list[Adjustment]:
-        """The other receiver is new, and hears of the second one; then both are taken back by one."""
-        of, kind, usd = first.obligation_id, first.kind, "USD"
-        second = Adjustment("adj2", of, kind, 2, Money.of("5.00", usd), tx.now)
-        both = Adjustment("adj3", of, kind, 3, Money.of("-25.00", usd), tx.now)
-        for one in (second, both):
-            columns = {"adjustment_id": one.adjustment_id, "obligation_id": of, "kind": kind, "number": one.number}
-            columns |= {"currency": usd, "amount_minor": one.amount.minor, "made_at": one.made_at}
-            tx.execute(insert(_adjustments).values(tenant_id=tx.tenant, **columns))
-        new = owner.model_copy(update={"destinations": (others[0].model_copy(update={"adjustments": (kind,)}), engine)})
-        postings.enqueue_adjustment(tx, second, account_ref="Account/a", tenant=new)
-        postings.enqueue_adjustment(tx, both, account_ref="Account/a", tenant=owner)
-        return [second, both]
-
-    second, both = await at.house.units.write(two_more)
-    found = await at.house.units.read(writeback.of_subject, both.adjustment_id)
-    lines = {one.connection: await at.house.units.read(parts_for, both, one.connection) for one in found}
-    assert {name: [(number, part.of) for number, part in parts] for name, parts in lines.items()} == {
-        "charity": [(1, second.adjustment_id)],
-        "engine": [(1, second.adjustment_id), (2, first.adjustment_id)],
-    }
-    amounts = {one.connection: str(await at.house.units.read(amount_for, one)) for one in found}
-    assert amounts == {"charity": "-5.00 USD", "engine": "-25.00 USD"}
-
-
-@pytest.mark.parametrize("echoes", ["number", "amount"])
-async def test_what_comes_back_of_ours_counts_for_nothing(
-    database: Database, clock: FrozenClock, ids: CountedIds, echoes: str
-) -> None:
-    async with clinic(database, clock, ids, DISCOUNT, echoes=echoes) as at:
-        await at.say(charge("M1", "T1", "100.00"), charge("M2", "T1", "50.00"))
-        first, second = await made(at)
-        before = await at.books()
-
-        def aj(name: str, one: Adjustment, number: str) -> bytes:
-            own = one.adjustment_id.upper() + "-1" if echoes == "number" else number
-            return message(name, ft1(1, "AJ", f"{one.amount.decimal}&USD", {2: own, 7: "DISCOUNT"}))
-
-        await at.say(aj("M3", first, "E1"), aj("M4", second, "E2"), aj("M5", first, "E1"))
-        assert await at.books() == before
-        assert await at.list_of("ehr_payment_unmatched") == []
-        theirs = message("M6", ft1(1, "AJ", "20.00&USD", {2: "E9", 7: "DISCOUNT"}))
-        await at.say(theirs)  # a second one of the amount is theirs: once a line
-        assert (await at.books())["owed"] == "20.00"
-
-
-async def test_an_adjustment_isnt_taken_for_a_payment_of_the_same_amount(
-    database: Database, clock: FrozenClock, ids: CountedIds
-) -> None:
-    async with clinic(database, clock, ids, echoes="amount") as at:
-        await at.say(charge("M1", "T1", "100.00"))
-        await at.take(await at.begin("30.00"))
-        await at.say(message("M2", ft1(1, "AJ", "30.00&USD", {2: "E1", 7: "CHARITY"})))
-        assert (await at.books())["owed"] == "70.00"
-
-
-async def test_an_ehr_that_has_it_otherwise_is_on_the_worklist_until_it_is_mended(at: Clinic) -> None:
-    await at.say(charge("M1", "T1", "100.00"))
-    (one,) = await made(at)
-    number = f"{one.adjustment_id}-1"
-    for name, amount, lines in (("M2", "15.00", 1), ("M3", "20.00", 0), ("M4", "-20.00", 1)):
-        await at.say(message(name, ft1(1, "AJ", f"{amount}&USD", {2: number, 7: "DISCOUNT"})))
-        assert len(await at.list_of("adjustment_differs")) == lines, name
-    assert (await at.books())["owed"] == "80.00"
-
-
-async def test_explain_shows_the_adjustment_under_what_it_lowers(at: Clinic) -> None:
-    await at.say(charge("M1", "T1", "100.00"))
-    (one,) = await made(at)
-    chain = (await at.house.units.read(explain, f"{one.adjustment_id}-1")).as_text()
-    assert f"adjustment {one.adjustment_id}: 20.00 USD taken off, self-pay discount" in chain
-    assert "DFT^P03 at 'engine': pending" in chain
-    (posting,) = await at.house.units.read(writeback.of_subject, one.adjustment_id)
-    assert one.adjustment_id in (await at.house.units.read(explain, posting.posting_id)).as_text()
+    assert (await rendered(at, last.adjustment_id)).get("PID-18") == "A1"
