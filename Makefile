@@ -34,7 +34,7 @@ help:
 
 install: .venv/runtime.stamp
 
-# MLLP peers that nobody here wrote (Medplum's); their tests are left out where there is no npm.
+# Programs that nobody here wrote (MLLP peers, a SMART EHR); their tests are left out where there is no npm.
 .venv/npm/stamp: tests/npm/package.json tests/npm/package-lock.json | .venv/bin/python
 	@rm -rf tests/npm/node_modules && mkdir -p .venv/npm && cp tests/npm/*.json .venv/npm
 	@if command -v npm >/dev/null; then cd .venv/npm && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error >/dev/null; fi
