@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, text
 
 from databases import Looking
-from fhirpay.db.sqlite import connect, database_path, engine_for
+from fhirpay.db.sqlite import connect, database_path, on
 from fhirpay.db.unit import Tx
 from fhirpay.domain.ids import CountedIds
 from fhirpay.usecases.doctor import examine
@@ -50,7 +50,7 @@ def _reading(url: str) -> Iterator[Connection]:
     if url.startswith("sqlite"):
         raw = connect(database_path(url), read_only=True)
         try:
-            with engine_for(raw).connect() as connection:
+            with on(raw) as connection:
                 yield connection
         finally:
             raw.close()

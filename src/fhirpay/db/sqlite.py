@@ -21,6 +21,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -137,9 +138,21 @@ def connect(path: Path, *, read_only: bool = False, busy_s: float = 5.0) -> sqli
     return raw
 
 
-def engine_for(raw: sqlite3.Connection) -> Engine:
-    """SQLAlchemy on one connection that is already open."""
-    return create_engine("sqlite://", creator=lambda: raw, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+_opening = threading.local()
+
+
+@cache
+def _engine() -> Engine:
+    return create_engine("sqlite://", creator=lambda: _opening.raw, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+
+
+def on(raw: sqlite3.Connection) -> Connection:
+    """SQLAlchemy on a connection that is already open. A statement compiled for one of them is compiled for all."""
+    _opening.raw = raw
+    try:
+        return _engine().connect()
+    finally:
+        del _opening.raw
 
 
 class Writing:
@@ -147,7 +160,7 @@ class Writing:
 
     def __init__(self, path: Path, *, clock: Clock, ids: Ids, limits: Limits) -> None:
         self.raw = connect(path, busy_s=limits.busy_s)
-        self.connection: Connection = engine_for(self.raw).connect()
+        self.connection = on(self.raw)
         self._clock = clock
         self._ids = ids
 
@@ -232,7 +245,7 @@ class SqliteDatabase:
         """Raises ConfigInvalid when the file isn't migrated, or when another process writes it."""
         if not self.path.exists():
             raise ConfigInvalid(f"there is no database {self.path}; run `fhirpay migrate`")
-        with engine_for(connect(self.path, read_only=True)).connect() as connection:
+        with on(connect(self.path, read_only=True)) as connection:
             require_migrated(connection)
         self._readers = ThreadPoolExecutor(self._limits.readers, thread_name_prefix="fhirpay-read")
         if not self._read_only:
@@ -391,7 +404,7 @@ class SqliteDatabase:
         found: tuple[Connection, sqlite3.Connection] | None = getattr(self._local, "reader", None)
         if found is None:
             raw = connect(self.path, read_only=True, busy_s=self._limits.busy_s)
-            found = self._local.reader = (engine_for(raw).connect(), raw)
+            found = self._local.reader = (on(raw), raw)
             self._reading.append(found)
         return found
 

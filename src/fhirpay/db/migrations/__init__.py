@@ -49,7 +49,7 @@ def migrate(url: str) -> str:
 
 
 def _migrate_sqlite(url: str) -> str:
-    from ..sqlite import FileLock, connect, database_path, engine_for
+    from ..sqlite import FileLock, connect, database_path, on
 
     path = database_path(url)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,7 @@ def _migrate_sqlite(url: str) -> str:
         raw = connect(path)
         # Once, here: on a fresh file two connections that both set it lock each other out at once.
         raw.execute("PRAGMA journal_mode=WAL")
-        with engine_for(raw).connect() as connection, connection.begin():
+        with on(raw) as connection, connection.begin():
             raw.execute("BEGIN IMMEDIATE")  # so that a failed migration leaves nothing; SQLite's DDL rolls back too
             _upgrade(connection)
     finally:
