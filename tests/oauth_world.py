@@ -32,9 +32,13 @@ ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _jti = count(1)
 
 
-@cache
 def key(kid: str, kind: str = "RSA") -> jwk.Key:
     """A key pair that is made once."""
+    return _key(kid, kind)
+
+
+@cache
+def _key(kid: str, kind: str) -> jwk.Key:
     if kind == "RSA":
         return jwk.RSAKey.generate_key(2048, {"kid": kid})
     return jwk.ECKey.generate_key("P-384" if kind == "EC" else kind, {"kid": kid})
