@@ -6,6 +6,7 @@ import typer
 
 from .adjustments import adjustments
 from .books import ledger
+from .check_ehr import check
 from .conformance import conformance
 from .cutover import cutover
 from .database import migrate
@@ -38,6 +39,7 @@ app.command()(explain)
 app.command()(worklist)
 app.command()(doctor)
 app.add_typer(adjustments, name="adjustments")
+conformance.command("check")(check)
 app.add_typer(conformance, name="conformance")
 app.add_typer(cutover, name="cutover")
 app.add_typer(keys, name="keys")

@@ -69,7 +69,7 @@ NEXT: Mapping[str, str] = {
     MISCOUNT: "Ask the sender whether a part is missing, and have that part sent.",
     BATCH_REFUSED: "Give the sender the reply that stands beside the file: what it refuses has to be sent right.",
     GONE: "Configure it again under this name, and they go out; `fhirpay writeback list --all` shows them.",
-    SHUT: "Mend what it says, there or in fhirpay.toml, and restart; nothing is lost meanwhile.",
+    SHUT: "Mend what it says, there or here; `fhirpay conformance check` tries it. Nothing is lost meanwhile.",
     PARKED_CALL: "Mend what it says, then `fhirpay replay ID`; a posting that was made by hand: mark it done.",
     UNKNOWN: "Look at the processor; it ends by itself when the processor says what became of it.",
     # of what was stated

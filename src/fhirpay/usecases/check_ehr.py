@@ -1,0 +1,306 @@
+"""What can an EHR do for us? Asked before the first payment does: `fhirpay conformance check`.
+
+It reads the CapabilityStatement and the smart-configuration, asks for a token where the connection has one to ask for,
+and tries what may be tried without a trace: it reads and searches for what there isn't, and never writes. Nothing that
+an EHR answers may raise here: whatever it is, is a finding. No resource of it is kept or shown, only counts and codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from urllib.parse import urlsplit
+
+from ..config import Connection
+from ..domain.clock import Clock
+from ..errors import EhrUnavailable, FhirpayError, MessageInvalid
+from ..fhir.access import Access
+from ..fhir.json import loads
+from ..fhir.statement import Capability, FhirVersion, Statement, name_of, read_statement
+from ..net.errors import NeverSent, Uncertain
+from ..net.http import HttpClient, Response
+from ..smart.backend import BackendServices
+from ..smart.configuration import PATH, Configuration, read_configuration, what_it_is
+from ..smart.token import clocks_differ, skew_s
+from ..writeback.payment_reconciliation import PAYMENT_SYSTEM, RESOURCE_TYPE
+from ..writeback.profile import Way, ways
+
+READ = ("ChargeItem", "Account", "Invoice", "Patient", "Encounter")  # what we would read, besides what we post
+_ABILITIES = ("read", "search", "create", "update_create", "conditional_create")
+NOBODY = "fhirpay-conformance-check"  # the id and identifier of a posting that there isn't
+
+WAYS = {
+    Way.PUT: "each posting is put at an id that follows from ours: sent twice, it is there once",
+    Way.IF_NONE_EXIST: "each posting is created unless the EHR has our identifier (If-None-Exist)",
+    Way.SEARCH: "each posting is looked for by our identifier, then created; a lost answer is looked for again later",
+    Way.BLIND: "each posting is created once; one whose answer is lost is for a person, since nothing can be looked up",
+}
+
+
+class Level(StrEnum):
+    """How much it stands in the way of going live."""
+
+    BLOCKS = "blocks"
+    ASK = "ask"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    level: Level
+    code: str
+    says: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One call that was made: what for, what came of it (a status, or 0 for no answer), whether that is as it should
+    be."""
+
+    what: str
+    status: int
+    fine: bool
+
+
+@dataclass(slots=True)
+class Report:
+    """`statement` and `smart` are None where they couldn't be read; `granted` where no token was asked for."""
+
+    url: str
+    statement: Statement | None = None
+    smart: Configuration | None = None
+    granted: tuple[str, ...] | None = None
+    skew_s: int | None = None
+    offers: dict[str, Capability] = field(default_factory=dict[str, Capability])
+    ways: tuple[Way, ...] = ()
+    tried: list[Tried] = field(default_factory=list[Tried])
+    found: list[Found] = field(default_factory=list[Found])
+
+    def say(self, level: Level, code: str, says: str) -> None:
+        self.found.append(Found(level, code, says))
+
+    @property
+    def grade(self) -> str:
+        levels = {one.level for one in self.found}
+        return "not ready" if Level.BLOCKS in levels else "questions" if Level.ASK in levels else "ready"
+
+
+async def check_ehr(connection: Connection, http: HttpClient, access: Access, clock: Clock) -> Report:
+    """Everything that can be found out of it. `http` and `access` are the connection's own."""
+    report = Report(connection.base_url)
+    await _configuration(report, connection, http)
+    authorization = await _token(report, connection, access)
+    if authorization is not None:
+        await _statement(report, connection, http, authorization, clock)
+    if report.statement is not None:
+        _offers(report, connection, access)
+        await _try(report, http, authorization or "")
+    return report
+
+
+async def _configuration(report: Report, connection: Connection, http: HttpClient) -> None:
+    needed = connection.auth == "backend-services"
+    answer = await _get(report, http, PATH, "")
+    if answer is None:
+        return
+    try:
+        report.smart = read_configuration(answer, private=connection.private_network)
+    except MessageInvalid as error:
+        level = Level.BLOCKS if needed else Level.NOTE
+        report.say(level, "no-smart", f"no token can be had by {PATH[1:]}: {error.message}")
+        return
+    if report.smart.lacks:
+        report.say(Level.NOTE, "smart-incomplete", f"{PATH[1:]} lacks {', '.join(report.smart.lacks)}")
+    if not needed and not connection.token:
+        says = 'it gives tokens: register us there, and set auth = "backend-services" and client_id'
+        report.say(Level.ASK, "not-registered", says)
+
+
+async def _token(report: Report, connection: Connection, access: Access) -> str | None:
+    """What to send as Authorization, maybe nothing; None: there is no token, and nothing more can be tried."""
+    try:
+        if isinstance(access, BackendServices):
+            token = await access.token(within_s=connection.timeout_s)
+            report.granted = tuple(map(str, token.granted))
+            if token.short:
+                says = f"it didn't grant {' '.join(map(str, token.short))}: what needs it isn't used"
+                report.say(Level.ASK, "scope-short", says)
+        return await access.authorization(within_s=connection.timeout_s)
+    except EhrUnavailable as error:
+        report.say(Level.BLOCKS, "no-token", error.message)
+        return None
+
+
+async def _statement(
+    report: Report, connection: Connection, http: HttpClient, authorization: str, clock: Clock
+) -> None:
+    answer = await _get(report, http, "/metadata", authorization)
+    if answer is None:
+        return
+    report.skew_s = skew_s(answer.headers, clock.now())
+    if words := clocks_differ(report.skew_s):
+        report.say(Level.ASK, "clock", words)
+    if 300 <= answer.status < 400:
+        to = urlsplit(answer.headers.get("location", "")).hostname or "elsewhere"
+        says = f"/metadata leads to {to} ({answer.status}), and no redirect is followed: write that address as base_url"
+        report.say(Level.BLOCKS, "redirect", says)
+        return
+    if not answer.ok:
+        report.say(Level.BLOCKS, "no-metadata", f"/metadata was answered by {answer.status} with {what_it_is(answer)}")
+        return
+    try:
+        report.statement = read_statement(answer.body)
+    except MessageInvalid as error:
+        says = f"/metadata is no CapabilityStatement but {what_it_is(answer)}: {error.message}"
+        report.say(Level.BLOCKS, "no-metadata", says)
+        return
+    _version(report, connection, report.statement)
+
+
+def _version(report: Report, connection: Connection, statement: Statement) -> None:
+    said, agreed = name_of(statement.stated) or "no version", connection.fhir_version
+    if statement.version is None and (statement.stated or not agreed):
+        report.say(Level.BLOCKS, "version", f"it speaks FHIR {said}; we know R4, R4B and R5")
+    elif agreed and statement.version and statement.version != agreed:
+        report.say(Level.BLOCKS, "version", f"it speaks FHIR {said}, and fhir_version says {agreed}")
+    elif FhirVersion.R5 in (statement.version, agreed):
+        report.say(Level.BLOCKS, "version", "it speaks R5, and we write R4 and R4B")
+
+
+def _offers(report: Report, connection: Connection, access: Access) -> None:
+    assert report.statement is not None
+    for kind in (RESOURCE_TYPE, *READ):
+        report.offers[kind] = report.statement.of(kind).within(access.granted(kind))
+    posting = report.offers[RESOURCE_TYPE]
+    if RESOURCE_TYPE not in connection.writes:
+        return
+    report.ways = ways(posting)
+    if report.ways:
+        if report.ways[0] is Way.BLIND:
+            report.say(Level.ASK, "nothing-to-look-up", "a posting whose answer is lost will be for a person")
+        return
+    why = "our scopes don't let us write it" if set("cu") & set(posting.withheld) else "it takes none"
+    report.say(Level.BLOCKS, "no-postings", f"no {RESOURCE_TYPE} can be posted: {why}. Another way is a destination")
+
+
+async def _try(report: Report, http: HttpClient, authorization: str) -> None:
+    """Reads and searches for what there isn't; whatever is offered to be read, one of it, which is not looked at."""
+    posting = report.offers[RESOURCE_TYPE]
+    if posting.read:
+        answer = await _get(report, http, f"/{RESOURCE_TYPE}/{NOBODY}", authorization, fine=(404, 410))
+        if answer is not None and answer.ok:
+            report.say(Level.BLOCKS, "finds-nobody", f"it answers a read of {NOBODY}, which there isn't, by something")
+    if posting.search:
+        query = {"identifier": f"{PAYMENT_SYSTEM}|{NOBODY}"}
+        answer = await _get(report, http, f"/{RESOURCE_TYPE}", authorization, query=query)
+        if answer is not None and answer.ok:
+            _empty(report, answer)
+    for kind in READ:
+        if report.offers[kind].search:
+            await _get(report, http, f"/{kind}", authorization, query={"_count": "1"}, matters=False)
+
+
+def _empty(report: Report, answer: Response) -> None:
+    try:
+        doc = loads(answer.body)
+    except MessageInvalid:
+        report.say(Level.BLOCKS, "no-bundle", f"a search is answered by {what_it_is(answer)}, not by a Bundle")
+        return
+    if doc.get("resourceType") != "Bundle":
+        says = "a search is answered by another resource than a Bundle, with a status of success"
+        report.say(Level.BLOCKS, "no-bundle", says)
+    elif any(isinstance(one, dict) and _is_posting(one) for one in doc.get("entry") or ()):
+        says = "a search for an identifier that there isn't finds something: it may not know the parameter"
+        report.say(Level.ASK, "search-matches-all", says)
+
+
+def _is_posting(entry: dict[str, object]) -> bool:
+    resource = entry.get("resource")
+    return isinstance(resource, dict) and resource.get("resourceType") == RESOURCE_TYPE
+
+
+async def _get(
+    report: Report,
+    http: HttpClient,
+    path: str,
+    authorization: str,
+    *,
+    query: dict[str, str] | None = None,
+    fine: tuple[int, ...] = (),
+    matters: bool = True,
+) -> Response | None:
+    """What was answered; None, with a finding, when nothing was. A 401 or 403 to what was offered is one too."""
+    what = f"GET {path}" + (f"?{next(iter(query))}=…" if query else "")
+    headers = {"accept": "application/json" if path == PATH else "application/fhir+json"}
+    headers |= {"authorization": authorization} if authorization else {}
+    level = Level.BLOCKS if matters else Level.ASK
+    try:
+        answer = await http.send("GET", path, headers=headers, params=query)
+    except (NeverSent, Uncertain) as error:
+        report.tried.append(Tried(what, 0, fine=False))
+        report.say(level, "no-answer", f"{what}: {error.message}")
+        return None
+    except FhirpayError as error:  # an address where we may not go
+        report.tried.append(Tried(what, 0, fine=False))
+        report.say(Level.BLOCKS, "address", error.message)
+        return None
+    as_it_should = answer.status in fine if fine else answer.ok
+    report.tried.append(Tried(what, answer.status, as_it_should))
+    if path in (PATH, "/metadata") or as_it_should or (fine and answer.ok):
+        return answer
+    if answer.status == 401:
+        says = "it doesn't accept our token" if authorization else "it wants a token"
+        report.say(level, "token", f"{what} was answered by 401: {says}")
+    else:
+        report.say(level, "refused", f"{what} was answered by {answer.status}, though it is offered")
+    return answer
+
+
+def as_json(report: Report) -> dict[str, object]:
+    """For programs."""
+    statement, smart = report.statement, report.smart
+    return {
+        "url": report.url,
+        "grade": report.grade,
+        "fhir": statement
+        and {
+            "stated": statement.stated,
+            "version": statement.version and statement.version.value,
+            "software": statement.software,
+            "formats": list(statement.formats),
+            "security": list(statement.security),
+        },
+        "smart": smart
+        and {
+            "tokenEndpoint": smart.token_url,
+            "algorithms": sorted(smart.algorithms),
+            "scopes": "v2" if smart.v2 else "v1",
+            "capabilities": sorted(smart.capabilities),
+        },
+        "granted": report.granted and list(report.granted),
+        "clockAheadSeconds": report.skew_s,
+        "offers": {kind: [name for name in _ABILITIES if getattr(one, name)] for kind, one in report.offers.items()},
+        "writeBack": [{"way": way.value, "means": WAYS[way]} for way in report.ways],
+        "tried": [{"what": one.what, "status": one.status, "fine": one.fine} for one in report.tried],
+        "found": [{"level": one.level.value, "code": one.code, "says": one.says} for one in report.found],
+    }
+
+
+def as_text(report: Report) -> Iterator[str]:
+    """For the person who sets the connection up."""
+    statement, smart = report.statement, report.smart
+    yield f"{report.url}: {report.grade}"
+    if statement is not None:
+        yield f"  FHIR {name_of(statement.stated)}{', ' + statement.software if statement.software else ''}"
+    if smart is not None:
+        yield f"  tokens at {smart.token_url}, scopes of {'v2' if smart.v2 else 'v1'}"
+    if report.granted is not None:
+        yield f"  granted: {' '.join(report.granted) or 'nothing'}"
+    for kind, one in report.offers.items():
+        can = [name for name in _ABILITIES[:3] if getattr(one, name)]
+        yield f"  {kind}: {', '.join(can) or 'nothing'}"
+    for place, way in enumerate(report.ways):
+        yield f"  {'posted by' if place == 0 else 'else by'} {way.value}: {WAYS[way]}"
+    for one in report.found:
+        yield f"  {one.level.value}: {one.says} [{one.code}]"

@@ -1,0 +1,228 @@
+"""`fhirpay conformance check`: what an EHR can do for us, whatever it answers; nothing is written."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+import pytest
+from typer.testing import CliRunner
+
+from ehr_running import TOKEN, running_ehr
+from fhirpay.cli.main import app
+from fhirpay.config import Connection
+from fhirpay.domain.clock import FrozenClock
+from fhirpay.domain.ids import CountedIds
+from fhirpay.fhir.access import Access, FixedToken
+from fhirpay.net.http import HttpClient, client
+from fhirpay.simulators.ehr_capabilities import Switches
+from fhirpay.usecases.check_ehr import Report, as_json, as_text, check_ehr
+from smart_world import BASE, CLIENT_ID, EC, SmartEhr, oauth_error, ring
+
+Answer = Callable[[httpx2.Request], httpx2.Response]
+HTML = httpx2.Response(200, text="<html>", headers={"content-type": "text/html"})
+BUNDLE = {"resourceType": "Bundle", "type": "searchset", "total": 0}
+
+
+def statement(version: str = "4.0.1", **other: Any) -> dict[str, Any]:
+    codes = ("read", "create", "update", "search-type")
+    offered = {"type": "PaymentReconciliation", "updateCreate": True, "conditionalCreate": True, **other}
+    offered.setdefault("interaction", [{"code": code} for code in codes])
+    account = {"type": "Account", "interaction": [{"code": "read"}, {"code": "search-type"}]}
+    said = {"resourceType": "CapabilityStatement", "fhirVersion": version, "software": {"name": "An EHR"}}
+    return said | {"rest": [{"mode": "server", "resource": [offered, account]}]}
+
+
+def answering(metadata: Any = None, search: Any = None, read: httpx2.Response | None = None, **more: Any) -> Answer:
+    """An EHR that has nothing. A dictionary is answered as JSON."""
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        assert request.method == "GET", "nothing is ever written"
+        path = request.url.path.removeprefix("/fhir")
+        if path.startswith("/.well-known"):
+            return httpx2.Response(404)
+        if path == "/metadata":
+            return _as_response(statement() if metadata is None else metadata, **more)
+        if path.count("/") == 2:
+            return read or httpx2.Response(404)
+        return _as_response(BUNDLE if search is None else search)
+
+    return answer
+
+
+def _as_response(given: Any, **headers: str) -> httpx2.Response:
+    return httpx2.Response(200, json=given, headers=headers) if isinstance(given, dict) else given
+
+
+async def checked(answer: Answer, clock: FrozenClock, **agreed: Any) -> Report:
+    connection = Connection(name="ehr", base_url=BASE, token="t", **agreed)
+    http = client(BASE, transport=httpx2.MockTransport(answer), timeout_s=2)
+    return await check_ehr(connection, http, FixedToken("t"), clock)
+
+
+def codes(report: Report) -> list[str]:
+    return [one.code for one in report.found if one.code != "no-smart"]
+
+
+async def test_an_ehr_that_can_all_is_ready_and_says_by_which_way(clock: FrozenClock) -> None:
+    report = await checked(answering(), clock)
+    assert (report.grade, codes(report)) == ("ready", [])
+    assert [way.value for way in report.ways] == ["put", "if-none-exist", "search"]
+    assert as_json(report)["offers"] == {
+        "PaymentReconciliation": ["read", "search", "create", "update_create", "conditional_create"],
+        "Account": ["read", "search"],
+        "ChargeItem": [],
+        "Invoice": [],
+        "Patient": [],
+        "Encounter": [],
+    }
+    text = "\n".join(as_text(report))
+    assert "FHIR 4.0.1 (R4), An EHR" in text
+    assert "posted by put: each posting is put at an id that follows from ours" in text
+    assert json.loads(json.dumps(as_json(report)))["grade"] == "ready"
+
+
+LADDER = {
+    "if-none-exist": {"updateCreate": False},
+    "search": {"updateCreate": False, "conditionalCreate": False},
+    "blind": {"updateCreate": False, "conditionalCreate": False, "interaction": [{"code": "create"}]},
+}
+
+
+@pytest.mark.parametrize("way", LADDER)
+async def test_it_says_by_which_way_postings_get_there(way: str, clock: FrozenClock) -> None:
+    report = await checked(answering(statement(**LADDER[way])), clock)
+    assert report.ways[0].value == way
+    assert report.grade == ("questions" if way == "blind" else "ready")
+
+
+# what /metadata, a search or a read is answered by → grade, code, words
+FAULTS: dict[str, tuple[Answer, str, str, str]] = {
+    "a page": (answering(HTML), "not ready", "no-metadata", "is no CapabilityStatement but a page"),
+    "no metadata": (answering(httpx2.Response(404)), "not ready", "no-metadata", "answered by 404 with"),
+    "an outcome": (
+        answering({"resourceType": "OperationOutcome", "issue": []}),
+        "not ready",
+        "no-metadata",
+        "a CapabilityStatement is expected, not OperationOutcome",
+    ),
+    "a loop": (
+        answering(httpx2.Response(302, headers={"location": f"{BASE}/metadata"})),
+        "not ready",
+        "redirect",
+        "leads to ehr.example (302)",
+    ),
+    "R6": (answering(statement("6.0.0-ballot3")), "not ready", "version", "speaks FHIR 6.0.0-ballot3 (R6)"),
+    "STU3": (answering(statement("3.0.2")), "not ready", "version", "speaks FHIR 3.0.2 (STU3)"),
+    "R5": (answering(statement("5.0.0")), "not ready", "version", "it speaks R5"),
+    "no version": (answering(statement("")), "not ready", "version", "speaks FHIR no version"),
+    "11 MB": (
+        answering(httpx2.Response(200, content=b" " * 11_000_000)),
+        "not ready",
+        "no-answer",
+        "larger than 10000000",
+    ),
+    "an hour ahead": (
+        answering(date="Fri, 20 Nov 2026 16:00:00 GMT"),
+        "questions",
+        "clock",
+        "its clock is 3600 s ahead of ours",
+    ),
+    "no postings": (answering(statement(type="Basic")), "not ready", "no-postings", "it takes none"),
+    "search without a Bundle": (
+        answering(search={"resourceType": "OperationOutcome"}),
+        "not ready",
+        "no-bundle",
+        "with a status of success",
+    ),
+    "search is a page": (answering(search=HTML), "not ready", "no-bundle", "a page"),
+    "search matches all": (
+        answering(search=BUNDLE | {"entry": [{"resource": {"resourceType": "PaymentReconciliation"}}]}),
+        "questions",
+        "search-matches-all",
+        "may not know the parameter",
+    ),
+    "search refused": (answering(search=httpx2.Response(403)), "not ready", "refused", "403, though it is offered"),
+    "token refused": (answering(search=httpx2.Response(401)), "not ready", "token", "doesn't accept our token"),
+    "finds what there isn't": (
+        answering(read=httpx2.Response(200, json={})),
+        "not ready",
+        "finds-nobody",
+        "which there isn't",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_whatever_it_answers_is_said(name: str, clock: FrozenClock) -> None:
+    answer, grade, code, says = FAULTS[name]
+    report = await checked(answer, clock)
+    assert report.grade == grade
+    assert code in codes(report)
+    assert any(says in line for line in as_text(report)), list(as_text(report))
+    json.dumps(as_json(report))
+
+
+@pytest.mark.parametrize("error", [httpx2.ConnectError("x"), httpx2.ReadTimeout("x"), httpx2.RemoteProtocolError("x")])
+async def test_one_that_does_not_answer_is_said_to_be_so(error: Exception, clock: FrozenClock) -> None:
+    def answer(_: httpx2.Request) -> httpx2.Response:
+        raise error
+
+    report = await checked(answer, clock)
+    assert (report.grade, set(codes(report))) == ("not ready", {"no-answer"})
+
+
+async def test_a_version_that_was_agreed_is_compared(clock: FrozenClock) -> None:
+    report = await checked(answering(statement("4.3.0")), clock, fhir_version="R4")
+    assert report.grade == "not ready"
+    assert (await checked(answering(statement("")), clock, fhir_version="R4")).grade == "ready"
+
+
+async def smart_check(ehr: SmartEhr, ids: CountedIds, clock: FrozenClock) -> Report:
+    ehr.resources = answering()
+    keys = ring(EC)
+    access: Access = ehr.access(ids, keys)
+    connection = Connection(name="ehr", base_url=BASE, auth="backend-services", client_id=CLIENT_ID)
+    http: HttpClient = ehr.http(BASE)
+    return await check_ehr(connection, http, access, clock)
+
+
+@pytest.mark.warns("smart.scope_short")
+async def test_a_backend_service_sees_its_scopes(clock: FrozenClock, ids: CountedIds) -> None:
+    ehr = SmartEhr(clock, ring(EC).published)
+    report = await smart_check(ehr, ids, clock)
+    assert report.grade == "ready"
+    assert as_json(report)["granted"] == ["system/PaymentReconciliation.crus"]
+    ehr.scope = "system/PaymentReconciliation.rs"
+    report = await smart_check(ehr, ids, clock)
+    assert (report.grade, codes(report)) == ("not ready", ["scope-short", "no-postings"])
+    assert any("our scopes don't let us write it" in line for line in as_text(report))
+    assert "token-" not in json.dumps(as_json(report))
+
+
+async def test_without_a_token_it_says_why_and_tries_no_more(clock: FrozenClock, ids: CountedIds) -> None:
+    ehr = SmartEhr(clock, ring(EC).published, answers=[oauth_error("invalid_client")])
+    report = await smart_check(ehr, ids, clock)
+    assert (report.grade, codes(report), ehr.calls) == ("not ready", ["no-token"], [])
+
+
+async def test_the_command_says_what_the_simulated_ehr_can(clock: FrozenClock) -> None:
+    logger = logging.getLogger("fhirpay")
+    before = (logger.handlers, logger.level, logger.propagate)
+    async with running_ehr(switches=Switches(update_create=False)) as ehr:
+        run = asyncio.to_thread
+        asked = ["conformance", "check", ehr.base_url, "--json"]
+        refused = await run(CliRunner().invoke, app, asked)
+        said = await run(CliRunner().invoke, app, [*asked, "--private-network"])
+        assert ehr.ehr.faults.calls.keys() == {"GET"}
+    logger.handlers, logger.level, logger.propagate = before
+    assert refused.exit_code == 2
+    report = json.loads(said.output)
+    assert said.exit_code == 1, "it wants a token"
+    assert {one["code"] for one in report["found"]} == {"no-smart", "token"}
+    assert report["writeBack"][0]["way"] == "if-none-exist"
+    assert TOKEN not in said.output
