@@ -1,4 +1,5 @@
-"""Charges, credits, merges and what comes late for old numbers, in any order: the same balances and the same owners."""
+"""Charges, credits, payments at the EHR, merges, and what comes late for old numbers, in any order: the same balances,
+the same owners, and money that pays what it was paid for."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from collections.abc import Callable
 
 from databases import Databases
 from fhirpay import wiring
+from fhirpay.billing import money
 from fhirpay.billing import store as obligations
 from fhirpay.config import Facility, Merchant, Settings, Tenant
 from fhirpay.db.unit import Database, Tx
@@ -25,6 +27,11 @@ def _mrn(value: str) -> str:
 
 def _charge(name: str, account: str, mrn: str, number: int, amount: str, kind: str = "CG") -> bytes:
     return message(name, ft1(number, kind, f"{amount}&USD"), account=account, pid={3: _mrn(mrn)})
+
+
+def _paid(name: str, account: str, mrn: str, number: int, amount: str) -> bytes:
+    line = ft1(number, "PY", f"{amount}&USD", {7: "CASH"})
+    return message(name, line, account=account, pid={3: _mrn(mrn)})
 
 
 def _adt(name: str, event: str, pid: dict[int, str], mrg: dict[int, str]) -> bytes:
@@ -52,6 +59,13 @@ MESSAGES = [
     _charge("C10", "A6", "P1", 7, "12.00"),
     _charge("C11", "A7", "P1", 8, "13.00"),
     _charge("C12", "A8", "P2", 9, "1.00"),
+    _paid("C13", "A1", "P1", 11, "60.00"),
+    _paid("C14", "A2", "P2", 12, "10.00"),
+    _paid("C15", "A0", "P1", 13, "3.00"),
+    _paid("C16", "A3", "P1", 14, "4.00"),
+    _paid("C17", "A7", "P1", 15, "2.00"),
+    _paid("C18", "A1", "P1", 11, "-10.00"),  # a part of C13 taken back
+    _paid("C19", "A2", "P2", 13, "-1.00"),  # of C15, under the number that stands
     _adt("X1", "A40", {3: _mrn("P2")}, {1: _mrn("P1")}),
     _adt("X2", "A41", {3: _mrn("P2"), 18: "A2"}, {1: _mrn("P1"), 3: "A1"}),
     _adt("X3", "A44", {3: _mrn("P3")}, {1: _mrn("P1"), 3: "A3"}),
@@ -59,26 +73,28 @@ MESSAGES = [
     _adt("X5", "A06", {3: _mrn("P1"), 18: "A8"}, {1: _mrn("P1"), 3: "A7"}),
     _link("X6", "P3", "P2"),
 ]
+# who owes, how much, what of it is paid, and what holds it
 WANTED = {
-    "A2": ("P2", 126_00, ""),
-    "A3": ("P3", 16_00, "owner_changed"),
-    "A5": ("", 0, ""),
-    "A6": ("P2", 12_00, ""),
-    "A7": ("P2", 14_00, ""),
-    "A8": ("P2", 14_00, ""),
+    "A2": ("P2", 126_00, 62_00, ""),
+    "A3": ("P3", 16_00, 4_00, "owner_changed"),
+    "A5": ("", 0, 0, ""),
+    "A6": ("P2", 12_00, 0, ""),
+    "A7": ("P2", 14_00, 2_00, ""),
+    "A8": ("P2", 14_00, 2_00, ""),
 }
 
 
-def _found(tx: Tx) -> dict[str, tuple[str, int, str]]:
-    found: dict[str, tuple[str, int, str]] = {}
+def _found(tx: Tx) -> dict[str, tuple[str, int, int, str]]:
+    found: dict[str, tuple[str, int, int, str]] = {}
     for number in ("A0", "A1", *WANTED):
         (account,) = replaced.find(tx, "Account", SYSTEM, number)
         owed = [one for one in obligations.obligations_of(tx, account.reference) if one.patient]
         owners = {_name(tx, one.debtor_ref) for one in owed}
         holds = {one.hold for one in owed}
-        stands = ledger.balance(tx, "ar_patient", account_ref=account.reference)
-        assert stands == sum(one.patient.minor for one in owed)
-        found[number] = ("+".join(sorted(owners)), stands, "+".join(sorted(holds)))
+        patient, paid = (sum(getattr(one, name).minor for one in owed) for name in ("patient", "paid"))
+        assert ledger.balance(tx, "ar_patient", account_ref=account.reference) == patient - paid
+        assert money.credits_of(tx, account.reference) == []
+        found[number] = ("+".join(sorted(owners)), patient, paid, "+".join(sorted(holds)))
     return found
 
 
@@ -93,7 +109,7 @@ def _settings(name: str) -> Settings:
     tenant = Tenant(
         name=name,
         facilities=(Facility(name="main", bill_hold_days=0, zone="UTC"),),
-        interfaces=(FEED,),
+        interfaces=(FEED.model_copy(update={"payment_sign": "positive", "payments_from": "patient"}),),
         merchants=(Merchant(name="main", processor="simulated", base_url="http://processor.example", secret_key="k"),),
     )
     return Settings(hash_key="k" * 32, tenants=(tenant,))
