@@ -279,7 +279,7 @@ class PureAccount:
         read = Resources(
             account_ref=ACCOUNT,
             account=named,
-            patient=self.resources.get("Patient/p1", {}),
+            patients=tuple(one for ref, one in self.resources.items() if ref == "Patient/p1"),
             charges=of("ChargeItem"),
             invoices=of("Invoice"),
             coverages=of("Coverage"),

@@ -73,7 +73,7 @@ def facts(draw: st.DrawFn, **fixed: Any) -> AccountFacts:
     made = AccountFacts(
         ref="Account/a1",
         status="active",
-        patient=Person("Patient/p1", date(1980, 1, 1)),
+        patients=(Person("Patient/p1", date(1980, 1, 1)),),
         patient_ref="Patient/p1",
         charges=named(CHARGES, charge) + tuple(draw(credits(name)) for name in ("d0", "d1") if draw(st.booleans())),
         visits=named(VISITS, visit),

@@ -16,7 +16,7 @@ from ..domain.money import Money
 from ..domain.obligation import ObligationState
 from .assessment import Basis, Desired, Note, Says
 from .charges import Worth, Worths
-from .facts import AccountFacts, Bill, Hold
+from .facts import AccountFacts, Bill, Charge, Hold
 from .holds import NOT_LIVE, NOT_THE_PATIENTS, first_guarantor
 
 _LAST_DAY = date(9900, 1, 1)
@@ -35,10 +35,22 @@ class Case:
     found: list[Desired] = field(default_factory=list[Desired])
     notes: list[Note] = field(default_factory=list[Note])
 
-    @property
-    def not_the_patients(self) -> Hold | None:
-        """The hold that says that somebody else pays the charges first."""
-        return next((hold for hold in self.holds if hold.name in NOT_THE_PATIENTS), None)
+    def not_the_patients(self, charge: Charge) -> Hold | None:
+        """The hold that says that somebody else pays the charge first."""
+        return next((hold for hold in self._stops([charge.ref]) if hold.name in NOT_THE_PATIENTS), None)
+
+    def _stops(self, refs: Iterable[str]) -> tuple[Hold, ...]:
+        """The holds on what rests on these: on the account, and on the patients whose it is, or may be."""
+        whose = self._patients(refs) if any(hold.patient for hold in self.holds) else set[str]()
+        return tuple(hold for hold in self.holds if not (hold.patient and whose) or hold.patient in whose)
+
+    def _patients(self, refs: Iterable[str]) -> set[str]:
+        """Whose these charges, visits and Invoices are; empty: nobody can tell."""
+        refs, facts = set(refs), self.facts
+        known = {one.ref: one.patient for one in (*facts.charges, *facts.visits)}
+        known |= {bill.ref: bill.subject for bill in facts.invoices}
+        found = {known.get(ref, "") for ref in refs}
+        return set() if "" in found else found
 
     def worth(self, charge: str) -> Worth | None:
         """Of a charge of this account, or of one that its Invoices name on another."""
@@ -105,7 +117,8 @@ class Case:
     ) -> None:
         """One obligation. What could be collected is on hold where the account is, and says so."""
         statement = tuple(says)
-        stops = (*self.holds, *holds, *self._not_live((key, *targets, *(draws or ()))))
+        rests_on = (key, *targets, *(draws or ()))
+        stops = (*self._stops(rests_on), *holds, *self._not_live(rests_on))
         if stops and state in {ObligationState.COLLECTABLE, ObligationState.PENDING, ObligationState.ON_HOLD}:
             statement += tuple(Says("hold", hold.says, hold.source) for hold in stops)
             if state is ObligationState.COLLECTABLE:

@@ -58,7 +58,12 @@ def reference(element: Any) -> str:
 
 
 def subject_of(resource: Resource) -> str:
-    return next((ref for one in listed(resource.get("subject")) if (ref := reference(one))), "")
+    return next(iter(subjects_of(resource)), "")
+
+
+def subjects_of(resource: Resource) -> tuple[str, ...]:
+    """An account may be of several patients: of all whom one guarantor answers for."""
+    return tuple(ref for one in listed(resource.get("subject")) if (ref := reference(one)))
 
 
 def identifiers_of(resource: Resource) -> set[str]:

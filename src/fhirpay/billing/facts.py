@@ -19,7 +19,7 @@ PartyKind = Literal["Patient", "RelatedPerson", "Organization"]
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """The patient of the account."""
+    """A patient of the account."""
 
     ref: str
     birth_date: date | None = None
@@ -47,6 +47,7 @@ class Charge:
     amount: Money | None
     day: date | None = None  # of the service; the last one of a period
     visit: str = ""  # Encounter/…
+    patient: str = ""  # whose it is; an account may be of several
     credit: bool = False
     part_of: frozenset[str] = frozenset()  # references, and `system|value` of what it names by identifier
     identifiers: frozenset[str] = frozenset()  # `system|value`
@@ -215,11 +216,13 @@ class WriteOff:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """What stops desk, link, reminder and autopay alike."""
+    """What stops desk, link, reminder and autopay alike. On an account of several patients what is said of one of them
+    stops what is theirs, and what nobody can tell whose it is."""
 
     name: str
     says: str
     source: str = ""
+    patient: str = ""  # empty: the whole account
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,8 +231,8 @@ class AccountFacts:
 
     ref: str
     status: str = ""  # empty: the account itself has not come in
-    patient: Person | None = None
-    patient_ref: str = ""
+    patients: tuple[Person, ...] = ()
+    patient_ref: str = ""  # the first of them
     guarantors: tuple[Guarantor, ...] = ()
     charges: tuple[Charge, ...] = ()
     visits: tuple[Visit, ...] = ()

@@ -57,12 +57,13 @@ def _holds(facts: AccountFacts, today: date) -> Iterator[Hold]:
     if facts.job_related:
         yield Hold("workers_comp", "job related: workers' compensation pays first", facts.ref)
     for cover in _in_force(facts, today):
+        whose = cover.beneficiary if len(facts.patients) > 1 else ""
         if cover.kind == "medicaid":
-            yield Hold("medicaid", "covered by Medicaid: the patient may not be billed", cover.ref)
+            yield Hold("medicaid", "covered by Medicaid: the patient may not be billed", cover.ref, whose)
         elif cover.kind == "workers_comp":
-            yield Hold("workers_comp", "covered by workers' compensation", cover.ref)
+            yield Hold("workers_comp", "covered by workers' compensation", cover.ref, whose)
         elif cover.kind == "liability":
-            yield Hold("accident", "covered by a liability insurer", cover.ref)
+            yield Hold("accident", "covered by a liability insurer", cover.ref, whose)
     yield from _people(facts, today)
     currencies = sorted(_currencies(facts))
     if len(currencies) > 1:
@@ -78,16 +79,17 @@ def _people(facts: AccountFacts, today: date) -> Iterator[Hold]:
         yield Hold("guarantor_on_hold", "the guarantor is on hold", guarantor.ref)
     if guarantor is not None and guarantor.kind == "Organization":
         yield Hold("employer", "an organization is the guarantor: it pays, not the patient", guarantor.ref)
-    patient = facts.patient
-    if patient is None:
-        return
-    if patient.deceased:
-        yield Hold("deceased", "the patient has died", patient.ref)
-    if not patient.active:
-        yield Hold("identity", "the patient's record is not active", patient.ref)
-    others = [one for one in guarantors_on(facts, today) if one.ref != patient.ref]
-    if patient.birth_date is not None and today < comes_of_age(patient.birth_date) and not others:
-        yield Hold("minor", "the patient is a minor and nobody is named as responsible", patient.ref)
+    for patient in facts.patients:
+        whose = patient.ref if len(facts.patients) > 1 else ""
+        if patient.deceased:
+            # One who answers for the others as well is not asked for them either.
+            answers = guarantor is None or guarantor.ref == patient.ref
+            yield Hold("deceased", "the patient has died", patient.ref, "" if answers else whose)
+        if not patient.active:
+            yield Hold("identity", "the patient's record is not active", patient.ref, whose)
+        others = [one for one in guarantors_on(facts, today) if one.ref != patient.ref]
+        if patient.birth_date is not None and today < comes_of_age(patient.birth_date) and not others:
+            yield Hold("minor", "the patient is a minor and nobody is named as responsible", patient.ref, whose)
 
 
 def comes_of_age(born: date) -> date:

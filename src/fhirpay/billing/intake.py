@@ -22,7 +22,19 @@ from ..fhir.json import dumps
 from .appointments import expected
 from .coverage import kind_of
 from .ehr_payments import relief_of
-from .elements import Resource, at, day_of, flag, identifiers_of, listed, money_of, own_ref, reference, subject_of
+from .elements import (
+    Resource,
+    at,
+    day_of,
+    flag,
+    identifiers_of,
+    listed,
+    money_of,
+    own_ref,
+    reference,
+    subject_of,
+    subjects_of,
+)
 from .facts import (
     AccountFacts,
     Appointment,
@@ -52,7 +64,7 @@ class Resources:
 
     account_ref: str
     account: Resource = field(default_factory=dict[str, Any])
-    patient: Resource = field(default_factory=dict[str, Any])
+    patients: tuple[Resource, ...] = ()  # the first subject first
     charges: tuple[Resource, ...] = ()
     invoices: tuple[Resource, ...] = ()
     coverages: tuple[Resource, ...] = ()
@@ -98,7 +110,8 @@ def _alone(tx: Tx, account_ref: str) -> Resources:
     charges, invoices = billing.charges, billing.invoices
     encounters = _referring(tx, "Encounter", "account", account_ref, resource) if kind == "Account" else ()
     patient_ref = patient_ref or next((subject_of(one) for one in (*charges, *invoices) if subject_of(one)), "")
-    patient = resource if kind == "Patient" else get(tx, patient_ref)
+    named_so = [one for one in subjects_of(resource) if one.startswith("Patient/")] if kind == "Account" else []
+    patients = (resource,) if kind == "Patient" else tuple(get(tx, one) for one in named_so or (patient_ref,) if one)
     named = {reference(one.get("context")) for one in charges} | {copay.visit for copay in _copays(account, None)}
     known = {own_ref(one) for one in encounters}
     more = [found for ref in sorted(named - known - {""}) if (found := get(tx, ref))]
@@ -106,8 +119,8 @@ def _alone(tx: Tx, account_ref: str) -> Resources:
     return replace(
         billing,
         account=account,
-        patient=patient,
-        coverages=_coverages(tx, account, patient_ref, patient),
+        patients=tuple(one for one in patients if one),
+        coverages=_coverages(tx, account, named_so or (patient_ref,)),
         encounters=visits,
         appointments=plain(fhir.referring_any(tx, "Appointment", "bears-on", (account, *encounters, *more))),
         merged_visits=merged,
@@ -152,11 +165,11 @@ def _billing(tx: Tx, account_ref: str, own: Resource) -> Resources:
     return Resources(account_ref, charges=charges, invoices=invoices, naming=names)
 
 
-def _coverages(tx: Tx, account: Resource, patient_ref: str, patient: Resource) -> tuple[Resource, ...]:
-    """Those that the account names, and whatever else covers the patient: a late one is often not linked yet."""
+def _coverages(tx: Tx, account: Resource, patient_refs: Iterable[str]) -> tuple[Resource, ...]:
+    """Those that the account names, and whatever else covers its patients: a late one is often not linked yet."""
     found = {reference(one.get("coverage")) for one in account.get("coverage", ())}
     linked = [resource for ref in sorted(found - {""}) if (resource := get(tx, ref))]
-    others = _referring(tx, "Coverage", "beneficiary", patient_ref, patient) if patient_ref else ()
+    others = [one.resource for ref in patient_refs if ref for one in fhir.referring(tx, "Coverage", "beneficiary", ref)]
     return (*linked, *(one for one in others if own_ref(one) not in found))
 
 
@@ -181,7 +194,7 @@ def facts_of(resources: Resources, facility: Facility) -> AccountFacts:
     """The account's facts, with days as the facility counts them. Staff entries and holds are added by the caller."""
     account, zone = resources.account, ZoneInfo(facility.zone)
     priorities = {reference(one.get("coverage")): one.get("priority", 99) for one in account.get("coverage", ())}
-    patient = resources.patient
+    patient = next(iter(resources.patients), {})
     coming = expected(
         (_visit(one, zone) for one in resources.encounters),
         (_appointment(one, zone, resources.merged_visits) for one in resources.appointments),
@@ -192,7 +205,7 @@ def facts_of(resources: Resources, facility: Facility) -> AccountFacts:
     return AccountFacts(
         ref=resources.account_ref,
         status=str(account.get("status", "")),
-        patient=_person(patient) if patient else None,
+        patients=tuple(map(_person, resources.patients)),
         patient_ref=own_ref(patient) if patient else subject_of(account) or subject_of(first),
         guarantors=tuple(_guarantors(account, zone)),
         charges=tuple(_charge(one, zone) for one in resources.charges),
@@ -246,6 +259,7 @@ def _charge(item: Resource, zone: ZoneInfo) -> Charge:
         amount=money_of(item.get("priceOverride")),
         day=day_of(when, zone),
         visit=reference(item.get("context")),
+        patient=subject_of(item),
         credit=any(
             one.get("url") == urls.DIRECTION and one.get("valueCode") == "credit" for one in item.get("extension", ())
         ),

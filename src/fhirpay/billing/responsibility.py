@@ -211,7 +211,7 @@ def _by_class(case: Case, worth: Worth, says: list[Says]) -> None:
             says_so = f"{insurer.ref} was withdrawn and the account is stated as self-pay: confirm who pays"
             case.note("coverage_withdrawn", insurer.ref, says_so)
         says.append(Says("coverage", f"pending insurance: {_why(insurer)}", insurer.ref))
-    elif (hold := case.not_the_patients) is not None:
+    elif (hold := case.not_the_patients(charge)) is not None:
         says.append(Says("hold", f"pending: {hold.says}", hold.source))
     elif not facts.self_pay:
         says.append(Says("unknown", "pending insurance: nobody has stated that the patient pays", facts.ref))

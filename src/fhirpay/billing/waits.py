@@ -21,8 +21,10 @@ def next_change(facts: AccountFacts, holds: tuple[Hold, ...], today: date) -> da
 
 
 def _days(facts: AccountFacts, holds: tuple[Hold, ...]) -> Iterator[date]:
-    if facts.patient and facts.patient.birth_date and any(hold.name == "minor" for hold in holds):
-        yield comes_of_age(facts.patient.birth_date)
+    minors = {hold.source for hold in holds if hold.name == "minor"}
+    for patient in facts.patients:
+        if patient.ref in minors and patient.birth_date:
+            yield comes_of_age(patient.birth_date)
     for guarantor in facts.guarantors:
         yield from _turns(guarantor.start, guarantor.end)
     # Coverages are judged by the days of the services; by today's where those are not known.

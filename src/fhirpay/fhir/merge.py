@@ -104,14 +104,15 @@ JOINED = frozenset({"period", "servicePeriod"})
 _BY_PART = JOINED | {"meta"}
 
 
-_MEMBERS = {"coverage": "coverage", "guarantor": "party"}  # a list of the Account → what names each of its members
+# a list of the Account → what names each of its members; empty: the member itself does
+_MEMBERS = {"coverage": "coverage", "guarantor": "party", "subject": ""}
 
 
 def _members(key: str, kept: list[dict[str, Any]], stated: list[dict[str, Any]], how: Partial) -> list[dict[str, Any]]:
     """A set that is stated anew, or what is new, changed and removed of it."""
 
     def named(one: dict[str, Any]) -> Any:
-        return one.get(_MEMBERS[key], {}).get("reference")
+        return (one.get(_MEMBERS[key], {}) if _MEMBERS[key] else one).get("reference")
 
     if key == "guarantor":
         stated = _still_on_hold(kept, stated)

@@ -187,7 +187,7 @@ def _renamed(resource: Resource, old: str, new: str) -> Resource:
     for place in _places(renamed, old):
         place["reference"] = new
     for name, value in renamed.items():
-        if isinstance(value, list) and name == "account":
+        if isinstance(value, list) and name in ("account", "subject"):
             renamed[name] = [one for at, one in enumerate(value) if one not in value[:at]]
     return renamed
 

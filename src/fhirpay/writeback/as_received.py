@@ -42,9 +42,10 @@ def chart_of(tx: Tx, account: str, target: str, account_keys: Mapping[str, str])
     interface, segments = about_account
     key = account_keys.get(interface, "PID-18")
     visit = about_target[1] if about_target else segments
+    who = visit if key == "GT1-2" else segments  # a guarantor's account is of several patients
     return Chart(
-        patient=_field(segments, "PID", 3),
-        name=_field(segments, "PID", 5),
+        patient=_field(who, "PID", 3),
+        name=_field(who, "PID", 5),
         account=_field(segments, "PID", 18),
         patient_class=_field(visit, "PV1", 2) or _field(segments, "PV1", 2),
         visit=_field(segments if key == "PV1-19" else visit, "PV1", 19),
@@ -109,8 +110,9 @@ def _field(segments: list[SegmentValues], name: str, number: int) -> Field:
 
 def _from_resources(tx: Tx, account: str, target: str) -> Chart:
     found = _resource(tx, account)
-    subject = next((one.get("reference", "") for one in found.get("subject") or ()), "")
-    patient = _resource(tx, subject)
+    paid = _resource(tx, target) if target.startswith(("ChargeItem/", "Encounter/")) else {}
+    of_account = next((one.get("reference", "") for one in found.get("subject") or ()), "")
+    patient = _resource(tx, (paid.get("subject") or {}).get("reference", "") or of_account)
     visit = target
     if target.startswith("ChargeItem/"):
         visit = (_resource(tx, target).get("context") or {}).get("reference", "")
