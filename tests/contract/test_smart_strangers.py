@@ -31,10 +31,11 @@ from fhirpay.errors import EhrMisconfigured
 from fhirpay.fhir.client import EhrRefused, FhirClient
 from fhirpay.fhir.statement import Capability
 from fhirpay.smart.keys import KeyRing
+from fhirpay.usecases.check_ehr import check_ehr
 from fhirpay.web.jwks import jwks_router
-from fhirpay.wiring_ehr import ehr_client
+from fhirpay.wiring_ehr import ehr_access, ehr_client, ehr_http
 from fhirpay.writeback.profile import Way, ways
-from smart_world import ASKED, EC, EC_2, RSA
+from smart_world import ASKED, EC, EC_2, RSA, ring
 
 ROOT = Path(__file__).parents[2]
 NPM = ROOT / ".venv" / "npm"  # where `make dev` installs what tests/npm names
@@ -64,12 +65,14 @@ class Stranger:
     def token_requests(self) -> list[int]:
         return [status for method, path, status in self.tell("seen") if (method, path) == ("POST", "/token")]
 
-    def client(self, key: str = EC, clock: Clock | None = None, **more: Any) -> FhirClient:
-        clock = clock or SystemClock()
+    def connection(self, **more: Any) -> Connection:
         agreed: dict[str, Any] = {"client_id": "fhirpay", "private_network": True, "scopes": (ASKED,), **more}
         base_url = f"http://127.0.0.1:{self.port}/fhir"
-        to = Connection(name="stranger", base_url=base_url, auth="backend-services", **agreed)
-        return ehr_client(to, KeyRing([SigningKey(private_key=key)]), clock, RandomIds(clock))
+        return Connection(name="stranger", base_url=base_url, auth="backend-services", **agreed)
+
+    def client(self, key: str = EC, clock: Clock | None = None, **more: Any) -> FhirClient:
+        clock = clock or SystemClock()
+        return ehr_client(self.connection(**more), ring(key), clock, RandomIds(clock))
 
 
 @contextmanager
@@ -192,3 +195,16 @@ async def test_fewer_scopes_than_asked_are_kept_to(stranger: Stranger) -> None:
     with pytest.raises(EhrRefused, match="403"):
         await fhir.create(KIND, posting("pay-no"))
     await fhir.aclose()
+
+
+async def test_the_check_says_what_a_stranger_can(stranger: Stranger) -> None:
+    to, clock = stranger.connection(), SystemClock()
+    http, access = ehr_http(to, to.base_url), ehr_access(to, ring(EC), clock, RandomIds(clock))
+    stranger.tell("seen")
+    report = await check_ehr(to, http, access, clock)
+    assert (report.grade, report.found) == ("ready", [])
+    assert report.granted == (ASKED,)
+    assert [way.value for way in report.ways] == ["put", "if-none-exist", "search"]
+    assert [(method, path) for method, path, _ in stranger.tell("seen") if method != "GET"] == [("POST", "/token")]
+    await access.aclose()
+    await http.aclose()
