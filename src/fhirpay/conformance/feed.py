@@ -1,23 +1,22 @@
-"""A sample of a new feed → a grade, the findings, and what its lines come to. Called by `fhirpay conformance feed`.
+"""A sample of a new feed → a grade, the findings, what its lines come to and what of it would be owed.
 
-Every check runs over the whole sample; what the gate or the maps say beyond them is told as it is. To add a check:
-see `finding.py`.
+Called by usecases/grade_sample.py (`fhirpay conformance feed`) and, for stored traffic, by `traffic --last`. Every
+check runs over the whole sample; what the gate or the maps say beyond them is told as it is.
+To add a check: see `finding.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from pathlib import Path
 
-from ..config import Facility, Interface
 from ..errors import EventUnsupported, MessageUnsupported, RequiredMissing, TooLarge, VersionUnsupported
-from . import amounts, dates, header, identity, payers, wire
+from . import amounts, currencies, dates, header, identity, owed, payers, quantities, transactions, wire
 from .finding import Check, Finding, Hit, Severity, checks_of, finds, found
-from .sample import Read, Sample, Source, read
+from .outcome import Sum, sums
+from .sample import Read, Sample
 
 
 class Grade(StrEnum):
@@ -85,7 +84,7 @@ def _left_out(sample: Sample) -> Iterator[Hit]:
 
 
 CHECKS: tuple[Check, ...] = (
-    *checks_of(wire, header, identity, amounts, payers, dates),
+    *checks_of(wire, header, identity, transactions, amounts, quantities, currencies, payers, dates, owed),
     _refused,
     _not_applied,
     _left_out,
@@ -110,6 +109,7 @@ class Report:
     labels: tuple[tuple[str, int], ...]
     totals: tuple[Total, ...]
     waiting: int  # lines that would wait for a person
+    owed: tuple[Sum, ...]  # at the end of the sample, by the real billing; nothing where that was not asked
     findings: tuple[Finding, ...]
 
     @property
@@ -120,11 +120,8 @@ class Report:
         return Grade.QUESTIONS if Severity.ASK in severities else Grade.READY
 
 
-def grade_feed(
-    sources: list[Source], interface: Interface, facility: Facility, *, now: datetime, own: Path | None = None
-) -> Report:
-    """Look at a sample as the program would. Raises ConfigInvalid when the site's maps are wrong."""
-    sample = read(sources, interface, facility, now=now, own=own)
+def grade(sample: Sample) -> Report:
+    """What there is to say of a sample that was read and, where that was asked for, tried out."""
     findings = [one for check in CHECKS if (one := found(check, sample)) is not None]
     findings.sort(key=lambda one: _ORDER[one.kind.severity])  # stable: by subject within
     labels: dict[str, int] = {}
@@ -132,12 +129,13 @@ def grade_feed(
         label = one.message.label if one.message is not None else "unreadable"
         labels[label] = labels.get(label, 0) + 1
     return Report(
-        interface=interface.name,
-        files=tuple(one.name for one in sources),
+        interface=sample.interface.name,
+        files=tuple(one.name for one in sample.sources),
         messages=len(sample.reads),
         labels=tuple(sorted(labels.items())),
         totals=tuple(_totals(sample)),
         waiting=sum(len(one.mapped.parked) for one in sample.parsed if one.mapped is not None),
+        owed=sums(sample.outcome),
         findings=tuple(findings),
     )
 

@@ -1,7 +1,8 @@
 """What can be found out about a feed: kinds, each declared beside the check that looks for it, and what was found.
 
-A check is a generator under `@finds(code, …)`: it looks at the whole sample and yields a `Hit` for each place. To add
-a kind: one such function in the file of its subject, and a case in tests/unit/conformance. Sentences are for an
+A check is a generator under `@finds(code, …)`: it looks at the whole sample and yields a `Hit` for each place. One that
+looks at each FT1 by itself is a function of the line under `@finds_lines(code, …, at=field)`. To add a kind: one such
+function in the file of its subject, and a case in tests/unit/conformance. Sentences are for an
 analyst and for the sender's: no value that could name a patient goes into a `Hit`, only places, codes and amounts.
 """
 
@@ -14,7 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .sample import Sample
+    from .sample import Line, Sample
 
 
 class Severity(StrEnum):
@@ -56,6 +57,28 @@ class Check:
 def finds(code: str, severity: Severity, says: str, ask: str, setting: str = "") -> Callable[[Find], Check]:
     """Makes a Check of the function below it."""
     return lambda find: Check(Kind(code, severity, says, ask, setting), find)
+
+
+Look = Callable[["Line"], str | None]
+
+
+def finds_lines(
+    code: str, severity: Severity, says: str, ask: str, setting: str = "", *, at: int, kinds: tuple[str, ...] = ()
+) -> Callable[[Look], Check]:
+    """Makes a Check of the function below it: of one FT1 (of these kinds, or any), what stands at field `at`.
+
+    None: nothing is to be said; '': it is to be said, and there is nothing to add.
+    """
+
+    def made(look: Look) -> Check:
+        def find(sample: Sample) -> Iterator[Hit]:
+            for line in sample.of_kind(*kinds) if kinds else sample.lines:
+                if (what := look(line)) is not None:
+                    yield Hit(line.at(at), what)
+
+        return Check(Kind(code, severity, says, ask, setting), find)
+
+    return made
 
 
 def checks_of(*modules: ModuleType) -> tuple[Check, ...]:

@@ -32,6 +32,10 @@ def as_text(report: Report, *, every_place: bool = False) -> Iterator[str]:
         yield f"  {total.kind or '(no type)'}: {total.lines} lines, {total.amount} {total.currency}"
     if report.waiting:
         yield f"  {report.waiting} lines would wait for a person"
+    if report.owed:
+        yield "What would be owed after the last message, as the program would have it"
+    for one in report.owed:
+        yield f"  {one.amount} {one.currency} {one.says} ({_accounts(one.accounts)})"
     for severity in Severity:
         findings = [one for one in report.findings if one.kind.severity is severity]
         if findings:
@@ -46,6 +50,10 @@ def as_text(report: Report, *, every_place: bool = False) -> Iterator[str]:
                 yield f"     setting: {one.kind.setting}"
     yield ""
     yield f"{report.grade}: {_summary(report)}"
+
+
+def _accounts(count: int) -> str:
+    return f"{count} account{'' if count == 1 else 's'}"
 
 
 def _summary(report: Report) -> str:
@@ -76,6 +84,10 @@ def _values(report: Report) -> dict[str, Any]:
             for one in report.totals
         ],
         "waiting": report.waiting,
+        "owed": [
+            {"says": one.says, "accounts": one.accounts, "amount": str(one.amount), "currency": one.currency}
+            for one in report.owed
+        ],
         "findings": [
             {
                 "code": one.kind.code,
@@ -114,7 +126,9 @@ def _contents(report: Report) -> Html:
     lines = [(one.kind or "(empty)", str(one.lines), f"{one.amount} {one.currency}") for one in report.totals]
     waiting = tag("p", f"{report.waiting} lines would wait for a person.") if report.waiting else Html("")
     charges = table(("FT1-6", "lines", "amount, as it would be taken"), lines, wide=(30, 20, 50)) if lines else Html("")
-    return Html(table(("message", "count"), rows, wide=(70, 30)) + charges + waiting)
+    stands = [(one.says, str(one.accounts), f"{one.amount} {one.currency}") for one in report.owed]
+    owed = table(("after the last message", "accounts", "owed"), stands, wide=(50, 20, 30)) if stands else Html("")
+    return Html(table(("message", "count"), rows, wide=(70, 30)) + charges + waiting + owed)
 
 
 def _of_severity(report: Report, severity: Severity) -> Html:

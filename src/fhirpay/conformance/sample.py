@@ -26,6 +26,7 @@ from ..mapping.mapped import Mapped
 from ..mapping.money import line_total
 from ..mapping.paths import Slot, clean
 from ..mapping.times import fhir_date
+from .outcome import Outcome
 
 _KEY = b"hashes of a sample are compared within it and never kept"
 
@@ -53,6 +54,10 @@ class Line:
 
     def text(self, field: int, component: int = 1, subcomponent: int = 1) -> str:
         return clean(self.segment.get(field, component, subcomponent))
+
+    def said(self, field: int) -> str:
+        """As it was written, short enough to be shown."""
+        return self.segment.raw(field)[:30]
 
     def at(self, field: int, component: int = 0) -> str:
         return self.read.at(self.segment.address(field, component))
@@ -98,6 +103,8 @@ class Sample:
     now: datetime
     sources: Sequence[Source] = ()
     reads: list[Read] = field(default_factory=list[Read])
+    outcome: Outcome = field(default_factory=Outcome)  # what the program would make of it
+    tried: bool = False  # whether it was let do so
     batch_warnings: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])  # file, what doesn't add up
 
     @property

@@ -5,7 +5,7 @@ Both sides are trials of the real program (trial.py) on the same day, so a diffe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from ..config import Facility, Interface, Tenant
 from ..fhir.json import dumps
 from ..mapping.loader import Maps
 from ..mapping.preview import MappedResult, files_in, map_file
-from .trial import Owed, Tried, trial
+from .trial import Tried, trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +72,17 @@ async def compare(
                 if differences := tuple(_differences(_says(one, tried[0]), _says(other, tried[1]))):
                     found.differing.append(MessageDifference(path.name, one.position, one.control_id, differences))
                 for side, what in zip(owed, tried, strict=True):
-                    _note(side, what.owed)
+                    _note(side, what)
     found.money = list(_differences(*owed))
     return found
 
 
-def _note(side: dict[str, str], owed: Sequence[Owed]) -> None:
-    """What stands on the accounts of a message now, in place of what stood there."""
-    for account in {one.account for one in owed}:
+def _note(side: dict[str, str], tried: Tried) -> None:
+    """What stands on the accounts of a message now, in place of what stood there: nothing, where nothing is owed."""
+    for account in tried.accounts:
         for key in [key for key in side if key.startswith(f"account {account}, ")]:
             del side[key]
-    for one in owed:
+    for one in tried.owed:
         key = f"account {one.account}, {one.kind} {one.basis}"
         side[key] = f"{side[key]}; {one.says}" if key in side else one.says
 

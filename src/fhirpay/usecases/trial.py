@@ -32,9 +32,12 @@ from ..flow.worker import Worker
 from ..inbox import gate
 from ..inbox.store import QUEUE, InboxMessage, find_by_control_id
 from ..mapping.loader import Maps
+from . import desk_list
 from .apply_message import ApplyMessage, accounts_named
+from .desk_list import Line
 from .receive_hl7 import Hl7Intake
 
+_LINES_MAX = 10_000
 _KEY = b"a key that guards nothing: thrown away with the trial"
 
 
@@ -79,6 +82,7 @@ class Tried:
     state: str
     detail: str
     owed: tuple[Owed, ...]
+    accounts: tuple[str, ...] = ()  # the numbers of those that it names, also where nothing is owed any more
 
 
 class Trial:
@@ -100,6 +104,10 @@ class Trial:
             pass
         await self._inbox.drain()
         return await self._units.read(_became, admitted.key[-1])
+
+    async def waiting(self) -> tuple[Line, ...]:
+        """What would be on the worklist after all that was run."""
+        return (await self._units.read(desk_list.read, limit=_LINES_MAX)).lines
 
 
 @asynccontextmanager
@@ -141,19 +149,17 @@ def _schema() -> bytes:
 
 def _became(tx: Tx, control_id: str) -> Tried:
     message = find_by_control_id(tx, control_id)[-1]
-    return Tried(control_id, None, message.state, message.detail, tuple(owed_by(tx, message)))
+    accounts = tuple(_account(tx, ref) for ref in sorted(accounts_named(tx, message)))
+    return Tried(control_id, None, message.state, message.detail, tuple(owed_by(tx, message)), accounts)
 
 
 def owed_by(tx: Tx, message: InboxMessage) -> list[Owed]:
-    """What is owed on the accounts that the message names; not what has come to its end without money."""
-    found: list[Owed] = []
-    for ref in sorted(accounts_named(tx, message)):
-        found += owed_on(tx, ref)
-    return found
+    """What is owed on the accounts that the message names."""
+    return [one for ref in sorted(accounts_named(tx, message)) for one in owed_on(tx, ref)]
 
 
 def owed_on(tx: Tx, account_ref: str) -> list[Owed]:
-    """What is owed on one account, by the senders' own numbers."""
+    """What is owed on one account, by the senders' own numbers; not what has come to its end without money."""
     views = obligations.obligations_of(tx, account_ref)
     return [_owed(tx, account_ref, one) for one in views if one.patient or one.pending or one.paid or one.memo]
 
@@ -161,7 +167,7 @@ def owed_on(tx: Tx, account_ref: str) -> list[Owed]:
 def _owed(tx: Tx, account_ref: str, one: ObligationView) -> Owed:
     basis = _resource(tx, one.basis_key)
     return Owed(
-        account=_number(_resource(tx, account_ref)) or account_ref,
+        account=_account(tx, account_ref),
         kind=one.basis_kind,
         basis=_number(basis, last=True) or one.basis_key,
         identifiers=tuple(f"{item.get('system', '')}|{item.get('value', '')}" for item in basis.get("identifier", ())),
@@ -173,6 +179,10 @@ def _owed(tx: Tx, account_ref: str, one: ObligationView) -> Owed:
         since=None if one.collectable_from in (None, AT_ONCE) else one.collectable_from,
         why=tuple(reason.says for reason in one.statement),
     )
+
+
+def _account(tx: Tx, ref: str) -> str:
+    return _number(_resource(tx, ref)) or ref
 
 
 def _resource(tx: Tx, ref: str) -> dict[str, Any]:

@@ -140,6 +140,10 @@ CASES: dict[str, Spoil] = {
     "transaction-id-reused": lambda sample: (_again(sample), _differently(sample)),
     "transaction-id-is-set-id": _numbered_by_line,
     "credit-unlinked": lambda sample: sample.segment("FT1", 7).update({2: "T999"}),
+    # by the program itself
+    "message-waits": _head(9, "BAR^P05"),
+    "people-asked": lambda sample: (_again(sample), _differently(sample)),
+    "owed-otherwise": lambda sample: (_again(sample), _differently(sample)),
     # amounts
     "transaction-type-unmapped": _line(_6="XX"),
     "transaction-type-missing": _line(_6=""),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from fhirpay.config import Facility, Interface
-from fhirpay.conformance.feed import Report, grade_feed
-from fhirpay.conformance.sample import Source
+from fhirpay.config import Facility, Interface, Merchant, Tenant
+from fhirpay.conformance.feed import Report, grade
+from fhirpay.conformance.sample import Source, read
+from fhirpay.usecases.grade_sample import grade_sample
 
 NOW = datetime(2026, 11, 20, 15, tzinfo=UTC)
 FACILITY = Facility(name="main", zone="America/New_York")
@@ -68,8 +70,20 @@ class Spoiled:
             return "MSH" + self.marks + separator + separator.join(fields.get(n, "") for n in range(3, max(fields) + 1))
         return separator.join([name, *(fields.get(number, "") for number in range(1, max(fields, default=0) + 1))])
 
+    @property
+    def source(self) -> list[Source]:
+        return [Source("feed.hl7", self.data())]
+
     def report(self) -> Report:
-        return grade_feed([Source("feed.hl7", self.data())], Interface(**self.settings), FACILITY, now=NOW)
+        """By what stands in the messages alone: a fraction of the time."""
+        return grade(read(self.source, Interface(**self.settings), FACILITY, now=NOW))
+
+    def tried(self) -> Report:
+        """After the program has worked on them."""
+        interface = Interface(**self.settings)
+        merchant = Merchant(name="main", processor="simulated", secret_key="k")
+        tenant = Tenant(facilities=(FACILITY,), merchants=(merchant,), interfaces=(interface,))
+        return asyncio.run(grade_sample(self.source, tenant, interface, FACILITY, now=NOW))
 
 
 def clean(charges: int = 7) -> Spoiled:

@@ -54,3 +54,12 @@ async def test_what_the_gate_refuses_is_said_and_the_next_message_goes_on(clock:
     assert refused.refused.location == "PID-18"
     (owed,) = taken.owed
     assert (owed.account, owed.basis, owed.says) == ("A100", "T1", "100.00 USD may be asked for")
+
+
+async def test_an_account_on_which_nothing_is_owed_any_more_is_named(clock: FrozenClock) -> None:
+    """Else whoever keeps what stands on each account would keep what stood there before."""
+    async with trial(tenant(), FEED, load(FEED.mapping), now=clock.now()) as tried:
+        charged = await tried.run(message("M1", ft1(1, "CG", "100.00&USD")))
+        credited = await tried.run(message("M2", ft1(1, "CD", "100.00&USD")))
+    assert [one.says for one in charged.owed] == ["100.00 USD may be asked for"]
+    assert (charged.accounts, credited.accounts, credited.owed) == (("A100",), ("A100",), ())
