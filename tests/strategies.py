@@ -72,6 +72,7 @@ class _Books:
     pending: dict[str, int] = field(default_factory=dict)
     patient: dict[str, int] = field(default_factory=dict)
     allocated: dict[tuple[str, str], int] = field(default_factory=dict)
+    written_off: dict[tuple[str, str], int] = field(default_factory=dict)
     unapplied: dict[str, int] = field(default_factory=dict)
     refunds: dict[str, _Refund] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
@@ -90,11 +91,13 @@ class _Books:
         if any(self.pending.values()):
             able += [self.share, self.credit_pending]
         if any(self.patient.values()):
-            able += [self.withdraw, self.credit, self.discount]
+            able += [self.withdraw, self.credit, self.discount, self.write_off]
         if any(self.unapplied.values()):
             able += [self.approve_refund, self.void, self.give_back]
             if any(self.patient.values()):
                 able.append(self.allocate)
+        if any(self.written_off.values()):
+            able.append(self.recover)
         if any(self.allocated.values()):
             able.append(self.deallocate)
         if self.refunds:
@@ -143,6 +146,24 @@ class _Books:
         obligation, minor = self._some(draw, self.patient)
         self.patient[obligation] -= minor
         self._owed(rules.self_pay_discount, obligation, minor)
+
+    def write_off(self, draw: st.DrawFn) -> None:
+        obligation, minor = self._some(draw, self.patient)
+        kind = draw(st.sampled_from(rules.BY_STAFF))
+        self.patient[obligation] -= minor
+        self.written_off[obligation, kind] = self.written_off.get((obligation, kind), 0) + minor
+        self._given_up(obligation, minor, kind)
+
+    def recover(self, draw: st.DrawFn) -> None:
+        obligation, kind = pair = draw(st.sampled_from([pair for pair, minor in self.written_off.items() if minor]))
+        minor = draw(st.integers(1, self.written_off[pair]))
+        self.written_off[pair] -= minor
+        self.patient[obligation] += minor
+        self._given_up(obligation, minor, kind, back=True)
+
+    def _given_up(self, obligation: str, minor: int, kind: str, *, back: bool = False) -> None:
+        account, amount = self._account(obligation), self.money(minor)
+        self.entries.append(rules.written_off(obligation, account, amount, kind=kind, back=back, **self.when))
 
     def capture(self, draw: st.DrawFn) -> None:
         payment, minor = f"pay{len(self.unapplied) + 1}", draw(st.integers(1, 10**6))
