@@ -67,7 +67,7 @@ class Assertions:
 
     def _registered(self, said: Mapping[str, Any], form: Mapping[str, str]) -> tuple[ApiClient, KeySet]:
         subject = said.get("sub")
-        if not isinstance(subject, str) or said.get("iss") != subject:
+        if not isinstance(subject, str):
             raise InvalidClientError("iss and sub of the assertion are both the client_id")
         if form.get("client_id", subject) != subject:
             raise InvalidClientError("client_id is another one than the assertion says")
@@ -82,8 +82,7 @@ class Assertions:
         registry = jwt.JWTClaimsRegistry(
             now=int(now.timestamp()),
             leeway=int(SKEW.total_seconds()),
-            iss={"essential": True, "value": client.id},
-            sub={"essential": True, "value": client.id},
+            iss={"essential": True, "value": client.id},  # as sub, by which it was found
             aud={"essential": True, "values": list(self._audiences)},
             exp={"essential": True},
             jti={"essential": True},

@@ -39,7 +39,6 @@ log = Log("smart")
 LIFETIME = timedelta(minutes=5)  # SMART: should not exceed 300 s
 GRANT = "client_credentials"
 _METHOD = "private_key_jwt"
-_NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +113,7 @@ class AuthServer:
 
 def _refused(error: OAuth2Error) -> Answer:
     status, body, headers = error()
-    return Answer(status, dict(body), dict(headers) | _NO_STORE)
+    return Answer(status, dict(body), dict(headers))
 
 
 class _Client(ClientMixin):
@@ -197,7 +196,7 @@ class _Server(AuthorizationServer):
         return _Request(request)
 
     def handle_response(self, status: int, body: Any, headers: Any) -> Any:
-        return Answer(status, dict(body), dict(headers) | _NO_STORE)
+        return Answer(status, dict(body), dict(headers))
 
     def save_token(self, token: dict[str, Any], request: Any) -> None:
         token_store.add(self.tx, token["access_token"], request.client.client_id, token["scope"], LIFETIME)
