@@ -19,7 +19,7 @@ VISIT = "Encounter/v1"
 KNOWN = AccountFacts(
     ref="Account/a1",
     status="active",
-    patient=Person("Patient/p1", date(1980, 1, 1)),
+    patients=(Person("Patient/p1", date(1980, 1, 1)),),
     patient_ref="Patient/p1",
     visits=(Visit(VISIT, "in-progress", start=date(2026, 6, 1)),),
     copays=(CopayDue(Money(25_00, "USD"), VISIT, date(2026, 6, 1)),),
