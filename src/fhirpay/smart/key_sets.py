@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from base64 import urlsafe_b64decode
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -162,9 +163,13 @@ def _usable(one: Mapping[str, Any]) -> jwk.Key | None:
     if not isinstance(one.get("kid"), str):
         return None
     try:
-        key = jwk.import_key(dict(one))
+        if one["kty"] == "RSA" and _bits(one["n"]) < _RSA_BITS_MIN:
+            return None
+        return jwk.import_key(dict(one))
     except (JoseError, ValueError, TypeError, KeyError):
         return None
-    if isinstance(key, jwk.RSAKey) and key.public_key.key_size < _RSA_BITS_MIN:
-        return None
-    return key
+
+
+def _bits(number: str) -> int:
+    """How long a number is that is written as a JWK writes them (RFC 7518 §6.3.1)."""
+    return int.from_bytes(urlsafe_b64decode(number + "=" * (-len(number) % 4)), "big").bit_length()
