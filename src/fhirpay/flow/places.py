@@ -10,18 +10,19 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
-from sqlalchemy import BigInteger, bindparam, delete, func, literal_column, select
+from sqlalchemy import BigInteger, ColumnElement, Text, bindparam, delete, func, literal_column, select, union_all
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from ..db.metadata import table
 from ..db.unit import Prepared, Tx
-from .tables import LaneAliasRow, PlaceRow
+from .tables import PlaceRow
 
-_place, _alias = table(PlaceRow), table(LaneAliasRow)
+_place = table(PlaceRow)
 
 Places = Sequence[tuple[str, int]]  # lane key and number in it, by key
 
@@ -43,25 +44,40 @@ def _of_lane() -> tuple[Any, ...]:
     )
 
 
-_last = select(_place.c.place).where(*_of_lane()).order_by(_place.c.place.desc()).limit(1).scalar_subquery()
-_also = (
-    select(_alias.c.also)
-    .where(
-        _alias.c.tenant_id == bindparam("tenant"), _alias.c.queue == bindparam("q"), _alias.c.lane_key == bindparam("l")
-    )
-    .scalar_subquery()
+# Written out: SQLAlchemy leaves out the tables' names in what SQLite is to return.
+_also: ColumnElement[str | None] = literal_column(
+    "(SELECT one.also FROM lane_alias AS one WHERE one.tenant_id = work_place.tenant_id"
+    " AND one.queue = work_place.queue AND one.lane_key = work_place.lane_key)"
 )
-_STAND = Prepared(
-    insert(_place)
-    .values(
-        tenant_id=bindparam("tenant"),
-        queue=bindparam("q"),
-        lane_key=bindparam("l"),
-        place=func.coalesce(_last, literal_column("0")) + literal_column("1"),
-        work_id=bindparam("work"),
+
+
+@lru_cache
+def _stand(count: int) -> Prepared:
+    """Into so many lanes, `l0`, `l1` and so on, by one statement: on the path of an ACK each one counts."""
+    keys = [select(bindparam(f"l{number}", type_=Text).label("key")) for number in range(count)]
+    lane = union_all(*keys).subquery("lane")
+    other = _place.alias("other")
+    last = (
+        select(other.c.place)
+        .where(
+            other.c.tenant_id == bindparam("tenant"), other.c.queue == bindparam("q"), other.c.lane_key == lane.c.key
+        )
+        .order_by(other.c.place.desc())
+        .limit(1)
+        .scalar_subquery()
     )
-    .returning(_place.c.place, _also)
-)
+    stands = select(
+        bindparam("tenant", type_=Text),
+        bindparam("q", type_=Text),
+        lane.c.key,
+        func.coalesce(last, literal_column("0")) + literal_column("1"),
+        bindparam("work", type_=Text),
+    )
+    names = ["tenant_id", "queue", "lane_key", "place", "work_id"]
+    return Prepared(insert(_place).from_select(names, stands).returning(_place.c.lane_key, _place.c.place, _also))
+
+
+_AT_ONCE = 8  # lanes; nearly always three
 _STEP_OUT = Prepared(delete(_place).where(*_of_lane(), _place.c.place == bindparam("p")))
 _FIRST = Prepared(select(_place.c.work_id).where(*_of_lane()).order_by(_place.c.place).limit(1))
 _number = func.unnest(bindparam("numbers", type_=ARRAY(BigInteger))).column_valued("number")
@@ -85,14 +101,17 @@ def enter(tx: Tx, queue: str, lanes: Sequence[str], work_id: str) -> tuple[list[
     lock(tx, queue, keys)
     places: dict[str, int] = {}
     waits = 0
-    for key in keys:  # it grows
-        ((place, also),) = tx.run(_STAND, {"tenant": tx.tenant, "q": queue, "l": key, "work": work_id})
-        places[key] = place
-        waits += place > 1  # an empty lane starts at 1 again
-        if also is not None and also not in keys:
-            # Out of the locks' order, so that nobody pays for an alias who has none: who deadlocks is run again.
-            lock(tx, queue, [also])
-            keys.append(also)
+    while len(places) < len(keys):  # they grow
+        some = keys[len(places) : len(places) + _AT_ONCE]
+        names = {f"l{number}": key for number, key in enumerate(some)}
+        stands = tx.run(_stand(len(some)), {"tenant": tx.tenant, "q": queue, "work": work_id, **names})
+        for key, place, also in sorted(stands):
+            places[key] = place
+            waits += place > 1  # an empty lane starts at 1 again
+            if also is not None and also not in keys:
+                # Out of the locks' order, so that nobody pays for an alias who has none: who deadlocks is run again.
+                lock(tx, queue, [also])
+                keys.append(also)
     return sorted(places.items()), waits
 
 

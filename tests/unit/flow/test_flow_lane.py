@@ -68,6 +68,19 @@ async def test_an_item_of_two_lanes_waits_for_both_heads_and_is_a_barrier_on_bot
     assert sorted(refs(await units.write(take))) == ["a2", "b2"]
 
 
+async def test_an_item_of_many_lanes_stands_in_each_of_them(units: Units) -> None:
+    """More of them than one statement takes, and something before it in two."""
+    many = [f"lane{number:02d}" for number in range(20)]
+    for ref, lanes in (("first", many[:1]), ("last", many[19:]), ("all", many), *((one, [one]) for one in many)):
+        await units.write(put, ref, lanes)
+    for work in await units.write(take):
+        await units.write(lane.complete, work)
+    (work,) = await units.write(take)
+    assert (work.ref, work.lanes) == ("all", tuple(many))
+    await units.write(lane.complete, work)
+    assert sorted(refs(await units.write(take, 30))) == many
+
+
 async def test_work_waits_for_its_time_and_holds_its_lane_meanwhile(units: Units, clock: FrozenClock) -> None:
     await units.write(put, "later", due=clock.now() + timedelta(minutes=5))
     await units.write(put, "after it")
