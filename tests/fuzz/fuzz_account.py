@@ -18,6 +18,8 @@ from fuzz_grammar import Case
 
 _FRAME = re.compile(rb"\x0b([^\x0b\x1c]*)\x1c")  # a VT inside begins anew, what is outside is nothing
 _BREAK = re.compile(rb"\r\n|\r|\n")
+_SEGMENT_END = re.compile(rb"\r|\n(?=[A-Z][A-Z0-9]{2}[^A-Za-z0-9\s])")
+_NO_MSH_2 = b"the encoding characters are missing"
 _ENVELOPE = re.compile(rb"(FHS|BHS|BTS|FTS)([^A-Za-z0-9]|\Z)")
 GOOD = (b"AA", b"CA")
 BATCH_MAX = 5_000  # messages, as the README says
@@ -212,6 +214,8 @@ def _doubt(frame: bytes, reply: bytes) -> int | None:
     told = answers_in(reply)
     if not (told or reply.startswith(b"BHS")) or not all(_known(one.about) in frame for one in told):
         return None
+    if _NO_MSH_2 in reply and frame[3:4] != frame[4:5]:  # said only where MSH-2 is empty
+        return None
     fields = _header(frame)
     own = fields[9] if len(fields) > 9 else b""
     if len(told) != 1 or _known(told[0].about) == _known(own):
@@ -226,8 +230,9 @@ def _may_ask_for_silence(frame: bytes) -> bool:
 
 def _header(frame: bytes) -> list[bytes]:
     """MSH's fields; none where it has no separator."""
-    # A lone LF between CRs is a line break in a text, not the end of the segment.
-    lines = frame.removeprefix(b"\xef\xbb\xbf").split(b"\r") if b"\r" in frame else lines_of(frame)
+    # A lone LF between CRs is a line break in a text, not the end of the segment, unless a segment follows.
+    text = frame.removeprefix(b"\xef\xbb\xbf")
+    lines = _SEGMENT_END.split(text) if b"\r" in frame else lines_of(frame)
     header = next((line.strip(b"\n") for line in lines if line.strip()), b"")
     return header.split(header[3:4]) if header[:3] == b"MSH" and len(header) > 3 else []
 
