@@ -103,8 +103,7 @@ def _add_bill(case: Case, bill: Bill) -> None:
     owed -= _take_over(case, owed, currency, says)
     state = ObligationState.COLLECTABLE
     if bill.status == "balanced":
-        here = case.facts.received.get(bill.ref)
-        owed = min(owed, here.minor if here and here.currency == currency else 0)
+        owed = min(owed, _settled_here(case.facts, bill, currency))
         settled = Hold("settled", "the invoice is settled; nothing is asked for it any more", bill.ref)
         if owed:
             holds += (settled,)
@@ -128,6 +127,15 @@ def _add_bill(case: Case, bill: Bill) -> None:
         draws=_draws(case, bill, owed, currency),
         holds=holds,
     )
+
+
+def _settled_here(facts: AccountFacts, bill: Bill, currency: str) -> int:
+    """What was received for it here, and what staff gave up: its EHR was told of both, and calls it settled by them."""
+    received = facts.received.get(bill.ref)
+    basis = (Basis.INVOICE, bill.ref)
+    given_up = (one.amount for one in facts.write_offs if one.basis == basis)
+    settled = [*given_up, *([received] if received else [])]
+    return sum(one.minor for one in settled if one.currency == currency)
 
 
 def _debtor(case: Case, bill: Bill) -> tuple[str, str, tuple[Hold, ...]]:

@@ -101,7 +101,7 @@ async def test_an_invoice_that_is_net_of_the_discount_leaves_it_at_the_ehr(
     assert await at.askable() == f"{total} USD"
 
 
-def _invoiced(tx: Tx, at: Clinic, total: str) -> None:
+def _invoiced(tx: Tx, at: Clinic, total: str, status: str = "issued") -> None:
     (item,) = fhir.find(tx, "ChargeItem", SYSTEM + ":transaction", "T1")
     account = item.resource["account"][0]
     amount = {"value": Money.of(total, "USD").decimal, "currency": "USD"}
@@ -109,7 +109,7 @@ def _invoiced(tx: Tx, at: Clinic, total: str) -> None:
         "chargeItemReference": {"reference": item.reference},
         "priceComponent": [{"type": "base", "amount": amount}],
     }
-    invoice = {"resourceType": "Invoice", "id": "i1", "status": "issued", "account": account, "lineItem": [line]}
+    invoice = {"resourceType": "Invoice", "id": "i1", "status": status, "account": account, "lineItem": [line]}
     fhir.put(tx, {**invoice, "subject": item.resource["subject"], "totalGross": amount})
     reassess_accounts(tx, [account["reference"]], at.house.tenant)
 
@@ -205,6 +205,22 @@ async def test_what_was_given_up_and_is_asked_for_by_an_invoice_is_for_a_person(
     await recovered(at, entry)
     assert await at.askable() == "100.00 USD"
     assert await at.list_of("write_off_unplaced") == []
+
+
+@pytest.mark.parametrize("paid", ["0.00", "60.00"])
+async def test_an_invoice_that_its_ehr_calls_settled_keeps_what_was_given_up_of_it(at: Clinic, paid: str) -> None:
+    """The EHR settles it because it was told: taken back there, the rest would be open again."""
+    await at.say(charge("M1", "T1", "100.00"))
+    await at.house.units.write(_invoiced, at, "100.00")
+    if paid != "0.00":
+        await at.take(await at.begin(paid))
+    invoice = next(one for one in await at.owed() if one.basis_kind == "invoice")
+    entry = await given_up(at, invoice.obligation_id, "bad_debt")
+    before = await told(at), await balance(at, "bad_debt"), await at.books()
+    await at.house.units.write(_invoiced, at, "100.00", "balanced")
+    assert (await told(at), await balance(at, "bad_debt"), await at.books()) == before
+    await recovered(at, entry)
+    assert (await at.askable(), await balance(at, "bad_debt")) == ("0", 0)
 
 
 async def test_a_copay_given_up_before_its_charge_is_in_no_book_until_it_comes(at: Clinic) -> None:
