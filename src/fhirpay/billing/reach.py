@@ -126,12 +126,13 @@ def others_of(
     for visit in sorted(visits):
         accounts.append(_named(get(tx, visit)))
         accounts += [_of_charge(one.resource) for one in fhir.referring(tx, "ChargeItem", "context", visit)]
-    booked = fhir.referring_any(tx, "Appointment", "bears-on", map(_encounter, sorted(visits)))
+    # What is booked on the account may have been asked for on another, under its own name, before it was moved here.
+    booked = fhir.referring_any(tx, "Appointment", "bears-on", map(_named_as, (account_ref, *sorted(visits))))
     accounts.append(rows.accounts_with(tx, here | asked | visits | {one.reference for one in booked}))
     return set[str]().union(*accounts) - {account_ref}
 
 
-def _encounter(ref: str) -> Resource:
+def _named_as(ref: str) -> Resource:
     kind, _, resource_id = ref.partition("/")
     return {"resourceType": kind, "id": resource_id}
 

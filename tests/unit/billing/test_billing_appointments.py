@@ -114,6 +114,20 @@ def _insured(name: str) -> dict[str, Any]:
     return {**made, "beneficiary": WHO, "payor": [{"reference": "Organization/o1"}], "costToBeneficiary": [copay]}
 
 
+async def test_moved_after_it_was_paid_it_is_not_asked_for_again_under_the_number_of_its_visit(w: Told) -> None:
+    """Of a visit that names no appointment only the day tells which one it is; the money is on the first account."""
+    await w.comes(PATIENT, _insured("k1"), account("a1", self_pay=False), account("a2", self_pay=False), _booked("a1"))
+    payment = await w.world.paid("Account/a1")
+    await w.comes(_booked("a2"))
+    assert (await w.asks(), await w.held()) == ({}, {"a2"})
+    visit = {"resourceType": "Encounter", "id": "e1", "status": "in-progress", "class": {"code": "AMB"}, "subject": WHO}
+    await w.comes({**visit, "account": [{"reference": "Account/a2"}], "period": {"start": "2026-11-10"}})
+    assert (await w.asks(), await w.held()) == ({}, {"a2"})
+    await w.world.refund(payment)
+    await w.world.work(hours=1)
+    assert (await w.asks(), await w.held()) == ({"e1": 25}, set())
+
+
 async def test_paid_on_another_account_than_its_visit_is_on_it_is_not_asked_for_again(w: Told) -> None:
     await w.comes(PATIENT, _insured("k1"), account("a1", self_pay=False), account("a2", self_pay=False), _booked("a1"))
     assert await w.asks() == {"x1": 25}
