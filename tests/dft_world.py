@@ -75,8 +75,8 @@ def adjusted(tx: Tx, posting: Posting, tenant: Tenant) -> PostedAdjustment:
     )
 
 
-def accounts(tx: Tx, payment_id: str, refund_id: str | None) -> list[str]:
-    return [ACCOUNT]
+def parts(tx: Tx, payment_id: str, refund_id: str | None) -> dict[str, list[int]]:
+    return {ACCOUNT: [1]}
 
 
 class Engine:
@@ -119,7 +119,7 @@ class Engine:
         if self.adjusts:
             return await self.units.write(self._adjust, payment_id, back=refund)
         (posting_id,) = await self.units.write(
-            enqueue, payment_id=payment_id, refund_id=refund_id, tenant=self.tenant, accounts=accounts
+            enqueue, payment_id=payment_id, refund_id=refund_id, tenant=self.tenant, parts=parts
         )
         return posting_id
 

@@ -29,7 +29,7 @@ from ..log import Log
 from ..writeback import dft, store
 from ..writeback.as_received import chart_of, transaction_id
 from ..writeback.pause import Pauses
-from ..writeback.posted import Posted, PostedAdjustment
+from ..writeback.posted import Posted
 from ..writeback.store import Posting
 from .posted_facts import facts_of
 from .postings import PostingUnknown, again, attempted, sending, waiting
@@ -123,22 +123,22 @@ class PostDft:
         numbers: dict[str, int] = {}
         if posting.body is None and posting.state != "posted":
             posted = self._facts(tx, posting, self._tenant)
-            lines = dft.lines_for(posted, posting.part)
+            lines = dft.lines_for(posted, posting.numbers)
             target = next((line.target for line in lines if line.target), "")
-            # An adjustment is of one account: the one that what it lowers stands on by now.
-            account = posted.of_account if isinstance(posted, PostedAdjustment) else posting.part
+            # The one that they stand on by now: a merge may have moved them since it was queued.
+            account = next((line.of_account for line in lines if line.of_account), posted.of_account)
             keys = {one.name: one.account_key for one in self._tenant.interfaces}
             body = dft.render(
                 posted,
                 self._to,
                 posting_id=posting_id,
-                part=posting.part,
+                lines=lines,
                 chart=chart_of(tx, account, target, keys),
                 charges={line.target: transaction_id(tx, line.target) for line in lines if line.target},
                 now=tx.now,
             )
             posting = replace(posting, body=body)
-            numbers = dft.numbers(posted, posting.part, self._to)
+            numbers = dft.numbers(posted, lines, self._to)
         return posting, numbers, tx.now
 
     # ── what came of it ───────────────────────────────────────────────────────────────────────────────────────────

@@ -35,7 +35,7 @@ def adjusted_facts(tx: Tx, posting: Posting, tenant: Tenant) -> PostedAdjustment
                 None,
                 takes_back=allocation_id(part.of, 1) if part.of else "",
                 target=target,
-                of_account=posting.part,
+                of_account=obligation.account_ref,
             )
             for number, part in parts_for(tx, one, posting.connection)
         ],
@@ -48,11 +48,7 @@ def adjusted_facts(tx: Tx, posting: Posting, tenant: Tenant) -> PostedAdjustment
 def parts_for(tx: Tx, one: Adjustment, connection: str) -> list[tuple[int, Part]]:
     """Its lines that concern this receiver, by number: the same FT1-2 means the same part everywhere."""
     parts = enumerate(adjustments.parts_of(tx, one), start=1)
-    return [(number, part) for number, part in parts if not part.of or _told(tx, part.of, connection)]
-
-
-def _told(tx: Tx, adjustment_id: str, connection: str) -> bool:
-    return any(one.connection == connection for one in store.of_subject(tx, adjustment_id))
+    return [(number, part) for number, part in parts if not part.of or store.is_told(tx, part.of, connection)]
 
 
 def amount_for(tx: Tx, posting: Posting) -> Money:

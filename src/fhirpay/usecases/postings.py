@@ -10,7 +10,7 @@ delays nobody else.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -28,12 +28,13 @@ from ..payments import refunds
 from ..payments import store as payments
 from ..writeback import dft, store
 from ..writeback.payment_reconciliation import RESOURCE_TYPE
+from ..writeback.posted import REST
 from ..writeback.store import Posting
 from .parked import note_parked_call
 from .posted_adjustments import parts_for
 
 KIND = "writeback"
-Accounts = Callable[[Tx, str, str | None], list[str]]
+Parts = Callable[[Tx, str, str | None], dict[str, list[int]]]
 
 
 class PostingUnknown(RuleBroken):
@@ -47,36 +48,56 @@ def kind_of(destination: str) -> str:
     return f"{KIND}.dft:{destination}"
 
 
-def accounts_of(tx: Tx, payment_id: str, refund_id: str | None) -> list[str]:
-    """The accounts that a payment, or a refund of it, is about."""
+def parts_of(tx: Tx, payment_id: str, refund_id: str | None) -> dict[str, list[int]]:
+    """The accounts that a payment, or a refund of it, is about, and the numbers of its lines about each."""
     payment = payments.get(tx, payment_id)
+    found: dict[str, list[int]] = {}
     if refund_id:
-        found = [share.account_ref for share in refunds.shares(tx, refund_id)]
-        claimed = True
-    else:
-        shares = [share for share in payments.allocations(tx, payment_id) if share.paid]
-        found = [share.account_ref for share in shares]
-        claimed = sum(share.paid.minor for share in shares) >= payment.captured.minor
-    return list(dict.fromkeys([*(one or payment.account_ref for one in found), *[payment.account_ref] * (not claimed)]))
+        for number, share in enumerate(refunds.shares(tx, refund_id), start=1):
+            found.setdefault(share.account_ref or payment.account_ref, []).append(number)
+        return found
+    shares = payments.allocations(tx, payment_id)
+    said = {share.account_ref or payment.account_ref for share in shares if share.paid}
+    if sum(share.paid.minor for share in shares) < payment.captured.minor:
+        said.add(payment.account_ref)
+    for share in shares:  # also what isn't paid yet, and may be by the time that it is sent
+        if (account_ref := share.account_ref or payment.account_ref) in said:
+            found.setdefault(account_ref, []).append(share.sequence)
+    if said:
+        rest = payment.account_ref if payment.account_ref in said else min(found)
+        found.setdefault(rest, []).append(REST)
+    return found
 
 
 def enqueue(
-    tx: Tx, *, payment_id: str, refund_id: str | None = None, tenant: Tenant, accounts: Accounts = accounts_of
+    tx: Tx, *, payment_id: str, refund_id: str | None = None, tenant: Tenant, parts: Parts = parts_of
 ) -> list[str]:
     """Have a payment (or a refund of it) posted to every connection that it is written to, and every destination, of
     the tenant; the postings' ids.
 
     Call it in the unit that settles. Called again for the same fact it changes nothing. A refund waits for its
-    payment: they share a lane, and while the payment's posting is parked the refund's stays behind it.
+    payment: they share a lane, and while the payment's posting is parked the refund's stays behind it. Who is not
+    told of the payment, since it was connected later, isn't told of the refund either.
     """
     fact = _Fact(refund_id or payment_id, payment_id, payment_id, goes_back=bool(refund_id))
-    written = [one.name for one in tenant.connections if RESOURCE_TYPE in one.writes]
+
+    def told(name: str) -> bool:
+        return not refund_id or store.is_told(tx, payment_id, name)
+
+    written = [one.name for one in tenant.connections if RESOURCE_TYPE in one.writes and told(one.name)]
     ids = [_add(tx, KIND, name, fact, resource_type=RESOURCE_TYPE) for name in written]
     if tenant.destinations:
-        parts = accounts(tx, payment_id, refund_id)
-        for one in tenant.destinations:
+        about, known = parts(tx, payment_id, refund_id), store.of_subject(tx, fact.subject)
+        for one in (each for each in tenant.destinations if told(each.name)):
+            # A line is in one posting, whatever a merge has made of accounts between two calls.
+            queued = [other for other in known if other.connection == one.name]
+            taken = {number for other in queued for number in other.numbers}
+            kind = kind_of(one.name)
+            ids += [other.posting_id for other in queued]
             ids += [
-                _add(tx, kind_of(one.name), one.name, fact, resource_type=dft.MESSAGE_TYPE, part=part) for part in parts
+                _add(tx, kind, one.name, fact, resource_type=dft.MESSAGE_TYPE, part=part, lines=left)
+                for part, numbers in about.items()
+                if (left := set(numbers) - taken)
             ]
     return ids
 
@@ -111,10 +132,12 @@ class _Fact:
     goes_back: bool
 
 
-def _add(tx: Tx, kind: str, name: str, fact: _Fact, *, resource_type: str, part: str = "") -> str:
-    subject = fact.subject
+def _add(
+    tx: Tx, kind: str, name: str, fact: _Fact, *, resource_type: str, part: str = "", lines: Collection[int] = ()
+) -> str:
+    subject, of = fact.subject, fact.payment_id
     posting_id, new = store.add(
-        tx, connection=name, subject=subject, payment_id=fact.payment_id, resource_type=resource_type, part=part
+        tx, connection=name, subject=subject, payment_id=of, resource_type=resource_type, part=part, lines=lines
     )
     if not new:
         return posting_id

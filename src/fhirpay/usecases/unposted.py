@@ -19,6 +19,7 @@ from ..payments import refunds
 from ..payments import store as payments
 from ..writeback import dft, store
 from ..writeback.payment_reconciliation import identifier_of
+from ..writeback.posted import REST
 from ..writeback.store import Posting
 from .posted_adjustments import amount_for
 from .postings import by_hand, waiting
@@ -106,16 +107,16 @@ def _amount(tx: Tx, posting: Posting) -> Money:
     if posting.is_refund:
         back = [
             share.amount
-            for share in refunds.shares(tx, posting.subject)
-            if posting.part in ("", share.account_ref or payment.account_ref)
+            for number, share in enumerate(refunds.shares(tx, posting.subject), start=1)
+            if number in posting.numbers
         ]
-        return -sum(back, Money.zero(payment.currency)) if posting.part else -refunds.get(tx, posting.subject).amount
-    if not posting.part:
+        return -sum(back, Money.zero(payment.currency)) if posting.numbers else -refunds.get(tx, posting.subject).amount
+    if not posting.numbers:
         return payment.captured
     shares = payments.allocations(tx, payment.payment_id)
-    here = sum((share.paid for share in shares if share.account_ref == posting.part), Money.zero(payment.currency))
+    here = sum((share.paid for share in shares if share.sequence in posting.numbers), Money.zero(payment.currency))
     unclaimed = sum((-share.paid for share in shares), payment.captured)
-    return here + unclaimed if posting.part == payment.account_ref else here
+    return here + unclaimed if REST in posting.numbers else here
 
 
 def _todo(tx: Tx, posting: Posting, waits: bool) -> str:

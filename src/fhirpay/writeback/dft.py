@@ -9,7 +9,7 @@ tests/golden/writeback.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -20,7 +20,7 @@ from ..hl7.charsets import codec_of
 from ..hl7.delimiters import DEFAULT
 from ..hl7.writer import Field, Repetition, SegmentValues, compose
 from .as_received import Chart
-from .posted import Line, Posted, PostedAdjustment, all_lines, allocation_id
+from .posted import REST, Line, Posted, PostedAdjustment, PostedPayment, all_lines, allocation_id
 
 MESSAGE_TYPE = "DFT^P03"
 _UNKNOWN_CLASS = "U"  # table 0004
@@ -36,9 +36,14 @@ def control_id(posting_id: str) -> str:
     return posting_id[-_CONTROL_ID_MAX:]
 
 
-def lines_for(posted: Posted, part: str) -> list[Line]:
-    """The lines of one account; all where no account is given."""
-    return [line for line in all_lines(posted) if part in ("", line.of_account or posted.of_account)]
+def lines_for(posted: Posted, numbers: Collection[int]) -> list[Line]:
+    """The lines of these numbers, REST being what of a payment no line claims; all where no numbers are given."""
+
+    def number(line: Line) -> int:
+        rest = isinstance(posted, PostedPayment) and line not in posted.lines
+        return REST if rest else line.number
+
+    return [line for line in all_lines(posted) if not numbers or number(line) in numbers]
 
 
 def number_of(allocation: str, profile: Destination) -> str:
@@ -49,11 +54,11 @@ def number_of(allocation: str, profile: Destination) -> str:
     return "".join(_LETTERS[bits >> 5 * place & 31] for place in range(12))
 
 
-def numbers(posted: Posted, part: str, profile: Destination) -> dict[str, int]:
+def numbers(posted: Posted, lines: Sequence[Line], profile: Destination) -> dict[str, int]:
     """The short FT1-2 of each line → its number, for whoever is to know it again; none where they are full."""
     if profile.transaction_id == "full":
         return {}
-    return {number_of(allocation_id(posted.id, line.number), profile): line.number for line in lines_for(posted, part)}
+    return {number_of(allocation_id(posted.id, line.number), profile): line.number for line in lines}
 
 
 def render(
@@ -61,18 +66,17 @@ def render(
     profile: Destination,
     *,
     posting_id: str,
-    part: str,
+    lines: Sequence[Line],
     chart: Chart,
     charges: Mapping[str, str],
     now: datetime,
 ) -> str:
-    """The message about one account (`part`). `charges` has the FT1-2 of what the lines pay.
+    """The message about one account, that of `lines`. `charges` has the FT1-2 of what they pay.
 
-    Raises RuleBroken when there is nothing of that account, or its character set can't say what is to be said.
+    Raises RuleBroken where there is no line, or its character set can't say what is to be said.
     """
-    lines = lines_for(posted, part)
     if not lines:
-        raise RuleBroken(f"nothing of {posted.id} is for {part} any more: there is nothing to post")
+        raise RuleBroken(f"nothing of {posted.id} is for that account any more: there is nothing to post")
     zone = ZoneInfo(posted.zone)
     segments: list[SegmentValues] = [
         ("EVN", "P03" if _number(profile) < (2, 7) else "", _time(now, zone)),

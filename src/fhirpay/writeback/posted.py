@@ -14,6 +14,9 @@ from typing import Any, Literal
 from ..domain.money import Money
 from ..errors import InvariantBroken
 
+REST = 0
+"""The number of what no line of a payment claims, as long as nobody has said how many lines there are."""
+
 Ref = Mapping[str, Any]
 """A FHIR Reference as the EHR understands it: literal, or `type` and `identifier`."""
 

@@ -6,7 +6,7 @@ the EHR *may* have got it: while it is set, nothing is sent again without lookin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -66,6 +66,12 @@ class Posting:
     sent_at: datetime | None
     posted_at: datetime | None
     way: str | None
+    lines: str
+
+    @property
+    def numbers(self) -> frozenset[int]:
+        """Those of its lines; none: all there are."""
+        return frozenset(map(int, self.lines.split()))
 
     @property
     def is_adjustment(self) -> bool:
@@ -77,13 +83,21 @@ class Posting:
 
 
 def add(
-    tx: Tx, *, connection: str, subject: str, payment_id: str, resource_type: str, part: str = ""
+    tx: Tx,
+    *,
+    connection: str,
+    subject: str,
+    payment_id: str,
+    resource_type: str,
+    part: str = "",
+    lines: Collection[int] = (),
 ) -> tuple[str, bool]:
     """The posting's id, and whether it is new: the same fact asked for twice is one posting. An adjustment is of no
     payment."""
     made = tx.ids.new("pst")
     row = {"tenant_id": tx.tenant, "posting_id": made, "connection": connection, "subject": subject}
-    row |= {"part": part, "payment_id": payment_id, "work_id": "", "state": "pending", "resource_type": resource_type}
+    row |= {"part": part, "lines": " ".join(map(str, sorted(lines)))}
+    row |= {"payment_id": payment_id, "work_id": "", "state": "pending", "resource_type": resource_type}
     if tx.put(_ADD, {**row, "attempts": 0, "created_at": tx.now}):
         return made, True
     return str(tx.scalar(_KNOWN, of=connection, about=subject, piece=part)), False
@@ -105,6 +119,11 @@ def of_payment(tx: Tx, payment_id: str) -> list[Posting]:
 def of_subject(tx: Tx, subject: str) -> list[Posting]:
     """Those of one payment, refund or adjustment, oldest first."""
     return _all(tx, _posting.c.subject == subject)
+
+
+def is_told(tx: Tx, subject: str, connection: str) -> bool:
+    """Whether this receiver has been told of it, or is to be: who wasn't is not told what takes it back."""
+    return any(one.connection == connection for one in of_subject(tx, subject))
 
 
 def find(tx: Tx, some_id: str) -> list[Posting]:

@@ -48,6 +48,8 @@ class PostingRow(Row, table=True):
     way: str | None = Field(default=None, sa_type=Text)  # how it was sent then (profile.py)
     # Our reference of the one account that it is about, where the receiver takes a message an account; else empty.
     part: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
+    # The numbers of its lines, where it is of one account: they stay its own when a merge moves the account.
+    lines: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
 
 
 class PostingNumberRow(Row, table=True):

@@ -18,7 +18,7 @@ from fhirpay.hl7 import strict
 from fhirpay.hl7.reader import Message
 from fhirpay.writeback.as_received import Chart
 from fhirpay.writeback.dft import control_id, encoded, lines_for, render
-from fhirpay.writeback.posted import Line, Posted, PostedAdjustment, PostedPayment
+from fhirpay.writeback.posted import REST, Line, Posted, PostedAdjustment, PostedPayment
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "writeback"
 NOW = datetime(2026, 11, 20, 19, 6, 30, tzinfo=UTC)
@@ -118,8 +118,9 @@ def destination(**profile: Any) -> Destination:
     return Destination(name="engine", host="127.0.0.1", port=2575, **profile)
 
 
-def message(posted: Posted, profile: Destination, chart: Chart = CHART, part: str = "Account/a") -> str:
-    return render(posted, profile, posting_id=POSTING, part=part, chart=chart, charges=CHARGES, now=NOW)
+def message(posted: Posted, profile: Destination, chart: Chart = CHART, of: tuple[int, ...] = (1, 2, REST)) -> str:
+    lines = lines_for(posted, of)
+    return render(posted, profile, posting_id=POSTING, lines=lines, chart=chart, charges=CHARGES, now=NOW)
 
 
 @pytest.mark.parametrize("name", PROFILES)
@@ -142,16 +143,16 @@ def test_the_standards_tables_find_nothing_wrong(version: str) -> None:
 
 
 def test_the_whole_is_split_between_accounts_and_nothing_is_lost() -> None:
-    parts = {part: lines_for(PAID, part) for part in ("Account/a", "Account/b", "")}
-    assert [line.number for line in parts["Account/a"]] == [1, 2, 4]  # 4: the rest, an advance
-    assert [line.number for line in parts["Account/b"]] == [3]
-    assert parts[""] == sorted(parts["Account/a"] + parts["Account/b"], key=lambda line: line.number)
-    assert sum(line.amount.minor for line in parts[""]) == PAID.amount.minor
+    one, other, whole = (lines_for(PAID, numbers) for numbers in ((1, 2, REST), (3,), ()))
+    assert [line.number for line in one] == [1, 2, 4]  # 4: the rest, an advance
+    assert [line.number for line in other] == [3]
+    assert whole == sorted(one + other, key=lambda line: line.number)
+    assert sum(line.amount.minor for line in whole) == PAID.amount.minor
 
 
 def test_an_account_of_which_nothing_is_left_says_so() -> None:
     with pytest.raises(RuleBroken, match="nothing to post"):
-        message(PAID, destination(), part="Account/c")
+        message(PAID, destination(), of=(7,))
 
 
 def test_what_the_chart_says_is_read_back_as_it_was() -> None:
