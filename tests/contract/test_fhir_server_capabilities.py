@@ -8,6 +8,7 @@ import pytest
 
 from fhir_world import BASE, FhirWorld
 from fhirpay.db.unit import Units
+from fhirpay.fhir.includes import followed
 from fhirpay.fhir.models import structure_of
 from fhirpay.fhir.params import PARAMS, TYPES
 from fhirpay.fhir.validation import problems
@@ -55,6 +56,9 @@ def test_it_declares_the_types_and_parameters_that_there_are() -> None:
     for resource_type, declared in DECLARED.items():
         found = {one["name"]: one["type"] for one in declared["searchParam"]}
         assert found == {name: param.kind for name, param in PARAMS[resource_type].items() if param.public}
+        assert tuple(declared.get("searchInclude", ())) == tuple(
+            f"{resource_type}:{n}" for n in followed(resource_type)
+        )
         for flag in ("readHistory", "updateCreate", "conditionalCreate", "conditionalUpdate"):
             assert declared[flag] is True
         assert declared["conditionalDelete"] == "not-supported"
@@ -137,6 +141,12 @@ async def _parameters(world: FhirWorld, kind: str) -> None:
         hit = await world.send("GET", f"{kind}?{name}={value}&_id={name}")
         miss = await world.send("GET", f"{kind}?{name}={value}x&_id={name}")
         assert (hit.resource["total"], miss.resource["total"]) == (1, 0), name
+        if param.kind == "reference":
+            named = value.partition("/")[0]
+            known = await world.send("PUT", value, sample(named, "0") | {"id": "1"}) if named in TYPES else None
+            with_it = await world.send("GET", f"{kind}?_id={name}&_include={kind}:{name}")
+            shown = [entry["resource"]["resourceType"] for entry in with_it.resource["entry"]]
+            assert shown == [kind, *([named] if known else [])], name
 
 
 def _filled(kind: str, path: str, only: str) -> tuple[dict[str, Any], str]:
@@ -170,10 +180,13 @@ async def test_common_parameters_work(world: FhirWorld) -> None:
         assert (await world.send("GET", f"Patient?{params}")).resource["total"] == total
 
 
-async def test_transactions_are_all_that_the_base_takes(world: FhirWorld) -> None:
-    assert [one["code"] for one in REST["interaction"]] == ["transaction"]
-    assert (await world.send("POST", "", {"resourceType": "Bundle", "type": "transaction"})).status == 200
-    assert (await world.send("POST", "", {"resourceType": "Bundle", "type": "batch"})).status == 422
+async def test_transactions_and_batches_are_all_that_the_base_takes(world: FhirWorld) -> None:
+    declared = [one["code"] for one in REST["interaction"]]
+    assert declared == ["transaction", "batch"]
+    for kind in declared:
+        answer = await world.send("POST", "", {"resourceType": "Bundle", "type": kind})
+        assert (answer.status, answer.resource["type"]) == (200, f"{kind}-response")
+    assert (await world.send("POST", "", {"resourceType": "Bundle", "type": "collection"})).status == 422
 
 
 async def test_what_is_not_declared_does_not_work(world: FhirWorld) -> None:

@@ -165,7 +165,7 @@ BODIES: list[tuple[str, Any, int, str, str]] = [
         "Invoice.totalGross.currency",
     ),
     ("", {"resourceType": "Bundle"}, 400, "required", "Bundle.type"),
-    ("", {"resourceType": "Bundle", "type": "batch"}, 422, "not-supported", "Bundle.type"),
+    ("", {"resourceType": "Bundle", "type": "document"}, 422, "not-supported", "Bundle.type"),
     ("", {"resourceType": "Bundle", "type": "collection"}, 422, "not-supported", "Bundle.type"),
     ("", {"resourceType": "Bundle", "type": "transaction", "entry": [{}]}, 400, "structure", "Bundle.entry[0]"),
     ("", CHARGE, 400, "structure", "Bundle.resourceType"),

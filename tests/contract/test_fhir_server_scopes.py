@@ -31,6 +31,7 @@ CALLERS = {
     "active-mine": "system/Account.rs?status=active&subject=Patient/1",
     "either": "system/Account.rs?subject=Patient/1 system/Account.rs?subject=Patient/2",
     "mixed": "system/Account.r system/Account.s?status=active",
+    "with-patients": "system/Account.s system/Patient.r?active=true",
     "one-id": "system/Account.rs?_id=a1",
     "today": "system/Account.rs?_lastUpdated=ge2026-11-20",
     "past": "system/Account.rs?_lastUpdated=lt2026-11-20",
@@ -197,6 +198,22 @@ async def test_a_page_of_a_restricted_search_leads_to_the_next_one(w: OauthWorld
     assert seen == ["a1", "a3", "a4"]
 
 
+async def test_what_is_included_is_what_may_be_read(w: OauthWorld) -> None:
+    await filled(w)
+    for name, active in (("1", True), ("2", False)):
+        patient = {"resourceType": "Patient", "id": name, "active": active}
+        assert (await w.fhir("all", "PUT", f"Patient/{name}", patient)).status_code == 201
+    query = "Account?_include=Account:subject"
+    as_entry = transaction(entry("GET", query))
+    for caller, patients in (("all", {"1", "2"}), ("with-patients", {"1"}), ("rs", set[str]())):
+        page = (await w.fhir(caller, "GET", query)).json()
+        assert page["total"] == 4
+        inside = (await w.fhir(caller, "POST", "", as_entry)).json()["entry"][0]["resource"]
+        for one in (page, inside):
+            included = {found["resource"]["id"] for found in one["entry"] if found["search"]["mode"] == "include"}
+            assert included == patients, caller
+
+
 async def test_granular_scopes_restrict_what_is_read(w: OauthWorld) -> None:
     await filled(w)
     for caller, readable in (
@@ -293,6 +310,24 @@ async def test_a_transaction_of_which_one_entry_is_beyond_a_granular_scope_leave
         assert answer.json()["issue"][0]["expression"][0].startswith("Bundle.entry[1].")
         assert (await w.fhir("all", "GET", "Account/t1")).status_code == 404
     assert (await w.fhir("active", "POST", "", transaction(good))).status_code == 200
+
+
+async def test_in_a_batch_the_scopes_are_those_of_each_entry(w: OauthWorld) -> None:
+    await filled(w)
+    sent = transaction(
+        entry("PUT", "Account/a1", account("a1", "inactive")),
+        entry("PUT", "Account/t1", account("t1")),
+        entry("GET", "Account/a2"),
+        entry("GET", "Account/a3"),
+        entry("GET", "Account?identifier=urn:a|"),
+        entry("GET", "Patient/1"),
+    )
+    answer = (await w.fhir("active", "POST", "", sent | {"type": "batch"})).json()["entry"]
+    statuses = [one["response"]["status"][:3] for one in answer]
+    assert statuses == ["403", "201", "403", "200", "200", "403"]
+    assert {one["resource"]["id"] for one in answer[4]["resource"]["entry"]} == {"a1", "a3", "a4", "t1"}
+    assert answer[5]["response"]["outcome"]["issue"][0]["expression"] == ["Bundle.entry[5].request.url"]
+    assert (await w.fhir("all", "GET", "Account/a1")).json()["status"] == "active"
 
 
 async def test_a_search_in_a_transaction_is_restricted_as_any_other(w: OauthWorld) -> None:

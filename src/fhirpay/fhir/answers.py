@@ -1,4 +1,5 @@
-"""What a FHIR server says back: searchset, history and transaction-response Bundles. Called by web/fhir_server.
+"""What a FHIR server says back: searchset, history, transaction-response and batch-response
+Bundles. Called by web/fhir_server.
 
 Pure rendering of what search.py, store.py and bundles.py return.
 """
@@ -6,11 +7,14 @@ Pure rendering of what search.py, store.py and bundles.py return.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
 
+from ..errors import FhirpayError
 from .bundles import Done
-from .outcome import operation_outcome
+from .history import HistoryPage, HistoryQuery
+from .outcome import operation_outcome, status_of
 from .search import Page, Query
 from .store import Stored
 
@@ -33,6 +37,10 @@ def searchset(query: Query, page: Page, base_url: str) -> dict[str, Any]:
         {"fullUrl": f"{base_url}/{one.reference}", "resource": one.resource, "search": {"mode": "match"}}
         for one in page.matches
     ]
+    entries += [
+        {"fullUrl": f"{base_url}/{one.reference}", "resource": one.resource, "search": {"mode": "include"}}
+        for one in page.included
+    ]
     if query.ignored:
         left_out = operation_outcome(
             warnings=[(f"http.{name}", "this parameter was left out") for name in query.ignored]
@@ -41,8 +49,13 @@ def searchset(query: Query, page: Page, base_url: str) -> dict[str, Any]:
     return _bundle("searchset", entries, total=page.total, link=links)
 
 
-def history(versions: list[Stored], base_url: str) -> dict[str, Any]:
-    """The versions of one resource, newest first."""
+def history(of: str, query: HistoryQuery, page: HistoryPage, base_url: str) -> dict[str, Any]:
+    """A page of the versions of one resource, `of` being its reference."""
+    at = f"{of}/_history"
+    links = [{"relation": "self", "url": _link(base_url, at, query.stated)}]
+    if page.before is not None:
+        stated = [(name, value) for name, value in query.stated if name != "_before"]
+        links.append({"relation": "next", "url": _link(base_url, at, (*stated, ("_before", str(page.before))))})
     entries = [
         {
             "fullUrl": f"{base_url}/{one.reference}",
@@ -50,15 +63,25 @@ def history(versions: list[Stored], base_url: str) -> dict[str, Any]:
             "request": {"method": "PUT", "url": one.reference},
             "response": _response(one, base_url, created=one.version == 1),
         }
-        for one in versions
+        for one in page.versions
     ]
-    return _bundle("history", entries, total=versions[0].version if versions else 0)
+    total = {} if page.total is None else {"total": page.total}
+    return _bundle("history", entries, **total, link=links)
 
 
-def transaction_response(done: Iterable[Done], base_url: str, *, content: bool = True) -> dict[str, Any]:
-    """One entry for each of the transaction; without `content` no written resource comes back."""
+def bundle_response(
+    kind: str, done: Iterable[Done | FhirpayError], base_url: str, *, content: bool = True
+) -> dict[str, Any]:
+    """One entry for each that was sent; without `content` no written resource comes back. `kind` is "batch-response",
+    where an entry may have failed, or "transaction-response".
+    """
     entries: list[dict[str, Any]] = []
     for one in done:
+        if isinstance(one, FhirpayError):
+            status = HTTPStatus(status_of(one))
+            says = {"status": f"{status.value} {status.phrase}", "outcome": operation_outcome(one)}
+            entries.append({"response": says})
+            continue
         if one.stored is None:
             assert one.page is not None
             assert one.query is not None
@@ -69,7 +92,7 @@ def transaction_response(done: Iterable[Done], base_url: str, *, content: bool =
         if (content or one.change is None) and not one.hidden:
             entry["resource"] = one.stored.resource
         entries.append({**entry, "response": _response(one.stored, base_url, created=one.change == "created")})
-    return _bundle("transaction-response", entries)
+    return _bundle(kind, entries)
 
 
 def _response(one: Stored, base_url: str, *, created: bool) -> dict[str, Any]:
@@ -85,6 +108,6 @@ def _bundle(kind: str, entries: list[dict[str, Any]], **rest: Any) -> dict[str, 
     return {"resourceType": "Bundle", "type": kind, **rest, **({"entry": entries} if entries else {})}
 
 
-def _link(base_url: str, resource_type: str, stated: Iterable[tuple[str, str]]) -> str:
+def _link(base_url: str, path: str, stated: Iterable[tuple[str, str]]) -> str:
     query = urlencode(list(stated), safe="|/:,")
-    return f"{base_url}/{resource_type}" + (f"?{query}" if query else "")
+    return f"{base_url}/{path}" + (f"?{query}" if query else "")

@@ -1,4 +1,5 @@
-"""The entries of a transaction Bundle, read into what each asks for. Called by bundles.py; touches no database.
+"""The entries of a transaction or batch Bundle, read into what each asks for. Called by bundles.py;
+touches no database.
 
 What a URL, a method and a condition may be is said here, each refusal with the entry's own address
 (`Bundle.entry[2].request.url`). A Bundle that reaches this has passed validation.py, or was made by us.
@@ -57,13 +58,17 @@ class Entry:
         return [(self.type, one.get("system", ""), one["value"]) for one in held if "value" in one]
 
 
-def read(bundle: dict[str, Any], base_url: str = "") -> list[Entry]:
-    """The entries in order. Raises MessageUnsupported for a batch, and whatever is wrong with an entry."""
-    kind = bundle.get("type")
-    if kind != "transaction":
-        shown = "a batch" if kind == "batch" else "this kind of Bundle"
-        raise MessageUnsupported(f"{shown} is not taken here: send a transaction", location="Bundle.type")
-    return [_entry(index, entry, base_url) for index, entry in enumerate(bundle.get("entry") or [])]
+def read(bundle: dict[str, Any], base_url: str = "", *, alone: int | None = None) -> list[Entry]:
+    """The entries of a transaction in order; or, of a batch, the one that stands `alone`. Raises whatever is wrong
+    with an entry, and MessageUnsupported for any other kind of Bundle.
+    """
+    kind, entries = bundle.get("type"), bundle.get("entry") or []
+    if kind != ("transaction" if alone is None else "batch"):
+        says = "this kind of Bundle is not taken here: send a transaction or a batch"
+        raise MessageUnsupported(says, location="Bundle.type")
+    if alone is not None:
+        return [_entry(alone, entries[alone], base_url)]
+    return [_entry(index, entry, base_url) for index, entry in enumerate(entries)]
 
 
 def version_of(etag: str, *, location: str = "http.If-Match") -> int:
@@ -91,7 +96,7 @@ def _entry(index: int, entry: dict[str, Any], base_url: str) -> Entry:
     at = f"Bundle.entry[{index}]"
     request = entry.get("request")
     if request is None:
-        raise RequiredMissing("an entry of a transaction says its request", location=f"{at}.request")
+        raise RequiredMissing("an entry says its request", location=f"{at}.request")
     method, url = str(request.get("method")), str(request.get("url"))
     relative = url.removeprefix(base_url.rstrip("/") + "/") if base_url else url
     match = _INTERACTION.match(relative)

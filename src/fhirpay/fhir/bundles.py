@@ -1,4 +1,5 @@
-"""A transaction Bundle, all or nothing, inside one unit. Called by the FHIR server and for every mapped HL7v2 message.
+"""A transaction Bundle, all or nothing, inside one unit; of a batch one entry. Called by the FHIR server and for every
+mapped HL7v2 message.
 
 Entries are read, conditions locked and looked up, references by `fullUrl` turned into real ones, then written in
 FHIR's order (POST, PUT, GET; http.html#trules). `apply` is for those who care what has changed; `transact` is for
@@ -100,9 +101,13 @@ def transact(
     partials: Mapping[str, Partial] | None = None,
     newer: Collection[str] = (),
     guard: Guard | None = None,
+    alone: int | None = None,
 ) -> list[Done]:
-    """Carry out the whole transaction, or raise with the address of the entry that can't be."""
-    entries = read(bundle, base_url)
+    """Carry out the whole transaction, or raise with the address of the entry that can't be.
+
+    With `alone` the Bundle is a batch, and it is this entry of it that is carried out, as if there were no other.
+    """
+    entries = read(bundle, base_url, alone=alone)
     if guard is not None:
         _ask(guard, entries)
     conditional.lock(tx, [entry.query for entry in entries if entry.query is not None and entry.method != "GET"])

@@ -19,6 +19,9 @@ from ..db.types import UtcDateTime, micros, moment
 from ..db.unit import Tx
 from ..errors import ValueInvalid
 from . import search_values as values
+from .includes import Include
+from .includes import parse as include
+from .includes import run as follow
 from .params import PARAMS
 from .search_values import Clause, HasId, InIndex, SearchUnsupported, Token
 from .store import Stored, resources, stored
@@ -36,6 +39,7 @@ class Query:
     count: int = COUNT_DEFAULT
     newest_first: bool = False
     after: tuple[datetime, str] | None = None
+    includes: tuple[Include, ...] = ()
     stated: tuple[tuple[str, str], ...] = ()
     ignored: tuple[str, ...] = ()
 
@@ -48,9 +52,12 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Page:
+    """`included` is what the matches name, as far as the query asks for it: not counted in `total`."""
+
     matches: list[Stored]
     total: int
     after: str | None = None  # `_after` of the next page
+    included: Sequence[Stored] = ()
 
 
 def parse(
@@ -91,7 +98,8 @@ def run(tx: Tx, query: Query) -> Page:
     matches = [stored(row) for row in rows[: query.count]]
     last = matches[-1] if len(rows) > query.count else None
     total = len(rows) if last is None and query.after is None else _count(tx, matching)
-    return Page(matches, total, f"{micros(last.updated)}_{last.id}" if last else None)
+    included = follow(tx, matches, query.includes) if query.includes else ()
+    return Page(matches, total, f"{micros(last.updated)}_{last.id}" if last else None, included)
 
 
 def _count(tx: Tx, matching: Sequence[ColumnElement[bool]]) -> int:
@@ -103,15 +111,22 @@ def search(tx: Tx, resource_type: str, params: str | Iterable[tuple[str, str]]) 
     return run(tx, parse(resource_type, params))
 
 
+def count_of(value: str) -> int:
+    """How many a page of ours has when `_count` says so. Raises ValueInvalid."""
+    if not re.fullmatch(r"[0-9]{1,9}", value):
+        raise ValueInvalid("not a number of resources", location="http._count")
+    return min(int(value), COUNT_MAX)
+
+
 def _with(query: Query, name: str, value: str, base_url: str) -> Query:
     if name == "_count":
-        if not re.fullmatch(r"\d{1,9}", value):
-            raise ValueInvalid("not a number of resources", location="http._count")
-        return replace(query, count=min(int(value), COUNT_MAX))
+        return replace(query, count=count_of(value))
     if name == "_sort":
         if value not in ("_lastUpdated", "-_lastUpdated"):
             raise SearchUnsupported("sorted by _lastUpdated or -_lastUpdated alone", location="http._sort")
         return replace(query, newest_first=value.startswith("-"))
+    if name == "_include":
+        return replace(query, includes=(*query.includes, include(query.type, value)))
     if name == "_after":
         match = _AFTER.match(value)
         if match is None:
@@ -131,18 +146,14 @@ def _clause(resource_type: str, name: str, value: str, base_url: str) -> Clause:
     bare, _, modifier = name.partition(":")
     param = PARAMS[resource_type].get(bare)
     if param is None or not param.public:
-        shown = bare if re.fullmatch(r"[A-Za-z_.\-]{1,40}", bare) else "that name"
-        raise SearchUnsupported(f"{resource_type} can't be searched by {shown}", location=_header(bare))
+        shown, location = values.parameter(bare)
+        raise SearchUnsupported(f"{resource_type} can't be searched by {shown}", location=location)
     if param.kind == "token":
         if modifier:
-            raise SearchUnsupported(f"{bare} has no such modifier here", location=_header(bare))
+            raise SearchUnsupported(f"{bare} has no such modifier here", location=values.parameter(bare)[1])
         return InIndex(bare, values.tokens(bare, value))
     if modifier == "identifier":
         return InIndex(f"{bare}:identifier", values.tokens(bare, value))
     if modifier and not re.fullmatch(r"[A-Z][A-Za-z]+", modifier):
-        raise SearchUnsupported(f"{bare} has no such modifier here", location=_header(bare))
+        raise SearchUnsupported(f"{bare} has no such modifier here", location=values.parameter(bare)[1])
     return InIndex(bare, values.references(resource_type, bare, param, value, only=modifier, base_url=base_url))
-
-
-def _header(name: str) -> str:
-    return f"http.{name}" if re.fullmatch(r"[A-Za-z_.\-]{1,40}", name) else "http"

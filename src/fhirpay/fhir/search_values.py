@@ -88,8 +88,9 @@ class Updated:
     spans: tuple[tuple[str, datetime, datetime], ...]  # prefix, start, end (exclusive)
 
     def condition(self, tx: Tx, resource_type: str) -> ColumnElement[bool]:
-        column = resources.c.updated
+        return self.within(resources.c.updated)
 
+    def within(self, column: ColumnElement[datetime]) -> ColumnElement[bool]:
         def one(prefix: str, start: datetime, end: datetime) -> ColumnElement[bool]:
             relations = {
                 "eq": and_(column >= start, column < end),
@@ -138,6 +139,13 @@ class AnyOf:
 
 
 Clause = InIndex | HasId | Updated | AnyOf
+
+
+def parameter(name: str) -> tuple[str, str]:
+    """How a parameter's name may be shown in an error, and the address of it."""
+    if re.fullmatch(r"[A-Za-z_.\-]{1,40}", name):
+        return name, f"http.{name}"
+    return "that name", "http"
 
 
 def split(name: str, value: str) -> list[str]:

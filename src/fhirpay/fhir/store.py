@@ -7,7 +7,7 @@ locked, so versions have no gaps and no two writers think that theirs came next.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -94,6 +94,16 @@ def get(tx: Tx, resource_type: str, resource_id: str) -> Stored | None:
     return None if row is None else stored(row)
 
 
+def several(tx: Tx, resource_type: str, ids: Iterable[str]) -> list[Stored]:
+    """The current versions of those of these ids that are there, oldest id first."""
+    wanted = sorted(set(ids))
+    if len(wanted) == 1:
+        one = get(tx, resource_type, wanted[0])
+        return [one] if one else []
+    chunks = (wanted[start : start + _AT_ONCE] for start in range(0, len(wanted), _AT_ONCE))
+    return [stored(row) for some in chunks for row in tx.all(_BY_IDS, type=resource_type, ids=some)]
+
+
 def locked(tx: Tx, resource_type: str, resource_id: str) -> Stored | None:
     """The current version, nobody else's to change until this unit ends."""
     row = tx.one(_LOCKED, type=resource_type, id=resource_id)
@@ -104,12 +114,6 @@ def version(tx: Tx, resource_type: str, resource_id: str, number: int) -> Stored
     """One version, current or past."""
     row = tx.one(_ONE_VERSION, of=resource_type, id=resource_id, number=number)
     return None if row is None else stored(row)
-
-
-def history(tx: Tx, resource_type: str, resource_id: str, *, limit: int) -> list[Stored]:
-    """The latest versions, newest first."""
-    statement = select(versions).where(*_is(versions, tx, resource_type, resource_id))
-    return [stored(row) for row in tx.all(statement.order_by(versions.c.version.desc()).limit(limit))]
 
 
 def find(tx: Tx, resource_type: str, system: str, value: str) -> list[Stored]:
@@ -151,7 +155,7 @@ def _naming(
         some = values[start : start + _AT_ONCE]
         rows = tx.all(_WITH_VALUES, type=resource_type, params=[param, logical], values=some)
         ids |= {row["resource_id"] for row in rows if (row["param"], row["system"], row["value"]) in wanted}
-    return _by_ids(tx, resource_type, ids)
+    return several(tx, resource_type, ids)
 
 
 def _identifiers(resource: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -204,10 +208,6 @@ def stored(row: RowMapping) -> Stored:
     return Stored(row["type"], row["resource_id"], row["version"], row["updated"], reread(row["content"]))
 
 
-def _is(of: Any, tx: Tx, resource_type: str, resource_id: str) -> Sequence[Any]:
-    return of.c.tenant_id == tx.tenant, of.c.type == resource_type, of.c.resource_id == resource_id
-
-
 def _version(tx: Tx, resource: dict[str, Any], resource_type: str, resource_id: str, number: int) -> Stored:
     # To the millisecond, so that what is shown, stored and searched for is one and the same moment.
     updated = tx.now.astimezone(UTC).replace(microsecond=tx.now.microsecond // 1000 * 1000)
@@ -258,10 +258,4 @@ def _index(tx: Tx, one: Stored, *, fresh: bool) -> None:
 def _by_index(tx: Tx, resource_type: str, param: str, system: str, value: str) -> list[Stored]:
     # Two statements: as one, PostgreSQL goes through every resource of the type while it has no statistics of them.
     found = tx.all(_FOUND, type=resource_type, param=param, value=fitted(value), system=fitted(system))
-    return _by_ids(tx, resource_type, {row["resource_id"] for row in found})
-
-
-def _by_ids(tx: Tx, resource_type: str, ids: set[str]) -> list[Stored]:
-    if len(ids) > 1:
-        return [stored(row) for row in tx.all(_BY_IDS, type=resource_type, ids=sorted(ids))]
-    return [stored(row) for one in ids if (row := tx.one(_CURRENT, type=resource_type, id=one)) is not None]
+    return several(tx, resource_type, {row["resource_id"] for row in found})

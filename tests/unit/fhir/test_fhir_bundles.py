@@ -16,7 +16,7 @@ from fhirpay.errors import (
     ValueInvalid,
 )
 from fhirpay.fhir import bundles, store
-from fhirpay.fhir.answers import transaction_response
+from fhirpay.fhir.answers import bundle_response
 from fhirpay.fhir.bundle_entries import read
 from fhirpay.fhir.search import search
 
@@ -111,7 +111,7 @@ async def test_create_update_and_read_in_one(units: Units) -> None:
     assert [one.id for one in done[0].page.matches] == ["p7"]
     assert done[3].stored is not None
     assert done[3].stored.id != "mine"
-    answer = transaction_response(done, "http://us/fhir/R4")
+    answer = bundle_response("transaction-response", done, "http://us/fhir/R4")
     assert [one["response"]["status"] for one in answer["entry"]] == [
         "200 OK",
         "200 OK",

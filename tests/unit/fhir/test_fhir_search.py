@@ -102,7 +102,7 @@ async def test_what_is_found(stored: Units) -> None:
         ("subject:missing=true", SearchUnsupported, "http.subject"),
         ("patient.identifier=1", SearchUnsupported, "http.patient.identifier"),
         ("charge-item=ChargeItem/1", SearchUnsupported, "http.charge-item"),  # for our own use
-        ("_include=Invoice:subject", SearchUnsupported, "http._include"),
+        ("_include=Account:owner", SearchUnsupported, "http._include"),
         ("_sort=date", SearchUnsupported, "http._sort"),
         ("_lastUpdated=ap2026", SearchUnsupported, "http._lastUpdated"),
         ("identifier=", ValueInvalid, "http.identifier"),

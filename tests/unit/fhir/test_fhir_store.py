@@ -12,7 +12,8 @@ import pytest
 from fhirpay.db.unit import Database, Tx, Units
 from fhirpay.domain.ids import RandomIds
 from fhirpay.errors import Conflict, PreconditionFailed, RequiredMissing, ValueInvalid
-from fhirpay.fhir import conditional, store
+from fhirpay.fhir import conditional, history, store
+from fhirpay.fhir.history import HistoryQuery
 from fhirpay.fhir.json import loads
 from fhirpay.fhir.merge import Partial
 from fhirpay.fhir.search import parse, run
@@ -43,7 +44,7 @@ async def test_the_same_content_again_makes_no_version(units: Units) -> None:
     reordered = {key: CHARGE[key] for key in reversed(CHARGE)}
     again, change = await units.write(store.put, {**reordered, "id": made.id, "meta": {"versionId": "99"}})
     assert (change, again.version) == ("unchanged", 1)
-    assert len(await units.read(store.history, "ChargeItem", made.id, limit=10)) == 1
+    assert (await units.read(history.run, "ChargeItem", made.id, HistoryQuery())).total == 1
 
 
 async def test_a_digit_more_is_a_new_version(units: Units) -> None:
@@ -54,8 +55,8 @@ async def test_a_digit_more_is_a_new_version(units: Units) -> None:
     old = await units.read(store.version, "ChargeItem", made.id, 1)
     assert old is not None
     assert str(old.resource["priceOverride"]["value"]) == "125.00"
-    versions = await units.read(store.history, "ChargeItem", made.id, limit=10)
-    assert [one.version for one in versions] == [2, 1]
+    page = await units.read(history.run, "ChargeItem", made.id, HistoryQuery())
+    assert [one.version for one in page.versions] == [2, 1]
     assert await units.read(store.version, "ChargeItem", made.id, 3) is None
 
 

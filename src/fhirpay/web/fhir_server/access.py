@@ -3,7 +3,7 @@ and intake.py; `understood` also by whoever gives scopes out.
 
 By SMART App Launch 2.2, "Scopes for requesting FHIR resources": c create; r read, vread, history of a resource; u
 update, also one that makes the resource; s search. A parameter behind a scope limits it to the resources that a search
-by it would find: a search finds no others, anything else about others is 403. A transaction is judged by its entries.
+by it would find: a search finds no others, anything else about others is 403. A Bundle is judged by its entries.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from ...fhir import search, store
 from ...fhir.bundle_entries import Entry
 from ...fhir.bundles import Done
 from ...fhir.conditional import criteria
+from ...fhir.history import HistoryPage
 from ...fhir.links import conditions
 from ...fhir.params import TYPES
-from ...fhir.search import Query
+from ...fhir.search import Page, Query
 from ...fhir.search_values import AnyOf, Clause
 from ...fhir.store import Change, Stored
 from ...smart.callers import Caller
@@ -89,9 +90,20 @@ class Access:
         """The resource, to be shown as asked. Raises NotPermitted when it is out of reach."""
         return self._within(one, "r")
 
+    def seen(self, resource_type: str, page: HistoryPage) -> HistoryPage:
+        """The versions within reach, uncounted where some may be out of it."""
+        limit = self.limit(resource_type, "r")
+        if not limit.alternatives:
+            return page
+        return replace(page, versions=[one for one in page.versions if limit.admits(one)], total=None)
+
     def narrowed(self, query: Query) -> Query:
         """A search, kept to what the caller may find. Raises NotPermitted when that is nothing at all."""
         return self.limit(query.type, "s").narrowed(query)
+
+    def found(self, page: Page) -> Page:
+        """A page, with those of the resources beside its matches that the caller may read."""
+        return replace(page, included=[one for one in page.included if self.shows(one)]) if page.included else page
 
     def condition(self, query: Query) -> None:
         """Whether a write may go by this condition: whoever names an identifier tells us; anything else is a search."""
@@ -121,7 +133,7 @@ class Access:
             assert before is not None
             self._within(before, letter)
 
-    # What a transaction asks of its guard (fhir/bundles.py).
+    # What a Bundle asks of its guard (fhir/bundles.py).
 
     def asked(self, entry: Entry) -> None:
         if entry.resource is not None:
@@ -132,7 +144,7 @@ class Access:
 
     def done(self, tx: Tx, done: Done) -> Done:
         if done.stored is None:
-            return done
+            return replace(done, page=self.found(done.page)) if done.page else done
         if done.change is None:
             current = store.get(tx, done.stored.type, done.stored.id) if done.entry.version else None
             self.shown(current or done.stored)

@@ -7,11 +7,12 @@ references resolved, resources stored, and the message recorded (`Deps.accepted`
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from ...db.unit import Tx
-from ...errors import MessageInvalid, MessageUnsupported, NotFound, TooLarge
+from ...errors import FhirpayError, MessageInvalid, MessageUnsupported, NotFound, TooLarge
 from ...fhir import bundles, conditional, store
 from ...fhir.bundles import Done
 from ...fhir.json import dumps, loads
@@ -24,18 +25,21 @@ from .access import Access
 from .answering import Warnings
 from .deps import Deps
 
-ENTRIES_MAX = 500  # of a client's transaction: one unit, and others wait for it
+ENTRIES_MAX = 500  # of a client's Bundle: a transaction is one unit, and a batch is waited for to its end
 _LARGE = 100_000  # bytes; beyond, a body is read beside the event loop
 _MASKED = "a card number was masked"
 
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """A resource that may be stored, and the bytes of it that may be kept."""
+    """A resource that may be stored, and the bytes of it that may be kept. Of a batch some entries may be `unsound`:
+    they alone are refused.
+    """
 
     resource: dict[str, Any]
     body: bytes
     warnings: Warnings
+    unsound: Mapping[int, FhirpayError] = field(default_factory=dict[int, FhirpayError])
 
 
 async def sound(deps: Deps, body: bytes, resource_type: str) -> Sound:
@@ -54,19 +58,38 @@ def _sound(deps: Deps, body: bytes, resource_type: str) -> Sound:
         _check_bundle(resource)
     resource = localized(resource, deps.base_url)
     resource, masked = deps.screen(resource)
-    found = problems(resource, at=resource_type)
+    warnings = [(at, _MASKED) for at in masked]
+    entries = resource.get("entry")
+    if resource_type == "Bundle" and resource.get("type") == "batch" and isinstance(entries, list):
+        _refuse(problems({name: value for name, value in resource.items() if name != "entry"}, at="Bundle"))
+        checked = ((index, _unsound(index, entry)) for index, entry in enumerate(entries))
+        return Sound(resource, body, warnings, {index: error for index, error in checked if error is not None})
+    _refuse(problems(resource, at=resource_type))
+    return Sound(resource, dumps(resource).encode() if masked else body, warnings)
+
+
+def _refuse(found: Sequence[FhirpayError]) -> None:
     if found:
         raise found[0] if len(found) == 1 else ResourceInvalid(found)
-    return Sound(resource, dumps(resource).encode() if masked else body, [(at, _MASKED) for at in masked])
+
+
+def _unsound(index: int, entry: Any) -> FhirpayError | None:
+    """What is wrong with an entry of a batch, each with its own share of what we look for."""
+    found = problems({"resourceType": "Bundle", "type": "batch", "entry": [entry]}, at="Bundle")
+    for problem in found:
+        problem.location = (problem.location or "").replace("Bundle.entry[0]", f"Bundle.entry[{index}]", 1)
+    if not found:
+        return None
+    return found[0] if len(found) == 1 else ResourceInvalid(found)
 
 
 def _check_bundle(bundle: dict[str, Any]) -> None:
     """What is said before five hundred entries are looked at."""
     kind, entries = bundle.get("type"), bundle.get("entry")
-    if kind in ("batch", "document", "message", "collection", "history", "searchset"):
-        raise MessageUnsupported(f"a {kind} is not taken here: send a transaction", location="Bundle.type")
+    if kind in ("document", "message", "collection", "history", "searchset"):
+        raise MessageUnsupported(f"a {kind} is not taken here: send a transaction or a batch", location="Bundle.type")
     if isinstance(entries, list) and len(entries) > ENTRIES_MAX:
-        raise TooLarge(f"a transaction has at most {ENTRIES_MAX} entries", location="Bundle.entry")
+        raise TooLarge(f"a Bundle has at most {ENTRIES_MAX} entries here: send several", location="Bundle.entry")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +110,18 @@ class Intake:
 
     async def transact(self, access: Access, sent: Sound) -> list[Done]:
         return await self.deps.units.write(self._transact, access, sent, urgent=True)
+
+    async def batch(self, access: Access, sent: Sound) -> list[Done | FhirpayError]:
+        """Each entry in a unit of its own, one after the other: what became of it, or why nothing did."""
+        answers: list[Done | FhirpayError] = []
+        for index in range(len(sent.resource.get("entry", ()))):
+            try:
+                if index in sent.unsound:
+                    raise sent.unsound[index]
+                answers.append(await self.deps.units.write(self._alone, access, sent, index, urgent=True))
+            except FhirpayError as error:
+                answers.append(error)
+        return answers
 
     def _create(self, tx: Tx, access: Access, sent: Sound, query: Query | None) -> tuple[Stored, Change]:
         resource = resolved(tx, {key: value for key, value in sent.resource.items() if key != "id"})
@@ -114,6 +149,19 @@ class Intake:
         access.wrote(tx, *made, "u")
         self.deps.accepted(tx, access.client, f"PUT {made[0].reference}", [made], sent.body, source=source)
         return made
+
+    def _alone(self, tx: Tx, access: Access, sent: Sound, index: int) -> Done:
+        """One entry of a batch: a message of its own, whose body is its resource."""
+        source = self.deps.accepted.source(tx, access.client)
+        (done,) = bundles.transact(
+            tx, sent.resource, source=source, base_url=self.deps.base_url, guard=access, alone=index
+        )
+        if done.stored is not None and done.change is not None:
+            about = done.stored.reference if done.entry.method == "PUT" else done.stored.type
+            body = dumps(sent.resource["entry"][index]["resource"]).encode()
+            request = f"{done.entry.method} {about}"
+            self.deps.accepted(tx, access.client, request, [(done.stored, done.change)], body, source=source)
+        return done
 
     def _transact(self, tx: Tx, access: Access, sent: Sound) -> list[Done]:
         source = self.deps.accepted.source(tx, access.client)

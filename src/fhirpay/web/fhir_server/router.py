@@ -16,6 +16,7 @@ from fastapi.responses import JSONResponse
 
 from ...errors import MessageInvalid, NotPermitted
 from ...fhir import answers, search, store
+from ...fhir import history as versions
 from ...fhir.conditional import criteria
 from ...fhir.models import is_resource_type
 from ...fhir.outcome import operation_outcome
@@ -29,7 +30,6 @@ from .metadata import capability_statement, smart_configuration
 from .negotiation import Wishes, check_body, if_match, wishes
 
 PREFIX = "/fhir/R4"
-HISTORY_MAX = 500
 _FORM = "application/x-www-form-urlencoded"
 _EVERY_METHOD = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
@@ -59,7 +59,7 @@ def fhir_router(deps: Deps) -> APIRouter:
         stated = [(name, value) for name, value in pairs if name != "_format"]
         query = search.parse(resource_type, stated, base_url=base_url, lenient=wanted.lenient)
         page = await deps.units.read(search.run, access.narrowed(query))
-        return content(answers.searchset(query, page, base_url))
+        return content(answers.searchset(query, access.found(page), base_url))
 
     @router.get("/metadata")
     async def metadata(request: Request) -> Response:
@@ -73,12 +73,13 @@ def fhir_router(deps: Deps) -> APIRouter:
 
     @router.post("")
     @router.post("/")
-    async def transaction(request: Request) -> Response:
+    async def bundle(request: Request) -> Response:
         access, wanted = await entered(request)
         check_body(request)
         sent = await sound(deps, await bounded_body(request, deps.body_max_bytes), "Bundle")
-        done = await intake.transact(access, sent)
-        answer = answers.transaction_response(done, base_url, content=wanted.content == "representation")
+        kind = str(sent.resource["type"])
+        done = await (intake.batch(access, sent) if kind == "batch" else intake.transact(access, sent))
+        answer = answers.bundle_response(f"{kind}-response", done, base_url, content=wanted.content == "representation")
         _warn(answer, sent.warnings)
         return content(answer)
 
@@ -114,8 +115,7 @@ def fhir_router(deps: Deps) -> APIRouter:
     async def update_by_condition(resource_type: str, request: Request) -> Response:
         access, wanted = await entered(request, resource_type, "u")
         check_body(request)
-        stated = [(name, value) for name, value in request.query_params.multi_items() if name != "_format"]
-        query = criteria(resource_type, stated, base_url=base_url)
+        query = criteria(resource_type, _plain(request), base_url=base_url)
         seen = if_match(request)
         sent = await sound(deps, await bounded_body(request, deps.body_max_bytes), resource_type)
         access.writes(resource_type, "u", sent.resource, query)
@@ -146,9 +146,11 @@ def fhir_router(deps: Deps) -> APIRouter:
     @router.get("/{resource_type}/{resource_id}/_history")
     async def history(resource_type: str, resource_id: str, request: Request) -> Response:
         access, _ = await entered(request, resource_type, "r")
-        versions = await deps.units.read(store.history, resource_type, resource_id, limit=HISTORY_MAX)
-        access.shown(found(versions[0] if versions else None, f"{resource_type}/{resource_id[:64]}"))
-        return content(answers.history([one for one in versions if access.shows(one)], base_url))
+        query = versions.parse(_plain(request))
+        current = await deps.units.read(store.get, resource_type, resource_id)
+        current = access.shown(found(current, f"{resource_type}/{resource_id[:64]}"))
+        page = await deps.units.read(versions.run, resource_type, resource_id, query)
+        return content(answers.history(current.reference, query, access.seen(resource_type, page), base_url))
 
     @router.get("/{resource_type}/{resource_id}/_history/{number}")
     async def vread(resource_type: str, resource_id: str, number: str, request: Request) -> Response:
@@ -175,6 +177,11 @@ def fhir_router(deps: Deps) -> APIRouter:
     return router
 
 
+def _plain(request: Request) -> list[tuple[str, str]]:
+    """The parameters that are about what is asked for, not about how it is answered."""
+    return [(name, value) for name, value in request.query_params.multi_items() if name != "_format"]
+
+
 def _methods(first: str, rest: list[str]) -> str:
     """What may be done at an address that exists; "" for one that doesn't."""
     if first in ("", "metadata"):
@@ -191,5 +198,5 @@ def _warn(answer: dict[str, Any], warnings: Warnings) -> None:
     """Each warning into the answer of the entry that it is about."""
     for index, entry in enumerate(answer.get("entry", ())):
         about = [(at, text) for at, text in warnings if at.startswith(f"Bundle.entry[{index}].")]
-        if about:
+        if about and "outcome" not in entry["response"]:
             entry["response"]["outcome"] = operation_outcome(warnings=about)
