@@ -50,7 +50,7 @@ class Running:
 
     def settings(self, **given: Any) -> Sftp:
         own = {"host": "127.0.0.1", "port": self.port, "user": USER, "key": private("client"), "folder": "in"}
-        return Sftp(**{**own, "host_keys": (public("server"),), "private_network": True, "timeout_s": 5, **given})
+        return Sftp(**{**own, "host_keys": (public("server"),), "private_network": True, "timeout_s": 120, **given})
 
 
 class _Login(asyncssh.SSHServer):

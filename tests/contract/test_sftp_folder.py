@@ -230,8 +230,11 @@ async def test_a_server_without_extensions_does_as_well(w: World, server: Runnin
 
 async def test_a_server_that_hangs_is_given_up(w: World, server: Running) -> None:
     put(server)
-    one = feed(w, server, timeout_s=0.2)
+    far = SftpServer("clinic", server.settings())
+    one = FileFeed(w.house.intakes["clinic"], RemoteFolder(far))
     await one.look()
+    soon = server.settings(timeout_s=0.2)
+    server.before["open"] = lambda: setattr(far, "settings", soon)  # what follows is what hangs, and nothing else
     server.orders["read"] = "hang"
     with pytest.raises(FilesUnreachable, match="no answer in time"):
         await one.look()
