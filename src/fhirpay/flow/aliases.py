@@ -4,13 +4,15 @@
 the end of both lanes by then, under their locks, so whatever comes after it finds both (places.enter), and what came
 before it has its order by the merge itself. Nobody has to be moved from one lane into the other. A merge that parks, or
 changes nothing, leaves two lanes that keep one order: more than is needed, and harmless. Undone, `part` ends it.
+A lane leads to one other, and what it has led to it leads to still: a number that is merged twice, the second time by
+mistake perhaps, is put after all that the first merge has joined.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import delete
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
@@ -24,17 +26,29 @@ _JOIN = _NEW.on_conflict_do_update(
     index_elements=["tenant_id", "queue", "lane_key"],
     set_={"also": _NEW.excluded.also, "ref": _NEW.excluded.ref},
 )
+_ALSO = select(_alias.c.also).where(
+    _alias.c.tenant_id == bindparam("tenant"),
+    _alias.c.queue == bindparam("queue"),
+    _alias.c.lane_key == bindparam("lane"),
+)
 
 
 def join(tx: Tx, queue: str, lanes: Iterable[tuple[str, str]], ref: str) -> None:
     """Who enters the first lane of a pair enters the second as well. The caller stands in both."""
     pairs = {fitted(lane): fitted(also) for lane, also in lanes if lane != also}
-    rows = [
-        {"tenant_id": tx.tenant, "queue": queue, "lane_key": lane, "also": also, "ref": ref}
-        for lane, also in sorted(pairs.items())
-    ]
-    if rows:
-        tx.execute(_JOIN, rows)
+    for lane, also in sorted(pairs.items()):
+        leads = _chain(tx, queue, lane)
+        if also not in leads and leads[-1] not in _chain(tx, queue, also):
+            row = {"tenant_id": tx.tenant, "queue": queue, "lane_key": leads[-1], "also": also, "ref": ref}
+            tx.execute(_JOIN, row)
+
+
+def _chain(tx: Tx, queue: str, lane: str) -> list[str]:
+    """The lanes that whoever enters this one enters, in their order."""
+    found = [lane]
+    while (also := tx.scalar(_ALSO, queue=queue, lane=found[-1])) is not None and also not in found:
+        found.append(also)
+    return found
 
 
 def part(tx: Tx, queue: str, ref: str) -> None:

@@ -10,7 +10,8 @@ import pytest
 from fhirpay.db.unit import Database, Tx
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.ids import CountedIds
-from fhirpay.flow.lane import Work, complete
+from fhirpay.flow import overview
+from fhirpay.flow.lane import Work, complete, discard
 from fhirpay.flow.lease import claim
 from fhirpay.inbox import store as inbox
 from fhirpay.parties import merges
@@ -74,6 +75,21 @@ async def test_an_account_that_another_patient_has_now_makes_no_one_person_of_tw
     await w.send(_charge("C1", "A8", mrn="P1"))
     await w.send(_charge("C2", "A9", mrn="P3"))
     assert await _at_once(w) == [["M1"], ["C1", "C2"]]
+
+
+@pytest.mark.warns("message.parked", "work.parked")
+async def test_a_second_merge_of_the_old_number_undoes_nothing_of_what_the_first_has_joined(w: World) -> None:
+    """It parks, since the number is merged away, and somebody sets it aside: the first merge stands as it did."""
+    for one in (*(_charge(f"C{number}", f"A{number}") for number in (1, 2, 3)), ACCOUNTS):
+        await w.send(one)
+        await w.work()
+    await w.send(_merge("M2", "A41", {3: "MRN1^^^CLINIC^MR", 18: "A3"}, {1: "MRN1^^^CLINIC^MR", 3: "A1"}))
+    await w.work()
+    (wrong,) = await w.house.units.read(overview.parked, "inbox")
+    await w.house.units.write(discard, wrong.work_id, reason="another account was meant")
+    await w.send(_charge("D2", "A2", mrn="X"))
+    await w.send(_charge("D1", "A1", mrn="Z"))
+    assert await _at_once(w) == [["D2"], ["D1"]]
 
 
 async def test_undone_each_has_its_own_order_again(w: World) -> None:
