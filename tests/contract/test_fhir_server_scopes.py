@@ -17,6 +17,7 @@ from fhirpay.config import ApiClient
 from fhirpay.db.unit import Database
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.ids import CountedIds
+from fhirpay.fhir import store
 from oauth_world import OauthWorld, oauth_world
 
 CALLERS = {
@@ -35,6 +36,7 @@ CALLERS = {
     "one-id": "system/Account.rs?_id=a1",
     "today": "system/Account.rs?_lastUpdated=ge2026-11-20",
     "past": "system/Account.rs?_lastUpdated=lt2026-11-20",
+    "writes-1": "system/Account.cus?subject=Patient/1 system/ChargeItem.c",
 }
 CLIENTS = [ApiClient(name=name, token=name, scopes=tuple(text.split())) for name, text in CALLERS.items()]
 
@@ -170,6 +172,42 @@ async def test_a_reference_by_a_condition_is_a_search_too(w: OauthWorld) -> None
     assert (await w.fhir("all", "POST", "Account", named)).json()["subject"] == [{"reference": "Patient/p1"}]
     known = account("b2") | {"subject": [{"reference": "Patient?identifier=urn:p|1"}]}
     assert (await w.fhir("cu", "POST", "Account", known)).status_code == 201
+
+
+async def test_a_condition_looks_no_further_than_a_search_of_the_caller_would(w: OauthWorld) -> None:
+    await filled(w)
+    for condition in ("subject=Patient/3", "status=active", "_lastUpdated=ge2026-11-20", "identifier=urn:a|"):
+        asked = account("x") | {"identifier": [{"system": "urn:a", "value": "x"}]}
+        made = await w.fhir("writes-1", "POST", "Account", asked, if_none_exist=condition)
+        assert refusal(made) == "system/Account.s", condition
+        named = asked | {"partOf": {"reference": f"Account?{condition}"}}
+        assert refusal(await w.fhir("writes-1", "POST", "Account", named)) == "system/Account.s", condition
+    within = "status=active&subject=Patient/1"
+    assert (await w.fhir("writes-1", "POST", "Account", account("x"), if_none_exist=within)).status_code == 200
+
+
+async def test_a_system_without_a_value_is_a_search_and_so_is_whatever_stands_beside_an_identifier(
+    w: OauthWorld,
+) -> None:
+    await filled(w)
+    for condition in ("identifier=urn:a|", "identifier=urn:a|a4,urn:a|zz&subject=Patient/3"):
+        made = await w.fhir("c", "POST", "Account", account("a4"), if_none_exist=condition)
+        assert refusal(made) == "system/Account.s", condition
+    named = await w.fhir("c", "POST", "Account", account("a4"), if_none_exist="identifier=urn:a|a4,urn:a|zz")
+    assert named.status_code == 200
+
+
+async def test_a_condition_finds_nothing_that_we_keep_for_ourselves(w: OauthWorld) -> None:
+    paid = {"resourceType": "PaymentReconciliation", "id": "p1", "status": "active", "created": "2026-11-20"}
+    paid |= {"paymentDate": "2026-11-20", "paymentAmount": {"value": 5, "currency": "USD"}}
+    await w.system.house("north").units.write(store.put, paid)
+    charge = {"resourceType": "ChargeItem", "status": "billable", "code": {"text": "x"}}
+    charge |= {"subject": {"reference": "Patient/1"}}
+    charge |= {"supportingInformation": [{"reference": "PaymentReconciliation?_lastUpdated=ge2026-11-20"}]}
+    for caller in ("writes-1", "all"):
+        answer = await w.fhir(caller, "POST", "ChargeItem", charge)
+        assert answer.status_code == 400
+        assert "p1" not in answer.text
 
 
 async def test_granular_scopes_restrict_a_search_to_what_they_name(w: OauthWorld) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -97,7 +97,8 @@ async def test_a_signed_token_that_does_not_hold_is_401(w: OauthWorld) -> None:
     assert await status(w, forged) == 401
     w.answers[ASK_URL] = lambda _: httpx2.Response(200, json={"active": False})  # what is no JWT is asked about
     head, _, tail = token(w).partition(".")
-    for broken in (f"{head}.{tail[:-4]}AAAA", f"{head}.e30.x", "..", f"{head}..{tail}"):
+    critical = urlsafe_b64encode(b'{"alg":"RS384","kid":"i","crit":5}').decode().rstrip("=")
+    for broken in (f"{critical}.{tail}", f"{head}.{tail[:-4]}AAAA", f"{head}.e30.x", "..", f"{head}..{tail}"):
         assert await status(w, broken) == 401
     there = await w.fhir(token(w), "GET", "Account", tenant="south")
     assert there.status_code == 401

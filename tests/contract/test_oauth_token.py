@@ -85,6 +85,13 @@ async def test_the_public_key_as_a_shared_secret_proves_nothing(w: OauthWorld) -
     assert error(await w.ask(forged)) == (400, "invalid_client")
 
 
+async def test_a_header_of_anybodys_making_is_refused_and_no_bug(w: OauthWorld) -> None:
+    _, rest = w.assertion().split(".", 1)
+    for more in (b'"crit":5', b'"crit":["exp"]', b'"kid":7', b'"typ":[]', b'"x5c":5', b'"jwk":{}'):
+        header = urlsafe_b64encode(b'{"alg":"RS384","kid":"h",' + more + b"}").decode().rstrip("=")
+        assert error(await w.ask(f"{header}.{rest}")) == (400, "invalid_client"), more
+
+
 async def test_a_claim_that_does_not_hold_is_refused(w: OauthWorld) -> None:
     wrong: list[dict[str, object]] = [
         {"iss": "someone"},
@@ -246,6 +253,16 @@ async def test_a_request_for_nothing_that_is_registered_is_refused(w: OauthWorld
     ):
         answer = await w.ask(w.assertion(key("n", "EC"), iss="narrow", sub="narrow"), asked)
         assert error(answer) == (400, "invalid_scope"), asked
+
+
+async def test_more_scopes_than_anybody_needs_are_refused(w: OauthWorld) -> None:
+    """They are compared with each other in the unit that others wait for, and read again at each call."""
+    many = " ".join(f"system/Account.r?_id={number}" for number in range(200))
+    for asked in (many, "system/Account.rs?" + "&".join(["_id=1"] * 1_000)):
+        answer = await w.ask(scope=asked)
+        assert error(answer) == (400, "invalid_scope")
+        assert "4000 characters" in answer.json()["error_description"]
+    assert (await w.ask(scope=many[:2_000].rpartition(" ")[0])).status_code == 200
 
 
 async def test_a_token_is_kept_as_its_hash_alone(w: OauthWorld, database: Database) -> None:

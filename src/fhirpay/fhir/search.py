@@ -27,6 +27,7 @@ from .search_values import Clause, HasId, InIndex, SearchUnsupported, Token
 from .store import Stored, resources, stored
 
 COUNT_DEFAULT, COUNT_MAX = 50, 200
+PARAMS_MAX = 100  # in one query: each is a condition of the statement
 _AFTER = re.compile(r"(\d{1,18})_([A-Za-z0-9\-.]{1,64})\Z")
 
 
@@ -68,7 +69,10 @@ def parse(
     With `lenient` an unknown parameter is left out and named in `ignored` (Prefer: handling=lenient).
     """
     query = Query(resource_type)
-    for name, value in parse_qsl(params, keep_blank_values=True) if isinstance(params, str) else params:
+    pairs = parse_qsl(params, keep_blank_values=True) if isinstance(params, str) else params
+    for number, (name, value) in enumerate(pairs):
+        if number == PARAMS_MAX:
+            raise ValueInvalid(f"a query has at most {PARAMS_MAX} parameters", location="http")
         if "\x00" in name + value:
             raise ValueInvalid("the character U+0000 is found nowhere", location="http")
         try:

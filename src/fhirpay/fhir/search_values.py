@@ -150,12 +150,13 @@ def parameter(name: str) -> tuple[str, str]:
 
 def split(name: str, value: str) -> list[str]:
     """The parts between commas that aren't escaped; escapes stay. Raises ValueInvalid for an empty part."""
-    parts = [""]
+    pieces: list[list[str]] = [[]]
     for piece in _PIECE.findall(value):
         if piece == ",":
-            parts.append("")
+            pieces.append([])
         else:
-            parts[-1] += piece
+            pieces[-1].append(piece)
+    parts = ["".join(one) for one in pieces]
     if not all(parts) or len(parts) > VALUES_MAX:
         raise ValueInvalid(f"{name} needs one to {VALUES_MAX} values", location=f"http.{name}")
     return parts

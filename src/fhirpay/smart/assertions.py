@@ -116,7 +116,7 @@ async def _verified(assertion: str, header: Mapping[str, Any], keys: KeySet) -> 
         raise InvalidClientError(f"{len(found) or 'no'} keys of this client fit its kid and alg, not one")
     try:
         return jwt.decode(assertion, found[0], algorithms=[alg]).claims
-    except (JoseError, ValueError) as error:
+    except (JoseError, ValueError, TypeError) as error:  # TypeError: a crit that is no list
         raise InvalidClientError(f"the signature does not hold: {_plain(error)}") from None
 
 

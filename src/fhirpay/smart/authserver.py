@@ -18,6 +18,7 @@ from authlib.oauth2.rfc6749 import (
     ClientMixin,
     InvalidClientError,
     InvalidRequestError,
+    InvalidScopeError,
     TokenMixin,
 )
 from authlib.oauth2.rfc6749.grants import ClientCredentialsGrant
@@ -39,6 +40,7 @@ log = Log("smart")
 LIFETIME = timedelta(minutes=5)  # SMART: should not exceed 300 s
 GRANT = "client_credentials"
 _METHOD = "private_key_jwt"
+_SCOPE_MAX = 4_000  # characters: a token's scopes are compared with each other, and read again at each of its calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,8 @@ class _Client(ClientMixin):
 
     def get_allowed_scope(self, scope: Any) -> Any:
         """What it may have of what it asks for; None, which is invalid_scope, when that is nothing."""
+        if len(scope or "") > _SCOPE_MAX:
+            raise InvalidScopeError(f"ask for scopes of at most {_SCOPE_MAX} characters in all")
         asked = Scopes.read((scope or "").split())
         known = Scopes(tuple(one for one in asked.fhir if self._understood(one)), asked.endpoints)
         return str(known.within(self._held)) or None

@@ -60,7 +60,7 @@ class BySignature:
             return None
         try:
             return jwt.decode(token, found[0], algorithms=[alg]).claims
-        except (JoseError, ValueError):
+        except (JoseError, ValueError, TypeError):  # TypeError: a crit that is no list
             return None
 
     async def aclose(self) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from ...config_client import ApiClient
 from ...db.unit import Tx
-from ...errors import FhirpayError, NotPermitted
+from ...errors import FhirpayError, MessageInvalid, NotPermitted
 from ...fhir import search, store
 from ...fhir.bundle_entries import Entry
 from ...fhir.bundles import Done
@@ -23,11 +23,12 @@ from ...fhir.history import HistoryPage
 from ...fhir.links import conditions
 from ...fhir.params import TYPES
 from ...fhir.search import Page, Query
-from ...fhir.search_values import AnyOf, Clause
+from ...fhir.search_values import AnyOf, Clause, InIndex
 from ...fhir.store import Change, Stored
 from ...smart.callers import Caller
 from ...smart.scopes import Scope
 
+BEYOND = "is beyond the parameters of its scopes"
 _LETTERS = {"GET": "r", "POST": "c", "PUT": "u"}
 
 
@@ -59,6 +60,10 @@ class Limit:
 
     def narrowed(self, query: Query) -> Query:
         return replace(query, clauses=(*query.clauses, AnyOf(self.alternatives))) if self.alternatives else query
+
+    def holds(self, query: Query) -> bool:
+        """Whether nothing beyond the limit can meet the query, by what it asks for itself."""
+        return not self.alternatives or any(set(every) <= set(query.clauses) for every in self.alternatives)
 
     def admits(self, one: Stored) -> bool:
         return not self.alternatives or AnyOf(self.alternatives).met_by(one)
@@ -106,9 +111,12 @@ class Access:
         return replace(page, included=[one for one in page.included if self.shows(one)]) if page.included else page
 
     def condition(self, query: Query) -> None:
-        """Whether a write may go by this condition: whoever names an identifier tells us; anything else is a search."""
-        if len(query.identifiers) != len(query.clauses):
-            self.limit(query.type, "s")
+        """Whether a write may go by this condition: whoever names an identifier tells us; anything else is a search.
+
+        Which one or how many meet it would be known, so it may look no further than a search of the caller's would.
+        """
+        if not all(map(_named, query.clauses)) and not self.limit(query.type, "s").holds(query):
+            raise _short(query.type, "s", BEYOND)
 
     def writes(self, resource_type: str, letter: str, resource: dict[str, Any], query: Query | None) -> None:
         """What can be said of a write before anything is looked up. Raises NotPermitted."""
@@ -116,8 +124,9 @@ class Access:
         if query is not None:
             self.condition(query)
         for named, params, address in conditions(resource):
-            if named in TYPES:
-                self.condition(criteria(named, params, at=address))
+            if named not in TYPES:  # what we keep for ourselves is found by nobody
+                raise MessageInvalid(f"{named[:40]} is not kept here", location=address)
+            self.condition(criteria(named, params, at=address))
 
     def wrote(self, tx: Tx, one: Stored, change: Change, letter: str) -> None:
         """What can be said once it is written, in the same unit: NotPermitted undoes it.
@@ -172,8 +181,15 @@ class Access:
 
     def _within(self, one: Stored, letter: str) -> Stored:
         if not self.limit(one.type, letter).admits(one):
-            raise _short(one.type, letter, "is beyond the parameters of its scopes")
+            raise _short(one.type, letter, BEYOND)
         return one
+
+
+def _named(clause: Clause) -> bool:
+    """Whether it names identifiers to the letter. `system|` would be all that a system has given out."""
+    if not isinstance(clause, InIndex) or clause.param != "identifier":
+        return False
+    return all(value is not None for _, value in clause.tokens)
 
 
 def _short(resource_type: str, letter: str, why: str = "is in none of its scopes") -> NotPermitted:
