@@ -26,12 +26,13 @@ from fhirpay.usecases.parked import note_parked_call
 from fhirpay.usecases.post_back import PostBack
 from fhirpay.usecases.postings import enqueue
 from fhirpay.writeback import store
-from fhirpay.writeback.payment_reconciliation import PAYMENT_SYSTEM
+from fhirpay.writeback.payment_reconciliation import PAYMENT_SYSTEM, amount_and_date
 from fhirpay.writeback.posted import Line, PostedPayment, allocation_id
 from fhirpay.writeback.store import Posting
 
 KIND = "PaymentReconciliation"
 PAYMENT = "pay1"
+R4, R5 = "4.0.1", "5.0.0"
 
 # way → what the EHR can't do, so that it is the best one left
 WAYS: dict[str, dict[str, bool]] = {
@@ -40,6 +41,11 @@ WAYS: dict[str, dict[str, bool]] = {
     "SEARCH": {"update_create": False, "conditional_create": False},
     "BLIND": {"update_create": False, "conditional_create": False, "search": False},
 }
+
+
+def amount(resource: dict[str, Any]) -> str:
+    """What it says that was paid, to the digit, in either version."""
+    return str(amount_and_date(resource)[0]["value"])
 
 
 def refund_of(payment_id: str) -> str:
@@ -133,7 +139,7 @@ class Desk:
     def fault(self, mode: str, times: int | None = 1, **more: Any) -> None:
         self.ehr.fault(mode, times, **more)
 
-    def can(self, **switches: bool) -> None:
+    def can(self, **switches: bool | str) -> None:
         for name, value in switches.items():
             setattr(self.ehr.ehr.switches, name, value)
 

@@ -1,4 +1,5 @@
-"""The simulated EHR keeps the R4 definitions (hl7.org/fhir/R4/http.html): it is judged by them, not by our client."""
+"""The simulated EHR keeps the definitions of R4 and R5 (hl7.org/fhir/R4/http.html): it is judged by them, not by our
+client."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import httpx2
 import pytest
 
 from ehr_running import Running, body, running_ehr
+from fhirpay.simulators.ehr_capabilities import Switches
 from fhirpay.simulators.ehr_faults import Fault
 
 PATIENT = {"resourceType": "Patient", "id": "p1", "gender": "female"}
@@ -249,3 +251,61 @@ async def test_it_speaks_mllp_both_ways() -> None:
         assert "\rMSA|AA|M1\r" in sent.json()["ack"]
         kept = (await ehr.http.get(ehr.base_url.removesuffix("/fhir") + "/control/messages")).json()
     assert kept == {"messages": ["MSH|^~\\&|A|B|C|D|2026||DFT^P03|M1|P|2.5.1\rPID|1"]}
+
+
+def posting_r5(**more: Any) -> dict[str, Any]:
+    line = {"target": {"reference": "ChargeItem/c1"}, "amount": {"value": 25, "currency": "USD"}}
+    return {
+        "resourceType": "PaymentReconciliation",
+        "type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/payment-type", "code": "payment"}]},
+        "status": "active",
+        "created": "2026-11-20T14:05:09-05:00",
+        "date": "2026-11-20",
+        "amount": {"value": 25, "currency": "USD"},
+        "allocation": [line | more.pop("line", {})],
+    } | more
+
+
+# what is wrong by R5 → the words, and where
+WRONG_IN_R5: dict[str, tuple[dict[str, Any], int, str, str]] = {
+    "the date of R4": (posting_r5(paymentDate="2026-11-20"), 400, "structure", "paymentDate"),
+    "the lines of R4": (posting_r5(detail=[]), 400, "structure", "detail"),
+    "no type": (posting_r5(type=None), 400, "required", "type"),
+    "no amount": (posting_r5(amount=None), 400, "required", "amount"),
+    "a status of its own": (posting_r5(status="posted"), 400, "code-invalid", "status"),
+    "an outcome of its own": (posting_r5(outcome="ok"), 400, "code-invalid", "outcome"),
+    "a patient is paid for": (posting_r5(line={"target": {"reference": "Patient/p1"}}), 400, "value", "target"),
+    "an Account as its visit": (posting_r5(line={"encounter": {"type": "Account"}}), 400, "value", "encounter"),
+    "paid to a patient": (posting_r5(line={"payee": {"reference": "Patient/p1"}}), 400, "value", "payee"),
+    "lines of less": (
+        posting_r5(line={"amount": {"value": 24, "currency": "USD"}}),
+        422,
+        "business-rule",
+        "allocation",
+    ),
+}
+
+
+async def test_an_ehr_of_r5_takes_what_r5_defines_and_nothing_else() -> None:
+    async with running_ehr(switches=Switches(fhir_version="5.0.0")) as ehr:
+        assert body(await ehr.call("GET", "/metadata"))["fhirVersion"] == "5.0.0"
+        assert (await ehr.call("POST", "/PaymentReconciliation", posting())).status_code == 400
+        payer = {"reference": "Patient/p1"}  # nobody but an Organization in R4
+        taken = await ehr.call("POST", "/PaymentReconciliation", posting_r5(paymentIssuer=payer))
+        assert taken.status_code == 201, taken.text
+        assert (await ehr.call("POST", "/Encounter", {"resourceType": "Encounter", "status": "finished"})).is_error
+        for name, (resource, status, code, where) in WRONG_IN_R5.items():
+            sent = {key: value for key, value in resource.items() if value is not None}
+            refused = await ehr.call("POST", "/PaymentReconciliation", sent)
+            issue = body(refused)["issue"][0]
+            assert (refused.status_code, issue["code"]) == (status, code), name
+            assert where in issue["expression"][0], name
+        assert len(ehr.stored("PaymentReconciliation")) == 1
+
+
+async def test_an_ehr_of_r4_refuses_what_only_r5_allows(ehr: Running) -> None:
+    ehr.ehr.switches.references_checked = False
+    assert (await ehr.call("POST", "/PaymentReconciliation", posting_r5())).status_code == 400
+    for field in ("paymentIssuer", "requestor"):
+        refused = await ehr.call("POST", "/PaymentReconciliation", posting(**{field: '{"reference": "Patient/p1"}'}))
+        assert (refused.status_code, body(refused)["issue"][0]["code"]) == (400, "value"), field

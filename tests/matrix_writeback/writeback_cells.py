@@ -16,7 +16,7 @@ from typing import Any
 
 from fhirpay.simulators.ehr_faults import Fault
 from fhirpay.usecases.postings import by_hand
-from writeback_world import KIND, PAYMENT, WAYS, Desk, refund_of
+from writeback_world import KIND, PAYMENT, R4, R5, WAYS, Desk, refund_of
 
 REFUND = refund_of(PAYMENT)
 WRITES = ["PUT", "POST"]
@@ -55,15 +55,18 @@ def restored(desk: Desk) -> None:
     desk.ehr.store.restore(120)
 
 
-def stranger(id: str) -> dict[str, Any]:
+def stranger(id: str, r5: bool) -> dict[str, Any]:
+    amount = {"value": 7, "currency": "USD"}
+    paid: dict[str, Any] = {"paymentDate": "2026-11-20", "paymentAmount": amount}
+    if r5:
+        paid = {"date": "2026-11-20", "amount": amount, "type": {"text": "payment"}}
     return {
         "resourceType": KIND,
         "id": id,
         "identifier": [{"system": "urn:somebody", "value": id}],
         "status": "active",
         "created": "2026-11-20T14:05:09-05:00",
-        "paymentDate": "2026-11-20",
-        "paymentAmount": {"value": 7, "currency": "USD"},
+        **paid,
     }
 
 
@@ -141,15 +144,33 @@ LISTED: dict[str, set[str]] = {
     "BLIND": set(ROWS) - _ANSWERED,  # a lost answer is all it takes
 }
 
+# What is read there by its content, which is where the versions differ.
+_BY_CONTENT = {
+    "conditions match all, answer lost",
+    "our identifiers rewritten",
+    "our identifiers rewritten, answer lost",
+    "a stranger's resource at its id",
+}
+# FHIR version, way, row. In R5 every row goes one way in turn: how a posting gets lost has no version.
+CELLS = [
+    *((R4, way, row) for way in WAYS for row in ROWS),
+    *(
+        (R5, way, row)
+        for turn, way in enumerate(WAYS)
+        for place, row in enumerate(ROWS)
+        if row in _BY_CONTENT or place % len(WAYS) == turn
+    ),
+]
 
-async def play(desk: Desk, way: str, row: Row, *, known: bool) -> str:
+
+async def play(desk: Desk, way: str, row: Row, *, known: bool, version: str = R4) -> str:
     """What came of it, in a few words. Asserts what must hold for every cell."""
-    desk.can(**WAYS[way])
+    desk.can(**WAYS[way], fhir_version=version)
     if known:
         await desk.another("pay-before")
     desk.can(**dict(row.switches))
     for id in [f"stranger-{number}" for number in range(row.strangers)] + [PAYMENT] * row.at_its_id:
-        desk.ehr.ehr.chart(stranger(id))
+        desk.ehr.ehr.chart(stranger(id, desk.ehr.ehr.switches.r5))
     passing = [Fault(**vars(fault)) for fault in row.faults]
     desk.ehr.ehr.faults.set += [*passing, *(Fault(**vars(fault)) for fault in row.lasting)]
     ids = [await desk.settle(), await desk.settle(refund=True)]

@@ -96,16 +96,22 @@ class FhirClient:
     async def capability(self, resource_type: str) -> Capability:
         """What it offers, as far as our scopes let us. Raises EhrMisconfigured for a FHIR version that isn't meant."""
         statement = await self.statement()
-        self._check_version(statement)
+        self._agreed_version(statement)
         return statement.of(resource_type).within(self._access.granted(resource_type))
 
-    def _check_version(self, statement: Statement) -> None:
+    async def version(self) -> FhirVersion:
+        """In which it is written to: as it states, else as agreed. Raises EhrMisconfigured for one that isn't meant."""
+        return self._agreed_version(await self.statement())
+
+    def _agreed_version(self, statement: Statement) -> FhirVersion:
         said = f"the EHR '{self.name}' speaks FHIR {name_of(statement.stated) or 'of no stated version'}"
-        if statement.version is None and (statement.stated or not self._agreed):
+        version = statement.version or (None if statement.stated else self._agreed)
+        if version is None:
             hint = "set fhir_version, where you know it" if not statement.stated else "we speak R4, R4B and R5"
             raise EhrMisconfigured(f"{said}: {hint}", connection=self.name)
-        if self._agreed and statement.version and statement.version is not self._agreed:
+        if self._agreed not in (None, version):
             raise EhrMisconfigured(f"{said}, and fhir_version says {self._agreed}", connection=self.name)
+        return version
 
     def forget(self) -> None:
         self._statement = None

@@ -1,7 +1,7 @@
-"""Which elements FHIR R4 has, how often, of which type, and what a reference may name. The only importer of
-fhir.resources, whose R4B classes say it (the same for the resources we take).
+"""Which elements FHIR has, how often, of which type, and what a reference may name. The only importer of
+fhir.resources, whose R4B classes say it for R4 (the same for the resources we take), and those at its root for R5.
 
-Called by validation.py, by search, merge and links, and by `fhirpay map lint`.
+Called by validation.py, by search, merge and links, and by `fhirpay map lint`. R4 is meant where no version is given.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
-from fhir.resources.R4B import get_fhir_model_class
-from fhir.resources.R4B.resource import Resource
+from fhir.resources import get_fhir_model_class as _model_of_r5
+from fhir.resources.R4B import get_fhir_model_class as _model_of_r4b
 
-from .bindings import REQUIRED
+from .bindings import REQUIRED, REQUIRED_R5
+from .statement import FhirVersion
 
 _PRIMITIVES = {"Base64Binary": "base64Binary", "DateTime": "dateTime", "UnsignedInt": "unsignedInt"}
 _PRIMITIVES |= {"PositiveInt": "positiveInt", "UuidVersion": "uuid"}
@@ -48,16 +49,16 @@ def references(resource: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], 
         yield from _references("", resource, structure)
 
 
-def is_resource_type(name: str) -> bool:
-    """Whether FHIR R4 has a resource type of that name, ours or not."""
-    model = model_of(name)
-    return model is not None and issubclass(model, Resource)
+def is_resource_type(name: str, version: FhirVersion = FhirVersion.R4) -> bool:
+    """Whether FHIR has a resource type of that name, ours or not."""
+    model, resource = model_of(name, version), model_of("Resource", version)
+    return model is not None and resource is not None and issubclass(model, resource)
 
 
 @lru_cache(maxsize=1024)
-def structure_of(kind: str) -> Structure | None:
+def structure_of(kind: str, version: FhirVersion = FhirVersion.R4) -> Structure | None:
     """The elements of a resource type or data type; None when FHIR has none of that name."""
-    model = model_of(kind)
+    model = model_of(kind, version)
     return None if model is None else elements_of(model, kind)
 
 
@@ -78,20 +79,26 @@ def element_of(kind: str, path: Sequence[str]) -> Element | None:
     return None
 
 
-def model_of(kind: str) -> type[Any] | None:
+def model_of(kind: str, version: FhirVersion = FhirVersion.R4) -> type[Any] | None:
     """The library's class of a resource type or data type."""
     if not re.fullmatch(r"[A-Z][A-Za-z]{1,63}", kind):
         return None
     try:
-        return get_fhir_model_class(kind)
+        return _model_of_r5(kind) if version is FhirVersion.R5 else _model_of_r4b(kind)
     except (KeyError, ValueError):
         return None
+
+
+def version_of_model(model: type[Any]) -> FhirVersion:
+    """Whose definitions a class of the library holds: R4 for what R4 and R4B share."""
+    return FhirVersion.R4 if model.__module__.startswith("fhir.resources.R4B.") else FhirVersion.R5
 
 
 @lru_cache(maxsize=2048)
 def elements_of(model: type[Any], kind: str) -> Structure:
     """The elements of a kind that the library has as `model`: `kind` names it in paths."""
     elements: Structure = {}
+    required = REQUIRED if version_of_model(model) is FhirVersion.R4 else REQUIRED_R5
     for field in model.model_fields.values():
         about = field.json_schema_extra or {}
         if not about.get("element_property"):
@@ -107,7 +114,7 @@ def elements_of(model: type[Any], kind: str) -> Structure:
             choice=str(about.get("one_of_many", "")),
             choice_required=bool(about.get("one_of_many_required")),
             targets=frozenset(about.get("enum_reference_types", ())),
-            codes=REQUIRED.get(f"{kind}.{field.alias}"),
+            codes=required.get(f"{kind}.{field.alias}"),
         )
     return elements
 

@@ -1,4 +1,4 @@
-"""How FHIR's primitive values may be written (FHIR R4, datatypes.html). Used by validation.py for every single value.
+"""How FHIR's primitive values may be written (FHIR R4 and R5, datatypes.html). Used by validation.py for every value.
 
 `fault_of(kind)` says what is wrong with a value in words, or None. Each kind is one row: its JSON type and its format.
 """
@@ -59,6 +59,13 @@ def _calendar(text: str) -> str | None:
     return None
 
 
+def _integer64(text: str) -> str | None:
+    """Of R5, whose JSON has it as a text (json.html): a number there loses digits in many programs."""
+    if re.fullmatch(r"0|[-+]?[1-9][0-9]{0,18}", text) and -(2**63) <= int(text) < 2**63:
+        return None
+    return "not a whole number of 64 bits"
+
+
 _TEXT: dict[str, Callable[[str], str | None]] = {
     "string": _string,
     "markdown": _string,
@@ -74,6 +81,7 @@ _TEXT: dict[str, Callable[[str], str | None]] = {
     "dateTime": _date_time,
     "instant": _moment,
     "time": _format(_TIME, "not a time such as 14:05:09"),
+    "integer64": _integer64,
     "xhtml": lambda text: None if text.lstrip().startswith("<div") else "not an XHTML <div>",
 }
 

@@ -1,5 +1,5 @@
-"""What is wrong with a resource, element by element. Called by the FHIR server before a write, by `fhirpay map` and by
-write-back on what we send.
+"""What is wrong with a resource, element by element. Called by the FHIR server before a write (R4), and by write-back
+on what we send (R4, R5).
 
 The library that knows the elements passes amounts through float, coerces "true" to true and checks no codes, so the
 walk over the JSON is ours: elements in models.py, formats in primitives.py, codes in bindings.py, rules over several
@@ -16,10 +16,11 @@ from functools import lru_cache
 from typing import Any
 
 from ..errors import CodeInvalid, FhirpayError, MessageInvalid, MessageUnsupported, RequiredMissing, ValueInvalid
-from .models import Element, Structure, elements_of, is_resource_type, model_of
+from .models import Element, Structure, elements_of, is_resource_type, model_of, version_of_model
 from .outcome import ResourceInvalid
 from .primitives import fault_of
 from .rules import RULES, Rule, reference_type
+from .statement import FhirVersion
 
 PROBLEMS_MAX = 50  # enough to act on; a hostile body gets no longer answer
 # An element we don't understand but must not ignore (FHIR R4, extensibility.html and resource.html).
@@ -32,18 +33,18 @@ Check = Callable[[Any, dict[str, Any]], Found]  # of a value and the object that
 _NOTHING: Found = ()
 
 
-def validate(resource: dict[str, Any]) -> None:
+def validate(resource: dict[str, Any], *, version: FhirVersion = FhirVersion.R4) -> None:
     """Returns when `resource` is sound. Raises the error it has, or ResourceInvalid when there are several."""
-    found = problems(resource)
+    found = problems(resource, version=version)
     if len(found) == 1:
         raise found[0]
     if found:
         raise ResourceInvalid(found)
 
 
-def problems(resource: dict[str, Any], *, at: str = "") -> list[FhirpayError]:
+def problems(resource: dict[str, Any], *, at: str = "", version: FhirVersion = FhirVersion.R4) -> list[FhirpayError]:
     """Everything that is wrong with `resource`, each with its address below `at` (by default its resource type)."""
-    found = _below(at or str(resource.get("resourceType") or "Resource"), _resource(resource)[:PROBLEMS_MAX])
+    found = _below(at or str(resource.get("resourceType") or "Resource"), _resource(resource, version)[:PROBLEMS_MAX])
     # What is malformed comes first: it may be why the sums don't add up.
     return sorted(found, key=lambda problem: not isinstance(problem, MessageInvalid))
 
@@ -53,6 +54,7 @@ class _Shape:
     """What an object of one kind is checked against, made once."""
 
     kind: str
+    version: FhirVersion
     structure: Structure
     checks: dict[str, Check]
     required: frozenset[str]
@@ -63,12 +65,13 @@ class _Shape:
 
 @lru_cache(maxsize=2048)
 def _shape(model: type[Any], kind: str) -> _Shape:
-    structure = elements_of(model, kind)
+    structure, version = elements_of(model, kind), version_of_model(model)
     choices = [name for name, element in structure.items() if element.choice]
     return _Shape(
         kind=kind,
+        version=version,
         structure=structure,
-        checks={name: _check(element) for name, element in structure.items() if name not in _NOT_IGNORABLE},
+        checks={name: _check(element, version) for name, element in structure.items() if name not in _NOT_IGNORABLE},
         required=frozenset(name for name, one in structure.items() if one.required and not one.choice),
         choices=frozenset((*choices, *(f"_{name}" for name in choices))),
         chosen=any(element.choice_required for element in structure.values()),
@@ -77,8 +80,8 @@ def _shape(model: type[Any], kind: str) -> _Shape:
 
 
 @lru_cache(maxsize=1024)
-def _shape_of_resource(kind: str) -> _Shape | None:
-    model = model_of(kind) if is_resource_type(kind) else None
+def _shape_of_resource(kind: str, version: FhirVersion) -> _Shape | None:
+    model = model_of(kind, version) if is_resource_type(kind, version) else None
     return None if model is None else _shape(model, kind)
 
 
@@ -88,16 +91,16 @@ def _below(name: str, found: Found) -> Found:
     return found
 
 
-def _resource(resource: Any, *, inside: bool = False) -> Found:
+def _resource(resource: Any, version: FhirVersion, *, inside: bool = False) -> Found:
     """`inside`: it is contained; what it names by `#` stands beside it, and its container sees to that."""
     if not isinstance(resource, dict):
         return [MessageInvalid("a resource is a JSON object")]
     kind = resource.get("resourceType")
     if kind is None:
         return [RequiredMissing("a resource says its resourceType", location=".resourceType")]
-    shape = _shape_of_resource(kind) if isinstance(kind, str) else None
+    shape = _shape_of_resource(kind, version) if isinstance(kind, str) else None
     if shape is None:
-        return [MessageInvalid("this is no FHIR R4 resource type", location=".resourceType")]
+        return [MessageInvalid(f"this is no FHIR {version} resource type", location=".resourceType")]
     found = _object(shape, resource, of_resource=True)
     if not inside and ("contained" in resource or _names_inside(resource)):
         return [*found, *_contained(resource)]
@@ -175,7 +178,7 @@ def _unusual(shape: _Shape, key: str, value: Any) -> Found:
         return [MessageInvalid(f"{shape.kind} has no such element", location=f".{key}" if _NAME.match(key) else None)]
     if key in _NOT_IGNORABLE:
         return [MessageUnsupported("this may change the meaning, and we don't know it", location=f".{key}")]
-    return _below(f".{key}", _siblings(element, value))
+    return _below(f".{key}", _siblings(element, value, shape.version))
 
 
 def _missing(shape: _Shape, value: dict[str, Any]) -> Iterator[FhirpayError]:
@@ -200,8 +203,8 @@ def _choices(shape: _Shape, value: dict[str, Any]) -> Iterator[FhirpayError]:
             yield RequiredMissing(f"{names} is required", location=f".{choice}")
 
 
-def _check(element: Element) -> Check:
-    one = _check_one(element)
+def _check(element: Element, version: FhirVersion) -> Check:
+    one = _check_one(element, version)
     return _each(element, one) if element.many else one
 
 
@@ -228,9 +231,9 @@ def _excused(siblings: Any, i: int) -> bool:
     return isinstance(siblings, list) and len(siblings) > i and siblings[i] is not None
 
 
-def _check_one(element: Element) -> Check:
+def _check_one(element: Element, version: FhirVersion) -> Check:
     if element.kind == "Resource":
-        return lambda value, _: _unfit(element, value) or _resource(value, inside=element.name == "contained")
+        return lambda value, _: _unfit(element, value) or _resource(value, version, inside=element.name == "contained")
     if (model := element.model) is not None:
         targets = element.targets if "Resource" not in element.targets else frozenset[str]()
         shape: _Shape | None = None  # made when it is wanted: kinds stand inside each other
@@ -269,9 +272,9 @@ def _unfit(element: Element, value: Any) -> Found:
     return [MessageInvalid("an element is left out rather than null")] if value is None else _NOTHING
 
 
-def _siblings(element: Element, value: Any) -> Found:
+def _siblings(element: Element, value: Any, version: FhirVersion) -> Found:
     """`_birthDate`: the id and extensions of a primitive, as a list where the primitive repeats."""
-    model = model_of("Element")
+    model = model_of("Element", version)
     assert model is not None
     inside = _shape(model, "Element")
     if element.many and isinstance(value, list):

@@ -1,4 +1,4 @@
-"""A simulated EHR: a FHIR R4 server written from the R4 definitions, with its own durable book.
+"""A simulated EHR: a FHIR server of R4, or of R5, written from their definitions, with its own durable book.
 
 Run it with `python -m fhirpay.simulators.ehr --port 8092 --database var/ehr.db --token …`, or give `create_app(…)` to
 uvicorn. FHIR base: `/fhir`; beside it `/control/…` for tests and the demo (`ehr_control.py`). What it takes stands in
@@ -168,7 +168,7 @@ class Ehr:
             raise _refused(400, "structure", f"the body is not JSON: {error}") from None
         if not isinstance(resource, dict) or resource.get("resourceType") != kind:
             raise _refused(400, "invalid", f"the body is not a {kind}", kind)
-        if issues := check(resource):
+        if issues := check(resource, r5=self.switches.r5):
             semantic = all(issue.code == "business-rule" for issue in issues)
             raise Refused(422 if semantic else 400, *issues)
         if self.switches.references_checked:
@@ -355,8 +355,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--database", default=":memory:")
     parser.add_argument("--token", default="")
     parser.add_argument("--mllp-port", type=int, default=None)
+    parser.add_argument("--fhir-version", default=Switches.fhir_version, help="what it speaks, such as 5.0.0")
     given = parser.parse_args(arguments)
-    app = create_app(given.database, token=given.token, mllp_port=given.mllp_port)
+    switches = Switches(fhir_version=given.fhir_version)
+    app = create_app(given.database, token=given.token, mllp_port=given.mllp_port, switches=switches)
     uvicorn.run(app, host=given.host, port=given.port, log_level="warning")
 
 

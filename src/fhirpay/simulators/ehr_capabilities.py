@@ -22,11 +22,15 @@ class Switches:
     references_checked: bool = False  # a literal reference must lead to something here
     page_max: int = 50  # most resources on one page of a search
     update_refusal: int = 405  # how it says that ids are its own to give
-    fhir_version: str = "4.0.1"  # what it says that it speaks
+    fhir_version: str = "4.0.1"  # what it speaks: R5 where it is one of R5, and R4 whatever else it says
+
+    @property
+    def r5(self) -> bool:
+        return self.fhir_version.startswith("5.0.")
 
 
 def capability_statement(switches: Switches, *, boast: bool = False) -> dict[str, Any]:
-    """CapabilityStatement (R4), of kind `instance`. `boast`: it announces all, true or not."""
+    """CapabilityStatement (the same in R4 and R5), of kind `instance`. `boast`: it announces all, true or not."""
     if boast:
         switches = Switches(references_checked=switches.references_checked, fhir_version=switches.fhir_version)
     return {

@@ -57,9 +57,9 @@ def control(ehr: Ehr) -> APIRouter:
         return {"faults": ehr.faults.shown()}
 
     @router.post("/switches")
-    async def switch(values: dict[str, bool | int]) -> dict[str, Any]:
+    async def switch(values: dict[str, bool | int | str]) -> dict[str, Any]:
         for name, value in values.items():
-            if hasattr(ehr.switches, name):
+            if name in vars(ehr.switches):
                 setattr(ehr.switches, name, value)
         return asdict(ehr.switches)
 

@@ -1,7 +1,8 @@
-"""What the simulated EHR takes: the structure by fhir.resources (R4B), codes and sums by the tables below.
+"""What the simulated EHR takes: the structure by fhir.resources (R4B, or R5 where it speaks that), codes, what
+references may name, and sums by the tables below.
 
-Called by `ehr.py` before anything is stored. Written from the R4 definitions (required bindings, "Money" and the
-resource pages). To take another resource type: a row in `TYPES`, and its required bindings in `CODES`.
+Called by `ehr.py` before anything is stored. Written from the R4 and R5 definitions (required bindings, reference
+targets, "Money" and the resource pages). To take another resource type: a row in `TYPES`, and its required bindings.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from decimal import Decimal
 from typing import Any
 from zlib import crc32
 
-from fhir.resources.R4B import get_fhir_model_class
+from fhir.resources import get_fhir_model_class as model_of_r5
+from fhir.resources.R4B import get_fhir_model_class as model_of_r4
 from pydantic import ValidationError
 
 from .ehr_json import write
@@ -56,6 +58,14 @@ CODES: dict[str, str] = {
     "PaymentReconciliation.processNote.type": "display print printoper",
     "PaymentNotice.status": _FM_STATUS,
 }
+# where R5 has others
+CODES_R5: dict[str, str] = CODES | {
+    "Encounter.status": "planned in-progress on-hold discharged completed cancelled discontinued entered-in-error "
+    "unknown",
+    "Coverage.kind": "insurance self-pay other",
+    "ChargeItem.unitPriceComponent.type": _COMPONENT,
+    "ChargeItem.totalPriceComponent.type": _COMPONENT,
+}
 # the same for data types, wherever they stand: last two names of the path
 _TYPE_CODES = {
     "identifier.use": "usual official temp secondary old",
@@ -65,6 +75,30 @@ _TYPE_CODES = {
     "address.use": "home work temp old billing",
     "address.type": "postal physical both",
     "text.status": "generated extensions additional empty",
+}
+_STAFF = "Practitioner PractitionerRole Organization"
+# element path → the types that a reference there may name, where the definitions name any
+TARGETS: dict[str, str] = {
+    "PaymentReconciliation.paymentIssuer": "Organization",
+    "PaymentReconciliation.request": "Task",
+    "PaymentReconciliation.requestor": _STAFF,
+    "PaymentReconciliation.detail.submitter": _STAFF,
+    "PaymentReconciliation.detail.payee": _STAFF,
+    "PaymentReconciliation.detail.responsible": "PractitionerRole",
+}
+TARGETS_R5: dict[str, str] = {
+    "PaymentReconciliation.paymentIssuer": "Organization Patient RelatedPerson",
+    "PaymentReconciliation.enterer": _STAFF,
+    "PaymentReconciliation.location": "Location",
+    "PaymentReconciliation.request": "Task",
+    "PaymentReconciliation.requestor": _STAFF,
+    "PaymentReconciliation.allocation.target": "Claim Account Invoice ChargeItem Encounter Contract",
+    "PaymentReconciliation.allocation.encounter": "Encounter",
+    "PaymentReconciliation.allocation.account": "Account",
+    "PaymentReconciliation.allocation.response": "ClaimResponse",
+    "PaymentReconciliation.allocation.submitter": _STAFF,
+    "PaymentReconciliation.allocation.payee": _STAFF,
+    "PaymentReconciliation.allocation.responsible": "PractitionerRole",
 }
 _CURRENCIES = frozenset(
     "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF "
@@ -90,20 +124,20 @@ def valid_id(text: str) -> bool:
     return bool(_ID.match(text))
 
 
-def check(resource: dict[str, Any]) -> list[Issue]:
+def check(resource: dict[str, Any], *, r5: bool = False) -> list[Issue]:
     """Everything that is wrong with a resource of a known type; empty when it may be stored."""
     kind = str(resource["resourceType"])
-    issues = _structure(kind, resource)
+    issues = _structure(kind, resource, r5)
     if not issues:
-        issues = list(_codes(kind, resource))
+        issues = [*_codes(kind, resource, r5), *_targets(kind, resource, r5)]
     if not issues and kind == "PaymentReconciliation":
-        issues = list(_sums(resource))
+        issues = list(_sums(resource, *(("amount", "allocation") if r5 else ("paymentAmount", "detail"))))
     return issues
 
 
-def _structure(kind: str, resource: dict[str, Any]) -> list[Issue]:
+def _structure(kind: str, resource: dict[str, Any], r5: bool) -> list[Issue]:
     try:
-        get_fhir_model_class(kind).model_validate(resource)
+        (model_of_r5 if r5 else model_of_r4)(kind).model_validate(resource)
     except ValidationError as error:
         return [_issue(kind, item["loc"], item["type"], item["msg"]) for item in error.errors()]
     return []
@@ -128,25 +162,37 @@ def _leaves(value: Any, path: str, address: str) -> Iterator[tuple[str, str, Any
         yield path, address, value
 
 
-def _codes(kind: str, resource: dict[str, Any]) -> Iterator[Issue]:
+def _codes(kind: str, resource: dict[str, Any], r5: bool) -> Iterator[Issue]:
+    codes = CODES_R5 if r5 else CODES
     for path, address, value in _leaves(resource, kind, kind):
         if isinstance(value, dict):
             continue
-        allowed = CODES.get(path) or _TYPE_CODES.get(".".join(path.split(".")[-2:]))
+        allowed = codes.get(path) or _TYPE_CODES.get(".".join(path.split(".")[-2:]))
         if allowed and value not in allowed.split():
             yield Issue("code-invalid", f"'{value}' is not one of: {allowed}", address)
         if path.endswith(".currency") and value not in _CURRENCIES:
             yield Issue("code-invalid", f"'{value}' is not an ISO 4217 currency", address)
 
 
-def _sums(resource: dict[str, Any]) -> Iterator[Issue]:
+def _targets(kind: str, resource: dict[str, Any], r5: bool) -> Iterator[Issue]:
+    targets = TARGETS_R5 if r5 else TARGETS
+    for path, address, value in _leaves(resource, kind, kind):
+        if path not in targets or not isinstance(value, dict):
+            continue
+        literal = re.search(r"([A-Z][A-Za-z]+)/[^/]+(/_history/[^/]+)?\Z", value.get("reference", ""))
+        for named in filter(None, (literal and literal[1], value.get("type"))):
+            if named not in targets[path].split():
+                yield Issue("value", f"it names a {named}, not one of: {targets[path]}", address)
+
+
+def _sums(resource: dict[str, Any], amount: str, lines: str) -> Iterator[Issue]:
     """This EHR posts line by line, so lines that don't add up would leave it out of balance."""
-    total = resource["paymentAmount"]
-    lines = [line["amount"] for line in resource.get("detail", ()) if "amount" in line]
-    if any(line.get("currency") != total.get("currency") for line in lines):
-        yield Issue("business-rule", "a line is in another currency", "PaymentReconciliation.detail")
-    elif lines and sum(Decimal(line["value"]) for line in lines) != Decimal(total["value"]):
-        yield Issue("business-rule", "the lines don't add up to paymentAmount", "PaymentReconciliation.detail")
+    total, where = resource[amount], f"PaymentReconciliation.{lines}"
+    amounts = [line["amount"] for line in resource.get(lines, ()) if "amount" in line]
+    if any(one.get("currency") != total.get("currency") for one in amounts):
+        yield Issue("business-rule", "a line is in another currency", where)
+    elif amounts and sum(Decimal(one["value"]) for one in amounts) != Decimal(total["value"]):
+        yield Issue("business-rule", f"the lines don't add up to {amount}", where)
 
 
 def rewritten(resource: dict[str, Any]) -> dict[str, Any]:
@@ -155,9 +201,9 @@ def rewritten(resource: dict[str, Any]) -> dict[str, Any]:
     identifiers = resource.get("identifier") or []
     if identifiers:
         kept["identifier"] = [{"system": "urn:ehr:own", "value": f"X{crc32(write(resource).encode())}"}]
-    if "detail" in resource:
+    for lines in {"detail", "allocation"} & resource.keys():
         dropped = ("extension", "identifier", "predecessor")
-        kept["detail"] = [{k: v for k, v in line.items() if k not in dropped} for line in resource["detail"]]
+        kept[lines] = [{k: v for k, v in line.items() if k not in dropped} for line in resource[lines]]
     return kept
 
 

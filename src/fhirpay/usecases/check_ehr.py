@@ -17,7 +17,7 @@ from ..domain.clock import Clock
 from ..errors import EhrUnavailable, FhirpayError, MessageInvalid
 from ..fhir.access import Access
 from ..fhir.json import loads
-from ..fhir.statement import Capability, FhirVersion, Statement, name_of, read_statement
+from ..fhir.statement import Capability, Statement, name_of, read_statement
 from ..net.errors import NeverSent, Uncertain
 from ..net.http import HttpClient, Response
 from ..smart.backend import BackendServices
@@ -164,8 +164,6 @@ def _version(report: Report, connection: Connection, statement: Statement) -> No
         report.say(Level.BLOCKS, "version", f"it speaks FHIR {said}; we know R4, R4B and R5")
     elif agreed and statement.version and statement.version != agreed:
         report.say(Level.BLOCKS, "version", f"it speaks FHIR {said}, and fhir_version says {agreed}")
-    elif FhirVersion.R5 in (statement.version, agreed):
-        report.say(Level.BLOCKS, "version", "it speaks R5, and we write R4 and R4B")
 
 
 def _offers(report: Report, connection: Connection, access: Access) -> None:

@@ -1,5 +1,6 @@
 """A payment or refund is written back over FHIR, once. Called by the outbox, where postings.py put it.
 
+    render    in the FHIR version that the EHR speaks, as long as it was never sent in another
     look      is it there already? what may have arrived has to be proved absent (seek_posting.py)
     unit 1    body, `sent_at` and way noted, the lease still ours   ── crash here: it may be there, so look first
     call      by the best way that the EHR offers (writeback/profile.py)
@@ -23,14 +24,15 @@ from ..db.unit import Tx, Units
 from ..errors import ConfigInvalid, EhrMisconfigured, EhrUnavailable, FhirpayError, RuleBroken
 from ..fhir.client import EhrRefused, FhirClient, Remote
 from ..fhir.json import dumps, loads
-from ..fhir.statement import Capability, FhirVersion
+from ..fhir.statement import Capability
+from ..fhir.validation import validate
 from ..flow.lane import BACKOFF, Work, complete, release, retry
 from ..flow.worker import DONE, Done
 from ..log import Log
 from ..net.errors import Uncertain
 from ..writeback import store
 from ..writeback.pause import Pauses
-from ..writeback.payment_reconciliation import render
+from ..writeback.payment_reconciliation import is_of, render
 from ..writeback.posted import PostedPayment
 from ..writeback.profile import Way, ways
 from ..writeback.store import Posting
@@ -64,7 +66,7 @@ class PostBack:
         return await attempted(self._units, work, self._attempt)
 
     async def _attempt(self, work: Work) -> Done | None:
-        posting, now = await self._units.read(self._read, work.ref)
+        posting, posted, now = await self._units.read(self._read, work.ref)
         if posting.state == "posted":
             return DONE
         name = posting.connection
@@ -74,6 +76,7 @@ class PostBack:
         if left := self._pauses.left(name, now):
             return await self._units.write(retry, work, after=left, error=f"the EHR '{name}' doesn't answer")
         try:
+            posting = await self._rendered(posting, posted, client)
             remote = await self._post(work, posting, client)
         except (EhrUnavailable, Uncertain) as error:
             await self._units.write(self._put_off, work, posting, error)
@@ -94,17 +97,26 @@ class PostBack:
             )
         return None
 
-    def _read(self, tx: Tx, posting_id: str) -> tuple[Posting, datetime]:
-        """The posting, with its body: the one that may have been sent, else rendered now."""
+    def _read(self, tx: Tx, posting_id: str) -> tuple[Posting, PostedPayment | None, datetime]:
+        """The posting, and what is to be posted; None of what may have been sent: its body stays as it was."""
         posting = store.get(tx, posting_id)
-        if posting.body is None and posting.state != "posted":
-            to = self._tenant.connection(posting.connection)
-            posted = self._facts(tx, posting, self._tenant)
-            if to.currency and posted.amount.currency != to.currency:
-                raise RuleBroken(f"'{to.name}' books {to.currency}, and {posted.id} is of {posted.amount.currency}")
-            posted = replace(posted, zone=to.zone or posted.zone)
-            posting = replace(posting, body=dumps(render(posted, organization=to.organization)))
-        return posting, tx.now
+        if posting.state == "posted" or posting.sent_at is not None:
+            return posting, None, tx.now
+        to = self._tenant.connection(posting.connection)
+        posted = self._facts(tx, posting, self._tenant)
+        if to.currency and posted.amount.currency != to.currency:
+            raise RuleBroken(f"'{to.name}' books {to.currency}, and {posted.id} is of {posted.amount.currency}")
+        return posting, replace(posted, zone=to.zone or posted.zone), tx.now
+
+    async def _rendered(self, posting: Posting, posted: PostedPayment | None, client: FhirClient) -> Posting:
+        """With its body. What isn't sound by that version's definitions parks here, not at the EHR: MessageInvalid."""
+        version = await client.version()
+        if posted is None:
+            return posting
+        organization = self._tenant.connection(posting.connection).organization
+        resource = render(posted, organization=organization, version=version)
+        validate(resource, version=version)
+        return replace(posting, body=dumps(resource))
 
     def _put_off(self, tx: Tx, work: Work, posting: Posting, error: EhrUnavailable | Uncertain) -> None:
         if isinstance(error, EhrMisconfigured):
@@ -135,8 +147,6 @@ class PostBack:
         offered = ways(capability)
         if not offered:
             raise _not_taken(client, posting.resource_type, capability)
-        if (await client.statement()).version is FhirVersion.R5:
-            raise EhrMisconfigured(f"the EHR '{client.name}' speaks R5: we write R4 and R4B", connection=client.name)
         if posting.sent_at is None:
             answer = await before_first(client, posting, offered)
         else:
@@ -147,6 +157,10 @@ class PostBack:
         if answer.wait is not None:
             await self._units.write(again, work, posting, "not found, but its index may be behind", answer.wait)
             return None
+        if not is_of(version := await client.version(), loads(posting.body or "{}")):
+            raise RuleBroken(
+                f"{posting.subject} was sent before '{client.name}' spoke {version}: ask whether it is there"
+            )
         passes = _SO_IT_WAS_REFUSED_BEFORE if answer.put_again else _BY_ANOTHER_WAY
         for way in answer.ways:
             try:

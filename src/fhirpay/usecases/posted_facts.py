@@ -17,7 +17,7 @@ from ..payments import refunds
 from ..payments import store as payments
 from ..payments.records import Payment
 from ..writeback import store as writeback
-from ..writeback.payment_reconciliation import RESOURCE_TYPE
+from ..writeback.payment_reconciliation import RESOURCE_TYPE, lines_in
 from ..writeback.posted import Line, Posted, PostedPayment, Ref, allocation_id
 from ..writeback.references import as_known_by
 from ..writeback.store import Posting
@@ -133,7 +133,7 @@ def _advance_of(tx: Tx, posting: Posting) -> str:
         return allocation_id(posting.payment_id, max(paid, default=0) + 1)
     for other in writeback.of_payment(tx, posting.payment_id):
         if other.connection == posting.connection and not other.is_refund and other.body:
-            for line in loads(other.body).get("detail", ()):
+            for line in lines_in(loads(other.body)):
                 if line["type"]["coding"][0]["code"] == "advance":
                     return line["identifier"]["value"]
     return ""

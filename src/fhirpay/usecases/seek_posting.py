@@ -20,7 +20,7 @@ from ..fhir.client import EhrRefused, FhirClient, Remote
 from ..fhir.json import loads
 from ..fhir.statement import Capability
 from ..writeback import store
-from ..writeback.payment_reconciliation import identifier_of
+from ..writeback.payment_reconciliation import amount_and_date, identifier_of
 from ..writeback.profile import Way
 from ..writeback.store import Posting
 from .postings import PostingUnknown
@@ -171,8 +171,7 @@ async def _matches(client: FhirClient, posting: Posting) -> tuple[list[Remote], 
 def is_ours_by(remote: Remote, posting: Posting) -> bool:
     """By our identifier, or (an EHR may put its own in place of ours) by amount and date."""
     ours = loads(posting.body or "{}")
-    same = all(remote.resource.get(name) == ours.get(name) for name in ("paymentAmount", "paymentDate"))
-    return same or _is_ours(remote, posting)
+    return amount_and_date(remote.resource) == amount_and_date(ours) or _is_ours(remote, posting)
 
 
 def _is_ours(remote: Remote, posting: Posting) -> bool:

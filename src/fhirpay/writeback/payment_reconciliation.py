@@ -1,17 +1,21 @@
-"""A payment or a refund → FHIR R4 PaymentReconciliation. Pure; called by usecases/post_back.py.
+"""A payment or a refund → FHIR PaymentReconciliation, of R4 (and R4B) or of R5. Pure; called by usecases/post_back.py.
 
-What R4 has no element for goes into the R5 cross-version extensions. No name, record number or diagnosis: an EHR
-knows its own patients, and this text travels. The lines always sum to the total; an unallocated rest is an `advance`
-on the Account. A refund is a new negative whose lines name what they take back; the first one stays untouched.
-To change the shape, change it here and look at the difference in tests/golden/writeback.
+What R4 has no element for goes into the R5 cross-version extensions, so both say the same. No name, record number or
+diagnosis, and no Patient as `paymentIssuer`: an EHR knows whose account it is, and this text travels. The lines always
+sum to the total; an unallocated rest is an `advance` on the Account. A refund is a new negative whose lines name what
+they take back; the first one stays untouched. To change the shape, change it here and look at the difference in
+tests/golden/writeback, which has every case in both versions.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from ..domain.money import Money
+from ..fhir.statement import FhirVersion
 from .posted import Line, PostedPayment, Ref, all_lines, allocation_id
 
 RESOURCE_TYPE = "PaymentReconciliation"
@@ -19,11 +23,25 @@ PAYMENT_SYSTEM = "https://fhirpay.dev/payment"
 ALLOCATION_SYSTEM = "https://fhirpay.dev/allocation"
 PROCESSOR_SYSTEM = "https://fhirpay.dev/processor/"
 
-_R5 = "http://hl7.org/fhir/5.0/StructureDefinition/extension-PaymentReconciliation."
+_EXTENSION = "http://hl7.org/fhir/5.0/StructureDefinition/extension-PaymentReconciliation."
 _PAYMENT_TYPE = "http://terminology.hl7.org/CodeSystem/payment-type"
 _METHODS = "http://terminology.hl7.org/CodeSystem/v2-0570"
 _ISSUER_TYPES = "http://hl7.org/fhir/payment-issuertype"
 _KINDS = "http://hl7.org/fhir/payment-kind"
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """What a version calls what both have."""
+
+    date: str
+    amount: str
+    lines: str
+    pays: str
+
+
+_R4 = _Names(date="paymentDate", amount="paymentAmount", lines="detail", pays="request")
+_R5 = _Names(date="date", amount="amount", lines="allocation", pays="target")
 
 
 def identifier_of(posted_id: str) -> dict[str, str]:
@@ -31,7 +49,22 @@ def identifier_of(posted_id: str) -> dict[str, str]:
     return {"system": PAYMENT_SYSTEM, "value": posted_id}
 
 
-def render(posted: PostedPayment, *, organization: str) -> dict[str, Any]:
+def amount_and_date(resource: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Of either version: an EHR may be raised to R5 after it was given R4."""
+    return tuple(resource.get(old, resource.get(new)) for old, new in ((_R4.amount, _R5.amount), (_R4.date, _R5.date)))
+
+
+def is_of(version: FhirVersion, resource: Mapping[str, Any]) -> bool:
+    """Whether one of ours was made for that version."""
+    return _names(version).amount in resource
+
+
+def lines_in(resource: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The lines of one of ours, of either version."""
+    return resource.get(_R4.lines) or resource.get(_R5.lines) or ()
+
+
+def render(posted: PostedPayment, *, organization: str, version: FhirVersion) -> dict[str, Any]:
     """The resource. `organization` is the practice's Organization id at that EHR; without it there is no payee.
 
     It has no `id`: whether it gets one from us depends on how the EHR takes it. Raises InvariantBroken when the lines
@@ -42,32 +75,35 @@ def render(posted: PostedPayment, *, organization: str) -> dict[str, Any]:
     today = local.date().isoformat()
     payee = {"reference": f"Organization/{organization}"} if organization else None
     sign = -1 if posted.refund_of else 1
+    names = _names(version)
     resource: dict[str, Any] = {
         "resourceType": RESOURCE_TYPE,
-        "extension": _extensions(posted),
+        **_only_r5_has(version, _how(posted)),
         "identifier": [identifier_of(posted.id)],
         "status": "active",
         "created": local.replace(microsecond=0).isoformat(),
         "requestor": payee,
         "outcome": "complete",
         "disposition": _disposition(posted),
-        "paymentDate": today,
-        "paymentAmount": _money(posted.amount, sign),
+        names.date: today,
+        names.amount: _money(posted.amount, sign),
         "paymentIdentifier": {"system": PROCESSOR_SYSTEM + posted.processor, "value": posted.reference},
-        "detail": [_detail(posted, line, sign, today, payee) for line in lines],
+        names.lines: [_line(posted, line, sign, today, payee, version) for line in lines],
     }
     return _without_empty(resource)
 
 
-def _detail(posted: PostedPayment, line: Line, sign: int, date: str, payee: Ref | None) -> dict[str, Any]:
-    named = [("allocation.encounter", line.encounter), ("allocation.account", line.account)]
+def _line(
+    posted: PostedPayment, line: Line, sign: int, date: str, payee: Ref | None, version: FhirVersion
+) -> dict[str, Any]:
+    about = {"encounter": line.encounter, "account": line.account}
     return _without_empty(
         {
-            "extension": [{"url": _R5 + name, "valueReference": dict(ref)} for name, ref in named if ref],
+            **_only_r5_has(version, about, within="allocation."),
             "identifier": {"system": ALLOCATION_SYSTEM, "value": allocation_id(posted.id, line.number)},
             "predecessor": {"system": ALLOCATION_SYSTEM, "value": line.takes_back} if line.takes_back else None,
             "type": _concept(_PAYMENT_TYPE, "advance" if line.advance else "payment"),
-            "request": dict(line.pays) if line.pays else None,
+            _names(version).pays: dict(line.pays) if line.pays else None,
             "date": date,
             "payee": payee,
             "amount": _money(line.amount, sign),
@@ -75,28 +111,38 @@ def _detail(posted: PostedPayment, line: Line, sign: int, date: str, payee: Ref 
     )
 
 
-def _extensions(posted: PostedPayment) -> list[dict[str, Any]]:
-    concepts = [
-        ("type", _PAYMENT_TYPE, "payment"),
-        ("issuerType", _ISSUER_TYPES, "patient"),
-        ("kind", _KINDS, posted.channel),
-        ("method", _METHODS, posted.method),
-    ]
-    strings = [
-        ("cardBrand", posted.brand),
-        ("accountNumber", posted.last4),
-        ("processor", posted.processor),
-        ("referenceNumber", posted.reference),
-        ("authorization", posted.authorization),
-    ]
-    return [
-        *(
-            {"url": _R5 + name, "valueCodeableConcept": _concept(system, code)}
-            for name, system, code in concepts
-            if code
-        ),
-        *({"url": _R5 + name, "valueString": text} for name, text in strings if text),
-    ]
+def _names(version: FhirVersion) -> _Names:
+    return _R5 if version is FhirVersion.R5 else _R4
+
+
+def _how(posted: PostedPayment) -> dict[str, Any]:
+    """How it was paid, in the elements of R5. Of a card number no more than its end, whoever says what its end is."""
+    return {
+        "type": _concept(_PAYMENT_TYPE, "payment"),
+        "issuerType": _concept(_ISSUER_TYPES, "patient"),
+        "kind": _concept(_KINDS, posted.channel) if posted.channel else None,
+        "method": _concept(_METHODS, posted.method),
+        "cardBrand": posted.brand,
+        "accountNumber": posted.last4[-4:],
+        "processor": posted.processor,
+        "referenceNumber": posted.reference,
+        "authorization": posted.authorization,
+    }
+
+
+def _only_r5_has(version: FhirVersion, elements: Mapping[str, Any], within: str = "") -> dict[str, Any]:
+    """Elements of R5 as they are, or in R4 as the extensions that stand for them."""
+    stated = _without_empty(elements)
+    if version is FhirVersion.R5:
+        return stated
+    return {"extension": [_extension(within + name, value) for name, value in stated.items()]}
+
+
+def _extension(element: str, value: Any) -> dict[str, Any]:
+    if isinstance(value, str):
+        return {"url": _EXTENSION + element, "valueString": value}
+    kind = "valueCodeableConcept" if "coding" in value else "valueReference"
+    return {"url": _EXTENSION + element, kind: dict(value)}
 
 
 def _disposition(posted: PostedPayment) -> str:
@@ -113,6 +159,6 @@ def _money(amount: Money, sign: int) -> dict[str, Any]:
     return {"value": Money(sign * amount.minor, amount.currency).decimal, "currency": amount.currency}
 
 
-def _without_empty(element: dict[str, Any]) -> dict[str, Any]:
+def _without_empty(element: Mapping[str, Any]) -> dict[str, Any]:
     """FHIR has no empty strings, lists or nulls."""
     return {name: value for name, value in element.items() if value not in (None, "", [])}

@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fhir.resources.R4B import get_fhir_model_class
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhirpay.domain import fhir_urls
 from fhirpay.errors import CodeInvalid, FhirpayError, RequiredMissing, RuleBroken
-from fhirpay.fhir.bindings import REQUIRED
+from fhirpay.fhir.bindings import REQUIRED, REQUIRED_R5
 from fhirpay.fhir.json import loads
-from fhirpay.fhir.models import is_resource_type, references, structure_of
+from fhirpay.fhir.models import is_resource_type, model_of, references, structure_of
 from fhirpay.fhir.outcome import ResourceInvalid, operation_outcome, status_of
 from fhirpay.fhir.params import TYPES
 from fhirpay.fhir.primitives import fault
+from fhirpay.fhir.statement import FhirVersion
 from fhirpay.fhir.validation import PROBLEMS_MAX, problems, validate
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "fhir"
@@ -126,6 +126,7 @@ PRIMITIVES = [
     ("uri", "urn:x http://x/y ISO", ""),
     ("oid", "urn:oid:1.2.3", "1.2.3 urn:oid:3.1"),
     ("uuid", "urn:uuid:c757873d-ec9a-4326-a141-556f43239520", "c757873d-ec9a-4326-a141-556f43239520"),
+    ("integer64", "0 -5 9223372036854775807 -9223372036854775808", "x 1.0 01 9223372036854775808"),
     ("base64Binary", "QUJD QUI= QQ==", "* Q=Q"),
 ]
 
@@ -155,12 +156,19 @@ def test_values(kind: str, good: list[Any], bad: list[Any]) -> None:
     assert [value for value in bad if not fault(kind, value)] == []
 
 
-def reachable() -> set[str]:
+# version → its bindings, and the resources that are ours in it
+BOUND = {
+    FhirVersion.R4: (REQUIRED, (*TYPES, "PaymentReconciliation", "Bundle")),
+    FhirVersion.R5: (REQUIRED_R5, ("PaymentReconciliation",)),
+}
+
+
+def reachable(version: FhirVersion) -> set[str]:
     """Every data type, backbone element and resource of ours that a check can come to, by its path."""
     from fhirpay.fhir import models
 
     seen: dict[str, Any] = {}
-    waiting = [(kind, structure_of(kind)) for kind in (*TYPES, "PaymentReconciliation", "Bundle")]
+    waiting = [(kind, structure_of(kind, version)) for kind in BOUND[version][1]]
     while waiting:
         kind, structure = waiting.pop()
         assert structure is not None
@@ -174,10 +182,10 @@ def reachable() -> set[str]:
     return {f"{kind}.{name}" for kind, structure in seen.items() for name in structure}
 
 
-def listed(path: str) -> set[str] | None:
+def listed(path: str, version: FhirVersion) -> set[str] | None:
     """The codes that the library lists for an element."""
     kind, _, name = path.rpartition(".")
-    model: Any = get_fhir_model_class(kind.split(".")[0])
+    model: Any = model_of(kind.split(".")[0], version)
     for step in kind.split(".")[1:]:
         inner = structure_of_model(model, step)
         model = inner
@@ -191,32 +199,41 @@ def structure_of_model(model: Any, step: str) -> Any:
     return models.elements_of(model, model.__name__)[step].model
 
 
-def test_bindings_are_those_of_the_standard() -> None:
-    paths = reachable()
-    for path, codes in REQUIRED.items():
+@pytest.mark.parametrize("version", BOUND)
+def test_bindings_are_those_of_the_standard(version: FhirVersion) -> None:
+    paths = reachable(version)
+    for path, codes in BOUND[version][0].items():
         assert path in paths, path
-        known = listed(path)
+        known = listed(path, version)
         if known is not None and "+" not in known:
             assert codes == known, path
 
 
-def test_no_binding_is_missing() -> None:
-    # Named without a required binding in R4, or from another list: mime types, languages, expression languages.
+@pytest.mark.parametrize("version", BOUND)
+def test_no_binding_is_missing(version: FhirVersion) -> None:
+    # Named without a required binding, or from another list: mime types, languages, expression languages.
     unbound = {"Expression.language"}
-    for path in reachable():
-        assert path in REQUIRED or path in unbound or not _lists_codes(path), path
+    for path in reachable(version):
+        assert path in BOUND[version][0] or path in unbound or not _lists_codes(path, version), path
 
 
-def _lists_codes(path: str) -> bool:
+def _lists_codes(path: str, version: FhirVersion) -> bool:
     try:
-        return listed(path) is not None
+        return listed(path, version) is not None
     except KeyError:
         return False
 
 
-def library_refuses(resource: dict[str, Any]) -> bool:
+# and one of our own, in R5
+OF_R5 = loads((SAMPLES.parents[1] / "golden" / "writeback" / "b-split-with-rest-r5.json").read_bytes())
+EXAMPLES = {name: (resource, FhirVersion.R4) for name, resource in SOUND.items()} | {"R5": (OF_R5, FhirVersion.R5)}
+
+
+def library_refuses(resource: dict[str, Any], version: FhirVersion) -> bool:
     try:
-        get_fhir_model_class(resource["resourceType"]).model_validate(resource)
+        model = model_of(resource["resourceType"], version)
+        assert model is not None
+        model.model_validate(resource)
     except (ValueError, KeyError, TypeError):  # pydantic's ValidationError is a ValueError
         return True
     return False
@@ -225,13 +242,14 @@ def library_refuses(resource: dict[str, Any]) -> bool:
 JUNK = [None, True, 0, -1, "", " ", "x", "2026-13-01", [], {}, [None], [{}], {"x": 1}, Decimal("1.5"), "a b", ["x"]]
 
 
-@pytest.mark.parametrize("name", SOUND)
+@pytest.mark.parametrize("name", EXAMPLES)
 @settings(max_examples=400)
 @given(seed=st.integers(0, 10**9))
 def test_what_the_library_refuses_we_refuse(name: str, seed: int) -> None:
     """One thing at a time is broken, anywhere in a published example."""
     chance = random.Random(seed)
-    resource = deepcopy(SOUND[name])
+    sound, version = EXAMPLES[name]
+    resource = deepcopy(sound)
     here: Any = resource
     while True:
         key: Any = chance.choice(list(here) if isinstance(here, dict) else range(len(here)))
@@ -247,8 +265,8 @@ def test_what_the_library_refuses_we_refuse(name: str, seed: int) -> None:
             del here[key]
         case _ if isinstance(here, dict):
             here[chance.choice(["surprise", "contained", "extension", "_id"])] = chance.choice(JUNK)
-    found = problems(resource)  # never a bug, whatever is in it
-    assert found or not library_refuses(resource)
+    found = problems(resource, version=version)  # never a bug, whatever is in it
+    assert found or not library_refuses(resource, version)
 
 
 def test_our_extensions_may_stand_where_they_are_said_to() -> None:

@@ -86,6 +86,16 @@ async def test_an_ehr_that_can_all_is_ready_and_says_by_which_way(clock: FrozenC
     assert json.loads(json.dumps(as_json(report)))["grade"] == "ready"
 
 
+@pytest.mark.parametrize("stated", ["4.0.1", "4.3.0", "5.0.0"])
+async def test_every_version_that_we_write_is_ready_and_another_than_was_agreed_is_not(
+    stated: str, clock: FrozenClock
+) -> None:
+    assert (await checked(answering(statement(stated)), clock)).grade == "ready"
+    agreed = "R4" if stated == "5.0.0" else "R5"
+    other = await checked(answering(statement(stated)), clock, fhir_version=agreed)
+    assert (other.grade, codes(other)) == ("not ready", ["version"])
+
+
 LADDER = {
     "if-none-exist": {"updateCreate": False},
     "search": {"updateCreate": False, "conditionalCreate": False},
@@ -118,7 +128,6 @@ FAULTS: dict[str, tuple[Answer, str, str, str]] = {
     ),
     "R6": (answering(statement("6.0.0-ballot3")), "not ready", "version", "speaks FHIR 6.0.0-ballot3 (R6)"),
     "STU3": (answering(statement("3.0.2")), "not ready", "version", "speaks FHIR 3.0.2 (STU3)"),
-    "R5": (answering(statement("5.0.0")), "not ready", "version", "it speaks R5"),
     "no version": (answering(statement("")), "not ready", "version", "speaks FHIR no version"),
     "11 MB": (
         answering(httpx2.Response(200, content=b" " * 11_000_000)),

@@ -16,7 +16,7 @@ from fhirpay.flow.lane import Work, parked, pending_count, release
 from fhirpay.flow.worker import Worker
 from fhirpay.usecases.post_back import PostBack
 from fhirpay.usecases.postings import by_hand
-from writeback_world import KIND, PAYMENT, WAYS, Desk, desk_of, facts
+from writeback_world import KIND, PAYMENT, R4, R5, WAYS, Desk, amount, desk_of, facts
 
 pytestmark = pytest.mark.warns("posting.put_off", "call.parked", "work.parked")
 
@@ -27,9 +27,10 @@ async def desk(database: Database, clock: FrozenClock) -> AsyncIterator[Desk]:
         yield made
 
 
+@pytest.mark.parametrize("version", [R4, R5])
 @pytest.mark.parametrize("way", WAYS)
-async def test_a_payment_is_posted_once_by_every_way(desk: Desk, way: str) -> None:
-    desk.can(**WAYS[way])
+async def test_a_payment_is_posted_once_by_every_way(desk: Desk, way: str, version: str) -> None:
+    desk.can(**WAYS[way], fhir_version=version)
     posting_id = await desk.settle()
     assert await desk.settle() == posting_id
     assert await desk.work() == 1
@@ -37,7 +38,8 @@ async def test_a_payment_is_posted_once_by_every_way(desk: Desk, way: str) -> No
     posting = await desk.posting(posting_id)
     assert (posting.state, posting.remote_id, posting.remote_version) == ("posted", there["id"], "1")
     assert (there["id"] == PAYMENT) == (way == "PUT")
-    assert str(there["paymentAmount"]["value"]) == "80.00"
+    assert amount(there) == "80.00"
+    assert ("allocation" in there) == (version == R5)
     assert await desk.later() == 0
 
 
@@ -166,14 +168,15 @@ async def test_a_refusal_parks_with_the_words_of_the_ehr_and_a_replay_posts_it(d
     assert await desk.open_items() == []
 
 
-async def test_a_refund_is_a_new_negative_that_names_what_it_takes_back(desk: Desk) -> None:
+@pytest.mark.parametrize(("version", "lines"), [(R4, "detail"), (R5, "allocation")])
+async def test_a_refund_is_a_new_negative_that_names_what_it_takes_back(desk: Desk, version: str, lines: str) -> None:
+    desk.can(fhir_version=version)
     await desk.settle()
     await desk.settle(refund=True)
     assert await desk.work() == 2
     first, second = desk.there()
-    assert first["paymentAmount"]["value"] == 80
-    assert str(second["paymentAmount"]["value"]) == "-30.00"
-    assert second["detail"][0]["predecessor"] == first["detail"][0]["identifier"]
+    assert (amount(first), amount(second)) == ("80.00", "-30.00")
+    assert second[lines][0]["predecessor"] == first[lines][0]["identifier"]
     assert second["disposition"] == "Partial refund of pay1"
 
 
@@ -187,7 +190,7 @@ async def test_a_refund_waits_for_its_payment(desk: Desk) -> None:
     await desk.units.write(by_hand, payment, remote_id=None)
     await desk.later()
     await desk.later()
-    assert [str(item["paymentAmount"]["value"]) for item in desk.there()] == ["80.00", "-30.00"]
+    assert [amount(item) for item in desk.there()] == ["80.00", "-30.00"]
     assert await desk.units.read(pending_count, "outbox") == 0
 
 

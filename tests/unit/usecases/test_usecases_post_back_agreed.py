@@ -5,18 +5,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from ehr_running import running_ehr
+from ehr_running import TOKEN, running_ehr
 from fhirpay.db.unit import Database
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.fhir.access import FixedToken
 from fhirpay.fhir.client import FhirClient
+from fhirpay.fhir.statement import FhirVersion, Statement
 from fhirpay.net.http import client
-from writeback_world import Desk
+from fhirpay.usecases.postings import by_hand
+from writeback_world import WAYS, Desk
 
 pytestmark = pytest.mark.warns("posting.put_off", "call.parked", "work.parked")
 Agreed = Callable[..., Any]
@@ -76,7 +79,6 @@ async def test_another_currency_than_the_ehr_books_is_for_a_person(desk: Agreed)
 @pytest.mark.parametrize(
     ("stated", "says"),
     [
-        ("5.0.0", "speaks R5: we write R4 and R4B"),
         ("6.0.0-ballot1", r"speaks FHIR 6.0.0-ballot1 (R6): we speak R4, R4B and R5"),
         ("3.0.2", "speaks FHIR 3.0.2 (STU3)"),
         ("", "of no stated version: set fhir_version"),
@@ -100,6 +102,68 @@ async def test_an_ehr_of_another_version_is_not_written_to_until_that_is_mended(
         await made.later()
         assert (await made.posting(posting_id)).state == "posted"
         assert await made.open_items() == []
+
+
+async def test_an_ehr_that_was_agreed_to_speak_r5_and_states_nothing_gets_r5(desk: Agreed) -> None:
+    async with desk() as made:
+        made.can(fhir_version="5.0.0")
+        http = client(made.ehr.base_url, allow_private=True)
+        agreed = FhirClient("ehr", http, FixedToken(TOKEN), version=FhirVersion.R5)
+        made.clients["ehr"] = _unstated(agreed)
+        await made.settle()
+        await made.work()
+        (there,) = made.there()
+        assert there["allocation"]
+
+
+async def test_what_was_never_sent_is_posted_in_the_version_that_the_ehr_speaks_by_then(desk: Agreed) -> None:
+    async with desk() as made:
+        made.fault("down", methods=["PUT"])
+        posting_id = await made.settle()
+        await made.work()
+        refused = await made.posting(posting_id)
+        assert (refused.sent_at, "paymentAmount" in str(refused.body)) == (None, True)
+        made.can(fhir_version="5.0.0")
+        made.clients["ehr"].forget()
+        await made.later()
+        (there,) = made.there()
+        assert "paymentAmount" not in there
+        assert (await made.posting(posting_id)).state == "posted"
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+async def test_what_may_have_arrived_before_the_ehr_was_raised_to_r5_is_not_sent_in_r4(
+    desk: Agreed, arrived: bool
+) -> None:
+    async with desk() as made:
+        made.can(**WAYS["IF_NONE_EXIST"])
+        made.fault("lost_answer" if arrived else "cut", methods=["POST"])
+        posting_id = await made.settle()
+        await made.work()
+        made.can(fhir_version="5.0.0")
+        made.clients["ehr"].forget()
+        await made.another()
+        await made.later()
+        posting = await made.posting(posting_id)
+        assert posting.state == ("posted" if arrived else "parked")
+        if not arrived:
+            assert "was sent before 'ehr' spoke R5" in str(posting.reason)
+            await made.units.write(by_hand, posting_id, remote_id=None)
+            await made.later()
+        (there,) = made.there("pay1")
+        assert ("allocation" in there) == (not arrived)
+
+
+async def test_what_isnt_sound_by_its_definition_stays_here(desk: Agreed) -> None:
+    async with desk() as made:
+        connections = tuple(one.model_copy(update={"organization": "a b"}) for one in made.tenant.connections)
+        made.post_back._tenant = made.tenant.model_copy(update={"connections": connections})
+        posting_id = await made.settle()
+        await made.work()
+        posting = await made.posting(posting_id)
+        assert (posting.state, posting.sent_at) == ("parked", None)
+        assert "not a reference" in str(posting.reason)
+        assert made.there() == []
 
 
 async def test_a_token_that_is_refused_is_on_the_worklist_until_it_is_mended(desk: Agreed) -> None:
@@ -133,8 +197,17 @@ async def test_scopes_that_are_short_are_said_before_anything_is_sent(desk: Agre
         assert made.there()[0]["id"] != "pay1"
 
 
-def _token(access: _Scoped) -> _Scoped:
-    from ehr_running import TOKEN
+def _unstated(of: FhirClient) -> FhirClient:
+    """A client of an EHR whose CapabilityStatement says no version."""
+    ask = of.statement
 
+    async def statement() -> Statement:
+        return replace(await ask(), stated="", version=None)
+
+    of.statement = statement  # type: ignore[method-assign]
+    return of
+
+
+def _token(access: _Scoped) -> _Scoped:
     access._authorization = f"Bearer {TOKEN}"
     return access
