@@ -33,6 +33,8 @@ def give_up(case: Case) -> None:
         number = _place(case, one)
         if number is None:
             case.note(UNPLACED, one.entry_id, f"{one.amount} ({one.says}) is of what isn't stated on this account now")
+            says = "staff have given this up in another currency: is it to be asked for?"
+            case.stop(Hold(UNPLACED, says, one.entry_id), basis=one.basis[1])
             continue
         desired = case.found[number]
         if desired.state is ObligationState.SUPERSEDED:

@@ -223,6 +223,15 @@ async def test_an_invoice_that_its_ehr_calls_settled_keeps_what_was_given_up_of_
     assert (await at.askable(), await balance(at, "bad_debt")) == ("0", 0)
 
 
+async def test_what_was_given_up_and_is_stated_in_another_currency_is_for_a_person(at: Clinic) -> None:
+    await at.say(charge("M1", "T1", "100.00"))
+    entry = await given_up(at, (await one_of(at)).obligation_id, "charity")
+    await at.say(message("M2", ft1(1, "CG", "100.00&EUR", {2: "T1"})))
+    assert (await at.askable(), len(await at.list_of("write_off_unplaced"))) == ("0", 1)
+    await recovered(at, entry)
+    assert await at.askable() == "80.00 EUR"
+
+
 async def test_a_copay_given_up_before_its_charge_is_in_no_book_until_it_comes(at: Clinic) -> None:
     await at.say(message("M1", IN1, ft1(1, "CO", "25.00&USD", {2: "T8"})))
     one = await one_of(at)
