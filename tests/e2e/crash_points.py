@@ -54,7 +54,7 @@ MONEY_UNITS = (
     "refund.Refunds._sending",
     "refund.Refunds._finish",
     "postings.sending",
-    "post_back._posted",
+    "post_back.PostBack._posted",
 )
 GROUPS = ("group half", "group ran", "group committed")
 ANSWERS = (

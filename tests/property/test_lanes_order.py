@@ -135,14 +135,18 @@ class Model:
             limit=limit,
             on_parked=lambda tx, work, reason: parked.append(work.work_id),
         )
-        for work_id in parked:
+        for work_id in parked:  # what it needs is suspended
             self._step_out(work_id, "parked")
+            self._taken_over(work_id)
         for work in works:
             for key in self.of[work.work_id]:
                 assert self.lanes[key][0] == work.work_id, "claimed although not first"
-            self.old += [held for held in self.hands if held.work_id == work.work_id]
-            self.hands = [held for held in self.hands if held.work_id != work.work_id]
+            self._taken_over(work.work_id)
             self.hands.append(work)
+
+    def _taken_over(self, work_id: str) -> None:
+        self.old += [held for held in self.hands if held.work_id == work_id]
+        self.hands = [held for held in self.hands if held.work_id != work_id]
 
     def end(self, how: str, number: int) -> None:
         source = self.old if how == "late" else self.hands
@@ -208,13 +212,13 @@ class Model:
 
     def finish(self) -> None:
         """From any state, working on and replaying what is parked ends with everything done and nothing left over."""
-        for _ in range(400):
+        for turn in range(400):
             self.clock.advance(timedelta(minutes=15))
             self.claim(1)
             if self.hands:
                 self.end("complete", 0)
             else:
-                self.release("release", 0)
+                self.release("release", turn)  # each in turn: one that needs another parks again
             if set(self.state.values()) <= {"done"}:
                 break
         assert set(self.state.values()) <= {"done"}

@@ -146,7 +146,7 @@ def serve(asked: TextIO, answer: Callable[[str], object]) -> None:
 
 
 def main() -> None:
-    os.nice(LOWEST)
+    os.setpriority(os.PRIO_PROCESS, 0, LOWEST)
 
     def answer(line: str) -> None:
         sys.stdout.write(line)
