@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import httpx2
@@ -16,9 +17,11 @@ from fhirpay.domain.ids import CountedIds
 from fhirpay.errors import ConfigInvalid, RuleBroken
 from fhirpay.flow.worker import Worker
 from fhirpay.ledger import store as ledger
+from fhirpay.parties import merges
 from fhirpay.usecases import go_live
 from fhirpay.usecases.cutover import standings
 from fhirpay.usecases.opening_balances import import_file, reverse
+from fhirpay.usecases.undo_merge import undo
 from intake_world import FEED, World, ft1, keep_method, message, segment, world
 
 TAKEN_OVER = FEED.model_copy(update={"watermark": date(2026, 11, 15)})
@@ -172,6 +175,39 @@ async def test_a_merge_takes_the_opening_balance_along(database: Database, clock
         assert (await opened(played, "L1,A100,75.00,USD", "L2,A200,5.00,USD"))[0] == 0
         await told(played, charge("M4", 1, "110.00", NEW))  # late, for the old number
         assert await played.askable("A200") == "120.00 USD"
+        await played.check_books()
+
+
+async def test_undone_each_account_has_its_own_opening_balance_again(
+    database: Database, clock: FrozenClock, ids: CountedIds
+) -> None:
+    async with world(database, clock, ids, feed=TAKEN_OVER) as played:
+        await told(played, charge("M1", 1, "100.00", OLD), charge("M2", 2, "40.00", NEW, account="A200"))
+        await opened(played, "L1,A100,75.00,USD", "L2,A200,5.00,USD")
+        clock.advance(timedelta(seconds=1))
+        mrg = segment("MRG", {1: "MRN1^^^CLINIC^MR", 3: "A100"})
+        await told(played, message("M3", mrg, label="ADT^A41", account="A200", pv1={19: "V9"}))
+        (merge,) = await played.house.units.read(merges.listed)
+        undone = {"by": "ann", "why": "two accounts", "tenant": played.house.tenant}
+        await played.house.units.write(undo, merge.merge_id, **undone)
+        await live(played)
+        assert (await played.askable("A100"), await played.askable("A200")) == ("75.00 USD", "45.00 USD")
+        await played.house.units.write(reverse, "L1", **WORDS, tenant=played.house.tenant)
+        assert (await played.askable("A100"), await played.askable("A200")) == ("0", "45.00 USD")
+        assert (await opened(played, "L2,A200,5.00,USD"))[0] == 0
+        await played.check_books()
+
+
+async def test_two_who_import_the_same_file_at_once_book_it_once(
+    database: Database, clock: FrozenClock, ids: CountedIds
+) -> None:
+    async with world(database, clock, ids, feed=TAKEN_OVER) as played:
+        await told(played, charge("M1", 1, "100.00", OLD), charge("M2", 2, "40.00", OLD, account="A200"))
+        lines = [f"L{number},{'A100' if number % 2 else 'A200'},1.00,USD" for number in range(42)]
+        both = await asyncio.gather(opened(played, *lines), opened(played, *reversed(lines)))
+        assert sum(booked for booked, _ in both) == 42
+        await live(played)
+        assert (await played.askable("A100"), await played.askable("A200")) == ("21.00 USD", "21.00 USD")
         await played.check_books()
 
 
