@@ -247,7 +247,10 @@ async def test_an_outcome_in_place_of_a_statement_offers_nothing() -> None:
     await fhir.aclose()
 
 
-@pytest.mark.parametrize(("header", "seconds"), [("120", 120), ("Fri, 20 Nov 2026 15:00:00 GMT", 0)])
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("120", 120), ("Fri, 20 Nov 2026 15:00:00 GMT", 0), ("9" * 30, 86_400), ("9" * 4_500, 86_400)],
+)
 async def test_how_long_the_ehr_wants_to_be_left_alone(header: str, seconds: int) -> None:
     answer = httpx2.Response(503, headers={"retry-after": header})
     fhir = connect("http://ehr.example/fhir", transport=httpx2.MockTransport(lambda _: answer))

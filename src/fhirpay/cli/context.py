@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import sqlite3
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TextIO, TypeVar
 
 import psycopg
 import typer
@@ -22,6 +23,7 @@ from ..domain.ids import RandomIds
 from ..errors import ConfigInvalid, FhirpayError, StorageUnavailable
 
 T = TypeVar("T")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line feed
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="Configuration file; else FHIRPAY_CONFIG, else ./fhirpay.toml.")
@@ -39,7 +41,7 @@ def friendly() -> Iterator[None]:
     try:
         yield
     except FhirpayError as error:
-        typer.echo(f"fhirpay: {error} [{error.code}]", err=True)
+        typer.echo(shown(f"fhirpay: {error} [{error.code}]", sys.stderr), err=True)
         raise typer.Exit(2 if isinstance(error, ConfigInvalid) else 1) from None
     except (OSError, sqlite3.Error, psycopg.Error, DBAPIError) as error:
         # The driver's own words: the library around it would also quote the statement and its values.
@@ -95,6 +97,12 @@ async def reading(config: Path | None, tenant: str) -> AsyncIterator[Units]:
         yield database.units(tenant_name(loaded, tenant))
 
 
+def shown(text: str, to: TextIO) -> str:
+    """As it is for a program, without control characters for a terminal."""
+    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text) if to.isatty() else text
+
+
 def out(line: str = "") -> None:
-    sys.stdout.write(line + "\n")
+    """A line; on a terminal without control characters: what an EHR or a sender said must not steer it."""
+    sys.stdout.write(shown(line, sys.stdout) + "\n")
     sys.stdout.flush()

@@ -216,8 +216,7 @@ class FhirClient:
         if status == 401:
             return EhrMisconfigured(f"{said}: it doesn't accept our token", connection=self.name)
         if status == 429 or (status == 503 and "retry-after" in answer.headers):
-            wait_s = _seconds(answer.headers.get("retry-after", ""))
-            return EhrUnavailable(f"{said}: not now", retry_after_s=wait_s, connection=self.name)
+            return EhrUnavailable(f"{said}: not now", retry_after_s=answer.retry_after_s, connection=self.name)
         if 400 <= status < 500 and status != 408:
             return EhrRefused(f"{said}: {_words(answer.body)}", status=status, connection=self.name)
         return Uncertain(said, connection=self.name)
@@ -249,11 +248,6 @@ def _may_pass(error: BaseException) -> bool:
 
 def _version_in(resource: Mapping[str, Any]) -> str:
     return str((resource.get("meta") or {}).get("versionId") or "")
-
-
-def _seconds(retry_after: str) -> int:
-    """Retry-After where it is a number of seconds; 0 for a date, which a clock of theirs wrote."""
-    return int(retry_after) if retry_after.isdecimal() else 0
 
 
 def _words(body: bytes) -> str:

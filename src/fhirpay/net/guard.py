@@ -19,6 +19,7 @@ _METADATA_NAMES = frozenset({"metadata", "metadata.google.internal", "metadata.g
 _METADATA_ADDRESSES = frozenset(
     ipaddress.ip_address(text) for text in ("169.254.169.254", "100.100.100.200", "fd00:ec2::254", "168.63.129.16")
 )
+_PREFIXES = frozenset(int(ipaddress.ip_address(text)) >> 32 for text in ("::", "64:ff9b::"))
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -49,8 +50,18 @@ def check_address(address: _Address, *, allow_private: bool) -> None:
     """Raises ConfigInvalid when this address is none that we may call."""
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
-    if reason := _reason(address, allow_private):
-        raise ConfigInvalid(f"{address} is {reason}")
+    for one in (address, _within(address)):
+        if one is not None and (reason := _reason(one, allow_private)):
+            raise ConfigInvalid(f"{one} is {reason}")
+
+
+def _within(address: _Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that a network may turn an IPv6 address into (RFC 4291 §2.5.5, RFC 3056, RFC 6052)."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return None
+    if int(address) >> 32 in _PREFIXES and int(address) > 1:  # ::1 is itself
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.sixtofour
 
 
 def _reason(address: _Address, allow_private: bool) -> str:

@@ -32,6 +32,7 @@ Transport = httpx2.AsyncBaseTransport
 _NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 _CONNECT_S = 5.0
 _RESOLVED_FOR_S = 60.0
+_LEFT_ALONE_MAX_S = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,14 @@ class Response:
     @property
     def ok(self) -> bool:
         return 200 <= self.status < 300
+
+    @property
+    def retry_after_s(self) -> int:
+        """How long it asks to be left alone, a day at most; 0 where it doesn't say, or by a date of its own clock."""
+        said = self.headers.get("retry-after", "")
+        if not said.isdecimal():
+            return 0
+        return min(int(said[:9]), _LEFT_ALONE_MAX_S)
 
     def json_object(self) -> dict[str, Any]:
         """The body as a JSON object; empty where it is none, which the caller has to read as "no answer"."""

@@ -16,6 +16,7 @@ from ..net.http import Response
 from .keys import Algorithm
 
 PATH = "/.well-known/smart-configuration"
+_URL_MAX = 2_000
 _OURS = frozenset[str](Algorithm)
 
 
@@ -69,6 +70,8 @@ def read_configuration(answer: Response, *, private: bool) -> Configuration:
 
 def check_token_url(url: str, *, private: bool) -> None:
     """Raises MessageInvalid for one that no credential may be sent to."""
+    if not url.isascii() or not url.isprintable() or len(url) > _URL_MAX:
+        raise MessageInvalid("its token_endpoint is no URL: one is of ASCII letters and signs, and not endless")
     try:
         check_url(url, allow_private=private)
     except (ConfigInvalid, ValueError) as error:

@@ -83,8 +83,7 @@ def refusal(answer: Response, *, ehr: str, client_id: str, kid: str, now: dateti
     said = f"the token endpoint of '{ehr}' answered {status}"
     error = doc.get("error") if isinstance(doc.get("error"), str) else ""
     if status == 429 or (status >= 500 and not error):
-        after = answer.headers.get("retry-after", "")
-        return EhrUnavailable(f"{said}: not now", retry_after_s=int(after) if after.isdecimal() else 0, connection=ehr)
+        return EhrUnavailable(f"{said}: not now", retry_after_s=answer.retry_after_s, connection=ehr)
     if not error:
         what = "that it has moved" if 300 <= status < 400 else f"{what_it_is(answer)}, and no OAuth error"
         return EhrMisconfigured(f"{said}, {what}: is its token_endpoint right?", connection=ehr)

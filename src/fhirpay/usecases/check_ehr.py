@@ -142,7 +142,7 @@ async def _statement(
     if words := clocks_differ(report.skew_s):
         report.say(Level.ASK, "clock", words)
     if 300 <= answer.status < 400:
-        to = urlsplit(answer.headers.get("location", "")).hostname or "elsewhere"
+        to = _host(answer.headers.get("location", "")) or "elsewhere"
         says = f"/metadata leads to {to} ({answer.status}), and no redirect is followed: write that address as base_url"
         report.say(Level.BLOCKS, "redirect", says)
         return
@@ -156,6 +156,13 @@ async def _statement(
         report.say(Level.BLOCKS, "no-metadata", says)
         return
     _version(report, connection, report.statement)
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _version(report: Report, connection: Connection, statement: Statement) -> None:
@@ -205,10 +212,11 @@ def _empty(report: Report, answer: Response) -> None:
     except MessageInvalid:
         report.say(Level.BLOCKS, "no-bundle", f"a search is answered by {what_it_is(answer)}, not by a Bundle")
         return
-    if doc.get("resourceType") != "Bundle":
-        says = "a search is answered by another resource than a Bundle, with a status of success"
+    entries = doc.get("entry", [])
+    if doc.get("resourceType") != "Bundle" or not isinstance(entries, list):
+        says = "a search is answered by what is no Bundle, with a status of success"
         report.say(Level.BLOCKS, "no-bundle", says)
-    elif any(isinstance(one, dict) and _is_posting(one) for one in doc.get("entry") or ()):
+    elif any(isinstance(one, dict) and _is_posting(one) for one in entries):
         says = "a search for an identifier that there isn't finds something: it may not know the parameter"
         report.say(Level.ASK, "search-matches-all", says)
 

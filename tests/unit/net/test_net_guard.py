@@ -24,6 +24,8 @@ NEVER = [
     "http://[fd00:ec2::254]/",
     "http://metadata.google.internal/",
     "http://metadata.google.internal./",
+    "http://[64:ff9b::169.254.169.254]/",
+    "http://[2002:a9fe:a9fe::]/",
 ]
 PRIVATE = [
     "http://localhost:8080",
@@ -34,6 +36,9 @@ PRIVATE = [
     "https://172.16.0.9",
     "https://[fd12:3456::1]/",
     "http://[::ffff:10.0.0.1]/",
+    "http://[64:ff9b::10.0.0.1]/",
+    "http://[2002:a00:1::]/",
+    "http://[::10.0.0.1]/",
 ]
 
 

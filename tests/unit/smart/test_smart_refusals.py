@@ -94,6 +94,17 @@ async def test_who_says_when_to_come_back_is_left_alone_until_then(clock: Frozen
     assert (caught.value.retry_after_s, len(ehr.requests)) == (40, 1)
 
 
+@pytest.mark.parametrize("said", ["9" * 30, "9" * 4_500])
+async def test_who_wants_to_be_left_alone_for_ever_is_left_for_a_day(
+    said: str, clock: FrozenClock, ids: CountedIds
+) -> None:
+    keys = ring(EC)
+    ehr = SmartEhr(clock, keys.published, answers=[httpx2.Response(429, headers={"retry-after": said})])
+    with pytest.raises(EhrUnavailable) as caught:
+        await ehr.access(ids, keys).authorization(within_s=5)
+    assert caught.value.retry_after_s == 86_400
+
+
 async def test_a_slow_endpoint_is_given_up_in_time(clock: FrozenClock, ids: CountedIds) -> None:
     keys = ring(EC)
     ehr = SmartEhr(clock, keys.published, delay_s=30)
@@ -130,6 +141,10 @@ CONFIGURATIONS: dict[str, tuple[Any, str]] = {
     "this machine": ({"token_endpoint": "https://127.0.0.1/token"}, "private or this machine"),
     "a metadata service": ({"token_endpoint": "https://169.254.169.254/token"}, "metadata service of a cloud"),
     "with a password": ({"token_endpoint": "https://a:b@as.example/token"}, "carries a password"),
+    "what no URL holds": ({"token_endpoint": "https://as.example/\x00"}, "no URL"),
+    "half a character": (httpx2.Response(200, content=rb'{"token_endpoint": "https://as.example/\ud800"}'), "no URL"),
+    "a name that isn't written for the wire": ({"token_endpoint": "https://①②⑦.0.0.1/"}, "no URL"),
+    "a book": ({"token_endpoint": "https://as.example/" + "a" * 70_000}, "no URL"),
     "nonsense": ({"token_endpoint": "https://[1/token"}, "can't be used"),
     "other clients": (
         {"token_endpoint_auth_methods_supported": ["client_secret_basic"]},

@@ -126,6 +126,12 @@ FAULTS: dict[str, tuple[Answer, str, str, str]] = {
         "redirect",
         "leads to ehr.example (302)",
     ),
+    "a redirect to nowhere": (
+        answering(httpx2.Response(302, headers={"location": "http://[1/metadata"})),
+        "not ready",
+        "redirect",
+        "leads to elsewhere (302)",
+    ),
     "R6": (answering(statement("6.0.0-ballot3")), "not ready", "version", "speaks FHIR 6.0.0-ballot3 (R6)"),
     "STU3": (answering(statement("3.0.2")), "not ready", "version", "speaks FHIR 3.0.2 (STU3)"),
     "no version": (answering(statement("")), "not ready", "version", "speaks FHIR no version"),
@@ -147,6 +153,12 @@ FAULTS: dict[str, tuple[Answer, str, str, str]] = {
         "not ready",
         "no-bundle",
         "with a status of success",
+    ),
+    "search finds a number": (
+        answering(search=BUNDLE | {"entry": 5}),
+        "not ready",
+        "no-bundle",
+        "by what is no Bundle",
     ),
     "search is a page": (answering(search=HTML), "not ready", "no-bundle", "a page"),
     "search matches all": (
