@@ -229,6 +229,13 @@ OF_R5 = loads((SAMPLES.parents[1] / "golden" / "writeback" / "b-split-with-rest-
 EXAMPLES = {name: (resource, FhirVersion.R4) for name, resource in SOUND.items()} | {"R5": (OF_R5, FhirVersion.R5)}
 
 
+def test_codes_are_those_of_the_version() -> None:
+    sufficient = {"extension": [{"url": "urn:x", "valueQuantity": {"value": 1, "comparator": "ad"}}]}  # of R5 alone
+    assert problems(OF_R5 | sufficient, version=FhirVersion.R5) == []
+    (found,) = problems(SOUND["r4-PaymentReconciliation-ER2500"] | sufficient)
+    assert isinstance(found, CodeInvalid)
+
+
 def library_refuses(resource: dict[str, Any], version: FhirVersion) -> bool:
     try:
         model = model_of(resource["resourceType"], version)

@@ -136,6 +136,12 @@ def raised_to_r5(element: dict[str, Any]) -> dict[str, Any]:
 
 
 @of_each_version
+def test_amount_and_date_are_read_back_from_either_version(version: FhirVersion) -> None:
+    paid = {"value": Decimal("25.00"), "currency": "USD"}
+    assert amount_and_date(rendered(COPAY, version)) == (paid, "2026-11-20")
+
+
+@of_each_version
 def test_the_date_is_that_of_the_facilitys_till(version: FhirVersion) -> None:
     late = replace(COPAY, at=datetime(2026, 11, 21, 3, 30, tzinfo=UTC))
     made = rendered(late, version)
