@@ -1,8 +1,9 @@
 """Where a client of ours may not go (SSRF). Called by http.py for every destination, by name and by address.
 
-Destinations are configuration, but a configuration can be wrong or copied, and a cloud machine's metadata address hands
-out credentials to whoever asks. Link-local and unspecified addresses are always refused; private and loopback ones,
-where many hospitals' EHRs live, only with `allow_private`. To refuse a new range: a line in `_reason`.
+Destinations are configuration, or named by an EHR (its token endpoint). Either can be wrong, and a cloud machine's
+metadata address hands out credentials to whoever asks. Link-local and unspecified addresses are always refused;
+private and loopback ones, where many hospitals' EHRs live, only with `allow_private`. To refuse a new range: a line in
+`_reason`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from ..errors import ConfigInvalid
@@ -82,8 +84,7 @@ def _reason(address: _Address, allow_private: bool) -> str:
 async def check_host(host: str, port: int, *, allow_private: bool, timeout_s: float = 5) -> None:
     """Check every address that a name resolves to. Raises ConfigInvalid, or NeverSent when the name has none.
 
-    A name that resolves differently a moment later still passes: destinations are chosen by an administrator, so this
-    guards against a wrong name, not against one who controls its DNS.
+    It may resolve differently a moment later: `check_peer` looks at what was connected to.
     """
     loop = asyncio.get_running_loop()
     try:
@@ -92,4 +93,9 @@ async def check_host(host: str, port: int, *, allow_private: bool, timeout_s: fl
     except (OSError, UnicodeError, TimeoutError):
         raise NeverSent(f"the name {host} could not be resolved") from None
     for *_, sockaddr in found:
-        check_address(ipaddress.ip_address(str(sockaddr[0]).split("%")[0]), allow_private=allow_private)
+        check_peer(sockaddr, allow_private=allow_private)
+
+
+def check_peer(sockaddr: Sequence[object], *, allow_private: bool) -> None:
+    """The same for the one address of a socket. Raises ConfigInvalid."""
+    check_address(ipaddress.ip_address(str(sockaddr[0]).split("%")[0]), allow_private=allow_private)

@@ -22,8 +22,9 @@ from typing import Any
 
 import httpx2
 
+from ..errors import ConfigInvalid
 from .errors import NeverSent, Uncertain
-from .guard import check_host, check_url
+from .guard import check_host, check_peer, check_url
 from .pace import Pace
 
 __all__ = ["HttpClient", "NeverSent", "Response", "Transport", "Uncertain", "client"]
@@ -65,12 +66,25 @@ class Response:
 
 
 class _Stage:
-    """How far one call has come, told by the library: nothing, then the connection (TLS and all), then the request."""
+    """How far one call has come, told by the library: nothing, then the connection (TLS and all), then the request.
 
-    last = ""
+    A connection that leads where we may not go ends before a byte is written to it: its name may have had another
+    address when it was checked.
+    """
 
-    async def note(self, event: str, _: Mapping[str, object]) -> None:
+    def __init__(self, *, allow_private: bool) -> None:
+        self.last = ""
+        self._allow_private = allow_private
+
+    async def note(self, event: str, more: Mapping[str, Any]) -> None:
         self.last = event
+        if event == "connection.connect_tcp.complete":
+            connected = more["return_value"]
+            try:
+                check_peer(connected.get_extra_info("server_addr"), allow_private=self._allow_private)
+            except ConfigInvalid:
+                await connected.aclose()
+                raise
 
     def never_sent(self, error: Exception) -> bool:
         if self.last.startswith("connection."):
@@ -128,7 +142,7 @@ class HttpClient:
     ) -> Response:
         """The answer, of whatever status. Raises NeverSent or Uncertain; `timeout_s` bounds the whole call."""
         limit = self.timeout_s if timeout_s is None else timeout_s
-        stage = _Stage()
+        stage = _Stage(allow_private=self._allow_private)
         await self._check_addresses()
         now = asyncio.get_running_loop().time
         asked = now()

@@ -9,10 +9,12 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx2
 import pytest
 
+from fhirpay.errors import ConfigInvalid
 from fhirpay.net.http import HttpClient, Uncertain, client
 
 Peer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -92,3 +94,33 @@ async def test_an_answer_beyond_the_limit_is_uncertain() -> None:
     with pytest.raises(Uncertain):
         await http.send("GET", "/")
     await http.aclose()
+
+
+async def test_a_name_that_leads_here_once_it_was_checked_is_not_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DNS rebinding: the address that was checked is not the one that is connected to."""
+    heard: list[bytes] = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.read())
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    loop = asyncio.get_running_loop()
+    resolve, answers = loop.getaddrinfo, iter(["93.184.215.14"])
+
+    async def rebinds(host: Any, *args: Any, **more: Any) -> Any:
+        assert host in ("rebinds.example", b"rebinds.example")
+        return await resolve(next(answers, "127.0.0.1"), *args, **more)
+
+    monkeypatch.setattr(loop, "getaddrinfo", rebinds)
+    http = client(f"http://rebinds.example:{port}", timeout_s=2)
+    try:
+        with pytest.raises(ConfigInvalid, match="private or this machine"):
+            await http.send("POST", "/latest/meta-data", body=b"secret")
+    finally:
+        await http.aclose()
+        server.close()
+        await server.wait_closed()
+    await asyncio.sleep(0)
+    assert b"".join(heard) == b""
