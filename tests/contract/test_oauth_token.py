@@ -285,6 +285,15 @@ async def test_what_ended_long_ago_is_deleted_as_others_come(w: OauthWorld, data
     assert await kept() == [1, 1]
 
 
+async def test_who_never_gets_a_token_leaves_no_more_behind(w: OauthWorld, database: Database) -> None:
+    for number in range(3):
+        assert error(await w.ask(scope="openid")) == (400, "invalid_scope"), number
+    w.clock.advance(timedelta(hours=2))
+    assert error(await w.ask(scope="openid")) == (400, "invalid_scope")
+    count = select(func.count()).select_from(table(OauthAssertionRow))
+    assert await database.units("north").read(lambda tx: tx.scalar(count)) == 1
+
+
 async def test_the_configuration_of_smart_says_where_and_how(w: OauthWorld) -> None:
     place = "/tenants/north/fhir/R4/.well-known/smart-configuration"
     for accept in ("application/json", "application/fhir+json", "text/html", "*/*", ""):

@@ -48,12 +48,12 @@ def parse(resource_type: str, value: str) -> Include:
 def run(tx: Tx, matches: Sequence[Stored], includes: Iterable[Include]) -> list[Stored]:
     """What the matches name, each once, by type and id; nothing that is a match itself. Raises TooLarge."""
     wanted: dict[str, set[str]] = {}
-    for one in includes:
-        for resource in matches:
-            for param, _, reference in index_rows(resource.resource):
-                found = _LITERAL.match(reference) if param == one.param else None
-                if found and found[1] in TYPES and one.target in ("", found[1]):
-                    wanted.setdefault(found[1], set()).add(found[2])
+    asked = frozenset(includes)
+    for resource in matches:
+        for param, _, reference in index_rows(resource.resource):
+            found = _LITERAL.match(reference)
+            if found and found[1] in TYPES and asked & {Include(param), Include(param, found[1])}:
+                wanted.setdefault(found[1], set()).add(found[2])
     for match in matches:
         wanted.get(match.type, set()).discard(match.id)
     if sum(map(len, wanted.values())) > INCLUDED_MAX:

@@ -17,7 +17,7 @@ from .tables import OauthAssertionRow, OauthTokenRow
 _tokens = table(OauthTokenRow)
 _assertions = table(OauthAssertionRow)
 _KEPT_FOR = timedelta(hours=1)  # after its end, for whoever looks into what happened
-_SWEPT_AT_ONCE = 50  # more than one comes in by each request, so the table never grows behind
+_SWEPT_AT_ONCE = 50  # one comes in by each request, so neither table grows behind
 _FIND = select(_tokens).where(
     _tokens.c.tenant_id == bindparam("tenant"), _tokens.c.token_hash == bindparam("token_hash")
 )
@@ -44,8 +44,7 @@ def add(tx: Tx, token: str, client_id: str, scope: str, lifetime: timedelta) -> 
         "expires_at": tx.now + lifetime,
     }
     tx.execute(insert(_tokens).values(**row))
-    for one in (_tokens, _assertions):
-        _sweep(tx, one)
+    _sweep(tx, _tokens)
 
 
 def find(tx: Tx, token: str) -> Issued | None:
@@ -62,10 +61,12 @@ def revoke(tx: Tx, token: str) -> None:
 
 
 def use_assertion(tx: Tx, client_id: str, jti: str, expires_at: datetime) -> bool:
-    """Whether this is the first time. Two at once: the second waits for the first one's unit."""
+    """Whether this is the first time. Two at once: the second waits for the first one's unit. Old ones go."""
     row = {"tenant_id": tx.tenant, "client_id": client_id, "jti": fitted(jti), "expires_at": expires_at}
     statement = insert(_assertions).values(**row).on_conflict_do_nothing().returning(_assertions.c.jti)
-    return tx.scalar(statement) is not None
+    first = tx.scalar(statement) is not None
+    _sweep(tx, _assertions)
+    return first
 
 
 def _sweep(tx: Tx, of: Table) -> None:
