@@ -128,7 +128,7 @@ class OauthWorld:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         named |= {"authorization": f"Bearer {token}"} if token else {}
         if body is not None:
-            named["content-type"] = "application/fhir+json"
+            named = {"content-type": "application/fhir+json", **named}
         url = f"/tenants/{tenant}/fhir/R4/{path}".rstrip("/")
         return await self.http.request(method, url, json=body, headers=named)
 

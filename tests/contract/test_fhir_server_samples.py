@@ -21,7 +21,7 @@ ACCEPTED = {
 }
 REFUSED = {
     # Payments are what we write to an EHR, not what we take in.
-    "r4-PaymentReconciliation-ER2500": ("PaymentReconciliation", 404, "not-supported", ""),
+    "r4-PaymentReconciliation-ER2500": ("PaymentReconciliation", 405, "not-supported", ""),
     # Its names, dates and ids carry HL7v2 codes and formats through to FHIR; the first of twelve places.
     "v2tofhir-bundle-ADT_A01": ("", 400, "code-invalid", "Bundle.entry[1].resource.name[0].use"),
 }

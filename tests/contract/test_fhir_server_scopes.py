@@ -282,6 +282,30 @@ async def test_versions_beyond_the_scope_are_not_shown_whichever_is_current(w: O
         assert refusal(await w.fhir("active", "GET", path)) == "system/Account.r", path
 
 
+async def test_a_patch_needs_to_update_and_shows_or_tests_for_readers_alone(w: OauthWorld) -> None:
+    await filled(w)
+    media = {"content_type": "application/json-patch+json"}
+    named: list[Any] = [{"op": "add", "path": "/name", "value": "x"}]
+    tested = [{"op": "test", "path": "/status", "value": "active"}]
+    for caller, path, patch, expected in (
+        ("r", "a1", named, "u"),
+        ("c", "a1", named, "u"),
+        ("u", "a1", named, ""),
+        ("u", "a1", tested, "r"),
+        ("all", "a1", tested, ""),
+        ("active", "a1", named, ""),
+        ("active", "a2", named, "u"),
+        ("active", "a2", tested, "u"),
+        ("active", "a1", [{"op": "replace", "path": "/status", "value": "inactive"}], "u"),
+    ):
+        answer = await w.fhir(caller, "PATCH", f"Account/{path}", patch, **media)
+        if expected:
+            assert refusal(answer) == f"system/Account.{expected}", (caller, path, patch)
+        else:
+            assert answer.status_code == 200
+            assert (answer.content != b"") is (caller != "u")
+
+
 async def test_a_write_stays_within_a_granular_scope_before_and_after(w: OauthWorld) -> None:
     await filled(w)
     refused = [

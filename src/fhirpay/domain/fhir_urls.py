@@ -57,6 +57,9 @@ ADJUSTMENT_KIND = EXTENSION + "adjustment-kind"  # valueCode: contractual, chari
 PAYMENT_METHOD = EXTENSION + "payment-method"  # valueCodeableConcept (FT1-7), to show only
 ECHO_OF = EXTENSION + "echo-of"  # valueString: our payment or refund that comes back in it, which is no second one
 
+# in the meta.tag of a PaymentReconciliation that we posted: the name of the connection whose EHR took it
+CONNECTION = "https://fhirpay.dev/connection"
+
 # on Account.guarantor
 GUARANTOR_TYPE = EXTENSION + "guarantor-type"  # valueCodeableConcept (GT1-10)
 

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from ..errors import FhirpayError, MessageInvalid, MessageUnsupported, RequiredMissing, ValueInvalid
 from .conditional import criteria, implied
-from .params import PARAMS, TYPES
+from .params import TYPES, WRITABLE
 from .search import Query
 
 _INTERACTION = re.compile(
@@ -104,8 +104,10 @@ def _entry(index: int, entry: dict[str, Any], base_url: str) -> Entry:
         raise MessageUnsupported(f"{method} is not taken here", location=f"{at}.request.method")
     if match is None:
         raise ValueInvalid("not Type, Type/id or Type?condition", location=f"{at}.request.url")
-    if match["type"] not in (TYPES if base_url else PARAMS):
+    if match["type"] not in TYPES:
         raise MessageUnsupported(f"{match['type']} is not kept here", location=f"{at}.request.url")
+    if base_url and method != "GET" and match["type"] not in WRITABLE:
+        raise MessageUnsupported(f"{match['type']} is not taken here, it can be read", location=f"{at}.request.url")
     known = Entry(
         index=index,
         method=method,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..db.types import fitted
+from .moments import as_text, span
 
 _HISTORY = re.compile(r"/_history/[^/]+\Z")
 
@@ -23,7 +24,7 @@ class Param:
     of one type."""
 
     path: str
-    kind: Literal["token", "reference"]
+    kind: Literal["token", "reference", "date"]
     system: str = ""  # of a plain code
     only: str = ""
     public: bool = True
@@ -110,10 +111,17 @@ PARAMS: dict[str, dict[str, Param]] = {
     "PaymentReconciliation": {
         "identifier": _IDENTIFIER,
         "account": _reference("extension.valueReference", "Account", public=False),
+        "created": Param("created", "date"),
+        "outcome": _code("outcome", "remittance-outcome"),
+        "payment-issuer": _reference("paymentIssuer"),
+        "request": _reference("request|detail.request"),  # R4 has the former alone; what is paid stands in the lines
+        "requestor": _reference("requestor"),
+        "status": _code("status", "fm-status"),
     },
 }
-OWN = frozenset({"PaymentReconciliation"})  # made of what senders of HL7v2 say: kept, and not taken from clients
-TYPES = tuple(name for name in PARAMS if name not in OWN)
+TYPES = tuple(PARAMS)
+OWN = frozenset({"PaymentReconciliation"})  # what was paid, as an EHR said it or was told it: never taken from clients
+WRITABLE = tuple(name for name in TYPES if name not in OWN)
 
 # (param, system, value)
 IndexRow = tuple[str, str, str]
@@ -124,8 +132,18 @@ def index_rows(resource: dict[str, Any]) -> set[IndexRow]:
     rows: set[IndexRow] = set()
     for name, param in PARAMS.get(str(resource.get("resourceType")), {}).items():
         for value in (one for path in param.path.split("|") for one in _at(resource, path.split("."))):
-            rows.update(_references(name, param, value) if param.kind == "reference" else _tokens(name, param, value))
+            rows.update(_rows(name, param, value))
     return {(name, fitted(system), fitted(value)) for name, system, value in rows}
+
+
+def _rows(name: str, param: Param, value: Any) -> Iterator[IndexRow]:
+    match param.kind:
+        case "reference":
+            return _references(name, param, value)
+        case "date":
+            return _moments(name, value)
+        case "token":
+            return _tokens(name, param, value)
 
 
 def plain_reference(reference: str) -> str:
@@ -152,6 +170,14 @@ def _tokens(name: str, param: Param, value: Any) -> Iterator[IndexRow]:
         code = value.get("value", value.get("code"))
         if isinstance(code, str):
             yield name, str(value.get("system") or ""), code
+
+
+def _moments(name: str, value: Any) -> Iterator[IndexRow]:
+    """A moment in UTC, always of one length, so that texts stand in the order of moments."""
+    try:
+        yield name, "", as_text(span(value)[0])
+    except (TypeError, ValueError, OverflowError):  # of a year that no calendar has
+        return
 
 
 def _references(name: str, param: Param, value: Any) -> Iterator[IndexRow]:

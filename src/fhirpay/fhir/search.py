@@ -23,7 +23,7 @@ from .includes import Include
 from .includes import parse as include
 from .includes import run as follow
 from .params import PARAMS
-from .search_values import Clause, HasId, InIndex, SearchUnsupported, Token
+from .search_values import Clause, HasId, InIndex, Moment, SearchUnsupported, Token
 from .store import Stored, resources, stored
 
 COUNT_DEFAULT, COUNT_MAX = 50, 200
@@ -152,9 +152,11 @@ def _clause(resource_type: str, name: str, value: str, base_url: str) -> Clause:
     if param is None or not param.public:
         shown, location = values.parameter(bare)
         raise SearchUnsupported(f"{resource_type} can't be searched by {shown}", location=location)
-    if param.kind == "token":
+    if param.kind != "reference":
         if modifier:
             raise SearchUnsupported(f"{bare} has no such modifier here", location=values.parameter(bare)[1])
+        if param.kind == "date":
+            return Moment(bare, values.moments(bare, value))
         return InIndex(bare, values.tokens(bare, value))
     if modifier == "identifier":
         return InIndex(f"{bare}:identifier", values.tokens(bare, value))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, or_, select
@@ -16,16 +16,16 @@ from ..db.types import fitted
 from ..db.unit import Tx
 from ..errors import MessageUnsupported, ValueInvalid
 from .models import structure_of
+from .moments import as_text, span
 from .params import Param, index_rows, plain_reference
 from .store import Stored, indexed, resources
 
 VALUES_MAX = 100  # alternatives in one parameter
 _PIECE = re.compile(r"\\.|.", re.DOTALL)  # an escaped character, or a character
 _ESCAPED = re.compile(r"\\(.)")
-_TIME = r"(?P<minute>\d\d:\d\d)(?P<second>:\d\d(\.\d{1,6})?)?(?P<zone>Z|[ +-]\d\d:\d\d)?"
-_MOMENT = re.compile(rf"(?P<day>\d{{4}}(-\d\d(-\d\d)?)?)(T{_TIME})?\Z")
 
 Token = tuple[str | None, str | None]  # system, value; None: any
+Span = tuple[str, datetime, datetime]  # prefix, start, end (exclusive)
 
 
 class SearchUnsupported(MessageUnsupported):
@@ -85,44 +85,68 @@ class HasId:
 class Updated:
     """lastUpdated stands in one of these relations to a span of time."""
 
-    spans: tuple[tuple[str, datetime, datetime], ...]  # prefix, start, end (exclusive)
+    spans: tuple[Span, ...]
 
     def condition(self, tx: Tx, resource_type: str) -> ColumnElement[bool]:
         return self.within(resources.c.updated)
 
     def within(self, column: ColumnElement[datetime]) -> ColumnElement[bool]:
-        def one(prefix: str, start: datetime, end: datetime) -> ColumnElement[bool]:
-            relations = {
-                "eq": and_(column >= start, column < end),
-                "ne": or_(column < start, column >= end),
-                "gt": column >= end,
-                "sa": column >= end,
-                "ge": column >= start,
-                "lt": column < start,
-                "eb": column < start,
-                "le": column < end,
-            }
-            return relations[prefix]
-
-        return or_(*(one(*span) for span in self.spans))
+        return or_(*(_related(column, *one) for one in self.spans))
 
     def met_by(self, one: Stored) -> bool:
-        at = one.updated
+        return any(_relates(one.updated, *span) for span in self.spans)
 
-        def within(prefix: str, start: datetime, end: datetime) -> bool:
-            relations = {
-                "eq": start <= at < end,
-                "ne": not start <= at < end,
-                "gt": at >= end,
-                "sa": at >= end,
-                "ge": at >= start,
-                "lt": at < start,
-                "eb": at < start,
-                "le": at < end,
-            }
-            return relations[prefix]
 
-        return any(within(*span) for span in self.spans)
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A date of the resource, as the index has it, stands in one of these relations to a span of time."""
+
+    param: str
+    spans: tuple[Span, ...]
+
+    def condition(self, tx: Tx, resource_type: str) -> ColumnElement[bool]:
+        value = indexed.c.value
+        found = select(indexed.c.resource_id).where(
+            indexed.c.tenant_id == tx.tenant,
+            indexed.c.type == resource_type,
+            indexed.c.param == self.param,
+            or_(*(_related(value, prefix, as_text(start), as_text(end)) for prefix, start, end in self.spans)),
+        )
+        return resources.c.resource_id.in_(found)
+
+    def met_by(self, one: Stored) -> bool:
+        held = [value for param, _, value in index_rows(one.resource) if param == self.param]
+        return any(
+            _relates(value, prefix, as_text(start), as_text(end)) for value in held for prefix, start, end in self.spans
+        )
+
+
+def _related(column: ColumnElement[Any], prefix: str, start: Any, end: Any) -> ColumnElement[bool]:
+    relations = {
+        "eq": and_(column >= start, column < end),
+        "ne": or_(column < start, column >= end),
+        "gt": column >= end,
+        "sa": column >= end,
+        "ge": column >= start,
+        "lt": column < start,
+        "eb": column < start,
+        "le": column < end,
+    }
+    return relations[prefix]
+
+
+def _relates(at: Any, prefix: str, start: Any, end: Any) -> bool:
+    relations = {
+        "eq": start <= at < end,
+        "ne": not start <= at < end,
+        "gt": at >= end,
+        "sa": at >= end,
+        "ge": at >= start,
+        "lt": at < start,
+        "eb": at < start,
+        "le": at < end,
+    }
+    return relations[prefix]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +162,7 @@ class AnyOf:
         return any(all(clause.met_by(one) for clause in every) for every in self.alternatives)
 
 
-Clause = InIndex | HasId | Updated | AnyOf
+Clause = InIndex | HasId | Updated | Moment | AnyOf
 
 
 def parameter(name: str) -> tuple[str, str]:
@@ -195,6 +219,11 @@ def references(
 
 
 def updated(name: str, value: str) -> Updated:
+    """As `moments`, of lastUpdated."""
+    return Updated(moments(name, value))
+
+
+def moments(name: str, value: str) -> tuple[Span, ...]:
     """A date or a moment with a prefix, as precise as it is written: `ge2026-11-20`, `2026-11-20T14:05Z`."""
     spans = []
     for part in split(name, value):
@@ -202,32 +231,10 @@ def updated(name: str, value: str) -> Updated:
         if prefix not in ("eq", "ne", "gt", "lt", "ge", "le", "sa", "eb"):
             raise SearchUnsupported(f"no prefix '{prefix}' here", location=f"http.{name}")
         try:
-            spans.append((prefix, *_span(rest)))
+            spans.append((prefix, *span(rest)))
         except (ValueError, OverflowError):
             raise ValueInvalid("not a date such as ge2026-11-20", location=f"http.{name}") from None
-    return Updated(tuple(spans))
-
-
-def _span(text: str) -> tuple[datetime, datetime]:
-    match = _MOMENT.match(text)
-    if match is None:
-        raise ValueError(text)
-    day, minute, second, zone = match["day"], match["minute"], match["second"], match["zone"]
-    if minute is None:
-        first = date.fromisoformat(day + "-01-01"[len(day) - 4 :] if len(day) < 10 else day)
-        start = datetime(first.year, first.month, first.day, tzinfo=UTC)
-        if len(day) == 10:
-            return start, start + timedelta(days=1)
-        months = 12 if len(day) == 4 else 1
-        month = first.month - 1 + months
-        return start, start.replace(year=first.year + month // 12, month=month % 12 + 1)
-    # An unescaped + of a URL arrives as a blank; a moment without a zone is ours: UTC.
-    offset = (zone or "Z").replace(" ", "+").replace("Z", "+00:00")
-    start = datetime.fromisoformat(f"{day}T{minute}{second or ':00'}{offset}").astimezone(UTC)
-    if second is None:
-        return start, start + timedelta(minutes=1)
-    digits = len(second) - 4  # of the fraction; -1: none
-    return start, start + (timedelta(seconds=1) if digits < 1 else timedelta(microseconds=10 ** (6 - digits)))
+    return tuple(spans)
 
 
 def _targets(resource_type: str, param: Param, only: str) -> frozenset[str]:

@@ -185,9 +185,7 @@ def put(
         current = locked(tx, resource_type, resource_id)
         if current is None:
             raise InvariantBroken(f"{resource_type}/{resource_id} is neither there nor free")
-    if if_match is not None and if_match != current.version:
-        says = f"{current.reference} is at version {current.version}, not {if_match}"
-        raise PreconditionFailed(says, location="http.If-Match")
+    check_version(current, if_match)
     if content_key(current.resource) == content_key({**resource, "id": resource_id}):
         return current, "unchanged"
     changed = _version(tx, resource, resource_type, resource_id, current.version + 1)
@@ -196,6 +194,13 @@ def put(
     tx.put(_VERSION, row)
     _index(tx, changed, fresh=False)
     return changed, "updated"
+
+
+def check_version(current: Stored, if_match: int | None) -> None:
+    """Raises PreconditionFailed when somebody who names a version has seen another one than this."""
+    if if_match is not None and if_match != current.version:
+        says = f"{current.reference} is at version {current.version}, not {if_match}"
+        raise PreconditionFailed(says, location="http.If-Match")
 
 
 def content_key(resource: dict[str, Any]) -> str:

@@ -16,7 +16,11 @@ from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
 from ..db.unit import Tx
+from ..domain import fhir_urls as urls
 from ..errors import NotFound, RuleBroken
+from ..fhir import store as fhir
+from ..fhir.json import loads
+from .payment_reconciliation import RESOURCE_TYPE
 from .tables import PostingNumberRow, PostingRow
 
 _posting = table(PostingRow)
@@ -185,7 +189,9 @@ def in_doubt(tx: Tx, posting_id: str, reason: str) -> None:
 
 
 def posted(tx: Tx, posting_id: str, *, remote_id: str, remote_version: str, body: str | None) -> None:
-    """The EHR has it. `body` is what we say of it: later postings name its lines."""
+    """The EHR has it. `body` is what we say of it: later postings name its lines, and our own FHIR endpoint shows what
+    went out as FHIR, by the posting's id.
+    """
     _change(
         tx,
         posting_id,
@@ -196,6 +202,15 @@ def posted(tx: Tx, posting_id: str, *, remote_id: str, remote_version: str, body
         posted_at=tx.now,
         reason=None,
     )
+    posting = get(tx, posting_id)
+    if body is not None and posting.resource_type == RESOURCE_TYPE:
+        _show(tx, posting, body)
+
+
+def _show(tx: Tx, posting: Posting, body: str) -> None:
+    """It names no account as the EHR's own payments do (`urls.ACCOUNT`), so it counts for none."""
+    tag = {"system": urls.CONNECTION, "code": posting.connection}
+    fhir.put(tx, {**loads(body), "id": posting.posting_id, "meta": {"tag": [tag]}})
 
 
 def refused(tx: Tx, posting_id: str, reason: str) -> None:

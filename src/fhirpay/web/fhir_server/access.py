@@ -128,6 +128,15 @@ class Access:
                 raise MessageInvalid(f"{named[:40]} is not kept here", location=address)
             self.condition(criteria(named, params, at=address))
 
+    def patches(self, one: Stored, *, reads: bool) -> None:
+        """Whether the resource may be patched, as it stands. Raises NotPermitted.
+
+        Whoever learns something of it by that (`reads`) has to be one who may read it.
+        """
+        self._within(one, "u")
+        if reads:
+            self.shown(one)
+
     def wrote(self, tx: Tx, one: Stored, change: Change, letter: str) -> None:
         """What can be said once it is written, in the same unit: NotPermitted undoes it.
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ...data import data_root
 from ...fhir.json import loads
-from ...fhir.params import TYPES
+from ...fhir.params import OWN, WRITABLE
 from ...smart.assertions import ALGORITHMS
 from ...smart.authserver import GRANT
 from ...smart.scopes import ENDPOINTS
@@ -46,7 +46,11 @@ def smart_configuration(endpoints: Mapping[str, str]) -> dict[str, Any]:
         "grant_types_supported": [GRANT],
         "token_endpoint_auth_methods_supported": ["private_key_jwt"],
         "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
-        "scopes_supported": [*(f"system/{name}.cruds" for name in ("*", *TYPES)), *ENDPOINTS],
+        "scopes_supported": [
+            *(f"system/{name}.cruds" for name in ("*", *WRITABLE)),
+            *(f"system/{name}.rs" for name in sorted(OWN)),
+            *ENDPOINTS,
+        ],
         "response_types_supported": [],
         "code_challenge_methods_supported": ["S256"],
         "capabilities": ["client-confidential-asymmetric", "permission-v1", "permission-v2"],

@@ -15,12 +15,12 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from ...errors import MessageInvalid, NotPermitted
-from ...fhir import answers, search, store
+from ...fhir import answers, patch, search, store
 from ...fhir import history as versions
 from ...fhir.conditional import criteria
 from ...fhir.models import is_resource_type
 from ...fhir.outcome import operation_outcome
-from ...fhir.params import TYPES
+from ...fhir.params import TYPES, WRITABLE
 from ..hl7v2 import bounded_body
 from .access import Access
 from .answering import FhirRoute, MethodNotAllowed, NotKept, Warnings, content, not_modified, shown, written
@@ -48,6 +48,8 @@ def fhir_router(deps: Deps) -> APIRouter:
         if resource_type and resource_type not in TYPES:
             says = "is not kept here" if is_resource_type(resource_type) else "is no resource type"
             raise NotKept(f"'{resource_type[:40]}' {says}; there are {', '.join(TYPES)}")
+        if letter in ("c", "u") and resource_type not in WRITABLE:
+            raise MethodNotAllowed(f"{resource_type} is not taken here, it can be read", allow="GET")
         access = Access(caller, base_url)
         if letter:
             access.limit(resource_type, letter)
@@ -143,6 +145,17 @@ def fhir_router(deps: Deps) -> APIRouter:
         made, change = await intake.update(access, sent, None, seen)
         return written(made, change, base_url, wanted, sent.warnings)
 
+    @router.patch("/{resource_type}/{resource_id}")
+    async def patched(resource_type: str, resource_id: str, request: Request) -> Response:
+        access, wanted = await entered(request, resource_type, "u")
+        check_body(request, patch.MEDIA_TYPE)
+        seen = if_match(request)
+        operations = patch.read(await bounded_body(request, deps.body_max_bytes))
+        made, change, warnings = await intake.patch(access, (resource_type, resource_id), operations, seen)
+        if not access.shows(made):  # who updates a whole resource knows it; who patches it need not
+            wanted = replace(wanted, content="minimal")
+        return written(made, change, base_url, wanted, warnings)
+
     @router.get("/{resource_type}/{resource_id}/_history")
     async def history(resource_type: str, resource_id: str, request: Request) -> Response:
         access, _ = await entered(request, resource_type, "r")
@@ -188,7 +201,8 @@ def _methods(first: str, rest: list[str]) -> str:
         return "" if rest else {"": "POST", "metadata": "GET"}[first]
     if first not in TYPES or any(part.startswith("$") for part in rest):
         return ""
-    shapes = {0: "GET, POST, PUT", 1: "POST" if rest == ["_search"] else "GET, PUT"}
+    shapes = {0: "GET, POST, PUT", 1: "GET, PUT, PATCH"} if first in WRITABLE else {0: "GET", 1: "GET"}
+    shapes |= {1: "POST"} if rest == ["_search"] else {}
     if len(rest) in shapes:
         return shapes[len(rest)]
     return "GET" if rest[1] == "_history" and len(rest) <= 3 else ""
