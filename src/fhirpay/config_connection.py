@@ -70,6 +70,8 @@ class Connection(Section):
             raise ValueError(f"connection '{self.name}' gets its tokens by backend services: take `token` out")
         if self.auth == "backend-services" and not self.client_id:
             raise ValueError(f"connection '{self.name}' needs client_id: what the EHR called us at registration")
+        if self.auth == "backend-services" and not self.private_network and not self.base_url.startswith("https:"):
+            raise ValueError(f"connection '{self.name}': base_url is not https, and tokens would be read on their way")
         if self.auth == "backend-services" and not (self.scopes or self.writes):
             raise ValueError(f"connection '{self.name}' writes nothing and names no scopes: say which to ask for")
         if self.zone:

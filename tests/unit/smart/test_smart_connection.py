@@ -36,6 +36,13 @@ def test_what_can_not_be_meant_is_refused_at_start(lines: str, tmp_path: Path) -
         config.load(path)
 
 
+def test_a_token_goes_by_http_inside_a_private_network_alone() -> None:
+    ours = {"name": "ehr", "base_url": "http://ehr.example/fhir", "auth": "backend-services", "client_id": "c"}
+    with pytest.raises(ValueError, match="base_url is not https"):
+        Connection.model_validate(ours)
+    assert Connection.model_validate(ours | {"private_network": True}).private_network
+
+
 def test_a_secret_of_a_connection_shows_nowhere() -> None:
     assert "s3cret" not in repr(Connection(name="ehr", base_url="https://x", token="s3cret"))
 
