@@ -124,7 +124,7 @@ class Access:
         if query is not None:
             self.condition(query)
         for named, params, address in conditions(resource):
-            if named not in TYPES:  # what we keep for ourselves is found by nobody
+            if named not in TYPES:  # what isn't served can't be searched either
                 raise MessageInvalid(f"{named[:40]} is not kept here", location=address)
             self.condition(criteria(named, params, at=address))
 
