@@ -63,8 +63,11 @@ async def test_what_an_ehr_took_is_read_as_it_was_sent(world: FhirWorld) -> None
     assert {entry["resource"]["id"] for entry in found["entry"]} == {made, south}
 
 
-async def test_a_posting_without_a_body_of_ours_shows_nothing(world: FhirWorld) -> None:
-    made = await world.units.write(_posted, None, "north")
+@pytest.mark.parametrize(
+    "body", [None, '{"resourceType":"PaymentReconciliation","amount":{"value":4},"allocation":[{}]}']
+)
+async def test_a_posting_of_which_we_have_no_body_or_one_of_r5_is_not_shown(world: FhirWorld, body: str | None) -> None:
+    made = await world.units.write(_posted, body, "north")
     assert (await world.send("GET", f"{KIND}/{made}")).status == 404
 
 

@@ -20,7 +20,8 @@ from ..domain import fhir_urls as urls
 from ..errors import NotFound, RuleBroken
 from ..fhir import store as fhir
 from ..fhir.json import loads
-from .payment_reconciliation import RESOURCE_TYPE
+from ..fhir.statement import FhirVersion
+from .payment_reconciliation import RESOURCE_TYPE, is_of
 from .tables import PostingNumberRow, PostingRow
 
 _posting = table(PostingRow)
@@ -204,13 +205,17 @@ def posted(tx: Tx, posting_id: str, *, remote_id: str, remote_version: str, body
     )
     posting = get(tx, posting_id)
     if body is not None and posting.resource_type == RESOURCE_TYPE:
-        _show(tx, posting, body)
+        _show(tx, posting, loads(body))
 
 
-def _show(tx: Tx, posting: Posting, body: str) -> None:
-    """It names no account as the EHR's own payments do (`urls.ACCOUNT`), so it counts for none."""
+def _show(tx: Tx, posting: Posting, resource: dict[str, Any]) -> None:
+    """It names no account as the EHR's own payments do (`urls.ACCOUNT`), so it counts for none. Our endpoint speaks R4:
+    what went out as R5 has no place there.
+    """
+    if not is_of(FhirVersion.R4, resource):
+        return
     tag = {"system": urls.CONNECTION, "code": posting.connection}
-    fhir.put(tx, {**loads(body), "id": posting.posting_id, "meta": {"tag": [tag]}})
+    fhir.put(tx, {**resource, "id": posting.posting_id, "meta": {"tag": [tag]}})
 
 
 def refused(tx: Tx, posting_id: str, reason: str) -> None:
