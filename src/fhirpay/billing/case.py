@@ -6,7 +6,7 @@ drawn from a charge is no longer there for a weaker one: that is why sources nev
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -82,14 +82,19 @@ class Case:
                 drawn[worth.charge.ref] = taken
         return drawn
 
-    def stop(self, hold: Hold, *, basis: str | None = None) -> None:
-        """Nothing that was found so far is asked for (`basis`: of this one alone): a person has to say first."""
+    def stop(self, hold: Hold, *, about: Collection[str] | None = None) -> bool:
+        """Nothing that was found so far is asked for (`about`: where it rests on, or draws from, one of these) before a
+        person has said so. Whether there was anything, on hold already or not."""
+        met = False
         for number, desired in enumerate(self.found):
-            stops = desired.state is ObligationState.COLLECTABLE and desired.patient
-            if stops and basis in (None, desired.basis_key):
+            open_ = desired.state in (ObligationState.COLLECTABLE, ObligationState.ON_HOLD) and desired.patient
+            if open_ and (about is None or not {desired.basis_key, *desired.draws}.isdisjoint(about)):
+                met = True
                 statement = (*desired.statement, Says("hold", hold.says, hold.source))
-                held = {"state": ObligationState.ON_HOLD, "hold": hold.name, "statement": statement}
+                name = desired.hold or hold.name
+                held = {"state": ObligationState.ON_HOLD, "hold": name, "statement": statement}
                 self.found[number] = replace(desired, **held)
+        return met
 
     def _not_live(self, refs: Iterable[str]) -> tuple[Hold, ...]:
         """Of what comes from a feed that has not gone live nothing is asked for yet."""

@@ -7,6 +7,7 @@ withdrawn, by somebody.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -37,6 +38,12 @@ _HOLDS_OF = (
 _ENTRIES_OF = (
     select(_entries)
     .where(_entries.c.tenant_id == _TENANT, _entries.c.account_ref == _ACCOUNT)
+    .order_by(_entries.c.entry_id)
+)
+_WRITE_OFFS = (
+    select(_entries)
+    .where(_entries.c.tenant_id == _TENANT, _entries.c.account_ref.in_(bindparam("accounts", expanding=True)))
+    .where(_entries.c.kind == "write_off", _entries.c.withdrawn_at.is_(None))
     .order_by(_entries.c.entry_id)
 )
 
@@ -214,6 +221,14 @@ def of_account(tx: Tx, account_ref: str) -> Stated:
         next((one.entry_id for one in found if one.kind == "self_pay"), ""),
         frozenset(one.charge_ref for one in found if one.charge_ref is not None),
     )
+
+
+def write_offs_of(tx: Tx, account_refs: Iterable[str]) -> dict[str, list[WriteOff]]:
+    """What is given up on these accounts at present."""
+    found: dict[str, list[WriteOff]] = {}
+    for row in tx.all(_WRITE_OFFS, accounts=sorted(set(account_refs))):
+        found.setdefault(row["account_ref"], []).append(_write_off(_entry(row)))
+    return found
 
 
 def _write_off(one: EntryRecord) -> WriteOff:

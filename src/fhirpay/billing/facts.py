@@ -263,6 +263,8 @@ class AccountFacts:
     """account → the charges, visits and Invoices that it has asked for, or has an eye on"""
     paid_copays: Collection[tuple[str, str]] = frozenset()
     """(account, visit), of this account too: money was paid for the visit's copay there, or is on its way"""
+    given_up: Mapping[str, tuple[WriteOff, ...]] = field(default_factory=dict[str, tuple[WriteOff, ...]])
+    """account → what staff have given up there"""
     # of a feed that was taken over from another system (cutover.py):
     before: Mapping[str, str] = field(default_factory=dict[str, str])
     """What is of before its feed's watermark, such as ChargeItem/…, and why in words"""

@@ -61,7 +61,8 @@ def _written_off(one: WriteOff, before: list[RowMapping]) -> WriteOff:
 
 
 def _of_others(tx: Tx, facts: AccountFacts, before: list[RowMapping]) -> dict[str, Any]:
-    """What the linked accounts draw from charges, what they have asked for, and the money that lies loose there."""
+    """What the linked accounts draw from charges, what they have asked for and given up, and the money that lies loose
+    there."""
     if not facts.elsewhere:
         return {}
     refs = [other.ref for other in facts.elsewhere]
@@ -85,4 +86,8 @@ def _of_others(tx: Tx, facts: AccountFacts, before: list[RowMapping]) -> dict[st
         for row in (*before, *found)
         if row["basis_kind"] == Basis.COPAY and row["paid_minor"] + row["in_flight_minor"]
     }
-    return {"drawn": drawn, "loose": loose, "asked": asked, "paid_copays": copays}
+    given_up = {
+        ref: tuple(_written_off(one, found) for one in stated)
+        for ref, stated in entries.write_offs_of(tx, refs).items()
+    }
+    return {"drawn": drawn, "loose": loose, "asked": asked, "paid_copays": copays, "given_up": given_up}

@@ -31,7 +31,7 @@ from .openings import add_openings
 from .relief import relieve
 from .waits import next_change
 from .watermark import beside, halves
-from .write_offs import give_up
+from .write_offs import give_up, hold_what_others_gave_up
 
 _MAY_STILL_PAY = LIVE | {"cancelled"}
 
@@ -76,6 +76,7 @@ def _assess(facts: AccountFacts, policy: Facility, at: datetime) -> Assessment:
         _add_doubtful(case, charge, first)
     relieve(case)
     give_up(case)
+    hold_what_others_gave_up(case)
     notes = {(note.kind, note.subject): note for note in (*case.worths.notes, *case.notes)}
     turns = next_change(facts, case.holds, today)
     return Assessment(
