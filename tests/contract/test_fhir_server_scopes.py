@@ -210,6 +210,15 @@ async def test_what_was_paid_is_found_by_a_condition_only_where_it_may_be_search
     assert (await w.fhir("all", "POST", "ChargeItem", charge)).status_code == 201
 
 
+async def test_who_may_not_read_learns_nothing_by_a_patch_that_copies(w: OauthWorld) -> None:
+    """A value that is copied to where only a code may stand would be named in the refusal."""
+    await filled(w)
+    for name in ("copy", "move"):
+        patch = [{"op": name, "from": "/identifier/0/value", "path": "/status"}]
+        answer = await w.fhir("u", "PATCH", "Account/a1", patch, content_type="application/json-patch+json")
+        assert refusal(answer) == "system/Account.r", name
+
+
 async def test_granular_scopes_restrict_a_search_to_what_they_name(w: OauthWorld) -> None:
     await filled(w)
     assert await found(w, "active") == {"a1", "a3", "a4"}

@@ -47,8 +47,8 @@ def read(body: bytes) -> list[dict[str, Any]]:
 
 
 def reads(operations: list[dict[str, Any]]) -> bool:
-    """Whether whoever sends it learns by the answer what is kept."""
-    return any(operation["op"] == "test" for operation in operations)
+    """Whether whoever sends it may learn by the answer what is kept: a refusal may name what was brought elsewhere."""
+    return any(operation["op"] in ("test", "copy", "move") for operation in operations)
 
 
 def apply(resource: dict[str, Any], operations: list[dict[str, Any]]) -> dict[str, Any]:
