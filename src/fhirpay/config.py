@@ -97,6 +97,10 @@ class Tenant(Section):
             known_zone(facility.zone)
             if facility.merchant not in merchants:
                 raise ValueError(f"facility '{facility.name}' names merchant '{facility.merchant}', not defined")
+        for connection in self.connections:
+            if connection.interface and connection.interface not in {one.name for one in self.interfaces}:
+                says = f"connection '{connection.name}' names interface '{connection.interface}', not defined"
+                raise ValueError(says)
         names = [one.name for one in (*self.connections, *self.destinations)]
         if twice := next((name for name in names if names.count(name) > 1), ""):
             raise ValueError(f"two connections or destinations are named '{twice}': postings are told apart by it")

@@ -3,11 +3,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import AwareDatetime, Field, model_validator
 
 from .config_section import Section, known_zone
+
+# What an EHR may be asked for; what one of them refers to is read with it.
+Polled = Literal[
+    "ChargeItem", "Account", "Invoice", "Patient", "Encounter", "Coverage", "RelatedPerson", "Organization"
+]
+POLLED: tuple[str, ...] = get_args(Polled)
 
 
 class SigningKey(Section):
@@ -23,7 +29,7 @@ class SigningKey(Section):
 
 
 class Connection(Section):
-    """An EHR that payments are written back to."""
+    """An EHR that payments are written back to, and whose changes may be picked up."""
 
     name: str
     base_url: str = Field(description="FHIR base of the EHR")
@@ -35,7 +41,7 @@ class Connection(Section):
     client_id: str = Field(default="", description="what the EHR calls us: the client id of our registration there")
     scopes: tuple[str, ...] = Field(
         default=(),
-        description="what we ask for, in v1 or v2 syntax; empty: what `writes` needs, in the syntax that it takes",
+        description="what we ask for, in v1 or v2 syntax; empty: what `writes` and `poll` need, as it takes them",
     )
     fhir_version: Literal["", "R4", "R4B", "R5"] = Field(
         default="",
@@ -43,6 +49,20 @@ class Connection(Section):
     )
     writes: tuple[Literal["PaymentReconciliation"], ...] = Field(
         default=("PaymentReconciliation",), description="what is posted there; empty: nothing"
+    )
+    poll: tuple[Polled, ...] = Field(
+        default=(),
+        description="the types whose changes are picked up there (R4); empty: it sends them to us, or nothing",
+    )
+    poll_since: AwareDatetime | None = Field(
+        default=None, description="changes since then are picked up, by the EHR's clock; needed for `poll`"
+    )
+    poll_every_s: float = Field(default=60, gt=0, description="how often changes are looked for")
+    poll_overlap_s: int = Field(
+        default=300, ge=0, description="how far each look goes back: as long as a change may take to be found"
+    )
+    interface: str = Field(
+        default="", description="the interface whose rules apply to what is picked up, as for a client that sends it"
     )
     organization: str = Field(default="", description="Organization id at that EHR, as requestor and payee")
     zone: str = Field(default="", description="IANA zone of the dates that it is told; empty: the facility's")
@@ -72,8 +92,16 @@ class Connection(Section):
             raise ValueError(f"connection '{self.name}' needs client_id: what the EHR called us at registration")
         if self.auth == "backend-services" and not self.private_network and not self.base_url.startswith("https:"):
             raise ValueError(f"connection '{self.name}': base_url is not https, and tokens would be read on their way")
-        if self.auth == "backend-services" and not (self.scopes or self.writes):
-            raise ValueError(f"connection '{self.name}' writes nothing and names no scopes: say which to ask for")
+        if self.auth == "backend-services" and not (self.scopes or self.writes or self.poll):
+            raise ValueError(
+                f"connection '{self.name}' writes and polls nothing and names no scopes: say which to ask for"
+            )
+        if self.poll and self.poll_since is None:
+            raise ValueError(f"connection '{self.name}' needs poll_since: the day from when on changes are picked up")
+        if self.poll and self.fhir_version == "R5":
+            raise ValueError(
+                f"connection '{self.name}' speaks R5, and changes are picked up from R4 and R4B: no `poll`"
+            )
         if self.zone:
             known_zone(self.zone)
         return self

@@ -156,8 +156,8 @@ class EhrUnavailable(UpstreamUnavailable):
 
 
 class EhrMisconfigured(EhrUnavailable):
-    """It gives us no token, or is none that we can write to: nothing happened, and nothing will until a person has
-    changed it, there or here."""
+    """It gives us no token, or is none that we can read or write to: nothing happened, and nothing will until a person
+    has changed it, there or here."""
 
     code = "ehr-misconfigured"
 

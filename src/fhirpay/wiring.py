@@ -44,6 +44,7 @@ from .usecases.close_page import ClosePage
 from .usecases.follow_up import FollowUp
 from .usecases.lookup import LookUp
 from .usecases.parked import note_parked_call
+from .usecases.poll_ehr import EhrPoll
 from .usecases.post_back import PostBack
 from .usecases.post_dft import PostDft
 from .usecases.receive_fhir import FhirIntake
@@ -198,6 +199,23 @@ class System:
                 ("outbox", house.writeback, note_parked_call, settings.workers),
                 *(("outbox", {kind: run}, note_parked_call, 1) for kind, run in house.destinations.items()),
             )
+        ]
+
+    def polls(self, owner: str = "") -> list[EhrPoll]:
+        """Beside the workers: the EHRs that are asked for changes. `owner` as there."""
+        return [
+            EhrPoll(
+                house.units,
+                connection,
+                house.ehrs[connection.name],
+                FhirIntake(self.hash_key, house.tenant),
+                self.clock,
+                owner or f"{socket.gethostname()}:{os.getpid()}",
+                self.settings.lease_s,
+            )
+            for house in self.houses.values()
+            for connection in house.tenant.connections
+            if connection.poll
         ]
 
     def admin_socket(self) -> AdminSocket | None:

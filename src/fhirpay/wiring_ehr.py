@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .config import Connection
+from .config_connection import POLLED
 from .domain.clock import Clock
 from .domain.ids import Ids
 from .fhir.access import Access, FixedToken
@@ -25,6 +26,7 @@ def ehr_access(
         client_id=connection.client_id,
         scopes=connection.scopes,
         writes=connection.writes,
+        reads=POLLED if connection.poll else (),
         keys=keys,
         clock=clock,
         ids=ids,

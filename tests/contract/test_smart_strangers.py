@@ -202,7 +202,7 @@ async def test_the_check_says_what_a_stranger_can(stranger: Stranger) -> None:
     http, access = ehr_http(to, to.base_url), ehr_access(to, ring(EC), clock, RandomIds(clock))
     stranger.tell("seen")
     report = await check_ehr(to, http, access, clock)
-    assert (report.grade, report.found) == ("ready", [])
+    assert (report.grade, [one.code for one in report.found]) == ("ready", ["not-polled"])
     assert report.granted == (ASKED,)
     assert [way.value for way in report.ways] == ["put", "if-none-exist", "search"]
     assert [(method, path) for method, path, _ in stranger.tell("seen") if method != "GET"] == [("POST", "/token")]

@@ -105,3 +105,21 @@ def test_a_client_has_keys_and_for_a_while_its_old_token_too(tmp_path: Path) -> 
     text = CLIENTS.format(client=f'{KEYS}\ntoken = "old"', issuer=KEYS)
     path.write_text(f'hash_key = "{"k" * 32}"\n' + text, encoding="utf-8")
     assert wiring.build(config.load(path)).house("main").door.key_sets
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        ('poll = ["ChargeItem"]', "needs poll_since: the day from when on changes are picked up"),
+        ('poll = ["ChargeItem"]\npoll_since = 2026-12-01', "poll_since"),
+        ('poll = ["PaymentReconciliation"]\npoll_since = 2026-12-01T00:00:00Z', "poll"),
+        ('poll = ["Account"]\npoll_since = 2026-12-01T00:00:00Z\nfhir_version = "R5"', "from R4 and R4B"),
+        ('interface = "clinic"', "names interface 'clinic', not defined"),
+    ],
+)
+def test_polling_is_refused_where_it_could_not_work(tmp_path: Path, lines: str, says: str) -> None:
+    path = tmp_path / "a.toml"
+    connection = f'[[tenants.connections]]\nname = "ehr"\nbase_url = "https://ehr.example/fhir"\n{lines}\n'
+    path.write_text(MERCHANT.format(lease_s=60, timeout_s=10, descriptor="") + connection, encoding="utf-8")
+    with pytest.raises(ConfigInvalid, match=says):
+        config.load(path)

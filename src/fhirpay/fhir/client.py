@@ -1,4 +1,4 @@
-"""Calls to a FHIR server of somebody else. Called by usecases that write back; one client a connection.
+"""Calls to a FHIR server of somebody else. Called by usecases that write back or poll; one client a connection.
 
 Bodies keep their digits (json.py). What an answer means: 2xx is done; 429, and 503 with Retry-After, were refused
 unprocessed (`EhrUnavailable`, retry is safe), and so is 401: once with another token, where there is one, else while
@@ -15,15 +15,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from ..errors import EhrMisconfigured, EhrUnavailable, MessageInvalid, RuleBroken
-from ..net.errors import NeverSent, Uncertain
+from ..net.errors import AnswerTooLarge, NeverSent, Uncertain
 from ..net.http import HttpClient, Response
 from .access import Access, FixedToken
 from .json import loads
+from .pages import Page, next_of, read_page, split_link
 from .statement import Capability, FhirVersion, Statement, name_of, read_statement
 
 _JSON = "application/fhir+json"
@@ -133,18 +133,27 @@ class FhirClient:
                 for entry in bundle.get("entry", ())
                 if (one := entry.get("resource", {})).get("resourceType") == resource_type
             ]
-            following = [link.get("url", "") for link in bundle.get("link", ()) if link.get("relation") == "next"]
-            if not following:
+            following, astray = next_of(bundle, self._http.base_url)
+            if following is None and not astray:
                 return Matches(tuple(found), complete=True)
-            if following[0] in seen:
-                break  # its pages go round in a circle
-            seen.add(following[0])
-            parts, base = urlsplit(following[0]), urlsplit(self._http.base_url).path
-            if not parts.path.startswith(base):
-                break
-            # Only path and query are taken: a server behind a proxy may name a host that we can't or mustn't call.
-            path, query = parts.path.removeprefix(base), parse_qsl(parts.query, keep_blank_values=True)
+            if following is None or following in seen:
+                break  # its pages lead elsewhere, or go round in a circle
+            seen.add(following)
+            path, query = split_link(following)
         return Matches(tuple(found), complete=False)
+
+    async def page(self, resource_type: str, params: Mapping[str, str], *, link: str = "") -> Page:
+        """One page of a search: the first one, or the one that `link` names, which came from a page before.
+
+        Raises Uncertain for what is no searchset, AnswerTooLarge for one that is too long.
+        """
+        path, query = split_link(link) if link else (f"/{resource_type}", list(params.items()))
+        answer = await self._get(path, params=query)
+        bundle = self._body(answer)
+        if bundle.get("resourceType") != "Bundle":
+            says = f"the EHR '{self.name}' answered a search by no Bundle: {_words(answer.body)}"
+            raise Uncertain(says, connection=self.name)
+        return read_page(bundle, resource_type, answer.headers, self._http.base_url)
 
     async def create(self, resource_type: str, body: str, *, if_none_exist: str = "") -> Remote:
         """The new resource; with `if_none_exist`, the one that matches it, when there is one."""
@@ -243,7 +252,10 @@ class FhirClient:
 
 
 def _may_pass(error: BaseException) -> bool:
-    return isinstance(error, EhrUnavailable | Uncertain) and not isinstance(error, EhrMisconfigured)
+    """Not what a person has to mend, what would be as long again, or who has said how long to wait."""
+    if isinstance(error, EhrMisconfigured | AnswerTooLarge):
+        return False
+    return isinstance(error, Uncertain) or (isinstance(error, EhrUnavailable) and not error.retry_after_s)
 
 
 def _version_in(resource: Mapping[str, Any]) -> str:

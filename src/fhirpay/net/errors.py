@@ -16,3 +16,7 @@ class Uncertain(FhirpayError):
     """Bytes may have left and no complete answer came: it may have happened. Look it up, don't send it again."""
 
     code, http_status, issue_code = "outcome-uncertain", 502, "timeout"
+
+
+class AnswerTooLarge(Uncertain):
+    """It answered with more than we read: asked again, it would again."""

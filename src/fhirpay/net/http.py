@@ -23,7 +23,7 @@ from typing import Any
 import httpx2
 
 from ..errors import ConfigInvalid
-from .errors import NeverSent, Uncertain
+from .errors import AnswerTooLarge, NeverSent, Uncertain
 from .guard import check_host, check_peer, check_url
 from .pace import Pace
 
@@ -182,7 +182,7 @@ class HttpClient:
         async for part in answer.aiter_bytes():
             size += len(part)
             if size > self._max_body_bytes:
-                raise Uncertain(f"the answer of {self.host} is larger than {self._max_body_bytes} bytes")
+                raise AnswerTooLarge(f"the answer of {self.host} is larger than {self._max_body_bytes} bytes")
             parts.append(part)
         return b"".join(parts)
 

@@ -52,3 +52,8 @@ def needed_to_write(resource_types: Iterable[str], *, v2: bool) -> tuple[str, ..
     """What posting needs: to create, to put at an id of ours, to read back and to search for what was lost."""
     verbs = ("crus",) if v2 else ("read", "write")
     return tuple(f"system/{kind}.{verb}" for kind in resource_types for verb in verbs)
+
+
+def needed_to_read(resource_types: Iterable[str], *, v2: bool) -> tuple[str, ...]:
+    """What picking up changes needs: to search, and to read what is referred to."""
+    return tuple(f"system/{kind}.{'rs' if v2 else 'read'}" for kind in resource_types)

@@ -23,7 +23,7 @@ from ..errors import ConfigInvalid, EhrMisconfigured, EhrUnavailable, MessageInv
 from ..log import Log
 from ..net.errors import NeverSent, Uncertain
 from ..net.http import HttpClient, Response
-from .asking import checked, letters_for, needed_to_write
+from .asking import checked, letters_for, needed_to_read, needed_to_write
 from .configuration import PATH, Configuration, read_configuration
 from .keys import Key, KeyRing
 from .scopes import Scope
@@ -48,6 +48,7 @@ class BackendServices:
         client_id: str,
         scopes: Sequence[str],
         writes: Sequence[str],
+        reads: Sequence[str] = (),
         keys: KeyRing,
         clock: Clock,
         ids: Ids,
@@ -57,11 +58,11 @@ class BackendServices:
     ) -> None:
         """Raises ConfigInvalid for scopes that no backend service can have."""
         # What has to be granted: a `write` of v1 holds a `d` too, which nobody here needs.
-        self._needs = checked(scopes or needed_to_write(writes, v2=True), ehr)
+        self._writes, self._reads = tuple(writes), tuple(reads)
+        self._needs = checked(scopes or self._needed(v2=True), ehr)
         self._ehr = ehr
         self._client_id = client_id
         self._scopes = tuple(scopes)
-        self._writes = tuple(writes)
         self._keys = keys
         self._clock = clock
         self._ids = ids
@@ -109,6 +110,9 @@ class BackendServices:
         if self._endpoint is not None:
             await self._endpoint.aclose()
 
+    def _needed(self, *, v2: bool) -> tuple[str, ...]:
+        return needed_to_write(self._writes, v2=v2) + needed_to_read(self._reads, v2=v2)
+
     async def _another(self, old: Token | None, within_s: float) -> Token:
         """A token that isn't `old`: asked for once, however many want it; all of them get what came of it."""
         before = self._asked
@@ -147,7 +151,7 @@ class BackendServices:
 
     async def _ask(self) -> Token:
         configuration = await self._configuration()
-        scopes = self._scopes or needed_to_write(self._writes, v2=configuration.v2)
+        scopes = self._scopes or self._needed(v2=configuration.v2)
         now, asked_at = self._clock.now(), asyncio.get_running_loop().time()
         try:
             key = self._keys.signing(now, configuration.algorithms)

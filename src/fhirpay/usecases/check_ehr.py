@@ -175,8 +175,9 @@ def _version(report: Report, connection: Connection, statement: Statement) -> No
 
 def _offers(report: Report, connection: Connection, access: Access) -> None:
     assert report.statement is not None
-    for kind in (RESOURCE_TYPE, *READ):
+    for kind in dict.fromkeys((RESOURCE_TYPE, *READ, *connection.poll)):
         report.offers[kind] = report.statement.of(kind).within(access.granted(kind))
+    _polled(report, connection)
     posting = report.offers[RESOURCE_TYPE]
     if RESOURCE_TYPE not in connection.writes:
         return
@@ -187,6 +188,22 @@ def _offers(report: Report, connection: Connection, access: Access) -> None:
         return
     why = "our scopes don't let us write it" if set("cu") & set(posting.withheld) else "it takes none"
     report.say(Level.BLOCKS, "no-postings", f"no {RESOURCE_TYPE} can be posted: {why}. Another way is a destination")
+
+
+def _polled(report: Report, connection: Connection) -> None:
+    """Whether changes can be picked up, as far as it says so: of order and paging a statement says nothing."""
+    assert report.statement is not None
+    if not connection.poll:
+        says = "no changes are picked up here (`poll` is empty): what is owed is what it sends us"
+        report.say(Level.NOTE, "not-polled", says)
+    for kind in connection.poll:
+        offer, by = report.offers[kind], report.statement.searched_by.get(kind, frozenset())
+        if not offer.search:
+            why = "our scopes don't let us search" if "s" in offer.withheld else "it offers no search"
+            report.say(Level.BLOCKS, "no-changes", f"changes of {kind} can't be picked up: {why}")
+        elif by and "_lastUpdated" not in by:
+            says = f"it doesn't say that {kind} can be searched by _lastUpdated: without, all of it is read each time"
+            report.say(Level.ASK, "changes-unfiltered", says)
 
 
 async def _try(report: Report, http: HttpClient, authorization: str) -> None:

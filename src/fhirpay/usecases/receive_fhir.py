@@ -1,8 +1,8 @@
 """A FHIR write has been stored: record the message and queue what follows, in the same unit, before the 2xx.
 
-Given to the FHIR server, which calls it last in its unit. What the write means for accounts is worked out by the
-inbox's handler `fhir` (apply_message.py), in the lanes of the accounts that it touches, so that it keeps its place
-among HL7v2 messages about the same account.
+Given to the FHIR server and to polling, which call it last in their units. What the write means for accounts is worked
+out by the inbox's handler `fhir` (apply_message.py), in the lanes of the accounts that it touches, so that it keeps its
+place among HL7v2 messages about the same account.
 """
 
 from __future__ import annotations
@@ -10,16 +10,26 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from ..billing import cutover
 from ..billing.intake import topics_of
-from ..config import ApiClient, Tenant
+from ..config import Tenant
 from ..db.unit import Tx
 from ..fhir import store
 from ..fhir.store import Change, Stored
 from ..inbox.store import Incoming, record
 from ..security.blind_index import keyed_hash
 from .collect import accounts_touched
+
+
+class Sender(Protocol):
+    """Whose resources they are: a client that sends them, or a connection that they are picked up at."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def interface(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +39,14 @@ class FhirIntake:
     hash_key: bytes
     tenant: Tenant
 
-    def source(self, tx: Tx, client: ApiClient) -> str:
+    def source(self, tx: Tx, client: Sender) -> str:
         """The name of a new message: the feed and the message's id, as with HL7v2 (apply_message.source_of)."""
         return f"urn:fhirpay:{_feed(client)}#{tx.ids.new('msg')}"
 
     def __call__(
         self,
         tx: Tx,
-        client: ApiClient,
+        client: Sender,
         request: str,
         changes: Sequence[tuple[Stored, Change]],
         body: bytes,
@@ -69,7 +79,7 @@ class FhirIntake:
         )
 
 
-def _feed(client: ApiClient) -> str:
+def _feed(client: Sender) -> str:
     return client.interface or client.name
 
 

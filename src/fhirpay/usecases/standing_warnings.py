@@ -1,8 +1,9 @@
 """What is wrong and doesn't keep this process from its work: for `/health/ready`, whoever asks and however often.
 
 A silent feed is the sender's trouble or the line's: traffic is welcome all the same, so it is a warning and no reason
-to take a process out of a load balancer, as is a folder whose files can't be fetched. What counts is the worklist,
-which `silence` and `take_files` keep, on any process; whoever asks here is told no more than that there is something.
+to take a process out of a load balancer, as are a folder whose files can't be fetched and an EHR whose changes can't be
+picked up. What counts is the worklist, which `silence`, `take_files` and `poll_ehr` keep, on any process; whoever asks
+here is told no more than that there is something.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ..billing import worklist
 from ..db.unit import Tx, Units
 from ..domain.clock import Clock
 from ..errors import StorageUnavailable
+from .poll_ehr import UNREAD
 from .silence import SILENT
 from .take_files import UNREACHABLE
 
@@ -62,4 +64,7 @@ def standing(tx: Tx) -> list[Warned]:
     silent = [Warned(tx.tenant, one.subject, one.says) for one in worklist.list_open(tx, kind=SILENT)]
     out_of_reach = {one.subject.partition(":")[0] for one in worklist.list_open(tx, kind=UNREACHABLE)}
     says = "files of {} can't be taken in"
-    return silent + [Warned(tx.tenant, one, says.format(one), "files-unreachable") for one in sorted(out_of_reach)]
+    files = [Warned(tx.tenant, one, says.format(one), "files-unreachable") for one in sorted(out_of_reach)]
+    unread = sorted({one.subject.partition("/")[0] for one in worklist.list_open(tx, kind=UNREAD)})
+    says = "changes at {} aren't all picked up"
+    return silent + files + [Warned(tx.tenant, one, says.format(one), "ehr-unread") for one in unread]

@@ -28,7 +28,7 @@ def as_known_by(tx: Tx, reference: str, connection: str) -> dict[str, Any] | Non
     found = fhir.get(tx, resource_type, resource_id)
     if found is None:
         return None
-    if not _MINTED.match(resource_id) and _wrote(tx, connection, resource_type, resource_id):
+    if not _MINTED.match(resource_id) and written_by(tx, connection, resource_type, resource_id):
         return {"reference": reference}
     for identifier in found.resource.get("identifier") or ():
         if identifier.get("value"):
@@ -52,7 +52,7 @@ def sources(tx: Tx, resource_type: str, resource_id: str) -> list[str]:
     return list(dict.fromkeys(filter(None, named)))
 
 
-def _wrote(tx: Tx, connection: str, resource_type: str, resource_id: str) -> bool:
+def written_by(tx: Tx, connection: str, resource_type: str, resource_id: str) -> bool:
     """Whether a version came from the client of that name: connections and clients of one EHR share theirs."""
     for message_id in sources(tx, resource_type, resource_id):
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fhirpay.errors import ConfigInvalid
-from fhirpay.smart.asking import checked, granted_in, letters_for, missing, needed_to_write
+from fhirpay.smart.asking import checked, granted_in, letters_for, missing, needed_to_read, needed_to_write
 
 SAME = [
     ("system/ChargeItem.rs", "system/ChargeItem.read"),
@@ -60,3 +60,8 @@ def test_posting_asks_in_the_syntax_of_the_server() -> None:
 def test_a_scope_that_no_backend_service_has_is_refused_at_start(text: str) -> None:
     with pytest.raises(ConfigInvalid, match="no scope of a backend service"):
         checked((text,), "ehr")
+
+
+def test_what_is_read_is_asked_for_in_either_syntax() -> None:
+    assert needed_to_read(["Account"], v2=True) == ("system/Account.rs",)
+    assert needed_to_read(["Account"], v2=False) == ("system/Account.read",)

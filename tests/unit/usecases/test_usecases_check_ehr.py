@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
@@ -65,7 +66,7 @@ async def checked(answer: Answer, clock: FrozenClock, **agreed: Any) -> Report:
 
 
 def codes(report: Report) -> list[str]:
-    return [one.code for one in report.found if one.code != "no-smart"]
+    return [one.code for one in report.found if one.code not in ("no-smart", "not-polled")]
 
 
 async def test_an_ehr_that_can_all_is_ready_and_says_by_which_way(clock: FrozenClock) -> None:
@@ -244,6 +245,20 @@ async def test_the_command_says_what_the_simulated_ehr_can(clock: FrozenClock) -
     assert refused.exit_code == 2
     report = json.loads(said.output)
     assert said.exit_code == 1, "it wants a token"
-    assert {one["code"] for one in report["found"]} == {"no-smart", "token"}
+    assert {one["code"] for one in report["found"]} == {"no-smart", "not-polled", "token"}
     assert report["writeBack"][0]["way"] == "if-none-exist"
     assert TOKEN not in said.output
+
+
+async def test_it_says_whether_changes_can_be_picked_up(clock: FrozenClock) -> None:
+    off = await checked(answering(), clock)
+    assert "not-polled" in [one.code for one in off.found]
+    since = datetime(2026, 11, 1, tzinfo=UTC)
+    report = await checked(answering(), clock, poll=("Account", "Coverage"), poll_since=since)
+    assert (report.grade, codes(report)) == ("not ready", ["no-changes"])
+    assert "changes of Coverage can't be picked up: it offers no search" in [one.says for one in report.found]
+    stated = statement()
+    of_account = next(one for one in stated["rest"][0]["resource"] if one["type"] == "Account")
+    of_account["searchParam"] = [{"name": "identifier", "type": "token"}]
+    report = await checked(answering(stated), clock, poll=("Account",), poll_since=since)
+    assert (report.grade, codes(report)) == ("questions", ["changes-unfiltered"])

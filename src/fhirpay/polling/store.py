@@ -1,0 +1,135 @@
+"""How far an EHR was read, kept with what was read: the lease of who asks, each type's mark, each resource's version.
+
+Called by usecases/poll_ehr.py, inside its units. A unit that writes what was read first says `hold`: who has lost the
+lease in the meantime leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import RowMapping, bindparam, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from ..db.metadata import table
+from ..db.types import fitted
+from ..db.unit import Tx
+from ..errors import LeaseLost
+from .tables import PollLeaseRow, PollMarkRow, PollSeenRow
+
+_lease, _mark, _seen = table(PollLeaseRow), table(PollMarkRow), table(PollSeenRow)
+_TENANT, _CONNECTION = bindparam("tenant"), bindparam("of")
+PAGE = 50  # resources that a search asks for at once
+_ABSENT_FOR = timedelta(hours=1)  # then what wasn't to be had is asked for again
+
+_KNOWN = select(_seen.c.resource_id, _seen.c.version, _seen.c.seen_at).where(
+    _seen.c.tenant_id == _TENANT,
+    _seen.c.connection == _CONNECTION,
+    _seen.c.resource_type == bindparam("type"),
+    _seen.c.resource_id.in_(bindparam("ids", expanding=True)),
+)
+_NEW_SEEN = insert(_seen)
+_SEE = _NEW_SEEN.on_conflict_do_update(
+    index_elements=["tenant_id", "connection", "resource_type", "resource_id"],
+    set_={"version": _NEW_SEEN.excluded.version, "seen_at": _NEW_SEEN.excluded.seen_at},
+)
+_MARKS = select(_mark).where(_mark.c.tenant_id == _TENANT, _mark.c.connection == _CONNECTION)
+_BEGIN = insert(_mark).on_conflict_do_nothing()
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far one type was read; see tables.py."""
+
+    resource_type: str
+    start: datetime
+    watermark: datetime
+    since: datetime | None
+    link: str
+    passed: str
+    pages: int
+    page_size: int
+    newest: datetime | None
+    answered_at: datetime | None
+    unfiltered: bool
+    due_at: datetime
+    failures: int
+
+
+# ── who asks ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def claim(tx: Tx, connection: str, *, owner: str, lease: timedelta) -> int | None:
+    """The fence of our lease; None while another process asks this EHR."""
+    until = tx.now + lease
+    row = {"tenant_id": tx.tenant, "connection": connection, "owner": owner, "fence": 1, "lease_until": until}
+    statement = insert(_lease).values(row)
+    statement = statement.on_conflict_do_update(
+        index_elements=["tenant_id", "connection"],
+        set_={"owner": owner, "fence": _lease.c.fence + 1, "lease_until": until},
+        where=_lease.c.lease_until <= tx.now,
+    )
+    return tx.scalar(statement.returning(_lease.c.fence))
+
+
+def hold(tx: Tx, connection: str, fence: int, lease: timedelta) -> None:
+    """It is still ours, and for as long again. Raises LeaseLost."""
+    if not _until(tx, connection, fence, tx.now + lease):
+        raise LeaseLost(f"another process asks '{connection}' now", connection=connection)
+
+
+def release(tx: Tx, connection: str, fence: int) -> None:
+    """Others may ask from now on. Nothing if it isn't ours."""
+    _until(tx, connection, fence, tx.now)
+
+
+def _until(tx: Tx, connection: str, fence: int, moment: datetime) -> bool:
+    ours = (_lease.c.tenant_id == tx.tenant, _lease.c.connection == connection, _lease.c.fence == fence)
+    return tx.execute(update(_lease).where(*ours).values(lease_until=moment)).rowcount == 1
+
+
+# ── how far ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def marks(tx: Tx, connection: str, types: Collection[str], start: datetime) -> list[Mark]:
+    """How far each of these types was read, the one that is due first in front. One that is new begins at `start`."""
+    kept = {row["resource_type"]: _read(row) for row in tx.all(_MARKS, of=connection)}
+    for kind in sorted(set(types) - kept.keys()):
+        new = Mark(kind, start, start, None, "", "", 0, PAGE, None, None, False, tx.now, 0)
+        tx.put(_BEGIN, {"tenant_id": tx.tenant, "connection": connection, **asdict(new)})
+        kept[kind] = new
+    return sorted((kept[kind] for kind in types), key=lambda one: one.due_at)
+
+
+def move(tx: Tx, connection: str, mark: Mark) -> None:
+    """It was read so far."""
+    is_it = (_mark.c.tenant_id == tx.tenant, _mark.c.connection == connection)
+    tx.execute(update(_mark).where(*is_it, _mark.c.resource_type == mark.resource_type).values(asdict(mark)))
+
+
+def _read(row: RowMapping) -> Mark:
+    return Mark(**{name: row[name] for name in Mark.__slots__})
+
+
+# ── which versions ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def versions(tx: Tx, connection: str, resource_type: str, ids: Iterable[str]) -> dict[str, str]:
+    """The versions that were read last. Empty for what wasn't to be had a moment ago."""
+    by_key = {fitted(one): one for one in ids}
+    rows = tx.all(_KNOWN, of=connection, type=resource_type, ids=sorted(by_key)) if by_key else []
+    fresh = tx.now - _ABSENT_FOR
+    return {by_key[one["resource_id"]]: one["version"] for one in rows if one["version"] or one["seen_at"] > fresh}
+
+
+def see(tx: Tx, connection: str, versions: Mapping[tuple[str, str], str]) -> None:
+    """These versions were read, by type and id."""
+    shared: dict[str, Any] = {"tenant_id": tx.tenant, "connection": connection, "seen_at": tx.now}
+    rows = [
+        {**shared, "resource_type": kind, "resource_id": fitted(id), "version": fitted(version)}
+        for (kind, id), version in sorted(versions.items())
+    ]
+    tx.put(_SEE, *rows)

@@ -1,0 +1,60 @@
+"""Tables of polling: who asks an EHR, how far each of its types was read, and which versions were. By `store.py`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger
+from sqlmodel import Field
+
+from ..db.metadata import Row
+from ..db.types import UtcDateTime
+
+
+class PollLeaseRow(Row, table=True):
+    """Who asks this EHR now. A dead process's lease ends by itself."""
+
+    __tablename__ = "poll_lease"
+
+    tenant_id: str = Field(primary_key=True)
+    connection: str = Field(primary_key=True)
+    owner: str
+    fence: int = Field(sa_type=BigInteger)
+    lease_until: datetime = Field(sa_type=UtcDateTime)
+
+
+class PollMarkRow(Row, table=True):
+    """How far a type was read. All moments but `due_at` are by the EHR's clock."""
+
+    __tablename__ = "poll_mark"
+
+    tenant_id: str = Field(primary_key=True)
+    connection: str = Field(primary_key=True)
+    resource_type: str = Field(primary_key=True)
+    start: datetime = Field(sa_type=UtcDateTime)  # nothing of before is ever taken
+    watermark: datetime = Field(sa_type=UtcDateTime)  # all that changed until then was read
+    # Of the run that is under way; between runs `since` is empty.
+    since: datetime | None = Field(default=None, sa_type=UtcDateTime)  # what the next search asks for
+    link: str = ""  # or the next page of that search
+    passed: str = ""  # a link of a while ago: met again, the pages go round in a circle
+    pages: int = Field(default=0, sa_type=BigInteger)
+    page_size: int = Field(sa_type=BigInteger)
+    newest: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    answered_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    unfiltered: bool = False  # it answers with what we didn't ask for
+    due_at: datetime = Field(sa_type=UtcDateTime)
+    failures: int = Field(default=0, sa_type=BigInteger)  # in a row
+
+
+class PollSeenRow(Row, table=True):
+    """The version of a resource that was read last; empty: it wasn't to be had."""
+
+    __tablename__ = "poll_seen"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    tenant_id: str = Field(primary_key=True)
+    connection: str = Field(primary_key=True)
+    resource_type: str = Field(primary_key=True)
+    resource_id: str = Field(primary_key=True)
+    version: str
+    seen_at: datetime = Field(sa_type=UtcDateTime)

@@ -1,0 +1,291 @@
+"""Changes are picked up at an EHR that doesn't send them: every so often, what is new since the last look.
+
+    _lastUpdated=ge(watermark - overlap) ─▶ page ─▶ what it refers to ─▶ inbox ─▶ … ─▶ last page ─▶ watermark
+
+Run by the worker role (`app`), on any number of processes: who holds the connection's lease asks. A page is taken
+before the next one is asked for, and how far we are is kept in the unit that takes it, so a crash reads a page again,
+whose versions are known. The watermark is the newest `meta.lastUpdated` that was read, or the moment of the answer by
+the server's own words if that is earlier: our clock has no say. Where pages come in order, the next one is a search
+from the last moment of this one: what changes meanwhile goes to the end and pushes nothing out of sight, as it does
+under pages that count; else the server's links are followed. What goes wrong is tried again, and told after a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from ..billing import worklist
+from ..config import Connection
+from ..db.types import legible
+from ..db.unit import Tx, Units
+from ..domain.clock import Clock
+from ..errors import EhrMisconfigured, EhrUnavailable, FhirpayError, LeaseLost, StorageUnavailable
+from ..fhir.client import EhrRefused, FhirClient
+from ..fhir.pages import Page, last_updated
+from ..fhir.statement import FhirVersion
+from ..flow.backoff import Backoff
+from ..log import Log
+from ..net.errors import AnswerTooLarge
+from ..polling import store
+from ..polling.store import Mark
+from . import take_polled
+from .receive_fhir import FhirIntake
+from .take_polled import RELATED, Key, Picked
+
+log = Log("polling")
+
+UNREAD, UNFILTERED = "ehr_unread", "ehr_unfiltered"  # on the worklist
+PAGES_MAX = 100_000  # of one run; a server that has more is one that never ends
+_PATIENCE = 3  # failures in a row before anybody is told: a server that starts anew is no news
+_DEPTH = 3  # ChargeItem → Account → Coverage → Organization
+_AT_ONCE = 10  # resources in one unit
+_LEFT_ALONE_MAX_S = 86_400  # whatever it says
+_SECOND = timedelta(seconds=1)
+_BACKOFF = Backoff(base=timedelta(seconds=10), cap=timedelta(minutes=10))
+
+
+@dataclass
+class EhrPoll:
+    """Asks one EHR. `owner` names this process."""
+
+    units: Units
+    connection: Connection
+    ehr: FhirClient
+    intake: FhirIntake
+    clock: Clock
+    owner: str
+    lease_s: float = 60
+    _unsorted: set[str] = field(default_factory=set[str])  # types for which _sort was refused
+
+    async def run(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            wait = self.connection.poll_every_s
+            try:
+                wait = await self.turn(stop)
+            except LeaseLost:
+                log.info("poll.lease_lost", connection=self.connection.name)
+            except StorageUnavailable as error:
+                log.warning("poll.put_off", connection=self.connection.name, code=error.code)
+            except Exception as error:  # an EHR that nobody asks any more would go unnoticed
+                log.error("poll.failed", exc=True, connection=self.connection.name, error=type(error).__name__)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), wait)
+
+    async def turn(self, stop: asyncio.Event | None = None) -> float:
+        """Read whatever is due, page by page; how many seconds until the next turn. Raises LeaseLost."""
+        name, lease = self.connection.name, timedelta(seconds=self.lease_s)
+        fence = await self.units.write(store.claim, name, owner=self.owner, lease=lease)
+        if fence is None:
+            return self.connection.poll_every_s
+        try:
+            while True:
+                marks = await self.units.write(_marks, self.connection)
+                wait = (marks[0].due_at - self.clock.now()).total_seconds()
+                if wait > 0 or (stop is not None and stop.is_set()):
+                    return min(max(wait, 0.05), self.connection.poll_every_s)
+                await self._step(marks[0], fence)
+        finally:
+            await self.units.write(store.release, name, fence)
+
+    async def _step(self, mark: Mark, fence: int) -> None:
+        """One page, or why not."""
+        try:
+            page = await self._page(mark, fence)
+            read = await asyncio.to_thread(take_polled.read_all, page.resources, self.connection.base_url)
+            new = await self.units.read(take_polled.news, self.connection.name, _wanted(mark, page, read))
+            new = [*await self._related(new, mark.page_size, fence), *new]
+            for start in range(0, len(new), _AT_ONCE):
+                await self.units.write(self._take, fence, new[start : start + _AT_ONCE])
+            await self.units.write(self._move, fence, self._moved(mark, page))
+        except (LeaseLost, StorageUnavailable):
+            raise
+        except FhirpayError as error:
+            await self.units.write(self._failed, fence, mark, error)
+
+    # ── asking ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _page(self, mark: Mark, fence: int) -> Page:
+        kind = mark.resource_type
+        await self._hold(fence)
+        capability = await self.ehr.capability(kind)
+        if FhirVersion.R5 in (version := (await self.ehr.statement()).version, self.connection.fhir_version):
+            raise EhrMisconfigured(f"it speaks {version or 'R5'}, and changes are picked up from R4 and R4B")
+        if not capability.search:
+            why = "our scopes don't let us search" if "s" in capability.withheld else "it offers no search"
+            raise EhrMisconfigured(f"{why} for {kind}: take it out of `poll`, or have it offered")
+        if mark.link:
+            return await self.ehr.page(kind, {}, link=mark.link)
+        since = mark.since or _begins(mark, self.connection)
+        query = {"_lastUpdated": f"ge{since.astimezone(UTC).isoformat(timespec='milliseconds').replace('+00:00', 'Z')}"}
+        query |= {"_count": str(mark.page_size)}
+        if kind not in self._unsorted:
+            try:
+                return await self.ehr.page(kind, {**query, "_sort": "_lastUpdated"})
+            except EhrRefused as error:
+                if error.status not in (400, 422, 501):
+                    raise
+            answer = await self.ehr.page(kind, query)
+            self._unsorted.add(kind)
+            return answer
+        return await self.ehr.page(kind, query)
+
+    async def _related(self, picked: list[Picked], at_once: int, fence: int) -> list[Picked]:
+        """What these refer to and what that refers to, as far as it wasn't read before; what stands alone first."""
+        found: dict[Key, Picked] = {}
+        asked = {one.key for one in picked}
+        layer = picked
+        for _ in range(_DEPTH):
+            keys = sorted(set(take_polled.named_by(layer)) - asked)
+            asked |= set(keys)
+            layer = []
+            for kind in RELATED:
+                ids = [id for one, id in keys if one == kind]
+                known = await self.units.read(store.versions, self.connection.name, kind, ids)
+                ids = [id for id in ids if id not in known]
+                for start in range(0, len(ids), at_once):
+                    layer += await self._ask_for(kind, ids[start : start + at_once], fence)
+            found |= {one.key: one for one in layer}
+        return list(reversed(found.values()))
+
+    async def _ask_for(self, kind: str, ids: list[str], fence: int) -> list[Picked]:
+        """Those that there are; that the others aren't is kept for a while."""
+        capability = await self.ehr.capability(kind)
+        resources: list[dict[str, Any]] = []
+        try:
+            if capability.search:
+                await self._hold(fence)
+                query = {"_id": ",".join(ids), "_count": str(len(ids))}
+                matches = await self.ehr.search(kind, query, pages_max=len(ids))
+                resources = [dict(one.resource) for one in matches.found if one.id in set(ids)]
+            elif capability.read:
+                for id in ids:
+                    await self._hold(fence)
+                    if (one := await self.ehr.read(kind, id)) is not None:
+                        resources.append(dict(one.resource))
+        except EhrRefused as error:
+            log.warning(
+                "poll.related_refused", connection=self.connection.name, resource_type=kind, status=error.status
+            )
+        found = await asyncio.to_thread(take_polled.read_all, resources, self.connection.base_url)
+        absent = {(kind, id): "" for id in set(ids) - {one.key[1] for one in found}}
+        if absent:
+            await self.units.write(store.see, self.connection.name, absent)
+        return found
+
+    async def _hold(self, fence: int) -> None:
+        await self.units.write(store.hold, self.connection.name, fence, timedelta(seconds=self.lease_s))
+
+    # ── how far we are ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _moved(self, mark: Mark, page: Page) -> Mark:
+        """The mark once this page is taken, but for when it is due. Raises EhrMisconfigured: pages don't end."""
+        begins = _begins(mark, self.connection)
+        since = mark.since or begins
+        moments = [moment for one in page.resources if (moment := last_updated(one))]
+        if len(moments) < len(page.resources):
+            raise EhrMisconfigured(f"its {mark.resource_type} has no meta.lastUpdated: what is new can't be told")
+        unfiltered = mark.unfiltered or any(moment < since - _SECOND for moment in moments)
+        mark = replace(
+            mark,
+            since=since,
+            pages=mark.pages + 1,
+            newest=max([*moments, *filter(None, [mark.newest])], default=None),
+            answered_at=mark.answered_at or page.answered_at,
+            unfiltered=unfiltered,
+        )
+        if page.astray:
+            raise EhrMisconfigured("its next page leads to an address beside its own: it isn't followed")
+        if page.following is None:
+            return _ended(mark)
+        if mark.pages >= PAGES_MAX:
+            raise EhrMisconfigured(f"its pages don't end: {mark.pages} were read")
+        if not unfiltered and moments and moments == sorted(moments) and moments[-1] > since:
+            return replace(mark, since=moments[-1], link="", passed="", failures=0)
+        if page.following in (mark.link, mark.passed):
+            raise EhrMisconfigured("its pages go round in a circle")
+        # One link in memory shows a circle of any length (Brent's algorithm).
+        passed = page.following if mark.pages & (mark.pages - 1) == 0 else mark.passed
+        return replace(mark, link=page.following, passed=passed)
+
+    def _take(self, tx: Tx, fence: int, picked: list[Picked]) -> None:
+        store.hold(tx, self.connection.name, fence, timedelta(seconds=self.lease_s))
+        take_polled.take(tx, self.intake, self.connection, picked)
+
+    def _move(self, tx: Tx, fence: int, mark: Mark) -> None:
+        name = self.connection.name
+        store.hold(tx, name, fence, timedelta(seconds=self.lease_s))
+        ended = mark.since is None
+        due_at = tx.now + timedelta(seconds=self.connection.poll_every_s) if ended else tx.now
+        subject = f"{name}/{mark.resource_type}"
+        if ended:
+            worklist.settled(tx, UNREAD, subject)
+            if not mark.unfiltered:
+                worklist.settled(tx, UNFILTERED, subject)
+        if mark.unfiltered:
+            says = f"'{name}' answers a search for changes of {mark.resource_type} by more than what changed"
+            says += ": nothing is missed, and all of it is read each time"
+            worklist.open_item(tx, kind=UNFILTERED, subject=subject, says=says, standing=True)
+        store.move(tx, name, replace(mark, due_at=due_at, unfiltered=mark.unfiltered and not ended))
+
+    def _failed(self, tx: Tx, fence: int, mark: Mark, error: FhirpayError) -> None:
+        """Again, later. From where the search began: a link may be why it failed."""
+        name = self.connection.name
+        store.hold(tx, name, fence, timedelta(seconds=self.lease_s))
+        if isinstance(error, AnswerTooLarge) and mark.page_size > 1:
+            # Fewer at once, from here on and until the end of the run.
+            store.move(tx, name, replace(mark, page_size=mark.page_size // 4 or 1, link="", passed="", due_at=tx.now))
+            return
+        self.ehr.forget()  # what it can do may have changed
+        failures = mark.failures + 1
+        wait = _BACKOFF.delay(failures, f"{name}:{mark.resource_type}")
+        if isinstance(error, EhrUnavailable):
+            wait = max(wait, timedelta(seconds=min(error.retry_after_s, _LEFT_ALONE_MAX_S)))
+        mark = replace(mark, failures=failures, due_at=tx.now + wait)
+        if isinstance(error, EhrMisconfigured | EhrRefused | AnswerTooLarge):
+            mark = replace(mark, link="", passed="", pages=0)
+        store.move(tx, name, mark)
+        log.warning("poll.page_failed", connection=name, resource_type=mark.resource_type, code=error.code)
+        if isinstance(error, EhrMisconfigured | AnswerTooLarge) or failures >= _PATIENCE:
+            says = legible(f"changes of {mark.resource_type} aren't picked up at '{name}': {error.message}")
+            worklist.open_item(tx, kind=UNREAD, subject=f"{name}/{mark.resource_type}", says=says)
+
+
+def _marks(tx: Tx, connection: Connection) -> list[Mark]:
+    assert connection.poll_since is not None  # config_connection.py
+    return store.marks(tx, connection.name, connection.poll, connection.poll_since)
+
+
+def _begins(mark: Mark, connection: Connection) -> datetime:
+    return max(mark.watermark - timedelta(seconds=connection.poll_overlap_s), mark.start)
+
+
+def _wanted(mark: Mark, page: Page, read: list[Picked]) -> list[Picked]:
+    """Without what a server shows though it is of before the start: nobody asked for it to be billed."""
+    return [
+        one
+        for one, resource in zip(read, page.resources, strict=True)
+        if (moment := last_updated(resource)) is not None and moment >= mark.start
+    ]
+
+
+def _ended(mark: Mark) -> Mark:
+    """All of it was read. A moment that lies in the server's own future doesn't count."""
+    newest = mark.newest
+    if newest is not None and mark.answered_at is not None:
+        newest = min(newest, mark.answered_at)
+    return replace(
+        mark,
+        watermark=max(mark.watermark, newest or mark.watermark),
+        since=None,
+        link="",
+        passed="",
+        pages=0,
+        page_size=store.PAGE,
+        newest=None,
+        answered_at=None,
+        failures=0,
+    )

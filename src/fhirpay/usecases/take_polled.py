@@ -1,0 +1,136 @@
+"""What was picked up at an EHR takes the way of what it sends: checked, stored under its id, recorded in the inbox.
+
+Called by poll_ehr.py. A version that was taken has no second effect. What can't be taken is on the worklist, by the id
+that it has there, and its next version is looked at anew: it stays at the EHR, so nothing is lost.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..billing import worklist
+from ..config import Connection
+from ..db.types import legible
+from ..db.unit import Tx
+from ..errors import FhirpayError
+from ..fhir import conditional, store
+from ..fhir.json import dumps
+from ..fhir.links import localized, resolved
+from ..fhir.models import references
+from ..fhir.validation import problems
+from ..polling import store as polled
+from ..security.pan import screen_json
+from ..writeback.references import written_by
+from .receive_fhir import FhirIntake
+
+REFUSED = "polled_refused"  # on the worklist
+RELATED = ("Account", "Patient", "Coverage", "Encounter", "RelatedPerson", "Organization")
+_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}\Z")
+_LITERAL = re.compile(rf"(?P<type>{'|'.join(RELATED)})/(?P<id>[A-Za-z0-9\-.]{{1,64}})(?:/_history/.+)?\Z")
+_SAID_MAX = 500
+
+Key = tuple[str, str]  # type and id, as the EHR calls it
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """A version that the EHR has. `problem` says why it can't be taken."""
+
+    key: Key
+    version: str
+    resource: dict[str, Any]
+    problem: str = ""
+
+    @property
+    def reference(self) -> str:
+        return "/".join(self.key)
+
+
+def read_all(resources: Iterable[dict[str, Any]], base_url: str) -> list[Picked]:
+    """What a page holds, checked as a body that is sent to us is."""
+    return [_read(one, base_url) for one in resources]
+
+
+def _read(resource: dict[str, Any], base_url: str) -> Picked:
+    kind, id = str(resource.get("resourceType")), resource.get("id")
+    if not isinstance(id, str) or not _ID.match(id):
+        return Picked((kind, ""), "", resource, "it has no id, or none that FHIR allows")
+    meta = resource.get("meta")
+    stated = meta if isinstance(meta, dict) else {}
+    # With the moment: a server that came back from a backup counts its versions anew.
+    version = f"{stated.get('versionId', '')}@{stated.get('lastUpdated', '')}"
+    clean, _ = screen_json(localized(resource, base_url.rstrip("/")))
+    found = problems(clean, at=kind)
+    says = "; ".join(f"{one.location}: {one.message}" for one in found)[:_SAID_MAX]
+    return Picked((kind, id), version, clean, says)
+
+
+def named_by(picked: Iterable[Picked]) -> Iterator[Key]:
+    """What these refer to, of the types that are read with them."""
+    for one in picked:
+        if not one.problem:
+            for _, reference, _ in references(one.resource):
+                literal = reference.get("reference")
+                if isinstance(literal, str) and (found := _LITERAL.match(literal)):
+                    yield found["type"], found["id"]
+
+
+def news(tx: Tx, connection: str, picked: Iterable[Picked]) -> list[Picked]:
+    """Those whose version hasn't been read."""
+    by_type: dict[str, dict[str, Picked]] = {}
+    for one in picked:
+        by_type.setdefault(one.key[0], {})[one.key[1]] = one
+    return [
+        one
+        for kind, ones in by_type.items()
+        for known in (polled.versions(tx, connection, kind, ones),)
+        for id, one in ones.items()
+        if known.get(id) != one.version
+    ]
+
+
+def take(tx: Tx, intake: FhirIntake, connection: Connection, picked: Sequence[Picked]) -> None:
+    """Each is a message of its own, as if the EHR had put it at its id. All in this unit, or none."""
+    for one in news(tx, connection.name, picked):
+        problem = one.problem or _taken_already(tx, connection, one)
+        subject = f"{connection.name}/{one.reference}"
+        if not problem:
+            try:
+                resource = resolved(tx, one.resource)
+            except FhirpayError as error:
+                problem = f"{error.location}: {error.message}"
+            else:
+                source = intake.source(tx, connection)
+                made = store.put(tx, resource, source=source)
+                body = dumps(one.resource).encode()
+                intake(tx, connection, f"GET {one.reference}", [made], body, source=source)
+                worklist.settled(tx, REFUSED, subject)
+        if problem:
+            says = legible(f"{one.reference} of '{connection.name}' isn't taken: {problem}")
+            worklist.open_item(tx, kind=REFUSED, subject=subject, says=says, standing=True)
+    polled.see(tx, connection.name, {one.key: one.version for one in picked if one.key[1]})
+
+
+def _taken_already(tx: Tx, connection: Connection, one: Picked) -> str:
+    """Why it would be a second one, or take the place of something else."""
+    kind, id = one.key
+    if store.get(tx, kind, id) is not None:
+        if not written_by(tx, connection.name, kind, id):
+            return "what we have under this id came from somebody else: two EHRs need a tenant each"
+        return ""
+    query = conditional.implied(one.resource)
+    if query is None:
+        return ""
+    conditional.lock(tx, [query])
+    try:
+        found = conditional.match(tx, query)
+    except FhirpayError as error:
+        return error.message
+    if found is None:
+        return ""
+    return (
+        f"its identifier is that of {found.reference}, which came another way: asked for twice, it would be paid twice"
+    )
