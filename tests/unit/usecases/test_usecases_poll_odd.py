@@ -256,3 +256,19 @@ async def test_who_has_lost_the_lease_leaves_nothing_behind(poll: Poll, odd: Odd
     with pytest.raises(LeaseLost):
         await slow
     assert await poll.units.write(store.marks, "ehr", ("ChargeItem",), SINCE) == [before]
+
+
+@pytest.mark.warns("poll.failed")
+async def test_it_goes_on_asking_whatever_happens_until_it_is_stopped(
+    database: Database, clock: FrozenClock, ids: CountedIds, odd: Odd
+) -> None:
+    names = many(odd, 1)
+    odd.answers = [lambda _: RuntimeError("a bug")]
+    async with polling(database, clock, ids, odd, poll_every_s=0.01) as poll:
+        stop = asyncio.Event()
+        asking = asyncio.create_task(poll.process("one").run(stop))
+        while await poll.messages() != names:  # noqa: ASYNC110 (nothing tells)
+            await asyncio.sleep(0.01)
+        stop.set()
+        await asking
+    assert len(odd.calls) >= 2
