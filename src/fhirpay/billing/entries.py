@@ -26,7 +26,8 @@ from .tables import AccountHold, StaffEntry
 REFUNDED = "refunded"  # opened by a refund of what is still owed: is it to be asked for again?
 OWNER_CHANGED = "owner_changed"  # opened when an account is given to another patient: who owes?
 CHARGED_ELSEWHERE = "charged_elsewhere"  # opened by a charge under a number of another account: moved, or twice?
-BY_US = frozenset({REFUNDED, OWNER_CHANGED, CHARGED_ELSEWHERE})
+GIVEN_UP_ELSEWHERE = "given_up_elsewhere"  # opened where the other one was written off: does that stand here too?
+BY_US = frozenset({REFUNDED, OWNER_CHANGED, CHARGED_ELSEWHERE, GIVEN_UP_ELSEWHERE})
 
 _holds, _entries = table(AccountHold), table(StaffEntry)
 _TENANT, _ACCOUNT = bindparam("tenant"), bindparam("account")

@@ -6,6 +6,7 @@ Called by store.reassess, with the account's rows as they were before it.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -47,6 +48,14 @@ def with_ours(tx: Tx, facts: AccountFacts, before: list[RowMapping], parked: lis
         received=received,
         **_of_others(tx, facts, before),
     )
+
+
+def given_up_of(tx: Tx, charge: str, account_refs: Iterable[str]) -> list[WriteOff]:
+    """What staff have given up there of this charge, or of what may have stood for it."""
+    stated = [one for each in entries.write_offs_of(tx, account_refs).values() for one in each]
+    before = rows.of_accounts(tx, account_refs) if stated else []
+    found = (_written_off(one, before) for one in stated)
+    return [one for one in found if one.basis[0] not in (Basis.CHARGE, Basis.OPENING) or one.basis[1] == charge]
 
 
 def _written_off(one: WriteOff, before: list[RowMapping]) -> WriteOff:

@@ -82,6 +82,12 @@ def find(tx: Tx, item_id: str) -> Item | None:
     return None if row is None else _item(row)
 
 
+def known(tx: Tx, kind: str, subject: str) -> bool:
+    """Whether it is on the list or has been."""
+    where = (_items.c.tenant_id == tx.tenant, _items.c.kind == kind, _items.c.subject == subject)
+    return tx.one(select(_items.c.item_id).where(*where)) is not None
+
+
 def account_of(tx: Tx, kind: str, subject: str) -> str:
     """The account of an item that is on the list or has been. Raises NotFound."""
     where = (_items.c.tenant_id == tx.tenant, _items.c.kind == kind, _items.c.subject == subject)
@@ -114,7 +120,7 @@ def list_open(
     account_ref: str | None = None,
     kind: str | None = None,
     after: tuple[datetime, str] | None = None,
-    limit: int = 200,
+    limit: int | None = 200,
 ) -> list[Item]:
     """What is open, oldest first; `after` is the moment and id of the last one seen."""
     where = [_items.c.tenant_id == tx.tenant, _items.c.state == "open"]

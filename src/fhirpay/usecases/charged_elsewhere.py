@@ -3,17 +3,19 @@
 It may have been moved there, or be a second one: FT1-2 is known within an account. So the account where it came last is
 held until a person has looked, or until a credit under that number takes the other one back. Called by apply_message.py
 for each charge that is new. One that was credited before is no question, nor one at another price or of another day.
+What staff have given up of the other one is a question all the same: credited there, it would be asked for here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ..billing import entries, worklist
 from ..billing.charges import COUNTS, WITHDRAWN
 from ..billing.elements import Resource, money_of, subject_of
-from ..billing.entries import CHARGED_ELSEWHERE
+from ..billing.entries import CHARGED_ELSEWHERE, GIVEN_UP_ELSEWHERE
 from ..billing.look_alikes import other_service
+from ..billing.ours import given_up_of
 from ..billing.reach import accounts_of
 from ..db.unit import Tx
 from ..fhir.store import Stored, find
@@ -36,6 +38,7 @@ def note(tx: Tx, message: InboxMessage, stored: Stored) -> set[str]:
     for twin in _twins(tx, stored, sender, number):
         if _is_the_same(twin.resource, stored.resource) and not _credited(tx, twin):
             touched |= _held(tx, message, stored, twin)
+        touched |= _given_up(tx, message, stored, twin)
     return touched
 
 
@@ -54,17 +57,61 @@ def _held(tx: Tx, message: InboxMessage, stored: Stored, twin: Stored) -> set[st
 def _taken_back(tx: Tx, message: InboxMessage, sender: str, number: str, credit: Stored) -> set[str]:
     """The credit answers what was asked of the charges of that number, on its account or on another."""
     touched: set[str] = set()
-    for twin in _twins(tx, credit, sender, number):
+    twins = list(_twins(tx, credit, sender, number))
+    for twin in twins:
+        touched |= {ref for other in twins for ref in _given_up(tx, message, twin, other)}
+    for twin in twins:
         worklist.settled(tx, CHARGED_ELSEWHERE, twin.reference)
         for account_ref in accounts_of(tx, twin.resource):
-            if worklist.list_open(tx, account_ref=account_ref, kind=CHARGED_ELSEWHERE):
-                continue
-            for hold in entries.all_holds(tx, account_ref):
-                if hold.name == CHARGED_ELSEWHERE and hold.released_at is None:
-                    why = f"{credit.reference} took back the other charge of its number"
-                    entries.release_hold(tx, hold.hold_id, by=message.label, why=why)
-                    touched.add(account_ref)
+            why = f"{credit.reference} took back the other charge of its number"
+            if _answered(tx, account_ref, CHARGED_ELSEWHERE, by=message.label, why=why):
+                touched.add(account_ref)
     return touched
+
+
+def _answered(tx: Tx, account_ref: str, name: str, *, by: str, why: str) -> bool:
+    """Release the hold, unless more is asked under its name; whether it was open."""
+    if worklist.list_open(tx, account_ref=account_ref, kind=name):
+        return False
+    open_ = [one for one in entries.all_holds(tx, account_ref) if one.name == name and one.released_at is None]
+    for hold in open_:
+        entries.release_hold(tx, hold.hold_id, by=by, why=why)
+    return bool(open_)
+
+
+# ── what staff have given up of the other one ─────────────────────────────────────────────────────────────────────────
+
+
+def _given_up(tx: Tx, message: InboxMessage, charge: Stored, other: Stored) -> set[str]:
+    """Hold the accounts of `charge` for what was given up of `other`."""
+    here, there = accounts_of(tx, charge.resource), accounts_of(tx, other.resource)
+    if not here or not there or here & there or other_service(other.resource, charge.resource):
+        return set()
+    touched: set[str] = set()
+    for one in given_up_of(tx, other.reference, there):
+        says = f"{charge.reference} came under the FT1-2 of {other.reference}, of which {one.amount} ({one.says}) was"
+        says += f" given up on {', '.join(sorted(there))}: is it to be asked for?"
+        for ref in sorted(here):
+            subject = f"{one.entry_id} {ref}"
+            if worklist.known(tx, GIVEN_UP_ELSEWHERE, subject):
+                continue  # it waits, or somebody has said so
+            entries.open_hold(tx, ref, GIVEN_UP_ELSEWHERE, says=says, by=message.label)
+            worklist.open_item(tx, kind=GIVEN_UP_ELSEWHERE, subject=subject, says=says, account_ref=ref)
+            touched.add(ref)
+    return touched
+
+
+def waiting_for(tx: Tx, entry_id: str) -> dict[str, str]:
+    """The accounts that are held for this write-off of another one: account → its item on the worklist."""
+    items = worklist.list_open(tx, kind=GIVEN_UP_ELSEWHERE, limit=None)
+    return {item.account_ref: item.subject for item in items if item.subject.startswith(f"{entry_id} ")}
+
+
+def recovered(tx: Tx, waiting: Mapping[str, str], entry_id: str, *, by: str) -> None:
+    """The write-off stands no more: what waited for it is asked for. Under the accounts' locks."""
+    for account_ref, subject in sorted(waiting.items()):
+        worklist.settled(tx, GIVEN_UP_ELSEWHERE, subject)
+        _answered(tx, account_ref, GIVEN_UP_ELSEWHERE, by=by, why=f"{entry_id} was taken back")
 
 
 def _key(charge: Resource) -> list[str]:

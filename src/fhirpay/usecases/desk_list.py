@@ -15,6 +15,7 @@ from datetime import datetime
 from ..billing import worklist
 from ..billing.bills import PAID_ELSEWHERE
 from ..billing.entries import CHARGED_ELSEWHERE, OWNER_CHANGED
+from ..billing.entries import GIVEN_UP_ELSEWHERE as GIVEN_UP
 from ..billing.look_alikes import LOOK_ALIKE
 from ..billing.money import CREDIT
 from ..billing.openings import REPLACED as REPLACED_OPENING
@@ -59,6 +60,7 @@ NEXT: Mapping[str, str] = {
     "refunded": "Decide whether it is asked for again: release the hold 'refunded', or leave it and mark this done.",
     OWNER_CHANGED: "See who owes and which insurance is right, then release the hold 'owner_changed'.",
     CHARGED_ELSEWHERE: "Is it moved, or a second one? Have the one that is wrong credited, then release the hold.",
+    GIVEN_UP: "Is it given up here too? Write it off here, or recover it there; then release the hold.",
     CONSENT: "Ask the payer to agree anew, and record it: until then a person has to ask for each payment.",
     "reallocated": "Move the money at the EHR by hand, then mark it done.",
     PARKED: "Mend what it says, then `fhirpay replay ID` or POST /messages/replay; `--ignore` sets it aside for good.",

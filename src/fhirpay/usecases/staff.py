@@ -18,6 +18,7 @@ from ..domain.obligation import ObligationState
 from ..errors import RuleBroken
 from ..ledger.rules import BY_STAFF
 from ..log import Log
+from . import charged_elsewhere
 from .collect import reassess_accounts
 
 log = Log("staff")
@@ -104,9 +105,11 @@ def write_off(
 def withdraw(tx: Tx, entry_id: str, *, by: str, why: str, tenant: Tenant) -> None:
     """An amount, a confirmation or a write-off counts no more. Raises NotFound when there is none, or not any more."""
     account_ref = entries.entry(tx, entry_id).account_ref
-    rows.lock(tx, [account_ref])
+    waiting = charged_elsewhere.waiting_for(tx, entry_id)
+    rows.lock(tx, [account_ref, *waiting])
     entries.withdraw(tx, entry_id, by=by, why=why)
-    reassess_accounts(tx, [account_ref], tenant)
+    charged_elsewhere.recovered(tx, waiting, entry_id, by=by)
+    reassess_accounts(tx, [account_ref, *waiting], tenant)
     log.info("entry.withdrawn", entry_id=entry_id)
 
 
