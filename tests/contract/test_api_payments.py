@@ -14,7 +14,8 @@ import pytest
 
 from fhirpay.db.unit import Database
 from fhirpay.domain.clock import FrozenClock
-from fhirpay.payments import store
+from fhirpay.errors import StorageUnavailable
+from fhirpay.payments import answers, store
 from payments_world import World, payments_world
 
 Json = dict[str, Any]
@@ -190,6 +191,40 @@ async def test_two_at_once_with_one_key_are_one_payment(world: World) -> None:
     assert len({read(answer)["id"] for answer in answers}) == 1
     await until(world, f"/api/v1/payments/{read(answers[0])['id']}", "captured")
     await world.sweep()
+
+
+async def test_two_refunds_at_once_with_one_key_are_one_refund(world: World) -> None:
+    account = await world.invoiced("ana", 80_00)
+    payment = await world.paid(account)
+    part = {"payment": payment, "amount": {"value": "20.00", "currency": "USD"}, "reason": "paid too much"}
+    told = await asyncio.gather(*(post(world, "/refunds", part, "r") for _ in range(4)))
+    assert {(answer.status_code, answer.text) for answer in told} == {(201, told[0].text)}
+    await until(world, f"/api/v1/refunds/{read(told[0])['id']}", "succeeded")
+    assert (await world.processor.books())["totals"]["USD"]["refunded"] == 20_00
+    await world.sweep()
+
+
+@pytest.mark.parametrize("what", ["payment", "refund"])
+async def test_what_broke_off_before_its_answer_is_answered_under_its_key_and_done_once(
+    world: World, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    account = await world.invoiced("ana", 80_00)
+    path, body = "/payments", {"account": account, "method": {"stored_method": await world.method(account)}}
+    if what == "refund":
+        path, body = "/refunds", {"payment": await world.paid(account), "reason": "paid twice"}
+    with monkeypatch.context() as broken:
+        broken.setattr(answers, "answered", cut_off)
+        assert (await post(world, path, body)).status_code == 503
+    first, again = [await post(world, path, body) for _ in range(2)]
+    assert (first.status_code, first.text) == (201, again.text)
+    await until(world, f"/api/v1{path}/{read(first)['id']}", "captured" if what == "payment" else "succeeded")
+    totals = (await world.processor.books())["totals"]["USD"]
+    assert (totals["captured"], totals["refunded"]) == (80_00, 80_00 if what == "refund" else 0)
+    await world.sweep()
+
+
+def cut_off(*_: Any) -> None:
+    raise StorageUnavailable("the program ends here: what was made is kept, nobody was told")
 
 
 async def test_many_keys_at_once_take_what_is_owed_once(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -22,8 +23,10 @@ from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.ids import CountedIds
 from fhirpay.domain.money import Money
 from fhirpay.domain.operation import OperationState
+from fhirpay.errors import StorageUnavailable
 from fhirpay.fhir import store as fhir
 from fhirpay.ledger.verify import verify
+from fhirpay.payments import answers
 from fhirpay.payments import store as payments
 from fhirpay.usecases.collect import reassess_accounts
 from fhirpay.usecases.start_payment import NewPayment, start
@@ -188,6 +191,36 @@ async def test_a_balance_is_given_up_once_and_is_owed_again_when_that_is_withdra
     why = {"why": "they have paid after all", **BY}
     assert read(await world.post(f"/staff-entries/{rest['id']}/withdraw", why, "w4"))["state"] == "withdrawn"
     assert await world.askable() == 50_00
+
+
+async def test_one_key_gives_up_a_balance_once_at_once_and_after_what_broke_off(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = await world.units.read(obligations.owed, ACCOUNT)
+    owed = next(one.obligation_id for one in found if one.askable.minor)
+    part = {
+        "obligation": owed,
+        "kind": "charity",
+        "amount": {"value": "30.00", "currency": "USD"},
+        "reason": "so",
+        **BY,
+    }
+    told = await asyncio.gather(*(world.post("/write-offs", part, "w1") for _ in range(4)))
+    assert {(one.status_code, one.text) for one in told} == {(201, told[0].text)}
+    assert await world.askable() == 50_00
+
+    def cut_off(*_: Any) -> None:
+        raise StorageUnavailable("the program ends here: what was made is kept, nobody was told")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(answers, "answered", cut_off)
+        assert (await world.post("/write-offs", part, "w2")).status_code == 503
+    first, again = [await world.post("/write-offs", part, "w2") for _ in range(2)]
+    assert (first.status_code, first.text) == (201, again.text)
+    assert (await world.askable(), len(read(await world.get(f"/staff-entries?account={ACCOUNT}"))["entries"])) == (
+        20_00,
+        2,
+    )
 
 
 async def test_self_pay_is_confirmed_where_a_coverage_was_withdrawn(world: World) -> None:
