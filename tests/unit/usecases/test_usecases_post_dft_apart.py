@@ -95,7 +95,11 @@ async def test_a_destination_that_is_silent_or_dead_delays_no_other(
         chosen = (to(silent, "silent", timeout_s=14), to(dead, "dead"), to(good, "good"))
         async with program(databases, clock, ids, *chosen) as (system, payment):
             stop = asyncio.Event()
-            running = [asyncio.create_task(worker.run(stop)) for worker in system.workers()[2:]]
+            *others, last = system.workers()[2:]
+            running = [asyncio.create_task(worker.run(stop)) for worker in others]
+            while (await states(system, payment))["silent"] != "sent":
+                pass
+            running.append(asyncio.create_task(last.run(stop)))
             while (await states(system, payment))["good"] != "posted":
                 pass
             assert (await states(system, payment))["silent"] == "sent"  # still waited for
