@@ -287,7 +287,8 @@ def _add(tx: Tx, account_ref: str, facility: Facility, desired: Desired, generat
 def _change(tx: Tx, row: RowMapping, columns: Mapping[str, Any]) -> bool:
     if all(row[name] == value for name, value in columns.items()):
         return False
-    state = rows.moved(ObligationState(row["state"]), rows.standing({**row, **columns}).state)  # type: ignore[arg-type]
+    changed: Any = {**row, **columns}  # read like a row
+    state = rows.moved(ObligationState(row["state"]), rows.standing(changed).state)
     rows.write(tx, row["obligation_id"], **columns, state=str(state))
     return True
 
