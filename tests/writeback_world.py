@@ -79,7 +79,9 @@ class Desk:
         self.tenant = Tenant(
             name=tenant,
             connections=tuple(
-                Connection(name=name, base_url=ehr.base_url, token=TOKEN, organization="clinic", **more)
+                Connection(
+                    name=name, base_url=ehr.base_url, token=TOKEN, organization="clinic", private_network=True, **more
+                )
                 for name, ehr in self.ehrs.items()
             ),
         )

@@ -11,6 +11,7 @@ import os
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -107,6 +108,7 @@ class Tenant(Section):
         _told_apart(self.clients, {one.name for one in self.issuers})
         if not self.keys and (one := next((one for one in self.connections if one.auth == "backend-services"), None)):
             raise ValueError(f"connection '{one.name}' signs its assertions: make a key with `fhirpay keys new`")
+        _no_mix_up(self.connections)
         for interface in self.interfaces:
             if interface.zone:
                 known_zone(interface.zone)
@@ -177,6 +179,18 @@ def _told_apart(clients: tuple[ApiClient, ...], issuers: set[str]) -> None:
         if marks & seen:
             raise ValueError(f"client '{client.name}' has the name, client_id or token of another one")
         seen |= marks
+
+
+def _no_mix_up(connections: tuple[Connection, ...]) -> None:
+    """Who gives us another EHR's client_id could name that one's token endpoint, and have what we sign used there."""
+    by_client: dict[str, list[Connection]] = {}
+    for one in connections:
+        if one.client_id:
+            by_client.setdefault(one.client_id, []).append(one)
+    for same in by_client.values():
+        open_one = next((one.name for one in same if not one.token_endpoint), "")
+        if open_one and len({urlsplit(one.base_url).netloc for one in same}) > 1:
+            raise ValueError(f"connection '{open_one}' needs token_endpoint: its client_id is one of another EHR too")
 
 
 def _named(items: tuple[Any, ...], name: str, kind: str) -> Any:

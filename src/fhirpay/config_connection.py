@@ -39,6 +39,10 @@ class Connection(Section):
     )
     token: str = Field(default="", repr=False, description="bearer token; use env:NAME")
     client_id: str = Field(default="", description="what the EHR calls us: the client id of our registration there")
+    token_endpoint: str = Field(
+        default="",
+        description="the only one that an assertion goes to; empty: the one that its smart-configuration names",
+    )
     scopes: tuple[str, ...] = Field(
         default=(),
         description="what we ask for, in v1 or v2 syntax; empty: what `writes` and `poll` need, as it takes them",
@@ -84,13 +88,16 @@ class Connection(Section):
 
     @model_validator(mode="after")
     def _one_way_in(self) -> Connection:
-        if self.auth == "token" and (self.client_id or self.scopes):
-            raise ValueError(f"connection '{self.name}' has client_id or scopes: set auth = \"backend-services\" too")
+        if self.auth == "token" and (self.client_id or self.scopes or self.token_endpoint):
+            raise ValueError(
+                f"connection '{self.name}' has client_id, scopes or token_endpoint: set auth = \"backend-services\" too"
+            )
         if self.auth == "backend-services" and self.token:
             raise ValueError(f"connection '{self.name}' gets its tokens by backend services: take `token` out")
         if self.auth == "backend-services" and not self.client_id:
             raise ValueError(f"connection '{self.name}' needs client_id: what the EHR called us at registration")
-        if self.auth == "backend-services" and not self.private_network and not self.base_url.startswith("https:"):
+        tokens = self.token or self.auth == "backend-services"
+        if tokens and not self.private_network and not self.base_url.startswith("https:"):
             raise ValueError(f"connection '{self.name}': base_url is not https, and tokens would be read on their way")
         if self.auth == "backend-services" and not (self.scopes or self.writes or self.poll):
             raise ValueError(

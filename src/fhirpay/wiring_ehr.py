@@ -24,6 +24,7 @@ def ehr_access(
         connection.name,
         connection.base_url,
         client_id=connection.client_id,
+        token_url=connection.token_endpoint,
         scopes=connection.scopes,
         writes=connection.writes,
         reads=POLLED if connection.poll else (),

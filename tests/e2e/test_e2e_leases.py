@@ -285,7 +285,10 @@ async def test_a_posting_whose_worker_stops_right_before_the_call_is_there_once(
     async with AsyncExitStack() as stack:
         ehr = await stack.enter_async_context(running_ehr())
         ehr.ehr.switches.update_create = update_create
-        tenant = Tenant(name="main", connections=(Connection(name="ehr", base_url=ehr.base_url, token=EHR_TOKEN),))
+        tenant = Tenant(
+            name="main",
+            connections=(Connection(name="ehr", base_url=ehr.base_url, token=EHR_TOKEN, private_network=True),),
+        )
         stopped = Road(at="/PaymentReconciliation")
         workers: list[Worker] = []
         for road in (stopped, Road()):

@@ -144,7 +144,7 @@ class World:
                 ),
             ),
             connections=(
-                Connection(name="ehr", base_url="http://ehr.test/fhir", token=EHR_TOKEN, organization="clinic"),
+                Connection(name="ehr", base_url="https://ehr.test/fhir", token=EHR_TOKEN, organization="clinic"),
             ),
             clients=(ApiClient(name="client", token=TOKEN, interface="clinic"),),
         )

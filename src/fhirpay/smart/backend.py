@@ -46,6 +46,7 @@ class BackendServices:
         base_url: str,
         *,
         client_id: str,
+        token_url: str = "",
         scopes: Sequence[str],
         writes: Sequence[str],
         reads: Sequence[str] = (),
@@ -56,12 +57,13 @@ class BackendServices:
         private: bool = False,
         retry_wait_s: float = 0.2,
     ) -> None:
-        """Raises ConfigInvalid for scopes that no backend service can have."""
+        """`token_url`: the only one to be used. Raises ConfigInvalid for scopes that no backend service can have."""
         # What has to be granted: a `write` of v1 holds a `d` too, which nobody here needs.
         self._writes, self._reads = tuple(writes), tuple(reads)
         self._needs = checked(scopes or self._needed(v2=True), ehr)
         self._ehr = ehr
         self._client_id = client_id
+        self._token_url = token_url
         self._scopes = tuple(scopes)
         self._keys = keys
         self._clock = clock
@@ -193,6 +195,10 @@ class BackendServices:
             found = read_configuration(answer, private=self._private)
         except MessageInvalid as error:
             raise EhrMisconfigured(f"{PATH[1:]} of '{self._ehr}': {error.message}", connection=self._ehr) from None
+        if self._token_url and found.token_url != self._token_url:
+            # Mix-up: who gave us another EHR's client_id and names its token endpoint would have us sign for that one.
+            says = f"{PATH[1:]} of '{self._ehr}' names another token endpoint than the connection's token_endpoint"
+            raise EhrMisconfigured(f"{says}: ask the EHR before you change it", connection=self._ehr)
         self._known = (now, found)
         return found
 

@@ -17,6 +17,7 @@ REFUSED = {
     'token = "t"\nclient_id = "c"': 'set auth = "backend-services" too',
     'scopes = ["system/Patient.rs"]': 'set auth = "backend-services" too',
     'auth = "backend-services"\nclient_id = "c"\ntoken = "t"': "take `token` out",
+    'token_endpoint = "https://ehr.example/token"': 'set auth = "backend-services" too',
     'auth = "backend-services"': "needs client_id",
     'auth = "backend-services"\nclient_id = "c"': "make a key with `fhirpay keys new`",
     'auth = "backend-services"\nclient_id = "c"\nwrites = []': "say which to ask for",
@@ -36,11 +37,27 @@ def test_what_can_not_be_meant_is_refused_at_start(lines: str, tmp_path: Path) -
         config.load(path)
 
 
-def test_a_token_goes_by_http_inside_a_private_network_alone() -> None:
-    ours = {"name": "ehr", "base_url": "http://ehr.example/fhir", "auth": "backend-services", "client_id": "c"}
+@pytest.mark.parametrize("access", [{"auth": "backend-services", "client_id": "c"}, {"token": "t"}])
+def test_a_token_goes_by_http_inside_a_private_network_alone(access: dict[str, str]) -> None:
+    ours: dict[str, object] = {"name": "ehr", "base_url": "http://ehr.example/fhir", **access}
     with pytest.raises(ValueError, match="base_url is not https"):
         Connection.model_validate(ours)
     assert Connection.model_validate(ours | {"private_network": True}).private_network
+
+
+def test_two_ehrs_with_one_client_id_need_their_token_endpoints() -> None:
+    """Else one of them could name the other's (mix-up), and have us sign for it."""
+
+    def ehr(name: str, base_url: str, token_endpoint: str = "") -> Connection:
+        access = {"auth": "backend-services", "client_id": "c", "token_endpoint": token_endpoint}
+        return Connection.model_validate({"name": name, "base_url": base_url, **access})
+
+    keys = (SigningKey(private_key=EC),)
+    good = ehr("good", "https://good.example/fhir", "https://good.example/token")
+    with pytest.raises(ValueError, match="'evil' needs token_endpoint: its client_id is one of another EHR too"):
+        Tenant(keys=keys, connections=(good, ehr("evil", "https://evil.example/fhir")))
+    Tenant(keys=keys, connections=(good, ehr("evil", "https://evil.example/fhir", "https://evil.example/token")))
+    Tenant(keys=keys, connections=(ehr("r4", "https://good.example/r4"), ehr("r5", "https://good.example/r5")))
 
 
 def test_a_secret_of_a_connection_shows_nowhere() -> None:

@@ -11,7 +11,7 @@ import pytest
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.ids import CountedIds
 from fhirpay.errors import EhrMisconfigured, EhrUnavailable
-from smart_world import ASKED, EC, RSA, SmartEhr, oauth_error, ring
+from smart_world import ASKED, EC, RSA, TOKEN_URL, SmartEhr, oauth_error, ring
 
 GOOD = {"access_token": "a.b-c", "token_type": "Bearer", "expires_in": 300, "scope": ASKED}
 HTML = httpx2.Response(200, text="<html>sign in</html>", headers={"content-type": "text/html; charset=utf-8"})
@@ -192,3 +192,14 @@ async def test_all_that_waited_get_the_same_refusal_of_one_request(clock: Frozen
     got = await asyncio.gather(*(access.authorization(within_s=5) for _ in range(20)), return_exceptions=True)
     assert all(isinstance(one, EhrMisconfigured) for one in got)
     assert len(ehr.requests) == 1
+
+
+async def test_an_assertion_goes_to_the_endpoint_that_was_agreed_only(clock: FrozenClock, ids: CountedIds) -> None:
+    keys = ring(EC)
+    ehr = SmartEhr(clock, keys.published)
+    elsewhere = ehr.access(ids, keys, token_url="https://login.another.example/token")
+    with pytest.raises(EhrMisconfigured, match="names another token endpoint than the connection's token_endpoint"):
+        await elsewhere.authorization(within_s=5)
+    assert ehr.requests == []
+    await ehr.access(ids, keys, token_url=TOKEN_URL).authorization(within_s=5)
+    assert ehr.faults == []

@@ -171,7 +171,7 @@ base_url = "http://processor.example"
 secret_key = "k"
 [[tenants.connections]]
 name = "ehr"
-base_url = "http://ehr.example/fhir"
+base_url = "https://ehr.example/fhir"
 organization = "clinic"
 """
 
