@@ -51,6 +51,7 @@ from fhirpay.usecases.take_payment import TakePayment
 from fhirpay.usecases.webhook import Webhooks
 from fhirpay.web.api.deps import Deps
 from fhirpay.web.api.router import api_router
+from fhirpay.web.patience import Patience
 from fhirpay.web.problem import install
 from processor_running import now
 from processor_sides import SIMULATED, Side
@@ -306,11 +307,10 @@ async def payments_world(
             registry=registry,
             require=require,
             clock=clock,
-            wakeups=database.wakeups,
+            patience=Patience(units, database.wakeups, 20 if live else 0),
             hash_key=b"k" * 32,
             public_url=PUBLIC_URL,
             messages=ApplyMessage(units, tenant, lambda feed: load(feed.mapping), b"k" * 32),
-            patience_s=20 if live else 0,
         )
         api = await stack.enter_async_context(
             httpx2.AsyncClient(

@@ -61,9 +61,11 @@ from .web.api import deps as api_deps
 from .web.api.router import api_router
 from .web.fhir_server import access
 from .web.fhir_server import deps as fhir_deps
+from .web.fhir_server.pay_operations import pay_operations
 from .web.fhir_server.router import fhir_router
 from .web.health import health_router
 from .web.jwks import jwks_router
+from .web.patience import Patience
 from .wiring_ehr import ehr_client
 from .wiring_files import file_feeds
 from .wiring_mllp import ack_client, engine, listener
@@ -132,13 +134,14 @@ class System:
 
     def _routers(self, house: House, base_url: str) -> list[APIRouter]:
         settings = self.settings
+        patience = Patience(house.units, self.database.wakeups)
         api = api_deps.Deps(
             units=house.units,
             tenant=house.tenant,
             registry=house.processors,
             require=house.door.callers.require,
             clock=self.clock,
-            wakeups=self.database.wakeups,
+            patience=patience,
             hash_key=self.hash_key,
             public_url=base_url,
             messages=house.messages,
@@ -152,6 +155,7 @@ class System:
             base_url=base_url + FHIR,
             endpoints=front_door.endpoints(base_url),
             body_max_bytes=settings.body_max_bytes,
+            operations=pay_operations(house.units, house.tenant, patience),
         )
         hl7 = hl7v2.Deps(house.door.callers.require, house.intakes, settings.body_max_bytes)
         return [

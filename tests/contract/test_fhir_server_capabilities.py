@@ -13,11 +13,14 @@ from fhirpay.fhir.models import structure_of
 from fhirpay.fhir.params import PARAMS, TYPES, WRITABLE
 from fhirpay.fhir.validation import problems
 from fhirpay.smart.front_door import endpoints
+from fhirpay.web.fhir_server.definitions import TYPES as DEFINITIONS
 from fhirpay.web.fhir_server.metadata import capability_statement
 
 STATEMENT = capability_statement(BASE, endpoints("http://us"))
 REST = STATEMENT["rest"][0]
-DECLARED: dict[str, dict[str, Any]] = {resource["type"]: resource for resource in REST["resource"]}
+DECLARED: dict[str, dict[str, Any]] = {
+    resource["type"]: resource for resource in REST["resource"] if resource["type"] not in DEFINITIONS
+}
 
 MINIMAL: dict[str, dict[str, Any]] = {
     "ChargeItem": {"status": "billable", "code": {"text": "x"}, "subject": {"reference": "Patient/1"}},

@@ -9,7 +9,7 @@ the tree is drawn from what came in down to what was posted back. A new kind of 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,11 +33,12 @@ from ..payments import refunds
 from ..payments import store as payments
 from ..writeback import store as writeback
 from ..writeback.references import sources
+from ..writeback.store import Posting
 from . import explain_nodes as nodes
 from . import external_payments
 from .explain_text import Chain, Node
 
-__all__ = ["Chain", "Node", "explain"]
+__all__ = ["Chain", "Node", "explain", "explain_resource"]
 
 _TYPES = ("ChargeItem", "Account", "Invoice", "Encounter", "Appointment", "Coverage", "Patient", "RelatedPerson")
 _TYPES += ("Organization", "PaymentReconciliation")
@@ -65,6 +66,16 @@ def explain(tx: Tx, some_id: str) -> Chain:
     raise NotFound(
         f"'{wanted}' is no message, resource, obligation, payment, refund, ledger entry or posting that is kept here"
     )
+
+
+def explain_resource(tx: Tx, reference: str) -> Chain:
+    """The same of one resource by `Type/id`, whatever else may bear that name. Raises NotFound."""
+    _, _, id = reference.partition("/")
+    posted = [one for one in writeback.find(tx, id) if reference == f"PaymentReconciliation/{one.posting_id}"]
+    scope = _of_postings(tx, posted) if posted else _resource(tx, reference)
+    if scope is None:
+        raise NotFound(f"there is no {reference}")
+    return Chain(reference, scope.found_as, _Drawing(tx, scope).roots())
 
 
 # ── finding ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -202,8 +213,10 @@ def _entry(tx: Tx, some_id: str) -> _Scope | None:
 def _posting(tx: Tx, some_id: str) -> _Scope | None:
     wanted = some_id.removeprefix("PaymentReconciliation/").rpartition("|")[2]
     found = writeback.find(tx, wanted)
-    if not found:
-        return None
+    return _of_postings(tx, found) if found else None
+
+
+def _of_postings(tx: Tx, found: Sequence[Posting]) -> _Scope:
     one = found[0]
     said = (
         f"{one.resource_type}/{one.remote_id} at '{one.connection}'" if one.remote_id else f"posting {one.posting_id}"

@@ -134,6 +134,7 @@ def operation(one: Operation) -> Node:
         "state": str(one.state),
         "attempt": one.attempt,
         "amount": _text(one.amount),
+        "currency": one.amount.currency,
         "processorReference": one.processor_ref,
         "sentAt": _iso(one.sent_at),
         "finishedAt": _iso(one.finished_at),

@@ -236,7 +236,7 @@ def checked_text(text: str, where: str) -> str:
     return text
 
 
-def checked_url(url: str) -> str:
+def checked_url(url: str, location: str = "return_url") -> str:
     """A page to send a payer back to. Raises ValueInvalid."""
     if url:
         try:
@@ -245,7 +245,7 @@ def checked_url(url: str) -> str:
         except ValueError:  # such as half an IPv6 address
             web = False
         if not web:
-            raise ValueInvalid("a return_url is a web address", location="return_url")
+            raise ValueInvalid("a page to return to is a web address", location=location)
     return url
 
 

@@ -11,7 +11,6 @@ from fastapi.responses import Response
 
 from ...config import ApiClient, Tenant
 from ...db.unit import Tx, Units
-from ...db.wakeups import Wakeups
 from ...domain.clock import Clock
 from ...errors import RequiredMissing
 from ...fhir.json import dumps
@@ -21,6 +20,7 @@ from ...payments.registry import Registry
 from ...security.blind_index import keyed_hash
 from ...smart.callers import Caller
 from ...usecases.apply_message import ApplyMessage
+from ..patience import Patience
 
 SCOPE = "payments"
 STAFF = "staff"  # not in the default scopes: who may take payments may not yet release holds
@@ -35,12 +35,11 @@ class Deps:
     registry: Registry
     require: Callable[[str | None, str], Awaitable[Caller]]
     clock: Clock
-    wakeups: Wakeups
+    patience: Patience  # of a POST, for the processor's page or answer
     hash_key: bytes
     public_url: str
     messages: ApplyMessage
     body_max_bytes: int = 1_000_000
-    patience_s: float = 5.0  # how long a POST waits for the processor's page or answer
 
     async def client(self, request: Request, scope: str = SCOPE) -> ApiClient:
         return (await self.require(request.headers.get("authorization"), scope)).client

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -11,7 +9,6 @@ from fastapi.responses import PlainTextResponse, RedirectResponse, Response
 
 from ...billing import store as obligations
 from ...db.unit import Tx
-from ...domain.payment import PaymentState
 from ...errors import NotFound, RuleBroken
 from ...fhir import replaced
 from ...fhir import store as fhir
@@ -74,7 +71,7 @@ def payments_router(deps: Deps) -> APIRouter:
             return start(tx, wish, deps.tenant)
 
         async def answer(payment_id: str) -> tuple[int, dict[str, Any]]:
-            await _until(deps, payment_id, lambda tx: store.get(tx, payment_id).state is not PaymentState.CREATED)
+            await deps.patience.begun(payment_id)
             return 201, await deps.units.read(views.payment, payment_id)
 
         return await answer_once(deps, once_of(deps, request, client, raw), make, answer)
@@ -105,7 +102,7 @@ def payments_router(deps: Deps) -> APIRouter:
         return await answer_once(deps, once_of(deps, request, client, raw), make, changed)
 
     async def changed(payment_id: str) -> tuple[int, dict[str, Any]]:
-        await _until(deps, payment_id, lambda tx: store.open_operation(tx, payment_id) is None)
+        await deps.patience.until(payment_id, lambda tx: store.open_operation(tx, payment_id) is None)
         return 200, await deps.units.read(views.payment, payment_id)
 
     @router.get("/payments/{payment_id}")
@@ -143,19 +140,6 @@ def payments_router(deps: Deps) -> APIRouter:
         return store.get(tx, payment_id)
 
     return router
-
-
-async def _until(deps: Deps, payment_id: str, done: Callable[[Tx], bool]) -> None:
-    """Wait until the payment has come so far (a page to go to, an answer); not longer than is polite."""
-    topic = store.topic(payment_id)
-    now = asyncio.get_running_loop().time
-    ends = now() + deps.patience_s
-    while (left := ends - now()) > 0:
-        seen = deps.wakeups.count(topic)
-        if await deps.units.read(done):
-            return
-        # On another machine's worker no event reaches us: look again by ourselves.
-        await deps.wakeups.wait(topic, min(left, 0.5), since=seen)
 
 
 def refunds_router(deps: Deps) -> APIRouter:

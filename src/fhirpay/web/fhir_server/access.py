@@ -87,6 +87,12 @@ class Access:
             raise _short(resource_type, letter)
         return limit
 
+    def endpoint(self, name: str) -> None:
+        """Raises NotPermitted unless the caller may also use this endpoint that is no FHIR (smart/scopes.ENDPOINTS)."""
+        if name not in self.caller.scopes.endpoints:
+            says = f"this needs the scope '{name}' besides"
+            raise NotPermitted(says, error="insufficient_scope", scope=name)
+
     def shows(self, one: Stored) -> bool:
         limit = self._limit(one.type, "r")
         return limit is not None and limit.admits(one)

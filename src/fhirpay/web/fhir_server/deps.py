@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ...config import ApiClient
 from ...db.unit import Tx, Units
 from ...fhir.store import Change, Stored
 from ...smart.callers import Caller
+from .operations import Operation
 
 
 class Accepted(Protocol):
@@ -45,3 +46,4 @@ class Deps:
     base_url: str  # https://host/fhir/R4
     endpoints: Mapping[str, str]  # of the authorization server, by their names in discovery
     body_max_bytes: int
+    operations: Mapping[str, Operation] = field(default_factory=dict[str, Operation])  # by name, without the `$`

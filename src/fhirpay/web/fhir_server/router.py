@@ -1,12 +1,12 @@
 """The routes of `/fhir/R4`. `wiring` includes `fhir_router(deps)`; what a write goes through is intake.py.
 
 To serve another resource type: its row in fhir/params.py and its entry in the CapabilityStatement. To serve another
-interaction: a route here, and its line there.
+interaction: a route here, and its line there. Operations are operations.py, definitions to read definitions.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
@@ -24,10 +24,13 @@ from ...fhir.params import TYPES, WRITABLE
 from ..hl7v2 import bounded_body
 from .access import Access
 from .answering import FhirRoute, MethodNotAllowed, NotKept, Warnings, content, not_modified, shown, written
+from .definitions import TYPES as DEFINED
+from .definitions import add_definitions
 from .deps import Deps
 from .intake import Intake, found, sound
 from .metadata import capability_statement, smart_configuration
 from .negotiation import Wishes, check_body, if_match, wishes
+from .operations import Call, Operation, inputs_of, named
 
 PREFIX = "/fhir/R4"
 _FORM = "application/x-www-form-urlencoded"
@@ -45,6 +48,8 @@ def fhir_router(deps: Deps) -> APIRouter:
         if not caller.scopes.fhir:
             raise NotPermitted("this needs a scope such as system/*.rs", error="insufficient_scope")
         wanted = wishes(request)
+        if resource_type in DEFINED:
+            raise MethodNotAllowed(f"{resource_type} can be read here", allow="GET")
         if resource_type and resource_type not in TYPES:
             says = "is not kept here" if is_resource_type(resource_type) else "is no resource type"
             raise NotKept(f"'{resource_type[:40]}' {says}; there are {', '.join(TYPES)}")
@@ -73,6 +78,8 @@ def fhir_router(deps: Deps) -> APIRouter:
         """JSON whatever is accepted (SMART App Launch 2.2, conformance)."""
         return JSONResponse(smart_configuration(deps.endpoints))
 
+    add_definitions(router, base_url)
+
     @router.post("")
     @router.post("/")
     async def bundle(request: Request) -> Response:
@@ -84,6 +91,29 @@ def fhir_router(deps: Deps) -> APIRouter:
         answer = answers.bundle_response(f"{kind}-response", done, base_url, content=wanted.content == "representation")
         _warn(answer, sent.warnings)
         return content(answer)
+
+    @router.api_route("/{resource_type}/${name}", methods=["GET", "POST"])
+    @router.api_route("/{resource_type}/{resource_id}/${name}", methods=["GET", "POST"])
+    async def operated(resource_type: str, name: str, request: Request, resource_id: str = "") -> Response:
+        access, _ = await entered(request, resource_type)
+        operation = deps.operations.get(name)
+        if operation is None or resource_type not in operation.types:
+            raise NotKept(f"{resource_type} has no operation of this name here")
+        if request.method == "GET" and operation.affects_state:
+            raise MethodNotAllowed(f"${name} changes something: ask by POST", allow="POST")
+        access.limit(resource_type, "r")
+        body = await bounded_body(request, deps.body_max_bytes) if request.method == "POST" else b""
+        if body:
+            check_body(request)
+        inputs = inputs_of(operation, request, body, of_type=not resource_id)
+        if resource_id:
+            one = await deps.units.read(store.get, resource_type, resource_id)
+        else:
+            one = await deps.units.read(named, resource_type, inputs, base_url)
+        one = access.shown(
+            found(one, f"{resource_type}/{resource_id[:64]}" if resource_id else f"such {resource_type}")
+        )
+        return content(await operation.run(Call(access, one, inputs.values, inputs.at)))
 
     @router.get("/{resource_type}")
     async def search_by_get(resource_type: str, request: Request) -> Response:
@@ -181,7 +211,7 @@ def fhir_router(deps: Deps) -> APIRouter:
     async def anything_else(request: Request, path: str = "") -> Response:
         await entered(request)
         first, *rest = path.split("/")
-        allowed = _methods(first, rest)
+        allowed = _methods(first, rest) or _of_operation(deps.operations, first, rest)
         if allowed:
             says = f"{request.method} is not taken here, but {allowed}"
             raise MethodNotAllowed(says, allow=allowed)
@@ -197,6 +227,8 @@ def _plain(request: Request) -> list[tuple[str, str]]:
 
 def _methods(first: str, rest: list[str]) -> str:
     """What may be done at an address that exists; "" for one that doesn't."""
+    if first in DEFINED:
+        return "GET" if len(rest) < 2 else ""
     if first in ("", "metadata"):
         return "" if rest else {"": "POST", "metadata": "GET"}[first]
     if first not in TYPES or any(part.startswith("$") for part in rest):
@@ -206,6 +238,15 @@ def _methods(first: str, rest: list[str]) -> str:
     if len(rest) in shapes:
         return shapes[len(rest)]
     return "GET" if rest[1] == "_history" and len(rest) <= 3 else ""
+
+
+def _of_operation(operations: Mapping[str, Operation], first: str, rest: list[str]) -> str:
+    """What an operation of ours is asked by; "" where there is none at this address."""
+    named = rest[-1] if 0 < len(rest) < 3 and rest[-1].startswith("$") else ""
+    operation = operations.get(named.removeprefix("$")) if named else None
+    if operation is None or first not in operation.types:
+        return ""
+    return "POST" if operation.affects_state else "GET, POST"
 
 
 def _warn(answer: dict[str, Any], warnings: Warnings) -> None:
