@@ -6,7 +6,7 @@ Import the fixtures from a conftest or a test module; the server runs inside the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +19,7 @@ from fhirpay.db.unit import Tx, Units
 from fhirpay.fhir.json import dumps, loads
 from fhirpay.fhir.store import Change, Stored
 from fhirpay.security.pan import screen_json
-from fhirpay.smart.callers import Callers
+from fhirpay.smart.callers import Caller, Callers
 from fhirpay.smart.front_door import endpoints
 from fhirpay.smart.issuers import Issuers
 from fhirpay.smart.scopes import Scopes
@@ -42,6 +42,7 @@ class FhirWorld:
     body_max_bytes: int = 1_000_000
     took: list[tuple[str, list[tuple[str, Change]], bytes]] = field(default_factory=list)
     trouble: Exception | None = None
+    caller: Callable[[str | None], Awaitable[Caller]] | None = None  # instead of the two of `CLIENTS`
 
     def __post_init__(self) -> None:
         app = FastAPI()
@@ -49,7 +50,7 @@ class FhirWorld:
         scopes = {client.name: Scopes.read(client.scopes) for client in CLIENTS}
         callers = Callers(self.units, CLIENTS, scopes, Issuers([], lambda: datetime.now(UTC)))
         places = endpoints("http://us")
-        deps = Deps(self.units, callers.caller, self, screen_json, BASE, places, self.body_max_bytes)
+        deps = Deps(self.units, self.caller or callers.caller, self, screen_json, BASE, places, self.body_max_bytes)
         app.include_router(fhir_router(deps))
         self.http = httpx2.AsyncClient(
             transport=httpx2.ASGITransport(app=app),

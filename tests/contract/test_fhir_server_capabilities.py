@@ -94,6 +94,12 @@ async def _history(world: FhirWorld, kind: str) -> bool:
     return (await world.send("GET", f"{kind}/h/_history")).resource["total"] == 2
 
 
+async def _history_of_type(world: FhirWorld, kind: str) -> bool:
+    await _update(world, kind, "zz")
+    entries = (await world.send("GET", f"{kind}/_history?_count=2")).resource["entry"]
+    return [entry["response"]["location"] for entry in entries] == [f"{BASE}/{kind}/zz/_history/{n}" for n in (2, 1)]
+
+
 async def _search(world: FhirWorld, kind: str) -> bool:
     await world.send("POST", kind, sample(kind, "s"))
     return (await world.send("GET", f"{kind}?identifier=urn:s|s")).resource["total"] == 1
@@ -113,6 +119,7 @@ INTERACTIONS = {
     "read": _read,
     "vread": _vread,
     "history-instance": _history,
+    "history-type": _history_of_type,
     "search-type": _search,
 }
 
@@ -194,8 +201,9 @@ async def test_common_parameters_work(world: FhirWorld) -> None:
 
 async def test_transactions_and_batches_are_all_that_the_base_takes(world: FhirWorld) -> None:
     declared = [one["code"] for one in REST["interaction"]]
-    assert declared == ["transaction", "batch"]
-    for kind in declared:
+    assert declared == ["transaction", "batch", "history-system"]
+    assert (await world.send("GET", "_history")).resource["type"] == "history"
+    for kind in declared[:2]:
         answer = await world.send("POST", "", {"resourceType": "Bundle", "type": kind})
         assert (answer.status, answer.resource["type"]) == (200, f"{kind}-response")
     assert (await world.send("POST", "", {"resourceType": "Bundle", "type": "collection"})).status == 422
@@ -212,9 +220,9 @@ async def _undeclared(world: FhirWorld, kind: str) -> None:
         ("DELETE", f"{kind}/x"),
         ("PATCH", kind),
         ("DELETE", f"{kind}?identifier=urn:s|1"),
-        ("GET", f"{kind}/_history"),
+        ("DELETE", f"{kind}/_history"),
         ("GET", f"{kind}/x/$everything"),
-        ("GET", "_history"),
+        ("POST", "_history"),
     ):
         assert (await world.send(method, path)).status in (404, 405), (method, path)
     undeclared = [name for name, param in PARAMS[kind].items() if not param.public]

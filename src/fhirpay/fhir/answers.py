@@ -50,12 +50,12 @@ def searchset(query: Query, page: Page, base_url: str) -> dict[str, Any]:
 
 
 def history(of: str, query: HistoryQuery, page: HistoryPage, base_url: str) -> dict[str, Any]:
-    """A page of the versions of one resource, `of` being its reference."""
-    at = f"{of}/_history"
+    """A page of versions: of one resource, `of` being its reference; of a type; of everything, `of` being empty."""
+    at = f"{of}/_history".lstrip("/")
     links = [{"relation": "self", "url": _link(base_url, at, query.stated)}]
     if page.before is not None:
         stated = [(name, value) for name, value in query.stated if name != "_before"]
-        links.append({"relation": "next", "url": _link(base_url, at, (*stated, ("_before", str(page.before))))})
+        links.append({"relation": "next", "url": _link(base_url, at, (*stated, ("_before", page.before)))})
     entries = [
         {
             "fullUrl": f"{base_url}/{one.reference}",

@@ -34,6 +34,7 @@ class ResourceVersionRow(Row, table=True):
     """Every version that ever was, the current one included."""
 
     __tablename__ = "resource_version"
+    __table_args__ = (Index(None, "tenant_id", "type", "updated", "resource_id", "version"),)
 
     tenant_id: str = Field(primary_key=True)
     type: str = Field(primary_key=True)

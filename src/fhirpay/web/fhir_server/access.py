@@ -2,24 +2,25 @@
 and intake.py; `understood` also by whoever gives scopes out.
 
 By SMART App Launch 2.2, "Scopes for requesting FHIR resources": c create; r read, vread, history of a resource; u
-update, also one that makes the resource; s search. A parameter behind a scope limits it to the resources that a search
-by it would find: a search finds no others, anything else about others is 403. A Bundle is judged by its entries.
+update, also one that makes the resource; s search, and the history of a type or of everything. A parameter behind a
+scope limits it to the resources that a search by it would find: a search finds no others, anything else about others
+is 403. A Bundle is judged by its entries.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ...config_client import ApiClient
 from ...db.unit import Tx
 from ...errors import FhirpayError, MessageInvalid, NotPermitted
-from ...fhir import search, store
+from ...fhir import history, search, store
 from ...fhir.bundle_entries import Entry
 from ...fhir.bundles import Done
 from ...fhir.conditional import criteria
-from ...fhir.history import HistoryPage
+from ...fhir.history import HistoryPage, HistoryQuery
 from ...fhir.links import conditions
 from ...fhir.params import TYPES
 from ...fhir.search import Page, Query
@@ -107,6 +108,30 @@ class Access:
         if not limit.alternatives:
             return page
         return replace(page, versions=[one for one in page.versions if limit.admits(one)], total=None)
+
+    def types(self) -> tuple[str, ...]:
+        """Those that the caller may search. Raises NotPermitted when there are none."""
+        found = tuple(name for name in TYPES if self._limit(name, "s") is not None)
+        if not found:
+            raise _short("*", "s")
+        return found
+
+    def past(self, tx: Tx, types: Sequence[str], query: HistoryQuery) -> HistoryPage:
+        """A page of the versions of everything of these types: those within reach, of what is within reach now."""
+        page = history.run_many(tx, types, query)
+        limits = {kind: self.limit(kind, "s") for kind in types}
+        limited = [kind for kind, limit in limits.items() if limit.alternatives]
+        if not limited:
+            return page
+        ids = {kind: {one.id for one in page.versions if one.type == kind} for kind in limited}
+        current = [one for kind in limited for one in store.several(tx, kind, ids[kind])]
+        within = {one.reference for one in current if limits[one.type].admits(one)}
+        shown = [
+            one
+            for one in page.versions
+            if one.type not in limited or (one.reference in within and limits[one.type].admits(one))
+        ]
+        return replace(page, versions=shown)
 
     def narrowed(self, query: Query) -> Query:
         """A search, kept to what the caller may find. Raises NotPermitted when that is nothing at all."""

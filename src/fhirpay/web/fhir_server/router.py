@@ -6,7 +6,7 @@ interaction: a route here, and its line there. Operations are operations.py, def
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
@@ -68,6 +68,11 @@ def fhir_router(deps: Deps) -> APIRouter:
         page = await deps.units.read(search.run, access.narrowed(query))
         return content(answers.searchset(query, access.found(page), base_url))
 
+    async def past(of: str, types: Sequence[str], request: Request, access: Access) -> Response:
+        query = versions.parse(_plain(request), of_many=True)
+        page = await deps.units.read(access.past, types, query)
+        return content(answers.history(of, query, page, base_url))
+
     @router.get("/metadata")
     async def metadata(request: Request) -> Response:
         wishes(request)
@@ -114,6 +119,16 @@ def fhir_router(deps: Deps) -> APIRouter:
             found(one, f"{resource_type}/{resource_id[:64]}" if resource_id else f"such {resource_type}")
         )
         return content(await operation.run(Call(access, one, inputs.values, inputs.at)))
+
+    @router.get("/_history")
+    async def history_of_all(request: Request) -> Response:
+        access, _ = await entered(request)
+        return await past("", access.types(), request, access)
+
+    @router.get("/{resource_type}/_history")
+    async def history_of_type(resource_type: str, request: Request) -> Response:
+        access, _ = await entered(request, resource_type, "s")
+        return await past(resource_type, (resource_type,), request, access)
 
     @router.get("/{resource_type}")
     async def search_by_get(resource_type: str, request: Request) -> Response:
@@ -229,12 +244,12 @@ def _methods(first: str, rest: list[str]) -> str:
     """What may be done at an address that exists; "" for one that doesn't."""
     if first in DEFINED:
         return "GET" if len(rest) < 2 else ""
-    if first in ("", "metadata"):
-        return "" if rest else {"": "POST", "metadata": "GET"}[first]
+    if first in ("", "metadata", "_history"):
+        return "" if rest else {"": "POST", "metadata": "GET", "_history": "GET"}[first]
     if first not in TYPES or any(part.startswith("$") for part in rest):
         return ""
     shapes = {0: "GET, POST, PUT", 1: "GET, PUT, PATCH"} if first in WRITABLE else {0: "GET", 1: "GET"}
-    shapes |= {1: "POST"} if rest == ["_search"] else {}
+    shapes |= {1: "POST"} if rest == ["_search"] else {1: "GET"} if rest == ["_history"] else {}
     if len(rest) in shapes:
         return shapes[len(rest)]
     return "GET" if rest[1] == "_history" and len(rest) <= 3 else ""
