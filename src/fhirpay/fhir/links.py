@@ -9,7 +9,6 @@ nothing meets.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,49 +34,77 @@ def resolved(tx: Tx, resource: dict[str, Any], known: Known | None = None, *, ro
     `root` is what relative references stand under in its Bundle (FHIR R4, bundle.html#references).
     """
     known = known or Known()
-    resource = deepcopy(resource)
-    for address, reference in _literal(str(resource["resourceType"]), resource):
+    resource, named, logical = _copied(resource)
+    for reference in named:
         literal = reference["reference"]
         if literal in known.urls:
             reference["reference"] = known.urls[literal]
         elif root and root + literal in known.urls:
             reference["reference"] = known.urls[root + literal]
         elif literal.startswith("urn:uuid:"):
-            raise MessageInvalid("no entry has this fullUrl", location=f"{address}.reference")
+            raise MessageInvalid("no entry has this fullUrl", location=_address(resource, reference))
         elif "?" in literal and "://" not in literal:
-            reference["reference"] = _conditional(tx, literal, f"{address}.reference")
-    for _, reference, targets in references(resource):
+            reference["reference"] = _conditional(tx, literal, _address(resource, reference))
+    for _, reference, targets in references(resource) if logical else ():
         if "reference" not in reference:
             _logical(tx, reference, targets, known)
-    _to_survivors(tx, resource)
+            if "reference" in reference:
+                named.append(reference)
+    _to_survivors(tx, resource, named)
     return resource
 
 
-def _to_survivors(tx: Tx, resource: dict[str, Any]) -> None:
+def _copied(resource: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]], bool]:
+    """A copy, what in it names another resource, and whether something may name one by its identifier alone.
+
+    In one pass, and without addresses: every resource comes by here, and hardly any has something to say about one.
+    """
+    named: list[dict[str, Any]] = []
+    logical = False
+
+    def copied(value: Any) -> Any:
+        nonlocal logical
+        if isinstance(value, dict):
+            made = {key: copied(one) if isinstance(one, dict | list) else one for key, one in value.items()}
+            if isinstance(made.get("reference"), str):
+                named.append(made)
+            elif isinstance(made.get("identifier"), dict):
+                logical = True
+            return made
+        return [copied(one) if isinstance(one, dict | list) else one for one in value]
+
+    return copied(resource), named, logical
+
+
+def _to_survivors(tx: Tx, resource: dict[str, Any], named: list[dict[str, Any]]) -> None:
     """What names one that was merged into another means that other. Links between the two of them stay."""
-    kind = str(resource["resourceType"])
-    named = [
-        reference
-        for address, reference in _literal(kind, resource)
-        if not address.startswith("Patient.link") and reference["reference"].partition("/")[0] in replaced.TYPES
-    ]
+    links = [one for _, one in _literal("", resource.get("link"))] if resource["resourceType"] == "Patient" else []
+    named = [one for one in named if one["reference"].partition("/")[0] in replaced.TYPES]
+    named = [one for one in named if not any(one is link for link in links)]
     ends = replaced.survivors(tx, {reference["reference"] for reference in named})
     for reference in named:
         reference["reference"] = ends[reference["reference"]]
 
 
+def _address(resource: dict[str, Any], reference: dict[str, Any]) -> str:
+    places = _literal(str(resource["resourceType"]), resource)
+    return next(f"{address}.reference" for address, one in places if one is reference)
+
+
 def conditions(resource: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Every reference by a condition: the type, its search parameters, and where it stands."""
-    for address, reference in _literal(str(resource.get("resourceType", "")), resource):
+    for reference in _named(resource):
         kind, mark, params = reference["reference"].partition("?")
         if mark and "://" not in kind:
-            yield kind, params, f"{address}.reference"
+            yield kind, params, _address(resource, reference)
 
 
 def localized(resource: dict[str, Any], base_url: str) -> dict[str, Any]:
     """`resource` with references to `base_url` made relative: they are ours, however they are written."""
+    if not base_url:
+        return resource
     prefix = f"{base_url}/"
-    ours = [one for _, one in _literal("", resource) if base_url and one["reference"].startswith(prefix)]
+    ours = [one for one in _named(resource) if one["reference"].startswith(prefix)]
     for reference in ours:
         reference["reference"] = reference["reference"].removeprefix(prefix)
     return resource
@@ -104,6 +131,17 @@ def _logical(tx: Tx, reference: dict[str, Any], targets: frozenset[str], known: 
         reference["reference"] = known.identifiers[key]
     elif len(found := replaced.find(tx, *key)) == 1:
         reference["reference"] = found[0].reference
+
+
+def _named(resource: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What `_literal` finds, without the addresses that nearly nobody asks for."""
+    waiting: list[Any] = [resource]
+    for one in waiting:  # it grows
+        if isinstance(one, dict):
+            if isinstance(one.get("reference"), str):
+                yield one
+            one = one.values()
+        waiting += [inner for inner in one if isinstance(inner, dict | list)]
 
 
 def _literal(at: str, value: Any) -> Iterator[tuple[str, dict[str, Any]]]:

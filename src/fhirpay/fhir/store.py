@@ -71,13 +71,14 @@ _KINDS |= {"PaymentReconciliation": "rec"}
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A version of a resource. `resource` is a copy: changing it changes nothing that is kept."""
+    """A version of a resource. `resource` is a copy: changing it changes nothing that is kept, which is `text`."""
 
     type: str
     id: str
     version: int
     updated: datetime
     resource: dict[str, Any]
+    text: str
 
     @property
     def reference(self) -> str:
@@ -210,7 +211,9 @@ def content_key(resource: dict[str, Any]) -> str:
 
 
 def stored(row: RowMapping) -> Stored:
-    return Stored(row["type"], row["resource_id"], row["version"], row["updated"], reread(row["content"]))
+    return Stored(
+        row["type"], row["resource_id"], row["version"], row["updated"], reread(row["content"]), row["content"]
+    )
 
 
 def _version(tx: Tx, resource: dict[str, Any], resource_type: str, resource_id: str, number: int) -> Stored:
@@ -220,7 +223,7 @@ def _version(tx: Tx, resource: dict[str, Any], resource_type: str, resource_id: 
     meta = {**resource.get("meta", {}), "versionId": str(number), "lastUpdated": shown}
     rest = {key: value for key, value in resource.items() if key not in ("resourceType", "id", "meta")}
     content = {"resourceType": resource_type, "id": resource_id, "meta": meta, **rest}
-    return Stored(resource_type, resource_id, number, updated, content)
+    return Stored(resource_type, resource_id, number, updated, content, dumps(content))
 
 
 def _row(tx: Tx, one: Stored, source: str) -> dict[str, Any]:
@@ -231,7 +234,7 @@ def _row(tx: Tx, one: Stored, source: str) -> dict[str, Any]:
         "version": one.version,
         "updated": one.updated,
         "source": source,
-        "content": dumps(one.resource),
+        "content": one.text,
     }
 
 

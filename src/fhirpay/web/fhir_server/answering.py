@@ -57,13 +57,14 @@ def refused(error: FhirpayError) -> Response:
     return content(operation_outcome(error), status, headers)
 
 
-def content(resource: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(dumps(resource), status, headers, FHIR_JSON)
+def content(resource: dict[str, Any] | str, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A resource as an answer; text is one that was written before."""
+    return Response(resource if isinstance(resource, str) else dumps(resource), status, headers, FHIR_JSON)
 
 
 def shown(one: Stored) -> Response:
     """A resource that was asked for."""
-    return content(one.resource, headers=_version_headers(one))
+    return content(one.text, headers=_version_headers(one))
 
 
 def not_modified(one: Stored) -> Response:
@@ -81,7 +82,7 @@ def written(one: Stored, change: Change, base_url: str, wanted: Wishes, warnings
     if wanted.content == "OperationOutcome":
         says = f"{one.reference} is {change}"
         return content(operation_outcome(warnings=warnings, information=says), status, headers)
-    return content(one.resource, status, headers)
+    return content(one.text, status, headers)
 
 
 def _version_headers(one: Stored) -> dict[str, str]:

@@ -42,7 +42,8 @@ class Deps:
     units: Units
     caller: Callable[[str | None], Awaitable[Caller]]  # Authorization header → who calls, or NotAuthenticated
     accepted: Accepted
-    screen: Callable[[dict[str, Any]], tuple[dict[str, Any], list[str]]]  # without card numbers, and where they were
+    # A resource and its JSON → the resource without card numbers, and where they were.
+    screen: Callable[[dict[str, Any], str], tuple[dict[str, Any], list[str]]]
     base_url: str  # https://host/fhir/R4
     endpoints: Mapping[str, str]  # of the authorization server, by their names in discovery
     body_max_bytes: int

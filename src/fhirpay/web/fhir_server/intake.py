@@ -57,7 +57,7 @@ def _sound(deps: Deps, body: bytes, resource_type: str) -> Sound:
     if resource_type == "Bundle":
         _check_bundle(resource)
     resource = localized(resource, deps.base_url)
-    resource, masked = deps.screen(resource)
+    resource, masked = deps.screen(resource, body.decode("utf-8-sig"))
     warnings = [(at, _MASKED) for at in masked]
     entries = resource.get("entry")
     if resource_type == "Bundle" and resource.get("type") == "batch" and isinstance(entries, list):
