@@ -10,10 +10,9 @@ from pydantic import AwareDatetime, Field, model_validator
 from .config_section import Section, known_zone
 
 # What an EHR may be asked for; what one of them refers to is read with it.
-Polled = Literal[
-    "ChargeItem", "Account", "Invoice", "Patient", "Encounter", "Coverage", "RelatedPerson", "Organization"
-]
-POLLED: tuple[str, ...] = get_args(Polled)
+Related = Literal["Account", "Patient", "Coverage", "Encounter", "RelatedPerson", "Organization"]
+Polled = Literal["ChargeItem", "Invoice"] | Related
+RELATED: tuple[str, ...] = get_args(Related)
 
 
 class SigningKey(Section):
@@ -58,6 +57,10 @@ class Connection(Section):
         default=(),
         description="the types whose changes are picked up there (R4); empty: it sends them to us, or nothing",
     )
+    poll_by: dict[Polled, Literal["encounter", "patient"]] = Field(
+        default={},
+        description="those of `poll` that it finds only for an encounter or a patient: of each that we hear of",
+    )
     poll_since: AwareDatetime | None = Field(
         default=None, description="changes since then are picked up, by the EHR's clock; needed for `poll`"
     )
@@ -65,8 +68,23 @@ class Connection(Section):
     poll_overlap_s: int = Field(
         default=300, ge=0, description="how far each look goes back: as long as a change may take to be found"
     )
+    poll_visit_every_s: float = Field(
+        default=900, gt=0, description="how often an encounter of `poll_by` is looked at; rarer while nothing is new"
+    )
+    poll_late_days: int = Field(
+        default=30, ge=0, description="how long after its end an encounter of `poll_by` is looked at: late charges"
+    )
+    poll_related_h: float = Field(
+        default=24,
+        ge=0,
+        description="how old may be what is referred to and not in `poll`, such as a patient, before it is read again",
+    )
     interface: str = Field(
         default="", description="the interface whose rules apply to what is picked up, as for a client that sends it"
+    )
+    systems: dict[str, str] = Field(
+        default={},
+        description="its identifier system → that of the HL7v2 feed, for numbers of patients, accounts and visits",
     )
     organization: str = Field(default="", description="Organization id at that EHR, as requestor and payee")
     zone: str = Field(default="", description="IANA zone of the dates that it is told; empty: the facility's")
@@ -109,6 +127,13 @@ class Connection(Section):
             raise ValueError(
                 f"connection '{self.name}' speaks R5, and changes are picked up from R4 and R4B: no `poll`"
             )
+        if stray := sorted(self.poll_by.keys() - set(self.poll)):
+            raise ValueError(f"connection '{self.name}': poll_by names {', '.join(stray)}, which `poll` doesn't")
         if self.zone:
             known_zone(self.zone)
         return self
+
+    @property
+    def polled(self) -> tuple[str, ...]:
+        """The types whose changes are searched by `_lastUpdated`."""
+        return tuple(kind for kind in self.poll if kind not in self.poll_by)

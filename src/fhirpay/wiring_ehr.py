@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .config import Connection
-from .config_connection import POLLED
+from .config_connection import RELATED
 from .domain.clock import Clock
 from .domain.ids import Ids
 from .fhir.access import Access, FixedToken
@@ -27,7 +27,7 @@ def ehr_access(
         token_url=connection.token_endpoint,
         scopes=connection.scopes,
         writes=connection.writes,
-        reads=POLLED if connection.poll else (),
+        reads=tuple(dict.fromkeys((*connection.poll, *RELATED))) if connection.poll else (),
         keys=keys,
         clock=clock,
         ids=ids,

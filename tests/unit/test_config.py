@@ -114,6 +114,10 @@ def test_a_client_has_keys_and_for_a_while_its_old_token_too(tmp_path: Path) -> 
         ('poll = ["ChargeItem"]\npoll_since = 2026-12-01', "poll_since"),
         ('poll = ["PaymentReconciliation"]\npoll_since = 2026-12-01T00:00:00Z', "poll"),
         ('poll = ["Account"]\npoll_since = 2026-12-01T00:00:00Z\nfhir_version = "R5"', "from R4 and R4B"),
+        (
+            'poll = ["Account"]\npoll_since = 2026-12-01T00:00:00Z\npoll_by = { ChargeItem = "encounter" }',
+            "names ChargeItem, which `poll` doesn't",
+        ),
         ('interface = "clinic"', "names interface 'clinic', not defined"),
     ],
 )

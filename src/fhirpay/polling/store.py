@@ -118,11 +118,44 @@ def _read(row: RowMapping) -> Mark:
 
 
 def versions(tx: Tx, connection: str, resource_type: str, ids: Iterable[str]) -> dict[str, str]:
-    """The versions that were read last. Empty for what wasn't to be had a moment ago."""
+    """The versions that were read last."""
+    found = _seen_of(tx, connection, resource_type, ids)
+    return {id: row["version"] for id, row in found.items() if row["version"]}
+
+
+def known(
+    tx: Tx, connection: str, resource_type: str, named: Mapping[str, str], *, lasts: timedelta | None
+) -> set[str]:
+    """Those of these ids that needn't be read again. `named`: id → the version that a reference names, or nothing.
+
+    What wasn't to be had a moment ago counts as known. `lasts` is how long what was read is good for; None: somebody
+    follows its changes.
+    """
+    fresh: set[str] = set()
+    for id, row in _seen_of(tx, connection, resource_type, named).items():
+        age, read = tx.now - row["seen_at"], row["version"].partition("@")[0]
+        if not row["version"]:
+            good = age < _ABSENT_FOR
+        elif _newer(named[id], read):
+            good = False
+        else:
+            good = lasts is None or age < lasts
+        if good:
+            fresh.add(id)
+    return fresh
+
+
+def _newer(named: str, read: str) -> bool:
+    """Whether a reference names a version after the one that was read; they are counted, or else they differ."""
+    if named.isdecimal() and read.isdecimal():
+        return int(named) > int(read)
+    return bool(named) and named != read
+
+
+def _seen_of(tx: Tx, connection: str, resource_type: str, ids: Iterable[str]) -> dict[str, RowMapping]:
     by_key = {fitted(one): one for one in ids}
     rows = tx.all(_KNOWN, of=connection, type=resource_type, ids=sorted(by_key)) if by_key else []
-    fresh = tx.now - _ABSENT_FOR
-    return {by_key[one["resource_id"]]: one["version"] for one in rows if one["version"] or one["seen_at"] > fresh}
+    return {by_key[row["resource_id"]]: row for row in rows}
 
 
 def see(tx: Tx, connection: str, versions: Mapping[tuple[str, str], str]) -> None:

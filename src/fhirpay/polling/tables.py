@@ -1,10 +1,11 @@
-"""Tables of polling: who asks an EHR, how far each of its types was read, and which versions were. By `store.py`."""
+"""Tables of polling: who asks an EHR, how far each of its types was read, which versions were, and which encounters are
+looked at. By `store.py`, `visits.py` and `twins.py`."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger
+from sqlalchemy import BigInteger, Index
 from sqlmodel import Field
 
 from ..db.metadata import Row
@@ -21,6 +22,9 @@ class PollLeaseRow(Row, table=True):
     owner: str
     fence: int = Field(sa_type=BigInteger)
     lease_until: datetime = Field(sa_type=UtcDateTime)
+    visits_from: datetime | None = Field(default=None, sa_type=UtcDateTime)  # no encounter is looked at before
+    # in a row, of whichever encounters
+    visit_failures: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
 
 
 class PollMarkRow(Row, table=True):
@@ -58,3 +62,37 @@ class PollSeenRow(Row, table=True):
     resource_id: str = Field(primary_key=True)
     version: str
     seen_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class PollVisitRow(Row, table=True):
+    """An encounter (or a patient) of which an EHR is asked what there is, as it isn't found otherwise."""
+
+    __tablename__ = "poll_visit"
+    __table_args__ = (
+        Index(None, "tenant_id", "connection", "due_at"),
+        Index(None, "tenant_id", "connection", "remote"),
+    )
+
+    tenant_id: str = Field(primary_key=True)
+    connection: str = Field(primary_key=True)
+    reference: str = Field(primary_key=True)  # ours, such as Encounter/…
+    remote: str = ""  # the EHR's own id of it; empty: not known yet
+    due_at: datetime = Field(sa_type=UtcDateTime)
+    heard_at: datetime = Field(sa_type=UtcDateTime)  # when there was last something new of it
+    ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    looks: int = Field(default=0, sa_type=BigInteger)
+    failures: int = Field(default=0, sa_type=BigInteger)  # in a row
+    unfound: bool = False  # the EHR has nobody of its number
+
+
+class PollTwinRow(Row, table=True):
+    """One that the EHR has under its own id and we under ours: it came another way, and has the same number."""
+
+    __tablename__ = "poll_twin"
+    __table_args__ = (Index(None, "tenant_id", "connection", "reference"), {"sqlite_with_rowid": False})
+
+    tenant_id: str = Field(primary_key=True)
+    connection: str = Field(primary_key=True)
+    resource_type: str = Field(primary_key=True)
+    resource_id: str = Field(primary_key=True)
+    reference: str  # ours

@@ -128,6 +128,8 @@ class Ehr:
         if not self.switches.search:
             raise _refused(405, "not-supported", "this server has no search")
         given = dict(parse_qsl(query))
+        if (needed := self.switches.searched_with.get(kind)) and not {needed, "_id"} & given.keys():
+            raise _refused(400, "required", f"{kind} is searched by {needed} here")
         lag = self.faults.takes("index_lag")
         try:
             criteria = [] if self.faults.takes("match_all", "GET") else _conditions(query)

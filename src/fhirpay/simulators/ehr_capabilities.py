@@ -5,7 +5,7 @@ Used by `ehr.py`. A switch that is off makes the server behave so, not only say 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .ehr_rules import TYPES
@@ -19,6 +19,7 @@ class Switches:
     conditional_create: bool = True  # If-None-Exist
     conditional_update: bool = True  # PUT [type]?identifier=…
     search: bool = True
+    searched_with: dict[str, str] = field(default_factory=dict)  # a type → the parameter that its search needs
     references_checked: bool = False  # a literal reference must lead to something here
     page_max: int = 50  # most resources on one page of a search
     update_refusal: int = 405  # how it says that ids are its own to give
@@ -57,6 +58,9 @@ def _resource(kind: str, patient: str, switches: Switches) -> dict[str, Any]:
     parameters = [("_id", "token"), ("_lastUpdated", "date"), ("identifier", "token"), ("status", "token")]
     parameters += [("patient", "reference")] if patient else []
     parameters += [("account", "reference")] if kind in ("ChargeItem", "Invoice") else []
+    parameters += [("context", "reference")] if kind == "ChargeItem" else []
+    if needed := switches.searched_with.get(kind):
+        parameters = [one for one in parameters if one[0] in ("_id", needed)]
     shown: dict[str, Any] = {
         "type": kind,
         "interaction": [{"code": code} for code in interactions + ["search-type"] * switches.search],

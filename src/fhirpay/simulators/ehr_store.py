@@ -253,7 +253,7 @@ def _index(resource: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield "identifier", identifier.get("system", ""), identifier.get("value", "")
     if status := resource.get("status"):
         yield "status", "", str(status)
-    for param, element in (("patient", TYPES[kind]), ("account", "account")):
+    for param, element in (("patient", TYPES[kind]), ("account", "account"), ("context", "context")):
         targets = resource.get(element) or []
         for target in targets if isinstance(targets, list) else [targets]:
             yield param, "", target.get("reference", "")
@@ -273,8 +273,8 @@ def _clause(kind: str, name: str, text: str) -> tuple[str, list[str]]:
             parts.append("(e.system = ? and e.value = ?)" if bar else "e.value = ?")
             values += [system, value] if bar else [value]
         return inside + "(" + " or ".join(parts) + "))", values
-    if name in ("patient", "subject", "account") and (name == "account" or TYPES[kind]):
-        target = "Account" if name == "account" else "Patient"
+    if name in ("patient", "subject", "account", "context") and (name in ("account", "context") or TYPES[kind]):
+        target = {"account": "Account", "context": "Encounter"}.get(name, "Patient")
         full = [choice if "/" in choice else f"{target}/{choice}" for choice in choices]
         return inside + f"e.value in ({marks}))", [name.replace("subject", "patient"), *full]
     if name == "status":

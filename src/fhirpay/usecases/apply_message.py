@@ -35,7 +35,7 @@ from ..mapping.engine import map_groups
 from ..mapping.loader import Maps
 from ..mapping.mapped import Mapped, Parked
 from ..parties import statements
-from . import charged_elsewhere, echoes, link_patients, move_account, withdrawn_coverage
+from . import charged_elsewhere, echoes, link_patients, move_account, visits, withdrawn_coverage
 from .collect import accounts_touched, reassess_accounts
 from .corrections import settled
 from .known_numbers import found_again
@@ -108,6 +108,7 @@ class ApplyMessage:
         changes = [change for one in mapped for change in self._write(tx, message, one, newer, merging)]
         cutover.note(tx, message.interface, [stored for stored, _ in changes], self.tenant)
         echoes.heard(tx, changes)
+        visits.note(tx, self.tenant, message.interface, changes)
         parked = tuple(one for part in mapped for one in part.parked)
         detail = legible("; ".join([f"{one.location}: {one.reason}" for one in parked] or [*warnings, *merging.says]))
         # Also the accounts that it only names: a message that was parked held up collection there until now.

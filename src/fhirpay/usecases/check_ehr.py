@@ -25,6 +25,7 @@ from ..smart.configuration import PATH, Configuration, read_configuration, what_
 from ..smart.token import clocks_differ, skew_s
 from ..writeback.payment_reconciliation import PAYMENT_SYSTEM, RESOURCE_TYPE
 from ..writeback.profile import Way, ways
+from .look_at_visit import search_param
 
 READ = ("ChargeItem", "Account", "Invoice", "Patient", "Encounter")  # what we would read, besides what we post
 _ABILITIES = ("read", "search", "create", "update_create", "conditional_create")
@@ -95,7 +96,7 @@ async def check_ehr(connection: Connection, http: HttpClient, access: Access, cl
         await _statement(report, connection, http, authorization, clock)
     if report.statement is not None:
         _offers(report, connection, access)
-        await _try(report, http, authorization or "")
+        await _try(report, connection, http, authorization or "")
     return report
 
 
@@ -201,12 +202,21 @@ def _polled(report: Report, connection: Connection) -> None:
         if not offer.search:
             why = "our scopes don't let us search" if "s" in offer.withheld else "it offers no search"
             report.say(Level.BLOCKS, "no-changes", f"changes of {kind} can't be picked up: {why}")
+        elif context := connection.poll_by.get(kind):
+            param = search_param(kind, context)
+            if by and param not in by:
+                says = f"it doesn't say that {kind} can be searched by {param}, as `poll_by` has it"
+                report.say(Level.ASK, "no-context", says)
+        elif by and "_lastUpdated" not in by and by & {"context", "encounter", "patient"}:
+            says = f"{kind} is found by {', '.join(sorted(by & {'context', 'encounter', 'patient'}))}, and not by "
+            says += "_lastUpdated: set `poll_by`, unless it sends what changes"
+            report.say(Level.ASK, "changes-by-context", says)
         elif by and "_lastUpdated" not in by:
             says = f"it doesn't say that {kind} can be searched by _lastUpdated: without, all of it is read each time"
             report.say(Level.ASK, "changes-unfiltered", says)
 
 
-async def _try(report: Report, http: HttpClient, authorization: str) -> None:
+async def _try(report: Report, connection: Connection, http: HttpClient, authorization: str) -> None:
     """Reads and searches for what there isn't; whatever is offered to be read, one of it, which is not looked at."""
     posting = report.offers[RESOURCE_TYPE]
     if posting.read:
@@ -219,7 +229,7 @@ async def _try(report: Report, http: HttpClient, authorization: str) -> None:
         if answer is not None and answer.ok:
             _empty(report, answer)
     for kind in READ:
-        if report.offers[kind].search:
+        if report.offers[kind].search and kind not in connection.poll_by:
             await _get(report, http, f"/{kind}", authorization, query={"_count": "1"}, matters=False)
 
 

@@ -8,6 +8,8 @@ whose versions are known. The watermark is the newest `meta.lastUpdated` that wa
 the server's own words if that is earlier: our clock has no say. Where pages come in order, the next one is a search
 from the last moment of this one: what changes meanwhile goes to the end and pushes nothing out of sight, as it does
 under pages that count; else the server's links are followed. What goes wrong is tried again, and told after a while.
+
+Where a type is found only by encounter (`poll_by`), encounters stand in the same line: look_at_visit.py.
 """
 
 from __future__ import annotations
@@ -30,19 +32,18 @@ from ..fhir.statement import FhirVersion
 from ..flow.backoff import Backoff
 from ..log import Log
 from ..net.errors import AnswerTooLarge
-from ..polling import store
+from ..polling import store, visits
 from ..polling.store import Mark
-from . import take_polled
+from ..polling.visits import Visit
+from .look_at_visit import UNREAD, VisitLook
+from .pick_up import PickUp
 from .receive_fhir import FhirIntake
-from .take_polled import RELATED, Key, Picked
 
 log = Log("polling")
 
-UNREAD, UNFILTERED = "ehr_unread", "ehr_unfiltered"  # on the worklist
+UNFILTERED = "ehr_unfiltered"  # on the worklist, as UNREAD is
 PAGES_MAX = 100_000  # of one run; a server that has more is one that never ends
 _PATIENCE = 3  # failures in a row before anybody is told: a server that starts anew is no news
-_DEPTH = 3  # ChargeItem → Account → Coverage → Organization
-_AT_ONCE = 10  # resources in one unit
 _LEFT_ALONE_MAX_S = 86_400  # whatever it says
 _SECOND = timedelta(seconds=1)
 _BACKOFF = Backoff(base=timedelta(seconds=10), cap=timedelta(minutes=10))
@@ -60,6 +61,10 @@ class EhrPoll:
     owner: str
     lease_s: float = 60
     _unsorted: set[str] = field(default_factory=set[str])  # types for which _sort was refused
+
+    @property
+    def _pick(self) -> PickUp:
+        return PickUp(self.units, self.connection, self.ehr, self.intake, self.lease_s)
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -83,11 +88,14 @@ class EhrPoll:
             return self.connection.poll_every_s
         try:
             while True:
-                marks = await self.units.write(_marks, self.connection)
-                wait = (marks[0].due_at - self.clock.now()).total_seconds()
-                if wait > 0 or (stop is not None and stop.is_set()):
+                first = await self.units.write(_first_due, self.connection)
+                wait = (first.due_at - self.clock.now()).total_seconds() if first else self.connection.poll_every_s
+                if first is None or wait > 0 or (stop is not None and stop.is_set()):
                     return min(max(wait, 0.05), self.connection.poll_every_s)
-                await self._step(marks[0], fence)
+                if isinstance(first, Mark):
+                    await self._step(first, fence)
+                else:
+                    await VisitLook(self._pick).look(first, fence)
         finally:
             await self.units.write(store.release, name, fence)
 
@@ -95,11 +103,7 @@ class EhrPoll:
         """One page, or why not."""
         try:
             page = await self._page(mark, fence)
-            read = await asyncio.to_thread(take_polled.read_all, page.resources, self.connection.base_url)
-            new = await self.units.read(take_polled.news, self.connection.name, _wanted(mark, page, read))
-            new = [*await self._related(new, mark.page_size, fence), *new]
-            for start in range(0, len(new), _AT_ONCE):
-                await self.units.write(self._take, fence, new[start : start + _AT_ONCE])
+            await self._pick.take(_wanted(mark, page), fence, at_once=mark.page_size)
             await self.units.write(self._move, fence, self._moved(mark, page))
         except (LeaseLost, StorageUnavailable):
             raise
@@ -110,7 +114,7 @@ class EhrPoll:
 
     async def _page(self, mark: Mark, fence: int) -> Page:
         kind = mark.resource_type
-        await self._hold(fence)
+        await self._pick.hold(fence)
         capability = await self.ehr.capability(kind)
         if FhirVersion.R5 in (version := (await self.ehr.statement()).version, self.connection.fhir_version):
             raise EhrMisconfigured(f"it speaks {version or 'R5'}, and changes are picked up from R4 and R4B")
@@ -132,52 +136,6 @@ class EhrPoll:
             self._unsorted.add(kind)
             return answer
         return await self.ehr.page(kind, query)
-
-    async def _related(self, picked: list[Picked], at_once: int, fence: int) -> list[Picked]:
-        """What these refer to and what that refers to, as far as it wasn't read before; what stands alone first."""
-        found: dict[Key, Picked] = {}
-        asked = {one.key for one in picked}
-        layer = picked
-        for _ in range(_DEPTH):
-            keys = sorted(set(take_polled.named_by(layer)) - asked)
-            asked |= set(keys)
-            layer = []
-            for kind in RELATED:
-                ids = [id for one, id in keys if one == kind]
-                known = await self.units.read(store.versions, self.connection.name, kind, ids)
-                ids = [id for id in ids if id not in known]
-                for start in range(0, len(ids), at_once):
-                    layer += await self._ask_for(kind, ids[start : start + at_once], fence)
-            found |= {one.key: one for one in layer}
-        return list(reversed(found.values()))
-
-    async def _ask_for(self, kind: str, ids: list[str], fence: int) -> list[Picked]:
-        """Those that there are; that the others aren't is kept for a while."""
-        capability = await self.ehr.capability(kind)
-        resources: list[dict[str, Any]] = []
-        try:
-            if capability.search:
-                await self._hold(fence)
-                query = {"_id": ",".join(ids), "_count": str(len(ids))}
-                matches = await self.ehr.search(kind, query, pages_max=len(ids))
-                resources = [dict(one.resource) for one in matches.found if one.id in set(ids)]
-            elif capability.read:
-                for id in ids:
-                    await self._hold(fence)
-                    if (one := await self.ehr.read(kind, id)) is not None:
-                        resources.append(dict(one.resource))
-        except EhrRefused as error:
-            log.warning(
-                "poll.related_refused", connection=self.connection.name, resource_type=kind, status=error.status
-            )
-        found = await asyncio.to_thread(take_polled.read_all, resources, self.connection.base_url)
-        absent = {(kind, id): "" for id in set(ids) - {one.key[1] for one in found}}
-        if absent:
-            await self.units.write(store.see, self.connection.name, absent)
-        return found
-
-    async def _hold(self, fence: int) -> None:
-        await self.units.write(store.hold, self.connection.name, fence, timedelta(seconds=self.lease_s))
 
     # ── how far we are ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -211,13 +169,9 @@ class EhrPoll:
         passed = page.following if mark.pages & (mark.pages - 1) == 0 else mark.passed
         return replace(mark, link=page.following, passed=passed)
 
-    def _take(self, tx: Tx, fence: int, picked: list[Picked]) -> None:
-        store.hold(tx, self.connection.name, fence, timedelta(seconds=self.lease_s))
-        take_polled.take(tx, self.intake, self.connection, picked)
-
     def _move(self, tx: Tx, fence: int, mark: Mark) -> None:
         name = self.connection.name
-        store.hold(tx, name, fence, timedelta(seconds=self.lease_s))
+        self._pick.held(tx, fence)
         ended = mark.since is None
         due_at = tx.now + timedelta(seconds=self.connection.poll_every_s) if ended else tx.now
         subject = f"{name}/{mark.resource_type}"
@@ -234,7 +188,7 @@ class EhrPoll:
     def _failed(self, tx: Tx, fence: int, mark: Mark, error: FhirpayError) -> None:
         """Again, later. From where the search began: a link may be why it failed."""
         name = self.connection.name
-        store.hold(tx, name, fence, timedelta(seconds=self.lease_s))
+        self._pick.held(tx, fence)
         if isinstance(error, AnswerTooLarge) and mark.page_size > 1:
             # Fewer at once, from here on and until the end of the run.
             store.move(tx, name, replace(mark, page_size=mark.page_size // 4 or 1, link="", passed="", due_at=tx.now))
@@ -250,26 +204,27 @@ class EhrPoll:
         store.move(tx, name, mark)
         log.warning("poll.page_failed", connection=name, resource_type=mark.resource_type, code=error.code)
         if isinstance(error, EhrMisconfigured | AnswerTooLarge) or failures >= _PATIENCE:
-            says = legible(f"changes of {mark.resource_type} aren't picked up at '{name}': {error.message}")
-            worklist.open_item(tx, kind=UNREAD, subject=f"{name}/{mark.resource_type}", says=says)
+            says = f"changes of {mark.resource_type} aren't picked up at '{name}': {error.message}"
+            if isinstance(error, EhrRefused) and error.status in (400, 422):
+                says += "; if it is because it wants an encounter or a patient named, set `poll_by`"
+            worklist.open_item(tx, kind=UNREAD, subject=f"{name}/{mark.resource_type}", says=legible(says))
 
 
-def _marks(tx: Tx, connection: Connection) -> list[Mark]:
+def _first_due(tx: Tx, connection: Connection) -> Mark | Visit | None:
+    """A type whose changes are searched for, or an encounter that is looked at."""
     assert connection.poll_since is not None  # config_connection.py
-    return store.marks(tx, connection.name, connection.poll, connection.poll_since)
+    marks = store.marks(tx, connection.name, connection.polled, connection.poll_since)
+    visit = visits.first_due(tx, connection.name) if connection.poll_by else None
+    return min((one for one in (*marks[:1], visit) if one), key=lambda one: one.due_at, default=None)
 
 
 def _begins(mark: Mark, connection: Connection) -> datetime:
     return max(mark.watermark - timedelta(seconds=connection.poll_overlap_s), mark.start)
 
 
-def _wanted(mark: Mark, page: Page, read: list[Picked]) -> list[Picked]:
+def _wanted(mark: Mark, page: Page) -> list[dict[str, Any]]:
     """Without what a server shows though it is of before the start: nobody asked for it to be billed."""
-    return [
-        one
-        for one, resource in zip(read, page.resources, strict=True)
-        if (moment := last_updated(resource)) is not None and moment >= mark.start
-    ]
+    return [one for one in page.resources if (moment := last_updated(one)) is not None and moment >= mark.start]
 
 
 def _ended(mark: Mark) -> Mark:

@@ -20,6 +20,7 @@ from ..fhir import store
 from ..fhir.store import Change, Stored
 from ..inbox.store import Incoming, record
 from ..security.blind_index import keyed_hash
+from . import visits
 from .collect import accounts_touched
 
 
@@ -77,6 +78,7 @@ class FhirIntake:
                 lanes=tuple(dict.fromkeys(topics)) or (f"fhir:{versions[0].partition('/_history')[0]}",),
             ),
         )
+        visits.note(tx, self.tenant, _feed(client), changes)
 
 
 def _feed(client: Sender) -> str:

@@ -1,35 +1,38 @@
 """What was picked up at an EHR takes the way of what it sends: checked, stored under its id, recorded in the inbox.
 
-Called by poll_ehr.py. A version that was taken has no second effect. What can't be taken is on the worklist, by the id
+Called by pick_up.py. A version that was taken has no second effect. What can't be taken is on the worklist, by the id
 that it has there, and its next version is looked at anew: it stays at the EHR, so nothing is lost.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 from ..billing import worklist
 from ..config import Connection
+from ..config_connection import RELATED
 from ..db.types import legible
 from ..db.unit import Tx
 from ..errors import FhirpayError
-from ..fhir import conditional, store
+from ..fhir import conditional, replaced, store
 from ..fhir.json import dumps
 from ..fhir.links import localized, resolved
 from ..fhir.models import references
 from ..fhir.validation import problems
 from ..polling import store as polled
+from ..polling import twins
 from ..security.pan import screen_json
 from ..writeback.references import written_by
 from .receive_fhir import FhirIntake
 
 REFUSED = "polled_refused"  # on the worklist
-RELATED = ("Account", "Patient", "Coverage", "Encounter", "RelatedPerson", "Organization")
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}\Z")
-_LITERAL = re.compile(rf"(?P<type>{'|'.join(RELATED)})/(?P<id>[A-Za-z0-9\-.]{{1,64}})(?:/_history/.+)?\Z")
+_LITERAL = re.compile(rf"(?P<type>{'|'.join(RELATED)})/(?P<id>[A-Za-z0-9\-.]{{1,64}})(?:/_history/(?P<version>.+))?\Z")
 _SAID_MAX = 500
 
 Key = tuple[str, str]  # type and id, as the EHR calls it
@@ -62,20 +65,29 @@ def _read(resource: dict[str, Any], base_url: str) -> Picked:
     stated = meta if isinstance(meta, dict) else {}
     # With the moment: a server that came back from a backup counts its versions anew.
     version = f"{stated.get('versionId', '')}@{stated.get('lastUpdated', '')}"
+    if version == "@":  # it says neither: what it says is all that tells versions apart
+        version = f"@{sha256(dumps(resource, sort_keys=True).encode()).hexdigest()}"
     clean, _ = screen_json(localized(resource, base_url.rstrip("/")))
     found = problems(clean, at=kind)
     says = "; ".join(f"{one.location}: {one.message}" for one in found)[:_SAID_MAX]
     return Picked((kind, id), version, clean, says)
 
 
-def named_by(picked: Iterable[Picked]) -> Iterator[Key]:
-    """What these refer to, of the types that are read with them."""
+def named_by(picked: Iterable[Picked]) -> dict[Key, str]:
+    """What these refer to, of the types that are read with them, each with the version that is named, or nothing."""
+    named: dict[Key, str] = {}
     for one in picked:
         if not one.problem:
             for _, reference, _ in references(one.resource):
                 literal = reference.get("reference")
                 if isinstance(literal, str) and (found := _LITERAL.match(literal)):
-                    yield found["type"], found["id"]
+                    key = found["type"], found["id"]
+                    named[key] = max(named.get(key, ""), found["version"] or "", key=_counted)
+    return named
+
+
+def _counted(version: str) -> tuple[int, str]:
+    return (int(version) if version.isdecimal() and len(version) < 20 else 0), version
 
 
 def news(tx: Tx, connection: str, picked: Iterable[Picked]) -> list[Picked]:
@@ -93,13 +105,19 @@ def news(tx: Tx, connection: str, picked: Iterable[Picked]) -> list[Picked]:
 
 
 def take(tx: Tx, intake: FhirIntake, connection: Connection, picked: Sequence[Picked]) -> None:
-    """Each is a message of its own, as if the EHR had put it at its id. All in this unit, or none."""
+    """Each is a message of its own, as if the EHR had put it at its id. All in this unit, or none.
+
+    A patient, account or encounter that came another way under the same number is not taken: what names it is hung on
+    ours.
+    """
     for one in news(tx, connection.name, picked):
+        if not one.problem and _is_ours(tx, connection, one):
+            continue
         problem = one.problem or _taken_already(tx, connection, one)
         subject = f"{connection.name}/{one.reference}"
         if not problem:
             try:
-                resource = resolved(tx, one.resource)
+                resource = resolved(tx, _named_as_ours(tx, connection, one.resource))
             except FhirpayError as error:
                 problem = f"{error.location}: {error.message}"
             else:
@@ -112,6 +130,48 @@ def take(tx: Tx, intake: FhirIntake, connection: Connection, picked: Sequence[Pi
             says = legible(f"{one.reference} of '{connection.name}' isn't taken: {problem}")
             worklist.open_item(tx, kind=REFUSED, subject=subject, says=says, standing=True)
     polled.see(tx, connection.name, {one.key: one.version for one in picked if one.key[1]})
+
+
+def _is_ours(tx: Tx, connection: Connection, one: Picked) -> bool:
+    """Whether we have it under another id, from another sender, by a number that both write."""
+    kind, id = one.key
+    if kind not in replaced.TYPES or store.get(tx, kind, id) is not None:
+        return False
+    if twins.ours(tx, connection.name, [one.key]):
+        return True
+    found = {
+        same.reference: same
+        for identifier in one.resource.get("identifier") or ()
+        if (number := identifier.get("value"))
+        for same in replaced.find(tx, kind, system_here(connection, identifier), number)
+    }
+    if len(found) != 1:
+        return False  # nobody's, or of several: who of them it is can't be told
+    (same,) = found.values()
+    if written_by(tx, connection.name, kind, same.id):
+        return False
+    twins.note(tx, connection.name, kind, id, same.reference)
+    return True
+
+
+def system_here(connection: Connection, identifier: dict[str, Any]) -> str:
+    """What an identifier's system at that EHR is called here."""
+    system = str(identifier.get("system", ""))
+    return connection.systems.get(system, system)
+
+
+def _named_as_ours(tx: Tx, connection: Connection, resource: dict[str, Any]) -> dict[str, Any]:
+    """A copy that names ours where it names their twins."""
+    keys = [key for key in named_by([Picked(("", ""), "", resource)]) if key[0] in replaced.TYPES]
+    ours = twins.ours(tx, connection.name, keys)
+    if not ours:
+        return resource
+    resource = deepcopy(resource)
+    for _, reference, _ in references(resource):
+        literal = reference.get("reference")
+        if isinstance(literal, str) and (found := _LITERAL.match(literal)):
+            reference["reference"] = ours.get(f"{found['type']}/{found['id']}", literal)
+    return resource
 
 
 def _taken_already(tx: Tx, connection: Connection, one: Picked) -> str:

@@ -1,7 +1,8 @@
 """Our references → references that the EHR understands: its ids, not ours. Called by usecases/post_back.py.
 
-A resource that this EHR wrote over FHIR under its own id is named by that id. Anything else (it came over HL7v2, or we
-gave it an id because the sender had none) is named by `type` and its first identifier, which is what the sender knows.
+A resource that this EHR wrote over FHIR under its own id is named by that id, and so is one that came another way and
+was met there under the same number. Anything else (it came over HL7v2, or got an id from us as the sender had none) is
+named by `type` and its first identifier, which is what the sender knows.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from ..errors import NotFound
 from ..fhir import store as fhir
 from ..fhir.tables import ResourceVersionRow
 from ..inbox import store as inbox
+from ..polling import twins
 
 _versions = table(ResourceVersionRow)
 _MINTED = re.compile(r"[a-z]+[0-9a-hjkmnp-tv-z]{26}\Z")  # domain/ids.py: nobody else's ids look so
@@ -30,6 +32,8 @@ def as_known_by(tx: Tx, reference: str, connection: str) -> dict[str, Any] | Non
         return None
     if not _MINTED.match(resource_id) and written_by(tx, connection, resource_type, resource_id):
         return {"reference": reference}
+    if its_id := twins.theirs(tx, connection, reference):
+        return {"reference": f"{resource_type}/{its_id}"}
     for identifier in found.resource.get("identifier") or ():
         if identifier.get("value"):
             named = {name: identifier[name] for name in ("system", "value") if name in identifier}

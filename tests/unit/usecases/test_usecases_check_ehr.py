@@ -262,3 +262,16 @@ async def test_it_says_whether_changes_can_be_picked_up(clock: FrozenClock) -> N
     of_account["searchParam"] = [{"name": "identifier", "type": "token"}]
     report = await checked(answering(stated), clock, poll=("Account",), poll_since=since)
     assert (report.grade, codes(report)) == ("questions", ["changes-unfiltered"])
+    by_visit = {**stated, "rest": [{"mode": "server", "resource": [_found_by_context()]}]}
+    report = await checked(answering(by_visit), clock, poll=("ChargeItem",), poll_since=since)
+    assert "changes-by-context" in codes(report)
+    driven = {"poll": ("ChargeItem",), "poll_since": since, "poll_by": {"ChargeItem": "encounter"}}
+    report = await checked(answering(by_visit), clock, **driven)
+    assert not {"changes-by-context", "no-context"} & set(codes(report))
+    driven["poll_by"] = {"ChargeItem": "patient"}
+    assert "no-context" in codes(await checked(answering(by_visit), clock, **driven))
+
+
+def _found_by_context() -> dict[str, Any]:
+    codes = [{"code": "read"}, {"code": "search-type"}]
+    return {"type": "ChargeItem", "interaction": codes, "searchParam": [{"name": "context"}, {"name": "_id"}]}

@@ -1,0 +1,112 @@
+"""What an EHR shows is taken in, with what it refers to: a page of changes, an encounter's charges, lines of a file.
+
+Called by poll_ehr.py, look_at_visit.py and take_export.py, by whoever holds the connection's lease: who has lost it
+leaves nothing behind. What is referred to is read once and known by its version: again only where a reference names a
+newer one, or where nobody follows its changes and it was read too long ago.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from ..config import Connection
+from ..config_connection import RELATED
+from ..db.unit import Tx, Units
+from ..fhir.client import EhrRefused, FhirClient
+from ..log import Log
+from ..polling import store
+from . import take_polled
+from .receive_fhir import FhirIntake
+from .take_polled import Key, Picked
+
+log = Log("polling")
+
+_DEPTH = 3  # ChargeItem → Account → Coverage → Organization
+_AT_ONCE = 10  # resources in one unit
+
+
+@dataclass(frozen=True, slots=True)
+class PickUp:
+    """Of one EHR."""
+
+    units: Units
+    connection: Connection
+    ehr: FhirClient
+    intake: FhirIntake
+    lease_s: float
+
+    async def take(self, resources: Sequence[dict[str, Any]], fence: int, *, at_once: int = store.PAGE) -> int:
+        """Those of them whose version is new, and what they refer to, stored; how many are new. Raises LeaseLost.
+
+        `at_once` related ones at most are asked for in one search.
+        """
+        read = await asyncio.to_thread(take_polled.read_all, resources, self.connection.base_url)
+        new = await self.units.read(take_polled.news, self.connection.name, read)
+        found = [*await self.related(new, at_once, fence), *new]
+        for start in range(0, len(found), _AT_ONCE):
+            await self.units.write(self._take, fence, found[start : start + _AT_ONCE])
+        return len(new)
+
+    async def related(self, picked: Iterable[Picked], at_once: int, fence: int) -> list[Picked]:
+        """What these refer to and what that refers to, as far as it isn't known; what stands alone first."""
+        found: dict[Key, Picked] = {}
+        layer = list(picked)
+        asked = {one.key for one in layer}
+        for _ in range(_DEPTH):
+            named = {key: version for key, version in take_polled.named_by(layer).items() if key not in asked}
+            asked |= named.keys()
+            layer = []
+            for kind in RELATED:
+                wanted = {id: version for (one, id), version in sorted(named.items()) if one == kind}
+                known = await self.units.read(self._known, kind, wanted)
+                ids = [id for id in wanted if id not in known]
+                for start in range(0, len(ids), at_once):
+                    layer += await self._ask_for(kind, ids[start : start + at_once], fence)
+            found |= {one.key: one for one in layer}
+        return list(reversed(found.values()))
+
+    def _known(self, tx: Tx, kind: str, wanted: dict[str, str]) -> set[str]:
+        followed = kind in self.connection.polled
+        lasts = None if followed else timedelta(hours=self.connection.poll_related_h)
+        return store.known(tx, self.connection.name, kind, wanted, lasts=lasts)
+
+    async def _ask_for(self, kind: str, ids: list[str], fence: int) -> list[Picked]:
+        """Those that there are; that the others aren't is kept for a while."""
+        capability = await self.ehr.capability(kind)
+        resources: list[dict[str, Any]] = []
+        try:
+            if capability.search:
+                await self.hold(fence)
+                query = {"_id": ",".join(ids), "_count": str(len(ids))}
+                matches = await self.ehr.search(kind, query, pages_max=len(ids))
+                resources = [dict(one.resource) for one in matches.found if one.id in set(ids)]
+            elif capability.read:
+                for id in ids:
+                    await self.hold(fence)
+                    if (one := await self.ehr.read(kind, id)) is not None:
+                        resources.append(dict(one.resource))
+        except EhrRefused as error:
+            log.warning(
+                "poll.related_refused", connection=self.connection.name, resource_type=kind, status=error.status
+            )
+        found = await asyncio.to_thread(take_polled.read_all, resources, self.connection.base_url)
+        absent = {(kind, id): "" for id in set(ids) - {one.key[1] for one in found}}
+        if absent:
+            await self.units.write(store.see, self.connection.name, absent)
+        return found
+
+    async def hold(self, fence: int) -> None:
+        """It is still ours to ask, and for as long again. Raises LeaseLost."""
+        await self.units.write(self.held, fence)
+
+    def held(self, tx: Tx, fence: int) -> None:
+        """The same, in a unit that writes what was read."""
+        store.hold(tx, self.connection.name, fence, timedelta(seconds=self.lease_s))
+
+    def _take(self, tx: Tx, fence: int, picked: list[Picked]) -> None:
+        self.held(tx, fence)
+        take_polled.take(tx, self.intake, self.connection, picked)
