@@ -90,6 +90,11 @@ class Tenant(Section):
     def destination(self, name: str) -> Destination:
         return _named(self.destinations, name, "destination")
 
+    @property
+    def receivers(self) -> tuple[Connection | Destination, ...]:
+        """Whoever is posted to, by whichever way; their names differ."""
+        return (*self.connections, *self.destinations)
+
     @model_validator(mode="after")
     def _checked(self) -> Tenant:
         merchants = {merchant.name for merchant in self.merchants}
@@ -102,7 +107,7 @@ class Tenant(Section):
             if connection.interface and connection.interface not in {one.name for one in self.interfaces}:
                 says = f"connection '{connection.name}' names interface '{connection.interface}', not defined"
                 raise ValueError(says)
-        names = [one.name for one in (*self.connections, *self.destinations)]
+        names = [one.name for one in self.receivers]
         if twice := next((name for name in names if names.count(name) > 1), ""):
             raise ValueError(f"two connections or destinations are named '{twice}': postings are told apart by it")
         _told_apart(self.clients, {one.name for one in self.issuers})

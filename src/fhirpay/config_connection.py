@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from .config_section import Section, known_zone
+from .config_section import Section, Stage, known_zone
 
 # What an EHR may be asked for; what one of them refers to is read with it.
 Related = Literal["Account", "Patient", "Coverage", "Encounter", "RelatedPerson", "Organization"]
@@ -52,6 +52,11 @@ class Connection(Section):
     )
     writes: tuple[Literal["PaymentReconciliation"], ...] = Field(
         default=("PaymentReconciliation",), description="what is posted there; empty: nothing"
+    )
+    stage: Stage = Field(
+        default="auto",
+        description="'shadow': nothing is posted there, what would be is kept to compare; 'assist': each posting waits "
+        "for staff to confirm it; 'auto': at once",
     )
     poll: tuple[Polled, ...] = Field(
         default=(),

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from .config_section import Section
+from .config_section import Section, Stage
 
 Verdict = Literal["retry", "doubt", "park", "there"]
 
@@ -44,6 +44,11 @@ class Destination(Section):
     name: str = Field(description="names it in logs, commands and the worklist; no connection may have the same name")
     host: str = Field(description="where it listens")
     port: int = Field(ge=1, le=65535, description="where it listens")
+    stage: Stage = Field(
+        default="auto",
+        description="'shadow': nothing is posted there, what would be is kept to compare; 'assist': each posting waits "
+        "for staff to confirm it; 'auto': at once",
+    )
     dedupes: bool = Field(
         default=False,
         description="it knows a message again by MSH-10 or FT1-2: only then is one resent whose answer was lost",

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, field_validator
+
+# How far a receiver of postings is trusted with them: compared alone, one by one with staff's word, by itself.
+Stage = Literal["shadow", "assist", "auto"]
 
 
 class Section(BaseModel):

@@ -32,6 +32,8 @@ class Operator(Protocol):
     async def replay_mended(self) -> list[str]: ...
     async def set_aside(self, *, message: str, interface: str, reason: str, by: str) -> list[str]: ...
     async def resolve_posting(self, *, some_id: str, found: str, absent: bool, ehr: str) -> str: ...
+    async def confirm_postings(self, *, some_id: str, ehr: str, by: str, why: str) -> list[str]: ...
+    async def reject_posting(self, *, some_id: str, ehr: str, by: str, why: str) -> str: ...
     async def undo_merge(self, *, merge: str, reason: str, by: str) -> str: ...
     async def go_live(self, *, interface: str, by: str, reason: str, preview: bool) -> list[str]: ...
     async def opening_balances(
@@ -72,6 +74,12 @@ class _Here:
 
     async def resolve_posting(self, *, some_id: str, found: str, absent: bool, ehr: str) -> str:
         return await self._commands.resolve_posting(self._tenant, some_id, found, absent, ehr)
+
+    async def confirm_postings(self, *, some_id: str, ehr: str, by: str, why: str) -> list[str]:
+        return await self._commands.confirm_postings(self._tenant, some_id, ehr, by, why)
+
+    async def reject_posting(self, *, some_id: str, ehr: str, by: str, why: str) -> str:
+        return await self._commands.reject_posting(self._tenant, some_id, ehr, by, why)
 
     async def undo_merge(self, *, merge: str, reason: str, by: str) -> str:
         return await self._commands.undo_merge(self._tenant, merge, reason, by)
@@ -125,6 +133,14 @@ class _There:
     async def resolve_posting(self, *, some_id: str, found: str, absent: bool, ehr: str) -> str:
         asked = {"command": "resolve_posting", "posting": some_id, "found": found, "absent": absent, "ehr": ehr}
         return (await self._ask(**asked))["resolved"]
+
+    async def confirm_postings(self, *, some_id: str, ehr: str, by: str, why: str) -> list[str]:
+        asked = {"command": "confirm_postings", "posting": some_id, "ehr": ehr, "by": by}
+        return (await self._ask(**asked, why=why))["confirmed"]
+
+    async def reject_posting(self, *, some_id: str, ehr: str, by: str, why: str) -> str:
+        asked = {"command": "reject_posting", "posting": some_id, "ehr": ehr, "by": by}
+        return (await self._ask(**asked, why=why))["rejected"]
 
     async def undo_merge(self, *, merge: str, reason: str, by: str) -> str:
         return (await self._ask(command="undo_merge", merge=merge, reason=reason, by=by))["undone"]

@@ -1,4 +1,4 @@
-"""`fhirpay writeback …`: what no EHR has confirmed, and the word of the person who has looked."""
+"""`fhirpay writeback …`: what no EHR has confirmed, the word of whoever has looked, and what staff let go out."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import Annotated
 
 import typer
 
+from ..errors import ConfigInvalid
 from ..usecases.unposted import Unposted, unposted
-from .admin import decided
-from .context import ConfigOption, JsonOption, TenantOption, out, reading, run
+from .admin import ByOption, ReasonOption, decided
+from .context import ConfigOption, JsonOption, TenantOption, friendly, out, reading, run
 
-writeback = typer.Typer(help="Postings to EHRs: list, resolve.", no_args_is_help=True)
+writeback = typer.Typer(help="Postings to EHRs: list, resolve, confirm, reject.", no_args_is_help=True)
+PostingArgument = Annotated[str, typer.Argument(help="The posting (pst…), payment, refund or adjustment.")]
+EhrOption = Annotated[str, typer.Option("--ehr", help="At which EHR, where it is open at several.")]
 
 
 @writeback.command("list")
@@ -76,7 +79,7 @@ def resolve_posting(
     posting: Annotated[str, typer.Argument(help="The posting (pst…), payment or refund.")],
     found: Annotated[str, typer.Option("--found", help="It is there, under this id.")] = "",
     absent: Annotated[bool, typer.Option("--absent", help="It isn't there: send it again.")] = False,
-    ehr: Annotated[str, typer.Option("--ehr", help="At which EHR, where it is open at several.")] = "",
+    ehr: EhrOption = "",
     tenant: TenantOption = "",
     config: ConfigOption = None,
 ) -> None:
@@ -85,3 +88,37 @@ def resolve_posting(
     said = {"some_id": posting, "found": found, "ehr": ehr}
     posting_id = decided(config, tenant, lambda server: server.resolve_posting(**said, absent=absent))
     out(f"{posting_id} {'is posted as ' + found if found else 'is sent again'}")
+
+
+@writeback.command("confirm")
+def confirm_posting(
+    posting: PostingArgument = "",
+    everything: Annotated[bool, typer.Option("--all", help="All that wait; with --ehr, those of one EHR.")] = False,
+    ehr: EhrOption = "",
+    by: ByOption = "",
+    reason: ReasonOption = "",
+    tenant: TenantOption = "",
+    config: ConfigOption = None,
+) -> None:
+    """Let what waits for staff go out (`stage = "assist"`); or, by its id, what was kept in shadow."""
+
+    with friendly():
+        if bool(posting) is everything:
+            raise ConfigInvalid("say which posting, or --all")
+    said = {"some_id": posting, "ehr": ehr, "by": by, "why": reason}
+    for one in decided(config, tenant, lambda server: server.confirm_postings(**said)):
+        out(f"{one} is confirmed, and is sent")
+
+
+@writeback.command("reject")
+def reject_posting(
+    posting: PostingArgument,
+    ehr: EhrOption = "",
+    by: ByOption = "",
+    reason: ReasonOption = "",
+    tenant: TenantOption = "",
+    config: ConfigOption = None,
+) -> None:
+    """What waits for staff is never posted, nor what takes it back."""
+    said = {"some_id": posting, "ehr": ehr, "by": by, "why": reason}
+    out(f"{decided(config, tenant, lambda server: server.reject_posting(**said))} is rejected: it is never sent")

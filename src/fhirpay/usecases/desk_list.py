@@ -43,6 +43,7 @@ from .post_back import SHUT
 from .receive_batch import MISCOUNT
 from .receive_batch import REFUSED as BATCH_REFUSED
 from .receivers_gone import GONE
+from .rollout import TO_CONFIRM
 from .settle_outcome import unknown_key
 from .silence import SILENT
 from .take_files import STUCK, UNREACHABLE
@@ -71,6 +72,7 @@ NEXT: Mapping[str, str] = {
     MISCOUNT: "Ask the sender whether a part is missing, and have that part sent.",
     BATCH_REFUSED: "Give the sender the reply that stands beside the file: what it refuses has to be sent right.",
     GONE: "Configure it again under this name, and they go out; `fhirpay writeback list --all` shows them.",
+    TO_CONFIRM: "Compare with the chart, then `fhirpay writeback confirm ID`, or POST /postings/ID/confirm; or reject.",
     SHUT: "Mend what it says, there or here; `fhirpay conformance check` tries it. Nothing is lost meanwhile.",
     PARKED_CALL: "Mend what it says, then `fhirpay replay ID`; a posting that was made by hand: mark it done.",
     UNKNOWN: "Look at the processor; it ends by itself when the processor says what became of it.",
@@ -198,6 +200,8 @@ def done(tx: Tx, line_id: str, *, by: str, why: str) -> None:
         return
     if item.kind == PARKED:
         raise RuleBroken(f"a parked message is replayed or set aside: fhirpay replay {item.subject} [--ignore REASON]")
+    if item.kind == TO_CONFIRM:
+        raise RuleBroken(f"a posting is confirmed or rejected: fhirpay writeback confirm {item.subject}, or reject")
     if item.kind == PARKED_CALL:
         _discard(tx, item.subject, why)
     worklist.done(tx, line_id, by=by, why=why)

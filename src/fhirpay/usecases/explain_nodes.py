@@ -192,8 +192,15 @@ def posting(one: Posting) -> Node:
         "remoteVersion": one.remote_version,
         "attempts": one.attempts,
         "postedAt": _iso(one.posted_at),
+        "decidedBy": one.decided_by,
+        "decidedAt": _iso(one.decided_at),
+        "decidedWhy": one.decided_why,
     }
-    return Node(one.resource_type, one.remote_id or one.posting_id, says, (one.reason,) if one.reason else (), facts)
+    notes = [one.reason] if one.reason else []
+    if one.decided_by and one.decided_at:
+        word = "rejected" if one.state == "rejected" else "confirmed"
+        notes.append(f"{word} by {one.decided_by}, {_at(one.decided_at)}: {one.decided_why or '-'}")
+    return Node(one.resource_type, one.remote_id or one.posting_id, says, tuple(notes), facts)
 
 
 def mention(id: str, why: str) -> Node:

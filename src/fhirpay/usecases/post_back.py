@@ -38,6 +38,7 @@ from ..writeback.profile import Way, ways
 from ..writeback.store import Posting
 from .posted_facts import posted_facts
 from .postings import PostingUnknown, again, attempted, sending
+from .rollout import Withheld, check
 from .seek_posting import before_first, condition, in_doubt, is_it, look, nobody_knows
 
 log = Log("writeback")
@@ -63,7 +64,7 @@ class PostBack:
         self._without_a_line: set[str] = set()  # on the worklist, as far as this process knows
 
     async def run(self, work: Work) -> Done | None:
-        return await attempted(self._units, work, self._attempt)
+        return await attempted(self._units, work, self._attempt, tenant=self._tenant, facts=self._facts)
 
     async def _attempt(self, work: Work) -> Done | None:
         posting, posted, now = await self._units.read(self._read, work.ref)
@@ -102,6 +103,7 @@ class PostBack:
         posting = store.get(tx, posting_id)
         if posting.state == "posted" or posting.sent_at is not None:
             return posting, None, tx.now
+        check(tx, self._tenant, posting)
         to = self._tenant.connection(posting.connection)
         posted = self._facts(tx, posting, self._tenant)
         if to.currency and posted.amount.currency != to.currency:
@@ -165,6 +167,10 @@ class PostBack:
         for way in answer.ways:
             try:
                 return await self._send(work, posting, client, way)
+            except Withheld:
+                if posting.sent_at is not None and not answer.put_again:  # it has been looked for, and isn't there
+                    await self._units.write(store.not_there, posting.posting_id)
+                raise
             except EhrRefused as error:
                 await self._units.write(store.not_sent, posting, error.message)
                 if error.status in (409, 412):
@@ -182,7 +188,7 @@ class PostBack:
 
     async def _send(self, work: Work, posting: Posting, client: FhirClient, way: Way) -> Remote:
         assert posting.body is not None
-        await self._units.write(sending, work, posting.posting_id, way, posting.body)
+        await self._units.write(sending, work, self._tenant, posting.posting_id, way, posting.body)
         try:
             if way is Way.PUT:
                 body = _with_id(posting.body, posting.subject)

@@ -33,6 +33,7 @@ from ..writeback.posted import Posted
 from ..writeback.store import Posting
 from .posted_facts import facts_of
 from .postings import PostingUnknown, again, attempted, sending, waiting
+from .rollout import check
 
 log = Log("writeback")
 
@@ -86,7 +87,7 @@ class PostDft:
         client.on_late = self._late
 
     async def run(self, work: Work) -> Done | None:
-        return await attempted(self._units, work, self._attempt)
+        return await attempted(self._units, work, self._attempt, tenant=self._tenant, facts=self._facts)
 
     async def _attempt(self, work: Work) -> Done | None:
         posting, numbers, now = await self._units.read(self._read, work.ref)
@@ -102,7 +103,7 @@ class PostDft:
             return await self._units.write(retry, work, after=left, error=f"'{self._to.name}' doesn't answer")
         if posting.sent_at is not None and not self._to.dedupes:
             raise _unknown(posting, "it doesn't dedupe")
-        await self._units.write(_sending, work, posting, numbers)
+        await self._units.write(_sending, work, self._tenant, posting, numbers)
         heard = _Conversation(dft.control_id(posting.posting_id), both=self._to.acknowledge == "both")
         message = dft.encoded(posting.body or "", self._to)
         try:
@@ -120,6 +121,8 @@ class PostDft:
     def _read(self, tx: Tx, posting_id: str) -> tuple[Posting, dict[str, int], datetime]:
         """The posting, with its body (the one that may have been sent, else rendered now) and its short numbers."""
         posting = store.get(tx, posting_id)
+        if posting.sent_at is None and posting.state not in ("posted", "parked"):
+            check(tx, self._tenant, posting)
         numbers: dict[str, int] = {}
         if posting.body is None and posting.state != "posted":
             posted = self._facts(tx, posting, self._tenant)
@@ -233,9 +236,9 @@ def confirm(tx: Tx, posting: Posting) -> str:
     return posting.posting_id
 
 
-def _sending(tx: Tx, work: Work, posting: Posting, numbers: dict[str, int]) -> None:
+def _sending(tx: Tx, work: Work, tenant: Tenant, posting: Posting, numbers: dict[str, int]) -> None:
     store.keep_numbers(tx, posting.subject, numbers)
-    sending(tx, work, posting.posting_id, WAY, posting.body or "")
+    sending(tx, work, tenant, posting.posting_id, WAY, posting.body or "")
 
 
 def _taken_in(tx: Tx, work: Work, posting: Posting, within: timedelta) -> None:

@@ -37,7 +37,7 @@ def adjusted_facts(tx: Tx, posting: Posting, tenant: Tenant) -> PostedAdjustment
                 target=target,
                 of_account=obligation.account_ref,
             )
-            for number, part in parts_for(tx, one, posting.connection)
+            for number, part in _parts(tx, one, posting)
         ],
         of_account=obligation.account_ref,
         facility=obligation.facility,
@@ -45,18 +45,23 @@ def adjusted_facts(tx: Tx, posting: Posting, tenant: Tenant) -> PostedAdjustment
     )
 
 
-def parts_for(tx: Tx, one: Adjustment, connection: str) -> list[tuple[int, Part]]:
-    """Its lines that concern this receiver, by number: the same FT1-2 means the same part everywhere."""
-    parts = enumerate(adjustments.parts_of(tx, one), start=1)
-    return [(number, part) for number, part in parts if not part.of or store.is_told(tx, part.of, connection)]
+def parts_for(tx: Tx, one: Adjustment, connection: str, *, kept: bool = False) -> list[tuple[int, Part]]:
+    """Its lines that concern this receiver, by number: the same FT1-2 means the same part everywhere. `kept`: also
+    those that take back what was kept from it."""
+    parts, concerns = enumerate(adjustments.parts_of(tx, one), start=1), store.is_kept if kept else store.is_told
+    return [(number, part) for number, part in parts if not part.of or concerns(tx, part.of, connection)]
 
 
 def amount_for(tx: Tx, posting: Posting) -> Money:
     """What this receiver is told, in all; below zero where it takes back."""
     one = adjustments.get(tx, posting.subject)
-    parts = (part.amount for _, part in parts_for(tx, one, posting.connection))
+    parts = (part.amount for _, part in _parts(tx, one, posting))
     amount = sum(parts, Money.zero(one.amount.currency))
     return -amount if one.takes_back else amount
+
+
+def _parts(tx: Tx, one: Adjustment, posting: Posting) -> list[tuple[int, Part]]:
+    return parts_for(tx, one, posting.connection, kept=posting.state in store.HELD)
 
 
 def amount_of(tx: Tx, adjustment_id: str, number: int) -> Money | None:

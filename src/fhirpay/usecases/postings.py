@@ -1,7 +1,8 @@
 """Postings to every EHR: queued in the unit that settles, and the steps that all ways of posting share.
 
     enqueue   one posting for each connection, and for each account at each destination: its place in the outbox
-    sending   body, `sent_at` and way noted, the lease still ours   ── crash here: it may be there
+    check     is it to be sent at all? what isn't is kept (rollout.py): asked by all ways before they do anything
+    sending   the same again; body, `sent_at` and way noted, the lease still ours   ── crash here: it may be there
     again     put off; note_parked   for a person; by_hand   what that person saw
 
 What sends is post_back.py (FHIR) and post_dft.py (HL7v2); a destination has hands of its own, so that one that is dead
@@ -26,12 +27,13 @@ from ..flow.worker import Done
 from ..outbox import QUEUE, add
 from ..payments import refunds
 from ..payments import store as payments
-from ..writeback import dft, store
+from ..writeback import dft, held, store
 from ..writeback.payment_reconciliation import RESOURCE_TYPE
 from ..writeback.posted import REST
 from ..writeback.store import Posting
 from .parked import note_parked_call
 from .posted_adjustments import parts_for
+from .rollout import Facts, Withheld, check, held_back, stage_of, withhold
 
 KIND = "writeback"
 Parts = Callable[[Tx, str, str | None], dict[str, list[int]]]
@@ -82,10 +84,10 @@ def enqueue(
     fact = _Fact(refund_id or payment_id, payment_id, payment_id, goes_back=bool(refund_id))
 
     def told(name: str) -> bool:
-        return not refund_id or store.is_told(tx, payment_id, name)
+        return not refund_id or store.is_kept(tx, payment_id, name)
 
     written = [one.name for one in tenant.connections if RESOURCE_TYPE in one.writes and told(one.name)]
-    ids = [_add(tx, KIND, name, fact, resource_type=RESOURCE_TYPE) for name in written]
+    ids = [_add(tx, tenant, KIND, name, fact, resource_type=RESOURCE_TYPE) for name in written]
     if tenant.destinations:
         about, known = parts(tx, payment_id, refund_id), store.of_subject(tx, fact.subject)
         for one in (each for each in tenant.destinations if told(each.name)):
@@ -95,7 +97,7 @@ def enqueue(
             kind = kind_of(one.name)
             ids += [other.posting_id for other in queued]
             ids += [
-                _add(tx, kind, one.name, fact, resource_type=dft.MESSAGE_TYPE, part=part, lines=left)
+                _add(tx, tenant, kind, one.name, fact, resource_type=dft.MESSAGE_TYPE, part=part, lines=left)
                 for part, numbers in about.items()
                 if (left := set(numbers) - taken)
             ]
@@ -110,9 +112,9 @@ def enqueue_adjustment(tx: Tx, adjustment: Adjustment, *, account_ref: str, tena
     one = adjustment
     fact = _Fact(one.adjustment_id, "", f"{one.obligation_id}:{one.kind}", goes_back=one.takes_back)
     return [
-        _add(tx, kind_of(to.name), to.name, fact, resource_type=dft.MESSAGE_TYPE, part=account_ref)
+        _add(tx, tenant, kind_of(to.name), to.name, fact, resource_type=dft.MESSAGE_TYPE, part=account_ref)
         for to in tenant.destinations
-        if (bool(parts_for(tx, one, to.name)) if one.takes_back else one.kind in to.adjustments)
+        if (bool(parts_for(tx, one, to.name, kept=True)) if one.takes_back else one.kind in to.adjustments)
     ]
 
 
@@ -133,7 +135,15 @@ class _Fact:
 
 
 def _add(
-    tx: Tx, kind: str, name: str, fact: _Fact, *, resource_type: str, part: str = "", lines: Collection[int] = ()
+    tx: Tx,
+    tenant: Tenant,
+    kind: str,
+    name: str,
+    fact: _Fact,
+    *,
+    resource_type: str,
+    part: str = "",
+    lines: Collection[int] = (),
 ) -> str:
     subject, of = fact.subject, fact.payment_id
     posting_id, new = store.add(
@@ -141,6 +151,9 @@ def _add(
     )
     if not new:
         return posting_id
+    asks = fact.goes_back or stage_of(tenant, name) != "auto"
+    if asks and (why := held_back(tx, tenant, store.get(tx, posting_id))):
+        held.hold(tx, posting_id, why.state, why.says, was="pending")
     lane = f"{KIND}:{name}:{fact.family}"
     work_id = add(
         tx,
@@ -155,10 +168,11 @@ def _add(
     return posting_id
 
 
-def sending(tx: Tx, work: Work, posting_id: str, way: str, body: str) -> None:
-    """The last thing before the first byte leaves. Raises LeaseLost."""
+def sending(tx: Tx, work: Work, tenant: Tenant, posting_id: str, way: str, body: str) -> None:
+    """The last thing before the first byte leaves. Raises LeaseLost; Withheld where it isn't to be sent (any more)."""
     if not still_ours(tx, work):
         raise LeaseLost(f"another worker has taken {work.work_id} over", work_id=work.work_id)
+    check(tx, tenant, store.get(tx, posting_id))
     store.sending(tx, posting_id, way, body)
 
 
@@ -167,15 +181,35 @@ def again(tx: Tx, work: Work, posting: Posting, reason: str, after: timedelta) -
     retry(tx, work, after=after, error=reason)
 
 
-async def attempted(units: Units, work: Work, attempt: Callable[[Work], Awaitable[Done | None]]) -> Done | None:
-    """One attempt to post. What is refused or unknown is parked; what passes the attempt itself has put off, with all
-    for that receiver."""
+async def attempted(
+    units: Units, work: Work, attempt: Callable[[Work], Awaitable[Done | None]], *, tenant: Tenant, facts: Facts
+) -> Done | None:
+    """One attempt to post. What isn't to be sent is kept, with its `facts`; what is refused or unknown is parked; what
+    passes the attempt itself has put off, with all for that receiver."""
     try:
         return await attempt(work)
+    except Withheld:
+        return await units.write(_withheld, work, tenant, facts)
     except FhirpayError as error:
         if error.retryable:
             raise
         return await units.write(note_parked, work, error)
+
+
+def _withheld(tx: Tx, work: Work, tenant: Tenant, facts: Facts) -> None:
+    """One unit: kept, and nothing is left to do; or for a person, where it may have arrived before."""
+    if withhold(tx, tenant, work.ref, facts):
+        worklist.settled(tx, "parked_call", work.work_id)
+        complete(tx, work)
+        return
+    posting = store.get(tx, work.ref)
+    if posting.state == "posted":
+        complete(tx, work)
+    elif posting.sent_at is not None and held_back(tx, tenant, posting):
+        says = f"'{posting.connection}' may have {posting.subject} or not, and nothing is sent to it now: ask its staff"
+        note_parked(tx, work, PostingUnknown(says, posting_id=posting.posting_id))
+    else:
+        retry(tx, work, after=timedelta(0), error="it was confirmed meanwhile")
 
 
 def note_parked(tx: Tx, work: Work, error: FhirpayError) -> None:

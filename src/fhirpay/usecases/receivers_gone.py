@@ -18,7 +18,7 @@ GONE = "receiver_gone"  # on the worklist; its subject is the receiver's name
 
 def left_behind(tx: Tx, tenant: Tenant) -> dict[str, str]:
     """Receiver → what is to be said of it, for each name that postings wait for and nothing is configured under."""
-    known = {one.name for one in (*tenant.connections, *tenant.destinations)}
+    known = {one.name for one in tenant.receivers}
     waiting = {name: count for name, count in store.waiting_for(tx).items() if name not in known}
     count = {name: "1 posting waits" if many == 1 else f"{many} postings wait" for name, many in waiting.items()}
     return {name: f"{says} for '{name}', which is not configured any more" for name, says in sorted(count.items())}

@@ -43,7 +43,7 @@ def unposted(tx: Tx) -> list[Unposted]:
     reasons = waiting(tx)
     found: list[Unposted] = []
     for one in store.unfinished(tx):
-        waits = one.work_id in reasons
+        waits = one.work_id in reasons or one.state == "proposed"
         says = one.reason or reasons.get(one.work_id, "")
         found.append(Unposted(one, _amount(tx, one), tx.now - one.created_at, waits, says, _todo(tx, one, waits)))
     return sorted(found, key=lambda one: not one.waits_for_a_person)
@@ -120,6 +120,8 @@ def _amount(tx: Tx, posting: Posting) -> Money:
 
 
 def _todo(tx: Tx, posting: Posting, waits: bool) -> str:
+    if posting.state == "proposed":
+        return f"fhirpay writeback confirm {posting.posting_id}, or reject"
     command = f"fhirpay writeback resolve {posting.posting_id}"
     if posting.state == "unknown":
         identifier = identifier_of(posting.subject)

@@ -22,7 +22,7 @@ from ..domain.money import Money
 from ..errors import ConfigInvalid, FhirpayError, MessageInvalid, NotFound, RuleBroken
 from ..fhir.client import FhirClient
 from ..inbox.search import Selector, search
-from ..usecases import staff
+from ..usecases import confirm_posting, staff
 from ..usecases.apply_message import ApplyMessage
 from ..usecases.go_live import go_live, outlook
 from ..usecases.opening_balances import check, import_file, reverse
@@ -96,6 +96,23 @@ class Commands:
         """What a person saw at the EHR; the posting's id."""
         units, ehrs = self._database.units(tenant), self._ehrs(tenant)
         return await resolve(units, ehrs, some_id=some_id, found=found, absent=absent, connection=ehr)
+
+    async def confirm_postings(self, tenant: str, some_id: str, ehr: str, by: str, why: str) -> list[str]:
+        """They are to be posted: the one that is named, else all that wait; their ids."""
+        units, owner = self._database.units(tenant), self._tenant(tenant)
+
+        def confirmed(tx: Tx) -> list[str]:
+            asked = {"connection": ehr, "by": by, "why": why}
+            if some_id:
+                return [confirm_posting.confirm(tx, some_id, **asked, tenant=owner).posting_id]
+            return [one.posting_id for one in confirm_posting.confirm_all(tx, **asked, tenant=owner)]
+
+        return await units.write(confirmed)
+
+    async def reject_posting(self, tenant: str, some_id: str, ehr: str, by: str, why: str) -> str:
+        """It is never posted; its id."""
+        units = self._database.units(tenant)
+        return (await units.write(confirm_posting.reject, some_id, connection=ehr, by=by, why=why)).posting_id
 
     async def undo_merge(self, tenant: str, merge: str, reason: str, by: str) -> str:
         """A merge was wrong; its id."""
@@ -243,6 +260,24 @@ class AdminSocket:
                     "ehr": str(ehr),
                 }:
                     return {"resolved": await self._commands.resolve_posting(tenant, some_id, found, absent, ehr)}
+                case {
+                    "command": "confirm_postings",
+                    "tenant": str(tenant),
+                    "posting": str(some_id),
+                    "ehr": str(ehr),
+                    "by": str(by),
+                    "why": str(why),
+                }:
+                    return {"confirmed": await self._commands.confirm_postings(tenant, some_id, ehr, by, why)}
+                case {
+                    "command": "reject_posting",
+                    "tenant": str(tenant),
+                    "posting": str(some_id),
+                    "ehr": str(ehr),
+                    "by": str(by),
+                    "why": str(why),
+                }:
+                    return {"rejected": await self._commands.reject_posting(tenant, some_id, ehr, by, why)}
                 case {
                     "command": "undo_merge",
                     "tenant": str(tenant),

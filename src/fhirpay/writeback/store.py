@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from sqlalchemy import RowMapping, and_, bindparam, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -47,7 +47,12 @@ _KNOWN = select(_posting.c.posting_id).where(
 _CHANGE = update(_posting).where(*_IS_IT)
 _SEND = _CHANGE.values(attempts=_posting.c.attempts + 1)
 
-State = Literal["pending", "sent", "posted", "unknown", "parked"]
+Held = Literal["shadow", "proposed", "rejected"]
+"""Not to be sent: kept to be compared; as long as staff haven't confirmed it; since they said no."""
+HELD: tuple[Held, ...] = get_args(Held)
+State = Literal["shadow", "proposed", "rejected", "pending", "sent", "posted", "unknown", "parked"]
+_NEVER = ("shadow", "rejected")
+_FINISHED = ("posted", *_NEVER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,9 @@ class Posting:
     posted_at: datetime | None
     way: str | None
     lines: str
+    decided_by: str | None
+    decided_at: datetime | None
+    decided_why: str | None
 
     @property
     def numbers(self) -> frozenset[int]:
@@ -96,13 +104,14 @@ def add(
     resource_type: str,
     part: str = "",
     lines: Collection[int] = (),
+    state: State = "pending",
 ) -> tuple[str, bool]:
     """The posting's id, and whether it is new: the same fact asked for twice is one posting. An adjustment is of no
     payment."""
     made = tx.ids.new("pst")
     row = {"tenant_id": tx.tenant, "posting_id": made, "connection": connection, "subject": subject}
     row |= {"part": part, "lines": " ".join(map(str, sorted(lines)))}
-    row |= {"payment_id": payment_id, "work_id": "", "state": "pending", "resource_type": resource_type}
+    row |= {"payment_id": payment_id, "work_id": "", "state": state, "resource_type": resource_type}
     if tx.put(_ADD, {**row, "attempts": 0, "created_at": tx.now}):
         return made, True
     return str(tx.scalar(_KNOWN, of=connection, about=subject, piece=part)), False
@@ -128,6 +137,11 @@ def of_subject(tx: Tx, subject: str) -> list[Posting]:
 
 def is_told(tx: Tx, subject: str, connection: str) -> bool:
     """Whether this receiver has been told of it, or is to be: who wasn't is not told what takes it back."""
+    return any(one.connection == connection and one.state not in _NEVER for one in of_subject(tx, subject))
+
+
+def is_kept(tx: Tx, subject: str, connection: str) -> bool:
+    """The same, or whether it was kept back from it."""
     return any(one.connection == connection for one in of_subject(tx, subject))
 
 
@@ -138,8 +152,19 @@ def find(tx: Tx, some_id: str) -> list[Posting]:
 
 
 def unfinished(tx: Tx) -> list[Posting]:
-    """What no EHR has confirmed."""
-    return _all(tx, _posting.c.state != "posted")
+    """What no EHR has confirmed, and one is to be given, or may be."""
+    return _all(tx, _posting.c.state.not_in(_FINISHED))
+
+
+def of_connection(tx: Tx, connection: str) -> list[Posting]:
+    """All of a receiver, oldest first."""
+    return _all(tx, _posting.c.connection == connection)
+
+
+def proposed(tx: Tx, connection: str = "") -> list[Posting]:
+    """What waits for staff to confirm it, oldest first; of one receiver, or of all."""
+    waits = _posting.c.state == "proposed"
+    return _all(tx, and_(waits, _posting.c.connection == connection) if connection else waits)
 
 
 def queued(tx: Tx, posting_id: str, work_id: str) -> None:
@@ -165,7 +190,7 @@ def line_of(tx: Tx, number: str) -> tuple[str, int] | None:
 
 def waiting_for(tx: Tx) -> dict[str, int]:
     """How many postings each receiver has yet to be given, by its name."""
-    open_ = (_posting.c.tenant_id == tx.tenant, _posting.c.state.in_(("pending", "sent")))
+    open_ = (_posting.c.tenant_id == tx.tenant, _posting.c.state.in_(("proposed", "pending", "sent")))
     found = tx.all(
         select(_posting.c.connection, func.count().label("count")).where(*open_).group_by(_posting.c.connection)
     )

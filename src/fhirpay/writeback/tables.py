@@ -13,7 +13,7 @@ from sqlmodel import Field
 from ..db.metadata import Row
 from ..db.types import UtcDateTime
 
-_OPEN = text("state <> 'posted'")
+_OPEN = text("state NOT IN ('posted', 'shadow', 'rejected')")
 
 
 class PostingRow(Row, table=True):
@@ -22,7 +22,10 @@ class PostingRow(Row, table=True):
     __tablename__ = "posting"
     __table_args__ = (
         UniqueConstraint("tenant_id", "connection", "subject", "part"),
-        CheckConstraint("state IN ('pending', 'sent', 'posted', 'unknown', 'parked')", name="state"),
+        CheckConstraint(
+            "state IN ('shadow', 'proposed', 'rejected', 'pending', 'sent', 'posted', 'unknown', 'parked')",
+            name="state",
+        ),
         Index(None, "tenant_id", "payment_id"),
         Index(None, "tenant_id", "remote_id"),
         Index(None, "tenant_id", "connection", "sent_at"),
@@ -50,6 +53,25 @@ class PostingRow(Row, table=True):
     part: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
     # The numbers of its lines, where it is of one account: they stay its own when a merge moves the account.
     lines: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
+    # What staff said of it, where they were asked: confirmed or rejected.
+    decided_by: str | None = Field(default=None, sa_type=Text)
+    decided_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    decided_why: str | None = Field(default=None, sa_type=Text)
+
+
+class PostingFactRow(Row, table=True):
+    """What would have been posted of one account, of a posting that wasn't sent at once: kept to be compared."""
+
+    __tablename__ = "posting_fact"
+    __table_args__ = (CheckConstraint("kind IN ('payment', 'refund', 'adjustment')", name="kind"),)
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    posting_id: str = Field(primary_key=True, sa_type=Text)
+    account_ref: str = Field(primary_key=True, sa_type=Text)  # as it was then: a merge may have moved it
+    kind: str = Field(sa_type=Text)
+    amount_minor: int = Field(sa_type=BigInteger)  # below zero: money given back, an adjustment taken back
+    currency: str = Field(sa_type=Text)
+    day: str = Field(sa_type=Text)  # at the till
 
 
 class PostingNumberRow(Row, table=True):
