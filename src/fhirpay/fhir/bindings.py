@@ -40,6 +40,7 @@ _DATA_TYPES: dict[str, frozenset[str]] = {
         "named-event periodic data-changed data-added data-modified data-removed data-accessed data-access-ended"
     ),
 }
+_EPISODE = _codes("planned waitlist active onhold finished cancelled entered-in-error")
 _PAYMENTS: dict[str, frozenset[str]] = {
     "PaymentReconciliation.status": _FM_STATUS,
     "PaymentReconciliation.outcome": _codes("queued complete error partial"),
@@ -67,6 +68,11 @@ REQUIRED: dict[str, frozenset[str]] = {
     "Patient.link.type": _codes("replaced-by replaces refer seealso"),
     **_PAYMENTS,
     "RelatedPerson.gender": _GENDER,
+    # what stands inside them
+    "CareTeam.status": _codes("proposed active suspended inactive entered-in-error"),
+    "EpisodeOfCare.status": _EPISODE,
+    "EpisodeOfCare.statusHistory.status": _EPISODE,
+    "Procedure.status": _codes("preparation in-progress not-done on-hold stopped completed entered-in-error unknown"),
     # what wraps them
     "Bundle.type": _codes(
         "document message transaction transaction-response batch batch-response history searchset collection"

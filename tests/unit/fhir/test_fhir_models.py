@@ -158,7 +158,10 @@ def test_values(kind: str, good: list[Any], bad: list[Any]) -> None:
 
 # version → its bindings, and the resources that are ours in it
 BOUND = {
-    FhirVersion.R4: (REQUIRED, (*TYPES, "PaymentReconciliation", "Bundle")),
+    FhirVersion.R4: (
+        REQUIRED,
+        (*TYPES, "PaymentReconciliation", "Bundle", "CareTeam", "EpisodeOfCare", "Procedure"),
+    ),
     FhirVersion.R5: (REQUIRED_R5, ("PaymentReconciliation",)),
 }
 

@@ -21,70 +21,10 @@ from fhirpay.fhir.json import dumps, loads
 from fhirpay.fhir.statement import FhirVersion
 from fhirpay.fhir.validation import problems
 from fhirpay.writeback.payment_reconciliation import amount_and_date, lines_in, render
-from fhirpay.writeback.posted import Line, PostedPayment, allocation_id
+from fhirpay.writeback.posted import Line, PostedPayment
+from posted_payments import CASES, COPAY, REFUND, VISIT, usd
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "writeback"
-
-
-def usd(text: str) -> Money:
-    return Money.of(text, "USD")
-
-
-def ref(reference: str) -> dict[str, Any]:
-    return {"reference": reference}
-
-
-ACCOUNT, VISIT = ref("Account/a1"), ref("Encounter/e1")
-COPAY = PostedPayment(
-    id="pay01",
-    amount=usd("25.00"),
-    at=datetime(2026, 11, 20, 19, 5, 9, 730, tzinfo=UTC),
-    zone="America/New_York",
-    processor="sim",
-    reference="ch_1",
-    lines=[Line(1, usd("25.00"), VISIT, account=ACCOUNT, encounter=VISIT)],
-    account=ACCOUNT,
-    brand="visa",
-    last4="4242",
-    authorization="A1B2C3",
-)
-SPLIT = replace(
-    COPAY,
-    id="pay02",
-    amount=usd("300.00"),
-    at=datetime(2026, 11, 20, 20, 0, tzinfo=UTC),
-    reference="ch_2",
-    lines=[
-        Line(1, usd("120.00"), ref("ChargeItem/c1"), account=ACCOUNT, encounter=VISIT),
-        Line(2, usd("80.00"), ref("ChargeItem/c2"), account=ACCOUNT, encounter=VISIT),
-        Line(3, usd("60.00"), ref("Invoice/i1"), account=ACCOUNT),
-    ],
-    channel="online",
-    brand="mastercard",
-    last4="4444",
-    authorization="D4E5F6",
-)
-REFUND = replace(
-    SPLIT,
-    id="ref01",
-    amount=usd("30.00"),
-    at=datetime(2026, 11, 25, 15, 0, tzinfo=UTC),
-    reference="re_1",
-    lines=[
-        Line(
-            1,
-            usd("30.00"),
-            ref("ChargeItem/c2"),
-            account=ACCOUNT,
-            encounter=VISIT,
-            takes_back=allocation_id("pay02", 2),
-        )
-    ],
-    refund_of="pay02",
-    channel="",
-    authorization="",
-)
-CASES = {"a-copay": COPAY, "b-split-with-rest": SPLIT, "c-partial-refund": REFUND}
 
 
 R4, R5 = FhirVersion.R4, FhirVersion.R5

@@ -1,0 +1,115 @@
+"""Everything of FHIR that we emit: what is posted to an EHR, what our FHIR endpoint answers, what HL7v2 becomes.
+
+To have another resource looked at: a line in `served`, or a message in tests/golden/hl7.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fhir_world import FhirWorld
+from fhirpay.data import data_root
+from fhirpay.db.unit import Units
+from fhirpay.fhir.json import loads
+from fhirpay.fhir.statement import FhirVersion
+from fhirpay.writeback.payment_reconciliation import render
+from posted_payments import STATES
+
+Json = dict[str, Any]
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+def posted(version: str) -> dict[str, Json]:
+    """A PaymentReconciliation in every state, with the practice named and not."""
+    spoken = FhirVersion(version)
+    made = {name: render(one, organization="clinic", version=spoken) for name, one in STATES.items()}
+    return made | {"without an Organization": render(STATES["a-copay"], organization="", version=spoken)}
+
+
+@cache
+def mapped() -> tuple[Json, ...]:
+    """Each resource in the goldens of tests/golden/hl7 once, also those in Bundles and those contained."""
+    found: dict[str, Json] = {}
+    for path in sorted((GOLDEN / "hl7").rglob("*.json")):
+        for resource in _resources(json.loads(path.read_bytes(), parse_float=Decimal)):
+            found.setdefault(repr(resource), resource)
+    return tuple(found.values())
+
+
+def _resources(value: Any) -> Iterator[Json]:
+    if isinstance(value, dict):
+        if "resourceType" in value:
+            yield value
+        for inner in value.values():
+            yield from _resources(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _resources(inner)
+
+
+def defined() -> list[Json]:
+    """What stands in conformance/."""
+    return [loads(path.read_bytes()) for path in sorted(data_root("conformance").rglob("*-*.json")) if _is_fhir(path)]
+
+
+def _is_fhir(path: Path) -> bool:
+    return "resourceType" in loads(path.read_bytes())
+
+
+_ACCOUNT: Json = {
+    "resourceType": "Account",
+    "id": "a1",
+    "identifier": [{"system": "urn:maple:account", "value": "4711"}],
+    "status": "active",
+    "subject": [{"reference": "Patient/p1"}],
+}
+_PATIENT: Json = {"resourceType": "Patient", "id": "p1", "name": [{"family": "Ngata", "given": ["Ruth"]}]}
+_CHARGE: Json = {
+    "resourceType": "ChargeItem",
+    "status": "billable",
+    "identifier": [{"system": "urn:maple:charge", "value": "c1"}],
+    "code": {"text": "visit"},
+    "subject": {"reference": "Patient/p1"},
+    "account": [{"reference": "Account/a1"}],
+    "priceOverride": {"value": 80, "currency": "USD"},
+}
+
+
+def _bundle(kind: str) -> Json:
+    request = {"method": "POST", "url": "ChargeItem"}
+    entry = {"fullUrl": "urn:uuid:5b7a1c3e-0d3e-4a57-9a53-0f7b6a0d8a11", "resource": _CHARGE, "request": request}
+    broken = {"resource": {**_CHARGE, "status": "no"}, "request": request}
+    return {"resourceType": "Bundle", "type": kind, "entry": [entry, broken] if kind == "batch" else [entry]}
+
+
+async def served(units: Units) -> list[Json]:
+    """What our FHIR endpoint answers: resources, Bundles of each kind, and refusals of each kind."""
+    world = FhirWorld(units)
+    asked: list[tuple[str, str, Any, dict[str, str]]] = [
+        ("GET", "metadata", None, {}),
+        ("PUT", "Patient/p1", _PATIENT, {}),
+        ("PUT", "Account/a1", _ACCOUNT, {}),
+        ("POST", "ChargeItem", _CHARGE, {}),
+        ("PUT", "Account/a1", {**_ACCOUNT, "status": "inactive"}, {"if_match": 'W/"1"'}),
+        ("PUT", "Account/a1", _ACCOUNT, {"if_match": 'W/"1"'}),  # refused: another version
+        ("GET", "Account/a1", None, {}),
+        ("GET", "Account/a1/_history", None, {}),
+        ("GET", "ChargeItem?account=Account/a1&_include=ChargeItem:account&_count=1", None, {}),
+        ("GET", "ChargeItem?patient=nobody", None, {}),
+        ("POST", "", _bundle("transaction"), {}),
+        ("POST", "", _bundle("batch"), {}),
+        ("POST", "ChargeItem", {**_CHARGE, "status": "no", "quantity": "two"}, {}),
+        ("POST", "ChargeItem", b"{", {}),
+        ("POST", "Observation", {"resourceType": "Observation"}, {}),
+        ("GET", "Account/nobody", None, {}),
+        ("GET", "Account?name=x", None, {}),
+        ("GET", "Account/a1", None, {"authorization": "Bearer no"}),
+        ("DELETE", "Account/a1", None, {}),
+    ]
+    answers = [await world.send(method, path, body, **headers) for method, path, body, headers in asked]
+    return [answer.resource for answer in answers]
