@@ -133,6 +133,7 @@ async def _working(system: System, stopping: asyncio.Event) -> AsyncIterator[Non
     tasks = [asyncio.create_task(worker.run(stopping)) for worker in system.workers()]
     for house in system.houses.values():
         tasks += [asyncio.create_task(watch.run(stopping)) for watch in (house.silence, house.mended, house.traffic)]
+        tasks += [asyncio.create_task(maker.run(stopping)) for maker in house.makers]
     tasks += [asyncio.create_task(poll.run(stopping)) for poll in system.polls()]
     try:
         yield

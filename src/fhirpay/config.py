@@ -19,8 +19,10 @@ from .config_client import ApiClient, Issuer
 from .config_connection import Connection, SigningKey
 from .config_destination import Destination
 from .config_feed import Interface
+from .config_posting_file import PostingFile
 from .config_section import Section, known_zone
 from .config_sftp import Sftp as Sftp
+from .config_sftp import SftpAccount as SftpAccount
 from .errors import ConfigInvalid
 
 
@@ -71,6 +73,7 @@ class Tenant(Section):
     merchants: tuple[Merchant, ...] = ()
     connections: tuple[Connection, ...] = ()
     destinations: tuple[Destination, ...] = ()
+    posting_files: tuple[PostingFile, ...] = ()
     clients: tuple[ApiClient, ...] = ()
     issuers: tuple[Issuer, ...] = ()
     keys: tuple[SigningKey, ...] = ()
@@ -91,9 +94,12 @@ class Tenant(Section):
         return _named(self.destinations, name, "destination")
 
     @property
-    def receivers(self) -> tuple[Connection | Destination, ...]:
+    def receivers(self) -> tuple[Connection | Destination | PostingFile, ...]:
         """Whoever is posted to, by whichever way; their names differ."""
-        return (*self.connections, *self.destinations)
+        return (*self.connections, *self.destinations, *self.posting_files)
+
+    def posting_file(self, name: str) -> PostingFile:
+        return _named(self.posting_files, name, "posting file")
 
     @model_validator(mode="after")
     def _checked(self) -> Tenant:
@@ -109,7 +115,8 @@ class Tenant(Section):
                 raise ValueError(says)
         names = [one.name for one in self.receivers]
         if twice := next((name for name in names if names.count(name) > 1), ""):
-            raise ValueError(f"two connections or destinations are named '{twice}': postings are told apart by it")
+            says = f"two connections, destinations or posting files are named '{twice}'"
+            raise ValueError(f"{says}: postings are told apart by it")
         _told_apart(self.clients, {one.name for one in self.issuers})
         if not self.keys and (one := next((one for one in self.connections if one.auth == "backend-services"), None)):
             raise ValueError(f"connection '{one.name}' signs its assertions: make a key with `fhirpay keys new`")
@@ -151,7 +158,7 @@ class Settings(Section):
     def _lease_outlasts_calls(self) -> Settings:
         """An item makes two calls at most before its lease is looked at again, and a lease holds twice as long."""
         for tenant in self.tenants:
-            for one in (*tenant.merchants, *tenant.connections, *tenant.destinations):
+            for one in (*tenant.merchants, *tenant.connections, *tenant.destinations, *tenant.posting_files):
                 if self.lease_s <= 4 * one.timeout_s:
                     least = f"{4 * one.timeout_s:g}"
                     raise ValueError(f"lease_s must be over four times the timeout_s of '{one.name}': above {least}")

@@ -43,10 +43,12 @@ from .usecases.check_traffic import TrafficWatch
 from .usecases.close_page import ClosePage
 from .usecases.follow_up import FollowUp
 from .usecases.lookup import LookUp
+from .usecases.make_files import FileMaker, place_kind_of
 from .usecases.parked import note_parked_call
 from .usecases.poll_ehr import EhrPoll
 from .usecases.post_back import PostBack
 from .usecases.post_dft import PostDft
+from .usecases.post_file import PostFile
 from .usecases.receive_fhir import FhirIntake
 from .usecases.receive_hl7 import Hl7Intake
 from .usecases.replay_mended import ReplayMended
@@ -67,8 +69,9 @@ from .web.health import health_router
 from .web.jwks import jwks_router
 from .web.patience import Patience
 from .wiring_ehr import ehr_client
-from .wiring_files import file_feeds
+from .wiring_files import file_feeds, out_folder
 from .wiring_mllp import ack_client, engine, listener
+from .writeback import layout
 
 HASH_KEY_MIN = 32
 API_BODY_MAX = 1_000_000
@@ -97,6 +100,7 @@ class House:
     silence: SilenceWatch
     traffic: TrafficWatch
     files: Sequence[FileFeed]
+    makers: Sequence[FileMaker]
 
 
 @dataclass
@@ -292,6 +296,10 @@ def _house(
     ack_clients = {one.name: ack_client(one) for one in tenant.interfaces if one.ack_address}
     intakes = {one.name: Hl7Intake(units, one, hash_key, clock, ids, database.wakeups) for one in tenant.interfaces}
     released = Released(settings.mappings_folder, tenant.interfaces)
+    layouts = {one.name: layout.load(one.layout) for one in tenant.posting_files}
+    to_files = {
+        one.name: PostFile(units, tenant, one, layouts[one.name], out_folder(one)) for one in tenant.posting_files
+    }
     messages = ApplyMessage(units, tenant, released.of, hash_key)
     lookups = LookUp(units, tenant, processors, public_url=public_url)
     follow_ups = FollowUp(units, tenant, processors)
@@ -337,11 +345,14 @@ def _house(
         destinations={
             postings.kind_of(one.name): PostDft(units, tenant, one, engines[one.name]).run
             for one in tenant.destinations
-        },
+        }
+        | {postings.file_kind_of(name): one.admit for name, one in to_files.items()}
+        | {place_kind_of(name): one.place for name, one in to_files.items()},
         messages=messages,
         mended=ReplayMended(units, tenant, released.of, lambda: released.in_force),
         silence=SilenceWatch(units, tenant, clock),
         traffic=TrafficWatch(units, tenant, clock, checker.check, lambda: released.root),
+        makers=[FileMaker(units, tenant, one, layouts[one.name], clock) for one in tenant.posting_files],
         files=[feed for one in tenant.interfaces for feed in file_feeds(intakes[one.name], one)],
     )
 

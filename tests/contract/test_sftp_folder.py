@@ -47,7 +47,8 @@ async def server(tmp_path: Path) -> AsyncIterator[Running]:
 
 
 def feed(w: World, server: Running, *, pattern: str = "*", marker: str = "", **settings: Any) -> FileFeed:
-    folder = RemoteFolder(SftpServer("clinic", server.settings(**settings)))
+    where = server.settings(**settings)
+    folder = RemoteFolder(SftpServer("clinic", where), where)
     return FileFeed(w.house.intakes["clinic"], folder, pattern=pattern, marker=marker)
 
 
@@ -231,7 +232,7 @@ async def test_a_server_without_extensions_does_as_well(w: World, server: Runnin
 async def test_a_server_that_hangs_is_given_up(w: World, server: Running) -> None:
     put(server)
     far = SftpServer("clinic", server.settings())
-    one = FileFeed(w.house.intakes["clinic"], RemoteFolder(far))
+    one = FileFeed(w.house.intakes["clinic"], RemoteFolder(far, server.settings()))
     await one.look()
     soon = server.settings(timeout_s=0.2)
     server.before["open"] = lambda: setattr(far, "settings", soon)  # what follows is what hangs, and nothing else

@@ -34,6 +34,8 @@ class Operator(Protocol):
     async def resolve_posting(self, *, some_id: str, found: str, absent: bool, ehr: str) -> str: ...
     async def confirm_postings(self, *, some_id: str, ehr: str, by: str, why: str) -> list[str]: ...
     async def reject_posting(self, *, some_id: str, ehr: str, by: str, why: str) -> str: ...
+
+    async def decide_file(self, *, receiver: str, number: int, there: bool, by: str, reason: str) -> str: ...
     async def undo_merge(self, *, merge: str, reason: str, by: str) -> str: ...
     async def go_live(self, *, interface: str, by: str, reason: str, preview: bool) -> list[str]: ...
     async def opening_balances(
@@ -80,6 +82,9 @@ class _Here:
 
     async def reject_posting(self, *, some_id: str, ehr: str, by: str, why: str) -> str:
         return await self._commands.reject_posting(self._tenant, some_id, ehr, by, why)
+
+    async def decide_file(self, *, receiver: str, number: int, there: bool, by: str, reason: str) -> str:
+        return await self._commands.decide_file(self._tenant, receiver, number, there, by, reason)
 
     async def undo_merge(self, *, merge: str, reason: str, by: str) -> str:
         return await self._commands.undo_merge(self._tenant, merge, reason, by)
@@ -141,6 +146,10 @@ class _There:
     async def reject_posting(self, *, some_id: str, ehr: str, by: str, why: str) -> str:
         asked = {"command": "reject_posting", "posting": some_id, "ehr": ehr, "by": by}
         return (await self._ask(**asked, why=why))["rejected"]
+
+    async def decide_file(self, *, receiver: str, number: int, there: bool, by: str, reason: str) -> str:
+        asked = {"command": "decide_file", "receiver": receiver, "number": number, "there": there}
+        return (await self._ask(**asked, by=by, reason=reason))["file"]
 
     async def undo_merge(self, *, merge: str, reason: str, by: str) -> str:
         return (await self._ask(command="undo_merge", merge=merge, reason=reason, by=by))["undone"]

@@ -12,8 +12,10 @@ from ..errors import ConfigInvalid
 from ..usecases.unposted import Unposted, unposted
 from .admin import ByOption, ReasonOption, decided
 from .context import ConfigOption, JsonOption, TenantOption, friendly, out, reading, run
+from .posting_files import files
 
-writeback = typer.Typer(help="Postings to EHRs: list, resolve, confirm, reject.", no_args_is_help=True)
+writeback = typer.Typer(help="Postings to EHRs: list, resolve, confirm, reject; files.", no_args_is_help=True)
+writeback.add_typer(files, name="files")
 PostingArgument = Annotated[str, typer.Argument(help="The posting (pst…), payment, refund or adjustment.")]
 EhrOption = Annotated[str, typer.Option("--ehr", help="At which EHR, where it is open at several.")]
 

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from posixpath import join
 from typing import IO
 
+from ..config_sftp import Sftp
 from ..net.sftp import Entry, SftpServer, SftpSession
 from .folder import FILE_MAX, Seen, Where, free_name, half_written, reply_name
 
@@ -18,22 +19,22 @@ from .folder import FILE_MAX, Seen, Where, free_name, half_written, reply_name
 class RemoteFolder:
     """The account at a server, and where its files are and go (config_sftp.py)."""
 
-    def __init__(self, server: SftpServer) -> None:
-        self._server = server
+    def __init__(self, server: SftpServer, settings: Sftp) -> None:
+        self._server, self._settings = server, settings
 
     def __str__(self) -> str:
-        return f"{self._server}/{self._server.settings.folder.lstrip('/')}"
+        return f"{self._server}/{self._settings.folder.lstrip('/')}"
 
     @asynccontextmanager
     async def visit(self) -> AsyncIterator[RemoteVisit]:
         """Raises FilesUnreachable, FilesRefused."""
         async with self._server.connect() as session:
-            yield RemoteVisit(self._server, session)
+            yield RemoteVisit(self._settings, session)
 
 
 class RemoteVisit:
-    def __init__(self, server: SftpServer, session: SftpSession) -> None:
-        self._settings, self._session = server.settings, session
+    def __init__(self, settings: Sftp, session: SftpSession) -> None:
+        self._settings, self._session = settings, session
 
     async def listed(self) -> dict[str, Seen]:
         found = await self._session.files(self._settings.folder)

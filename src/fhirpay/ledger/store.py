@@ -8,7 +8,7 @@ An entry is never changed or deleted; the database refuses it too (triggers.py).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -199,6 +199,20 @@ def balances(tx: Tx, **dims: str) -> list[Balance]:
         sign = 1 if CHART[row["account"]].normal is Side.DEBIT else -1
         found.append(Balance(row["account"], Money(sign * int(row["minor"]), row["currency"])))
     return found
+
+
+def booked(tx: Tx, event: Event, ids: Sequence[str], *, by: str, less: Event) -> dict[str, Money]:
+    """What entries of this event come to, less those of the one that takes it back, by payment or refund (`by`)."""
+    column = _posting.c[COLUMNS[by]]
+    signed = case((_entry.c.kind == str(event), _posting.c.amount_minor), else_=-_posting.c.amount_minor)
+    query = (
+        select(column.label("id"), _posting.c.currency, cast(func.sum(signed), BigInteger).label("minor"))
+        .join(_entry, (_entry.c.tenant_id == _posting.c.tenant_id) & (_entry.c.entry_id == _posting.c.entry_id))
+        .where(_posting.c.tenant_id == tx.tenant, _posting.c.side == str(Side.DEBIT))
+        .where(_entry.c.kind.in_((str(event), str(less))), column.in_(ids))
+        .group_by(column, _posting.c.currency)
+    )
+    return {row["id"]: Money(int(row["minor"]), row["currency"]) for row in (tx.all(query) if ids else ())}
 
 
 def entries_for(tx: Tx, *, limit: int = PAGE, **dims: str) -> list[Posted]:

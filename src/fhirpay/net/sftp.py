@@ -19,7 +19,7 @@ from typing import IO, TypeVar
 
 import asyncssh
 
-from ..config_sftp import Sftp
+from ..config_sftp import SftpAccount
 from ..errors import ConfigInvalid, FhirpayError, FilesRefused, FilesUnreachable
 from .guard import check_host
 
@@ -50,7 +50,7 @@ class Entry:
 class SftpServer:
     """One account at one server. Raises ConfigInvalid for keys that can't be used."""
 
-    def __init__(self, name: str, settings: Sftp) -> None:
+    def __init__(self, name: str, settings: SftpAccount) -> None:
         self.settings = settings
         self._known = [_public(name, text) for text in settings.host_keys]
         self._keys = [_private(name, settings)] if settings.key else []
@@ -218,14 +218,14 @@ def _public(name: str, text: str) -> asyncssh.SSHKey:
     try:
         return asyncssh.import_public_key(text)
     except (asyncssh.KeyImportError, ValueError):
-        says = f"interface '{name}': a line of sftp.host_keys is no public key"
+        says = f"'{name}': a line of sftp.host_keys is no public key"
         raise ConfigInvalid(f"{says}; write it as in 'ssh-ed25519 AAAA…', without the host's name") from None
 
 
-def _private(name: str, settings: Sftp) -> asyncssh.SSHKey:
+def _private(name: str, settings: SftpAccount) -> asyncssh.SSHKey:
     try:
         text = settings.key if "PRIVATE KEY" in settings.key else Path(settings.key).read_text(encoding="ascii")
         return asyncssh.import_private_key(text, settings.key_passphrase or None)
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, ValueError, OSError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no private key, or key_passphrase isn't its own"
-        raise ConfigInvalid(f"interface '{name}': sftp.key can't be used: {why}") from None
+        raise ConfigInvalid(f"'{name}': sftp.key can't be used: {why}") from None

@@ -31,6 +31,8 @@ KINDS = {
     "go_live": "assesses the accounts of a feed that went live anew, a few at a time",
     "writeback": "posts a payment or a refund to the EHR",
     "writeback.dft": "posts what was paid, given back or adjusted to an HL7v2 receiver; each has a kind of its own",
+    "writeback.file": "has a posting wait for the next posting file; each receiver has a kind of its own",
+    "writeback.place": "puts a posting file where its receiver takes it; each has a kind of its own",
     "ack": "sends a deferred application acknowledgement",
 }
 

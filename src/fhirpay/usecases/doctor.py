@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, RowMapping, and_, bindparam, case, cast, func, not_, or_, select
+from sqlalchemy import BigInteger, ColumnElement, RowMapping, Text, and_, bindparam, case, cast, func, not_, or_, select
 
 from ..billing import adjustments
 from ..billing.tables import (
@@ -39,14 +39,15 @@ from ..ledger.verify import verify
 from ..parties.tables import MergeRow
 from ..payments import store as payments
 from ..payments.tables import AllocationRow, OperationRow, PaymentRow, RefundRow, StoredMethodRow
-from ..writeback.tables import PostingRow
+from ..writeback import files, files_check
+from ..writeback.tables import PostingFileRow, PostingRow
 from .apply_message import PARKED
 from .parked import KIND as PARKED_CALL
 
 _obligation, _share, _list = table(Obligation), table(ObligationShare), table(WorklistItem)
 _payment, _operation, _refund = table(PaymentRow), table(OperationRow), table(RefundRow)
 _leg, _work, _topic = table(LedgerPosting), table(WorkRow), table(WorkTopicRow)
-_message, _posting = table(InboxRow), table(PostingRow)
+_message, _posting, _file = table(InboxRow), table(PostingRow), table(PostingFileRow)
 _adjustment = table(Adjustment)
 _replaced, _merge, _opening = table(ReplacedRow), table(MergeRow), table(OpeningBalance)
 _STANDS_ON = (Obligation, ObligationShare, AccountCredit, AccountHold, StaffEntry, OpeningBalance)
@@ -226,6 +227,12 @@ def _adjusted(tx: Tx) -> Iterator[Finding]:
             yield Finding("adjusted", row["obligation_id"], f"{told} was told, {stands} stands")
 
 
+def _posting_files(tx: Tx) -> Iterator[Finding]:
+    """A file holds the postings that it says, all posted once it is in place, and numbers have no gap."""
+    for subject, says in files_check.wrong(tx):
+        yield Finding("posting files", subject, says)
+
+
 # ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -273,10 +280,17 @@ def _without_work(of: Any, key: Any, which: ColumnElement[bool]) -> Any:
     return select(key.label("id")).where(_mine(of), which, not_(followed.exists()))
 
 
+_UNPOSTED = and_(  # but for what waits for a file, or stands in one
+    _posting.c.state.in_(("pending", "sent")),
+    _posting.c.file.is_(None),
+    _posting.c.way.is_distinct_from(files.WAY),
+)
+_file_ref = _file.c.connection + "/" + cast(_file.c.number, Text)  # as File.ref
 _WITHOUT_WORK = {
     "operation": _without_work(_operation, _operation.c.operation_id, _operation.c.state.in_(OPEN)),
     "message": _without_work(_message, _message.c.message_id, _message.c.state == "received"),
-    "posting": _without_work(_posting, _posting.c.posting_id, _posting.c.state.in_(("pending", "sent"))),
+    "posting": _without_work(_posting, _posting.c.posting_id, _UNPOSTED),
+    "posting file": _without_work(_file, _file_ref, _file.c.state != "placed"),
 }
 _OVER_ALLOCATED = select(_share).where(_mine(_share), _share.c.allocated_minor > _share.c.paid_minor)
 _WAITS = (
@@ -344,4 +358,5 @@ _CHECKS: tuple[Callable[[Tx], Iterator[Finding]], ...] = (
     _merges,
     _cutover,
     _adjusted,
+    _posting_files,
 )

@@ -1,12 +1,13 @@
 """Postings to every EHR: queued in the unit that settles, and the steps that all ways of posting share.
 
-    enqueue   one posting for each connection, and for each account at each destination: its place in the outbox
+    enqueue   one posting for each connection and posting file, and for each account at each destination: its place in
+              the outbox
     check     is it to be sent at all? what isn't is kept (rollout.py): asked by all ways before they do anything
     sending   the same again; body, `sent_at` and way noted, the lease still ours   ── crash here: it may be there
     again     put off; note_parked   for a person; by_hand   what that person saw
 
-What sends is post_back.py (FHIR) and post_dft.py (HL7v2); a destination has hands of its own, so that one that is dead
-delays nobody else.
+What sends is post_back.py (FHIR), post_dft.py (HL7v2) and post_file.py (files); a destination has hands of its own, so
+that one that is dead delays nobody else.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from ..flow.worker import Done
 from ..outbox import QUEUE, add
 from ..payments import refunds
 from ..payments import store as payments
-from ..writeback import dft, held, store
+from ..writeback import dft, held, posting_file, store
 from ..writeback.payment_reconciliation import RESOURCE_TYPE
 from ..writeback.posted import REST
 from ..writeback.store import Posting
@@ -48,6 +49,11 @@ class PostingUnknown(RuleBroken):
 def kind_of(destination: str) -> str:
     """The kind of work that a destination's own hands take."""
     return f"{KIND}.dft:{destination}"
+
+
+def file_kind_of(name: str) -> str:
+    """The kind of work that has a posting wait for the next file."""
+    return f"{KIND}.file:{name}"
 
 
 def parts_of(tx: Tx, payment_id: str, refund_id: str | None) -> dict[str, list[int]]:
@@ -74,8 +80,8 @@ def parts_of(tx: Tx, payment_id: str, refund_id: str | None) -> dict[str, list[i
 def enqueue(
     tx: Tx, *, payment_id: str, refund_id: str | None = None, tenant: Tenant, parts: Parts = parts_of
 ) -> list[str]:
-    """Have a payment (or a refund of it) posted to every connection that it is written to, and every destination, of
-    the tenant; the postings' ids.
+    """Have a payment (or a refund of it) posted to every connection that it is written to, every destination and every
+    posting file of the tenant; the postings' ids.
 
     Call it in the unit that settles. Called again for the same fact it changes nothing. A refund waits for its
     payment: they share a lane, and while the payment's posting is parked the refund's stays behind it. Who is not
@@ -101,13 +107,15 @@ def enqueue(
                 for part, numbers in about.items()
                 if (left := set(numbers) - taken)
             ]
-    return ids
+    kind = posting_file.RESOURCE_TYPE
+    files = [one.name for one in tenant.posting_files if told(one.name)]
+    return ids + [_add(tx, tenant, file_kind_of(name), name, fact, resource_type=kind) for name in files]
 
 
 def enqueue_adjustment(tx: Tx, adjustment: Adjustment, *, account_ref: str, tenant: Tenant) -> list[str]:
     """Have an adjustment posted to every destination that takes its kind (what takes one back: to those that were told
     of that); the postings' ids. As with payments: in the unit that makes it, once, and what takes one back waits for
-    it. Over FHIR none is posted: a PaymentReconciliation of ours says what was received.
+    it. Over FHIR and in files none is posted: those say what was received.
     """
     one = adjustment
     fact = _Fact(one.adjustment_id, "", f"{one.obligation_id}:{one.kind}", goes_back=one.takes_back)

@@ -17,8 +17,8 @@ from ..errors import ConfigInvalid, NotFound, RuleBroken
 from ..fhir.client import EhrRefused, FhirClient
 from ..payments import refunds
 from ..payments import store as payments
-from ..writeback import dft, store
-from ..writeback.payment_reconciliation import identifier_of
+from ..writeback import dft, files, store
+from ..writeback.payment_reconciliation import RESOURCE_TYPE, identifier_of
 from ..writeback.posted import REST
 from ..writeback.store import Posting
 from .posted_adjustments import amount_for
@@ -60,7 +60,7 @@ async def resolve(
     if bool(found) is absent:
         raise ConfigInvalid("say what you saw: --found ID, or --absent")
     posting = await units.read(_meant, some_id, connection)
-    if found and posting.resource_type != dft.MESSAGE_TYPE:  # which nobody can read back
+    if found and posting.resource_type == RESOURCE_TYPE:  # what else there is, nobody can read back
         client = clients.get(posting.connection)
         if client is None:
             raise ConfigInvalid(f"connection '{posting.connection}' is no longer configured")
@@ -122,6 +122,8 @@ def _amount(tx: Tx, posting: Posting) -> Money:
 def _todo(tx: Tx, posting: Posting, waits: bool) -> str:
     if posting.state == "proposed":
         return f"fhirpay writeback confirm {posting.posting_id}, or reject"
+    if posting.file is not None:
+        return f"nothing: it stands in file {posting.file}, which `fhirpay writeback files list` shows"
     command = f"fhirpay writeback resolve {posting.posting_id}"
     if posting.state == "unknown":
         identifier = identifier_of(posting.subject)
@@ -142,6 +144,8 @@ def _todo(tx: Tx, posting: Posting, waits: bool) -> str:
         for other in store.of_subject(tx, one)
     ):
         return "nothing: it waits for the posting of what it takes back"
+    if posting.way == files.WAY:
+        return "nothing: it goes into the next file"
     if posting.state == "sent":
         return "nothing: it may be there, and is looked for"
     return "nothing: it is sent as soon as the EHR takes it"

@@ -22,7 +22,7 @@ from ..domain.money import Money
 from ..errors import ConfigInvalid, FhirpayError, MessageInvalid, NotFound, RuleBroken
 from ..fhir.client import FhirClient
 from ..inbox.search import Selector, search
-from ..usecases import confirm_posting, staff
+from ..usecases import confirm_posting, post_file, staff
 from ..usecases.apply_message import ApplyMessage
 from ..usecases.go_live import go_live, outlook
 from ..usecases.opening_balances import check, import_file, reverse
@@ -113,6 +113,13 @@ class Commands:
         """It is never posted; its id."""
         units = self._database.units(tenant)
         return (await units.write(confirm_posting.reject, some_id, connection=ehr, by=by, why=why)).posting_id
+
+    async def decide_file(self, tenant: str, receiver: str, number: int, there: bool, by: str, reason: str) -> str:
+        """What a person heard from the receiver of a posting file (it is `there`), or that it goes there again; its
+        name."""
+        word = post_file.found if there else post_file.again
+        file = await self._database.units(tenant).write(word, receiver, number, by=named(by), why=reason)
+        return file.name
 
     async def undo_merge(self, tenant: str, merge: str, reason: str, by: str) -> str:
         """A merge was wrong; its id."""
@@ -278,6 +285,16 @@ class AdminSocket:
                     "why": str(why),
                 }:
                     return {"rejected": await self._commands.reject_posting(tenant, some_id, ehr, by, why)}
+                case {
+                    "command": "decide_file",
+                    "tenant": str(tenant),
+                    "receiver": str(receiver),
+                    "number": int(number),
+                    "there": bool(there),
+                    "by": str(by),
+                    "reason": str(reason),
+                }:
+                    return {"file": await self._commands.decide_file(tenant, receiver, number, there, by, reason)}
                 case {
                     "command": "undo_merge",
                     "tenant": str(tenant),

@@ -16,7 +16,7 @@ from ..fhir import store as fhir
 from ..hl7.reader import Message
 from ..hl7.writer import Component, Field, SegmentValues, values_of
 from ..inbox import store as inbox
-from .references import sources
+from .references import resource_of, sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def chart_of(tx: Tx, account: str, target: str, account_keys: Mapping[str, str])
 def _naming(tx: Tx, account: str, account_keys: Mapping[str, str]) -> tuple[str, list[SegmentValues]] | None:
     """The newest message that names the account: one of a merge that was undone has written it too, and names
     another. Where none does, the newest."""
-    numbers = {str(one.get("value", "")) for one in _resource(tx, account).get("identifier") or ()}
+    numbers = {str(one.get("value", "")) for one in resource_of(tx, account).get("identifier") or ()}
     newest: tuple[str, list[SegmentValues]] | None = None
     for one in _messages(tx, account):
         segment, _, number = account_keys.get(one[0], "PID-18").partition("-")
@@ -73,6 +73,12 @@ def _first(field: Any) -> str:
     while not isinstance(field, str):
         field = field[0] if field else ""
     return field
+
+
+def guarantor_number(tx: Tx, account: str) -> str:
+    """GT1-2 of the newest message about the account that has one; empty where none has."""
+    numbers = (_first(_field(segments, "GT1", 2)) for _, segments in _messages(tx, account))
+    return next(filter(None, numbers), "")
 
 
 def transaction_id(tx: Tx, target: str) -> str:
@@ -109,14 +115,14 @@ def _field(segments: list[SegmentValues], name: str, number: int) -> Field:
 
 
 def _from_resources(tx: Tx, account: str, target: str) -> Chart:
-    found = _resource(tx, account)
-    paid = _resource(tx, target) if target.startswith(("ChargeItem/", "Encounter/")) else {}
+    found = resource_of(tx, account)
+    paid = resource_of(tx, target) if target.startswith(("ChargeItem/", "Encounter/")) else {}
     of_account = next((one.get("reference", "") for one in found.get("subject") or ()), "")
-    patient = _resource(tx, (paid.get("subject") or {}).get("reference", "") or of_account)
+    patient = resource_of(tx, (paid.get("subject") or {}).get("reference", "") or of_account)
     visit = target
     if target.startswith("ChargeItem/"):
-        visit = (_resource(tx, target).get("context") or {}).get("reference", "")
-    encounter = _resource(tx, visit) if visit.startswith("Encounter/") else {}
+        visit = (resource_of(tx, target).get("context") or {}).get("reference", "")
+    encounter = resource_of(tx, visit) if visit.startswith("Encounter/") else {}
     return Chart(
         patient=_identifiers(patient),
         name=_name(patient),
@@ -127,12 +133,6 @@ def _from_resources(tx: Tx, account: str, target: str) -> Chart:
 
 
 _CLASSES = {"AMB": "O", "EMER": "E", "IMP": "I", "ACUTE": "I", "NONAC": "I", "PRENC": "P"}  # ActCode → table 0004
-
-
-def _resource(tx: Tx, reference: str) -> Mapping[str, Any]:
-    kind, _, id = reference.partition("/")
-    found = fhir.get(tx, kind, id) if id else None
-    return found.resource if found else {}
 
 
 def _identifiers(resource: Mapping[str, Any]) -> list[Any]:

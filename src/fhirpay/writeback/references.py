@@ -8,6 +8,7 @@ named by `type` and its first identifier, which is what the sender knows.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import select
@@ -39,6 +40,13 @@ def as_known_by(tx: Tx, reference: str, connection: str) -> dict[str, Any] | Non
             named = {name: identifier[name] for name in ("system", "value") if name in identifier}
             return {"type": resource_type, "identifier": named}
     return None
+
+
+def resource_of(tx: Tx, reference: str) -> Mapping[str, Any]:
+    """The current version; empty where there is none."""
+    kind, _, id = reference.partition("/")
+    found = fhir.get(tx, kind, id) if id else None
+    return found.resource if found else {}
 
 
 def sources(tx: Tx, resource_type: str, resource_id: str) -> list[str]:

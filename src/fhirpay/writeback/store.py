@@ -80,6 +80,7 @@ class Posting:
     decided_by: str | None
     decided_at: datetime | None
     decided_why: str | None
+    file: int | None = None
 
     @property
     def numbers(self) -> frozenset[int]:

@@ -1,19 +1,21 @@
-"""The table of postings: one row for each payment or refund and each EHR it is written back to.
+"""The table of postings: one row for each payment or refund and each EHR it is written back to; and posting files.
 
-Written by store.py alone. The unique key is the business fact: an EHR gets a payment once, whoever asks how often.
+Written by store.py and files.py alone. The unique key is the business fact: an EHR gets a payment once, whoever asks
+how often.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, Index, LargeBinary, Text, UniqueConstraint, text
 from sqlmodel import Field
 
 from ..db.metadata import Row
 from ..db.types import UtcDateTime
 
 _OPEN = text("state NOT IN ('posted', 'shadow', 'rejected')")
+_IN_A_FILE = text("file IS NOT NULL")
 
 
 class PostingRow(Row, table=True):
@@ -30,6 +32,9 @@ class PostingRow(Row, table=True):
         Index(None, "tenant_id", "remote_id"),
         Index(None, "tenant_id", "connection", "sent_at"),
         Index("ix_posting_unfinished", "tenant_id", "connection", sqlite_where=_OPEN, postgresql_where=_OPEN),
+        Index(
+            "ix_posting_file", "tenant_id", "connection", "file", sqlite_where=_IN_A_FILE, postgresql_where=_IN_A_FILE
+        ),
     )
 
     tenant_id: str = Field(primary_key=True, sa_type=Text)
@@ -57,6 +62,8 @@ class PostingRow(Row, table=True):
     decided_by: str | None = Field(default=None, sa_type=Text)
     decided_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     decided_why: str | None = Field(default=None, sa_type=Text)
+    # The number of the posting file that it stands in, from when the file was made: it is in no other one.
+    file: int | None = Field(default=None, sa_type=BigInteger)
 
 
 class PostingFactRow(Row, table=True):
@@ -72,6 +79,47 @@ class PostingFactRow(Row, table=True):
     amount_minor: int = Field(sa_type=BigInteger)  # below zero: money given back, an adjustment taken back
     currency: str = Field(sa_type=Text)
     day: str = Field(sa_type=Text)  # at the till
+
+
+class PostingFileHeadRow(Row, table=True):
+    """How far a receiver's files are: whoever makes the next one holds this row."""
+
+    __tablename__ = "posting_file_head"
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    connection: str = Field(primary_key=True, sa_type=Text)
+    number: int = Field(sa_type=BigInteger)  # of the last one
+    looked_at: datetime = Field(sa_type=UtcDateTime)  # when it was made, or nothing was there to be put in it
+
+
+class PostingFileRow(Row, table=True):
+    """A file, stored before it is put anywhere. What is put there is `body`, under `name`, whenever it is."""
+
+    __tablename__ = "posting_file"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "connection", "name"),
+        CheckConstraint("state IN ('made', 'placing', 'placed', 'unknown')", name="state"),
+    )
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    connection: str = Field(primary_key=True, sa_type=Text)
+    number: int = Field(primary_key=True, sa_type=BigInteger)
+    name: str = Field(sa_type=Text)
+    state: str = Field(sa_type=Text)
+    work_id: str = Field(sa_type=Text)  # in the outbox
+    hash: str = Field(sa_type=Text)  # SHA-256 of `body`
+    postings: int = Field(sa_type=BigInteger)
+    lines: int = Field(sa_type=BigInteger)
+    currency: str = Field(sa_type=Text)
+    total_minor: int = Field(sa_type=BigInteger)  # of the lines, as the books have them
+    part_name: str = Field(default="", sa_type=Text)  # where it stands whole, until it is renamed
+    reason: str = Field(default="", sa_type=Text)  # why it is unknown, for a person
+    made_at: datetime = Field(sa_type=UtcDateTime)
+    placed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    decided_by: str = Field(default="", sa_type=Text)  # whose word is the last about it
+    decided_why: str = Field(default="", sa_type=Text)
+    decided_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    body: bytes = Field(sa_type=LargeBinary)
 
 
 class PostingNumberRow(Row, table=True):
