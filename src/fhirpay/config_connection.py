@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal, get_args
 
 from pydantic import AwareDatetime, Field, model_validator
@@ -13,6 +14,7 @@ from .config_section import Section, Stage, known_zone
 Related = Literal["Account", "Patient", "Coverage", "Encounter", "RelatedPerson", "Organization"]
 Polled = Literal["ChargeItem", "Invoice"] | Related
 RELATED: tuple[str, ...] = get_args(Related)
+_SECRET = re.compile(r"[A-Za-z0-9._~+/=-]{32,200}\Z")  # it goes into a header (RFC 6750 §2.1)
 
 
 class SigningKey(Section):
@@ -84,6 +86,25 @@ class Connection(Section):
         ge=0,
         description="how old may be what is referred to and not in `poll`, such as a patient, before it is read again",
     )
+    subscribe: tuple[Polled, ...] = Field(
+        default=(),
+        description="types of `poll` of whose changes the EHR is asked to tell us at once, by a Subscription",
+    )
+    subscribe_topics: dict[Polled, str] = Field(
+        default={}, description="the EHR's topic of a type, by its canonical URL; without one, the type is the criteria"
+    )
+    subscribe_content: Literal["empty", "id-only", "full-resource"] = Field(
+        default="empty",
+        description="how much it tells: that something changed, what changed, or the resource itself",
+    )
+    subscribe_heartbeat_s: int = Field(
+        default=900, ge=0, description="how often a topic is to show that it lives; 0: never, and it isn't missed"
+    )
+    subscribe_secrets: tuple[str, ...] = Field(
+        default=(),
+        repr=False,
+        description="what the EHR shows as bearer token, newest first, 32 characters or more; use env:NAME",
+    )
     interface: str = Field(
         default="", description="the interface whose rules apply to what is picked up, as for a client that sends it"
     )
@@ -136,6 +157,24 @@ class Connection(Section):
             raise ValueError(f"connection '{self.name}': poll_by names {', '.join(stray)}, which `poll` doesn't")
         if self.zone:
             known_zone(self.zone)
+        return self
+
+    @model_validator(mode="after")
+    def _told_of_what_is_polled(self) -> Connection:
+        """A notification is a hint: it gets lost, and what isn't polled would be lost with it."""
+        if lost := [kind for kind in self.subscribe if kind not in self.poll]:
+            raise ValueError(f"connection '{self.name}' subscribes to {', '.join(lost)}: name it in `poll` too")
+        if by := [kind for kind in self.subscribe if kind in self.poll_by]:
+            raise ValueError(
+                f"connection '{self.name}' subscribes to {', '.join(by)}, looked at by `poll_by`: take it out"
+            )
+        if other := [kind for kind in self.subscribe_topics if kind not in self.subscribe]:
+            raise ValueError(f"connection '{self.name}' has a topic of {', '.join(other)}: name it in `subscribe` too")
+        if self.subscribe and not self.subscribe_secrets:
+            raise ValueError(f"connection '{self.name}' needs subscribe_secrets: what the EHR shows when it tells us")
+        if not all(map(_SECRET.match, self.subscribe_secrets)):
+            says = "32 to 200 letters, digits and -._~+/= each"
+            raise ValueError(f"connection '{self.name}': subscribe_secrets have {says}")
         return self
 
     @property

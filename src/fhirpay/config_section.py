@@ -19,12 +19,18 @@ class Section(BaseModel):
     @classmethod
     def _from_environment(cls, value: Any) -> Any:
         """`env:NAME` anywhere means: read it from the environment, so that secrets stay out of the file."""
-        if isinstance(value, str) and value.startswith("env:"):
-            found = os.environ.get(value[4:])
-            if found is None:
-                raise ValueError(f"the environment variable {value[4:]} is not set")
-            return found
-        return value
+        if isinstance(value, list | tuple):
+            return [_read(one) for one in value]
+        return _read(value)
+
+
+def _read(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith("env:"):
+        found = os.environ.get(value[4:])
+        if found is None:
+            raise ValueError(f"the environment variable {value[4:]} is not set")
+        return found
+    return value
 
 
 def known_zone(name: str) -> None:

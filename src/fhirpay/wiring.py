@@ -36,7 +36,17 @@ from .security.pan import screen_json
 from .smart import front_door
 from .smart.front_door import FrontDoor
 from .smart.keys import KeyRing
-from .usecases import collect, go_live, postings, refund, send_ack, stale_pages, start_payment, webhook
+from .usecases import (
+    collect,
+    go_live,
+    postings,
+    receive_notification,
+    refund,
+    send_ack,
+    stale_pages,
+    start_payment,
+    webhook,
+)
 from .usecases.apply_message import ApplyMessage
 from .usecases.autopay import Autopay
 from .usecases.check_traffic import TrafficWatch
@@ -51,6 +61,7 @@ from .usecases.post_dft import PostDft
 from .usecases.post_file import PostFile
 from .usecases.receive_fhir import FhirIntake
 from .usecases.receive_hl7 import Hl7Intake
+from .usecases.receive_notification import Notifications
 from .usecases.replay_mended import ReplayMended
 from .usecases.send_ack import SendAck
 from .usecases.silence import SilenceWatch
@@ -61,6 +72,7 @@ from .web import hl7v2, oauth, problem
 from .web.admin import AdminSocket, Commands
 from .web.api import deps as api_deps
 from .web.api.router import api_router
+from .web.fhir_notify import fhir_notify_router
 from .web.fhir_server import access
 from .web.fhir_server import deps as fhir_deps
 from .web.fhir_server.pay_operations import pay_operations
@@ -96,6 +108,7 @@ class House:
     writeback: Mapping[str, Handler]
     destinations: Mapping[str, Handler]
     messages: ApplyMessage
+    notifications: Notifications
     mended: ReplayMended
     silence: SilenceWatch
     traffic: TrafficWatch
@@ -168,6 +181,7 @@ class System:
             hl7v2.hl7v2_router(hl7),
             api_router(api),
             jwks_router(house.keys),
+            fhir_notify_router(house.notifications.receive, settings.body_max_bytes),
         ]
 
     def listeners(self) -> list[MllpServer]:
@@ -218,6 +232,7 @@ class System:
                 house.ehrs[connection.name],
                 FhirIntake(self.hash_key, house.tenant),
                 self.clock,
+                self.database.wakeups,
                 owner or f"{socket.gethostname()}:{os.getpid()}",
                 self.settings.lease_s,
             )
@@ -301,6 +316,7 @@ def _house(
         one.name: PostFile(units, tenant, one, layouts[one.name], out_folder(one)) for one in tenant.posting_files
     }
     messages = ApplyMessage(units, tenant, released.of, hash_key)
+    notifications = Notifications(units, tenant, FhirIntake(hash_key, tenant))
     lookups = LookUp(units, tenant, processors, public_url=public_url)
     follow_ups = FollowUp(units, tenant, processors)
     return House(
@@ -325,6 +341,7 @@ def _house(
             "hl7": messages.hl7,
             "fhir": messages.fhir,
             webhook.KIND: webhook.Webhooks(units, tenant, processors).run,
+            receive_notification.KIND: notifications.run,
         },
         outbox={
             start_payment.KIND: TakePayment(units, tenant, processors, public_url=public_url).run,
@@ -349,6 +366,7 @@ def _house(
         | {postings.file_kind_of(name): one.admit for name, one in to_files.items()}
         | {place_kind_of(name): one.place for name, one in to_files.items()},
         messages=messages,
+        notifications=notifications,
         mended=ReplayMended(units, tenant, released.of, lambda: released.in_force),
         silence=SilenceWatch(units, tenant, clock),
         traffic=TrafficWatch(units, tenant, clock, checker.check, lambda: released.root),

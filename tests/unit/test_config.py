@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fhirpay import config, wiring
+from fhirpay.config import Merchant
 from fhirpay.errors import ConfigInvalid
 from fhirpay.payments.adapters.simulated import SimulatedProcessor
 from fhirpay.payments.registry import build
@@ -119,6 +120,13 @@ def test_a_client_has_keys_and_for_a_while_its_old_token_too(tmp_path: Path) -> 
             "names ChargeItem, which `poll` doesn't",
         ),
         ('interface = "clinic"', "names interface 'clinic', not defined"),
+        ('subscribe = ["ChargeItem"]', "subscribes to ChargeItem: name it in `poll` too"),
+        (
+            'poll = ["ChargeItem"]\npoll_since = 2026-12-01T00:00:00Z\nsubscribe = ["ChargeItem"]',
+            "needs subscribe_secrets",
+        ),
+        ('subscribe_secrets = ["short"]', "32 to 200 letters, digits"),
+        ('subscribe_topics = { ChargeItem = "https://ehr.example/topic" }', "name it in `subscribe` too"),
     ],
 )
 def test_polling_is_refused_where_it_could_not_work(tmp_path: Path, lines: str, says: str) -> None:
@@ -127,3 +135,11 @@ def test_polling_is_refused_where_it_could_not_work(tmp_path: Path, lines: str, 
     path.write_text(MERCHANT.format(lease_s=60, timeout_s=10, descriptor="") + connection, encoding="utf-8")
     with pytest.raises(ConfigInvalid, match=says):
         config.load(path)
+
+
+def test_a_secret_in_a_list_is_read_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OF_A_TEST", "whsec_1")
+    made = Merchant(name="main", processor="stripe", secret_key="k", webhook_secrets=("env:OF_A_TEST", "whsec_0"))
+    assert made.webhook_secrets == ("whsec_1", "whsec_0")
+    with pytest.raises(ValueError, match="NOT_THERE is not set"):
+        Merchant(name="main", processor="stripe", secret_key="k", webhook_secrets=("env:NOT_THERE",))

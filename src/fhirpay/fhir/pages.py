@@ -12,6 +12,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from .loose import objects
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -40,7 +42,7 @@ def next_of(bundle: Mapping[str, Any], base_url: str) -> tuple[str | None, bool]
 
     Only path and query are taken: a server behind a proxy may name a host that we can't or mustn't call.
     """
-    for link in _objects(bundle.get("link")):
+    for link in objects(bundle.get("link")):
         if link.get("relation") == "next" and isinstance(url := link.get("url"), str):
             parts, base = urlsplit(url), urlsplit(base_url).path
             path = parts.path.removeprefix(base)
@@ -60,8 +62,11 @@ def last_updated(resource: Mapping[str, Any]) -> datetime | None:
     """`meta.lastUpdated`; None where there is none, or none that is an instant."""
     meta = resource.get("meta")
     text = meta.get("lastUpdated") if isinstance(meta, dict) else None
-    if not isinstance(text, str):
-        return None
+    return instant(text) if isinstance(text, str) else None
+
+
+def instant(text: str) -> datetime | None:
+    """A FHIR instant; None for what is none."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -79,12 +84,8 @@ def http_date(text: str) -> datetime | None:
 
 
 def _matches(bundle: Mapping[str, Any], resource_type: str) -> Iterator[dict[str, Any]]:
-    for entry in _objects(bundle.get("entry")):
+    for entry in objects(bundle.get("entry")):
         search, resource = entry.get("search"), entry.get("resource")
         mode = search.get("mode", "match") if isinstance(search, dict) else "match"
         if mode == "match" and isinstance(resource, dict) and resource.get("resourceType") == resource_type:
             yield resource
-
-
-def _objects(value: Any) -> Iterator[dict[str, Any]]:
-    yield from (one for one in value if isinstance(one, dict)) if isinstance(value, list) else ()

@@ -6,13 +6,14 @@ ballot), R5 5.0.x; what lies between them (4.2, 4.4 to 4.6) were drafts of R5 an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from ..errors import MessageInvalid
 from .json import loads
+from .loose import objects
 
 
 class FhirVersion(StrEnum):
@@ -93,16 +94,16 @@ def read_statement(body: bytes) -> Statement:
     resources: dict[str, Capability] = {}
     searched_by: dict[str, frozenset[str]] = {}
     security: list[str] = []
-    for rest in _objects(doc.get("rest")):
+    for rest in objects(doc.get("rest")):
         if rest.get("mode") != "server":
             continue
         about = rest.get("security")
-        for service in _objects(about.get("service")) if isinstance(about, dict) else ():
-            security += [_word(coding.get("code")) for coding in _objects(service.get("coding"))]
-        for resource in _objects(rest.get("resource")):
+        for service in objects(about.get("service")) if isinstance(about, dict) else ():
+            security += [_word(coding.get("code")) for coding in objects(service.get("coding"))]
+        for resource in objects(rest.get("resource")):
             name = _word(resource.get("type"))
             resources[name] = _capability(resource)
-            searched_by[name] = frozenset(_word(one.get("name")) for one in _objects(resource.get("searchParam")))
+            searched_by[name] = frozenset(_word(one.get("name")) for one in objects(resource.get("searchParam")))
     software = doc.get("software")
     formats = doc.get("format")
     return Statement(
@@ -117,7 +118,7 @@ def read_statement(body: bytes) -> Statement:
 
 
 def _capability(resource: Mapping[str, Any]) -> Capability:
-    codes = {_word(one.get("code")) for one in _objects(resource.get("interaction"))}
+    codes = {_word(one.get("code")) for one in objects(resource.get("interaction"))}
     return Capability(
         read="read" in codes,
         create="create" in codes,
@@ -125,11 +126,6 @@ def _capability(resource: Mapping[str, Any]) -> Capability:
         conditional_create=resource.get("conditionalCreate") is True and "create" in codes,
         search="search-type" in codes,
     )
-
-
-def _objects(value: Any) -> Iterator[dict[str, Any]]:
-    """The objects of a list; nothing of what is none: a server may write anything."""
-    yield from (one for one in value if isinstance(one, dict)) if isinstance(value, list) else ()
 
 
 def _word(value: Any) -> str:

@@ -40,7 +40,7 @@ class Incoming:
 
     source: Literal["mllp", "http", "fhir", "webhook", "file"]
     interface: str
-    kind: Literal["hl7", "fhir", "webhook"]
+    kind: Literal["hl7", "fhir", "webhook", "notification"]
     key: tuple[str, ...]  # names it in the sender's own words; the last part is its id (MSH-10, an event id)
     body: bytes
     body_hash: str

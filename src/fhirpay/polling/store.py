@@ -1,7 +1,7 @@
 """How far an EHR was read, kept with what was read: the lease of who asks, each type's mark, each resource's version.
 
-Called by usecases/poll_ehr.py, inside its units. A unit that writes what was read first says `hold`: who has lost the
-lease in the meantime leaves nothing behind.
+Called by usecases/poll_ehr.py and receive_notification.py, inside their units. A unit that writes what was read first
+says `hold`: who has lost the lease in the meantime leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import RowMapping, bindparam, select, update
+from sqlalchemy import ColumnElement, RowMapping, bindparam, case, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
-from ..db.types import fitted
+from ..db.types import fitted, micros
 from ..db.unit import Tx
 from ..errors import LeaseLost
 from .tables import PollLeaseRow, PollMarkRow, PollSeenRow
@@ -57,6 +57,7 @@ class Mark:
     unfiltered: bool
     due_at: datetime
     failures: int
+    hints: int  # written by `hint` alone
 
 
 # ── who asks ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -75,10 +76,16 @@ def claim(tx: Tx, connection: str, *, owner: str, lease: timedelta) -> int | Non
     return tx.scalar(statement.returning(_lease.c.fence))
 
 
-def hold(tx: Tx, connection: str, fence: int, lease: timedelta) -> None:
-    """It is still ours, and for as long again. Raises LeaseLost."""
+def hold(tx: Tx, connection: str, fence: int, lease: timedelta) -> datetime:
+    """It is still ours, and for as long again; the moment. Raises LeaseLost."""
     if not _until(tx, connection, fence, tx.now + lease):
         raise LeaseLost(f"another process asks '{connection}' now", connection=connection)
+    return tx.now
+
+
+def wait_for_unit(tx: Tx, connection: str) -> None:
+    """Nobody who asks writes down what was read, until this unit ends."""
+    tx.one(select(_lease.c.fence).where(*_ours(tx, connection)).with_for_update())
 
 
 def release(tx: Tx, connection: str, fence: int) -> None:
@@ -87,8 +94,12 @@ def release(tx: Tx, connection: str, fence: int) -> None:
 
 
 def _until(tx: Tx, connection: str, fence: int, moment: datetime) -> bool:
-    ours = (_lease.c.tenant_id == tx.tenant, _lease.c.connection == connection, _lease.c.fence == fence)
+    ours = (*_ours(tx, connection), _lease.c.fence == fence)
     return tx.execute(update(_lease).where(*ours).values(lease_until=moment)).rowcount == 1
+
+
+def _ours(tx: Tx, connection: str) -> tuple[ColumnElement[bool], ...]:
+    return _lease.c.tenant_id == tx.tenant, _lease.c.connection == connection
 
 
 # ── how far ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -98,7 +109,7 @@ def marks(tx: Tx, connection: str, types: Collection[str], start: datetime) -> l
     """How far each of these types was read, the one that is due first in front. One that is new begins at `start`."""
     kept = {row["resource_type"]: _read(row) for row in tx.all(_MARKS, of=connection)}
     for kind in sorted(set(types) - kept.keys()):
-        new = Mark(kind, start, start, None, "", "", 0, PAGE, None, None, False, tx.now, 0)
+        new = Mark(kind, start, start, None, "", "", 0, PAGE, None, None, False, tx.now, 0, 0)
         tx.put(_BEGIN, {"tenant_id": tx.tenant, "connection": connection, **asdict(new)})
         kept[kind] = new
     return sorted((kept[kind] for kind in types), key=lambda one: one.due_at)
@@ -106,8 +117,31 @@ def marks(tx: Tx, connection: str, types: Collection[str], start: datetime) -> l
 
 def move(tx: Tx, connection: str, mark: Mark) -> None:
     """It was read so far."""
-    is_it = (_mark.c.tenant_id == tx.tenant, _mark.c.connection == connection)
-    tx.execute(update(_mark).where(*is_it, _mark.c.resource_type == mark.resource_type).values(asdict(mark)))
+    values = {name: value for name, value in asdict(mark).items() if name != "hints"}
+    tx.execute(update(_mark).where(*_is_it(tx, connection, mark.resource_type)).values(values))
+
+
+def topic(tenant: str, connection: str) -> str:
+    """Set when there is something to ask this EHR for at once."""
+    return f"poll:{tenant}:{connection}"
+
+
+def hint(tx: Tx, connection: str, types: Collection[str]) -> None:
+    """The EHR says that something of these types changed: they are asked for now, unless it is being left alone."""
+    told = (_mark.c.tenant_id == tx.tenant, _mark.c.connection == connection, _mark.c.resource_type.in_(sorted(types)))
+    soon = case(((_mark.c.failures == 0) & (_mark.c.due_at > tx.now), micros(tx.now)), else_=_mark.c.due_at)
+    tx.execute(update(_mark).where(*told).values(hints=_mark.c.hints + 1, due_at=soon))
+    tx.wake(topic(tx.tenant, connection))
+
+
+def hinted(tx: Tx, connection: str, mark: Mark) -> bool:
+    """Whether it has told of a change since this mark was read."""
+    is_it = _is_it(tx, connection, mark.resource_type)
+    return tx.one(select(_mark.c.hints).where(*is_it, _mark.c.hints != mark.hints)) is not None
+
+
+def _is_it(tx: Tx, connection: str, resource_type: str) -> tuple[ColumnElement[bool], ...]:
+    return _mark.c.tenant_id == tx.tenant, _mark.c.connection == connection, _mark.c.resource_type == resource_type
 
 
 def _read(row: RowMapping) -> Mark:
@@ -156,6 +190,12 @@ def _seen_of(tx: Tx, connection: str, resource_type: str, ids: Iterable[str]) ->
     by_key = {fitted(one): one for one in ids}
     rows = tx.all(_KNOWN, of=connection, type=resource_type, ids=sorted(by_key)) if by_key else []
     return {by_key[row["resource_id"]]: row for row in rows}
+
+
+def seen_since(tx: Tx, connection: str, resource_type: str, ids: Iterable[str], moment: datetime) -> dict[str, str]:
+    """The versions of these that were read since then."""
+    rows = _seen_of(tx, connection, resource_type, ids).items()
+    return {id: row["version"] for id, row in rows if row["seen_at"] >= moment}
 
 
 def see(tx: Tx, connection: str, versions: Mapping[tuple[str, str], str]) -> None:

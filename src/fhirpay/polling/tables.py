@@ -1,5 +1,5 @@
 """Tables of polling: who asks an EHR, how far each of its types was read, which versions were, and which encounters are
-looked at. By `store.py`, `visits.py` and `twins.py`."""
+looked at (by `store.py`, `visits.py` and `twins.py`); what it tells us by itself (by `subscribed.py`)."""
 
 from __future__ import annotations
 
@@ -48,6 +48,8 @@ class PollMarkRow(Row, table=True):
     unfiltered: bool = False  # it answers with what we didn't ask for
     due_at: datetime = Field(sa_type=UtcDateTime)
     failures: int = Field(default=0, sa_type=BigInteger)  # in a row
+    # How often the EHR has told of a change.
+    hints: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
 
 
 class PollSeenRow(Row, table=True):
@@ -96,3 +98,23 @@ class PollTwinRow(Row, table=True):
     resource_type: str = Field(primary_key=True)
     resource_id: str = Field(primary_key=True)
     reference: str  # ours
+
+
+class SubscribedRow(Row, table=True):
+    """A Subscription of ours at an EHR, one for each type: how it stands, and what was last heard by it."""
+
+    __tablename__ = "subscribed"
+
+    tenant_id: str = Field(primary_key=True)
+    connection: str = Field(primary_key=True)
+    resource_type: str = Field(primary_key=True)
+    remote_id: str = ""  # its id there; empty: it isn't made, or nobody knows
+    wanted: str = ""  # what was put there last, as a keyed hash
+    by_topic: bool = False
+    state: str = ""  # its status, as the EHR said last
+    since: datetime = Field(sa_type=UtcDateTime)  # when that began
+    sent_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # of a create whose answer nobody knows
+    due_at: datetime = Field(sa_type=UtcDateTime)
+    failures: int = Field(default=0, sa_type=BigInteger)  # in a row
+    heard_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    last_event: int | None = Field(default=None, sa_type=BigInteger)

@@ -131,9 +131,9 @@ class VisitLook:
         query, link, news = {param: value, "_count": str(store.PAGE)}, "", 0
         seen: set[str] = set()
         for _ in range(PAGES_MAX):
-            await self.pick.hold(fence)
+            asked_at = await self.pick.hold(fence)
             page = await self.pick.ehr.page(kind, query, link=link)
-            news += await self.pick.take([one for one in page.resources if self._wanted(one)], fence)
+            news += await self.pick.take([one for one in page.resources if self._wanted(one)], fence, asked_at=asked_at)
             if page.astray:
                 raise EhrMisconfigured("its next page leads to an address beside its own: it isn't followed")
             if page.following is None:

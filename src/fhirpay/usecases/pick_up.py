@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from ..config import Connection
@@ -39,16 +39,24 @@ class PickUp:
     intake: FhirIntake
     lease_s: float
 
-    async def take(self, resources: Sequence[dict[str, Any]], fence: int, *, at_once: int = store.PAGE) -> int:
+    async def take(
+        self,
+        resources: Sequence[dict[str, Any]],
+        fence: int,
+        *,
+        at_once: int = store.PAGE,
+        asked_at: datetime | None = None,
+    ) -> int:
         """Those of them whose version is new, and what they refer to, stored; how many are new. Raises LeaseLost.
 
-        `at_once` related ones at most are asked for in one search.
+        `at_once` related ones at most are asked for in one search. What the EHR has told us since `asked_at`, when it
+        was asked for these, stands where it is the later version.
         """
         read = await asyncio.to_thread(take_polled.read_all, resources, self.connection.base_url)
         new = await self.units.read(take_polled.news, self.connection.name, read)
         found = [*await self.related(new, at_once, fence), *new]
         for start in range(0, len(found), _AT_ONCE):
-            await self.units.write(self._take, fence, found[start : start + _AT_ONCE])
+            await self.units.write(self._take, fence, found[start : start + _AT_ONCE], asked_at)
         return len(new)
 
     async def related(self, picked: Iterable[Picked], at_once: int, fence: int) -> list[Picked]:
@@ -62,17 +70,12 @@ class PickUp:
             layer = []
             for kind in RELATED:
                 wanted = {id: version for (one, id), version in sorted(named.items()) if one == kind}
-                known = await self.units.read(self._known, kind, wanted)
+                known = await self.units.read(take_polled.known_here, self.connection, kind, wanted)
                 ids = [id for id in wanted if id not in known]
                 for start in range(0, len(ids), at_once):
                     layer += await self._ask_for(kind, ids[start : start + at_once], fence)
             found |= {one.key: one for one in layer}
         return list(reversed(found.values()))
-
-    def _known(self, tx: Tx, kind: str, wanted: dict[str, str]) -> set[str]:
-        followed = kind in self.connection.polled
-        lasts = None if followed else timedelta(hours=self.connection.poll_related_h)
-        return store.known(tx, self.connection.name, kind, wanted, lasts=lasts)
 
     async def _ask_for(self, kind: str, ids: list[str], fence: int) -> list[Picked]:
         """Those that there are; that the others aren't is kept for a while."""
@@ -99,14 +102,17 @@ class PickUp:
             await self.units.write(store.see, self.connection.name, absent)
         return found
 
-    async def hold(self, fence: int) -> None:
-        """It is still ours to ask, and for as long again. Raises LeaseLost."""
-        await self.units.write(self.held, fence)
+    async def hold(self, fence: int) -> datetime:
+        """It is still ours to ask, and for as long again; the moment. Raises LeaseLost."""
+        return await self.units.write(self.held, fence)
 
-    def held(self, tx: Tx, fence: int) -> None:
+    def held(self, tx: Tx, fence: int) -> datetime:
         """The same, in a unit that writes what was read."""
-        store.hold(tx, self.connection.name, fence, timedelta(seconds=self.lease_s))
+        return store.hold(tx, self.connection.name, fence, timedelta(seconds=self.lease_s))
 
-    def _take(self, tx: Tx, fence: int, picked: list[Picked]) -> None:
+    def _take(self, tx: Tx, fence: int, picked: list[Picked], asked_at: datetime | None) -> None:
         self.held(tx, fence)
+        if asked_at is not None:
+            late = take_polled.overtaken(tx, self.connection.name, picked, asked_at)
+            picked = [one for one in picked if one.key not in late]
         take_polled.take(tx, self.intake, self.connection, picked)

@@ -15,7 +15,6 @@ Where a type is found only by encounter (`poll_by`), encounters stand in the sam
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,6 +23,7 @@ from ..billing import worklist
 from ..config import Connection
 from ..db.types import legible
 from ..db.unit import Tx, Units
+from ..db.wakeups import Wakeups
 from ..domain.clock import Clock
 from ..errors import EhrMisconfigured, EhrUnavailable, FhirpayError, LeaseLost, StorageUnavailable
 from ..fhir.client import EhrRefused, FhirClient
@@ -58,6 +58,7 @@ class EhrPoll:
     ehr: FhirClient
     intake: FhirIntake
     clock: Clock
+    wakeups: Wakeups
     owner: str
     lease_s: float = 60
     _unsorted: set[str] = field(default_factory=set[str])  # types for which _sort was refused
@@ -67,7 +68,21 @@ class EhrPoll:
         return PickUp(self.units, self.connection, self.ehr, self.intake, self.lease_s)
 
     async def run(self, stop: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._wake_at(stop))
+            await self._run(stop)
+
+    async def _wake_at(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self.wakeups.set(self._topic)
+
+    @property
+    def _topic(self) -> str:
+        return store.topic(self.units.tenant, self.connection.name)
+
+    async def _run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
+            seen = self.wakeups.count(self._topic)
             wait = self.connection.poll_every_s
             try:
                 wait = await self.turn(stop)
@@ -77,8 +92,7 @@ class EhrPoll:
                 log.warning("poll.put_off", connection=self.connection.name, code=error.code)
             except Exception as error:  # an EHR that nobody asks any more would go unnoticed
                 log.error("poll.failed", exc=True, connection=self.connection.name, error=type(error).__name__)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), wait)
+            await self.wakeups.wait(self._topic, wait, since=seen)
 
     async def turn(self, stop: asyncio.Event | None = None) -> float:
         """Read whatever is due, page by page; how many seconds until the next turn. Raises LeaseLost."""
@@ -102,8 +116,9 @@ class EhrPoll:
     async def _step(self, mark: Mark, fence: int) -> None:
         """One page, or why not."""
         try:
-            page = await self._page(mark, fence)
-            await self._pick.take(_wanted(mark, page), fence, at_once=mark.page_size)
+            asked_at = await self._pick.hold(fence)
+            page = await self._page(mark)
+            await self._pick.take(_wanted(mark, page), fence, at_once=mark.page_size, asked_at=asked_at)
             await self.units.write(self._move, fence, self._moved(mark, page))
         except (LeaseLost, StorageUnavailable):
             raise
@@ -112,9 +127,8 @@ class EhrPoll:
 
     # ── asking ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _page(self, mark: Mark, fence: int) -> Page:
+    async def _page(self, mark: Mark) -> Page:
         kind = mark.resource_type
-        await self._pick.hold(fence)
         capability = await self.ehr.capability(kind)
         if FhirVersion.R5 in (version := (await self.ehr.statement()).version, self.connection.fhir_version):
             raise EhrMisconfigured(f"it speaks {version or 'R5'}, and changes are picked up from R4 and R4B")
@@ -173,7 +187,9 @@ class EhrPoll:
         name = self.connection.name
         self._pick.held(tx, fence)
         ended = mark.since is None
-        due_at = tx.now + timedelta(seconds=self.connection.poll_every_s) if ended else tx.now
+        due_at = tx.now
+        if ended and not store.hinted(tx, name, mark):
+            due_at += timedelta(seconds=self.connection.poll_every_s)
         subject = f"{name}/{mark.resource_type}"
         if ended:
             worklist.settled(tx, UNREAD, subject)

@@ -1,15 +1,17 @@
 """What was picked up at an EHR takes the way of what it sends: checked, stored under its id, recorded in the inbox.
 
-Called by pick_up.py. A version that was taken has no second effect. What can't be taken is on the worklist, by the id
-that it has there, and its next version is looked at anew: it stays at the EHR, so nothing is lost.
+Called by pick_up.py and receive_notification.py. A version that was taken has no second effect. What can't be taken is
+on the worklist, by the id that it has there, and its next version is looked at anew: it stays at the EHR, so nothing is
+lost.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -23,6 +25,7 @@ from ..fhir import conditional, replaced, store
 from ..fhir.json import dumps
 from ..fhir.links import localized, resolved
 from ..fhir.models import references
+from ..fhir.pages import instant
 from ..fhir.validation import problems
 from ..polling import store as polled
 from ..polling import twins
@@ -50,6 +53,11 @@ class Picked:
     @property
     def reference(self) -> str:
         return "/".join(self.key)
+
+    @property
+    def moment(self) -> datetime | None:
+        """When it changed, by the EHR's clock."""
+        return _moment(self.version)
 
 
 def read_all(resources: Iterable[dict[str, Any]], base_url: str) -> list[Picked]:
@@ -104,7 +112,57 @@ def news(tx: Tx, connection: str, picked: Iterable[Picked]) -> list[Picked]:
     ]
 
 
-def take(tx: Tx, intake: FhirIntake, connection: Connection, picked: Sequence[Picked]) -> None:
+def overtaken(tx: Tx, connection: str, picked: Iterable[Picked], asked_at: datetime) -> set[Key]:
+    """Those of which the EHR has told us a later version since we asked."""
+    by_type: dict[str, dict[str, Picked]] = {}
+    for one in picked:
+        by_type.setdefault(one.key[0], {})[one.key[1]] = one
+    return {
+        ones[id].key
+        for kind, ones in by_type.items()
+        for id, version in polled.seen_since(tx, connection, kind, ones, asked_at).items()
+        if (later := _moment(version)) and (moment := ones[id].moment) and later > moment
+    }
+
+
+def readable(tx: Tx, connection: Connection, picked: Sequence[Picked], start: datetime) -> tuple[list[Picked], bool]:
+    """Of what an EHR sent unasked: what may be taken as it stands, and whether the EHR has to be asked all the same.
+
+    It has to where nobody can tell which version is the later one, or where it names what we haven't read. What is
+    older than what was read, or of before the start, is no news.
+    """
+    mine = {one.key for one in picked}
+    taken: list[Picked] = []
+    asks = False
+    for one in picked:
+        kind, id = one.key
+        known = polled.versions(tx, connection.name, kind, [id]).get(id)
+        if known == one.version or (one.moment is not None and one.moment < start):
+            continue
+        if one.moment is None or (known and (_moment(known) is None or _moment(known) == one.moment)):
+            asks = True
+            continue
+        if known and (before := _moment(known)) and before > one.moment:
+            continue
+        named = {key: version for key, version in named_by([one]).items() if key not in mine}
+        if any(id not in known_here(tx, connection, kind, {id: it}) for (kind, id), it in named.items()):
+            asks = True
+            continue
+        taken.append(one)
+    return taken, asks
+
+
+def known_here(tx: Tx, connection: Connection, kind: str, named: Mapping[str, str]) -> set[str]:
+    """Those of these ids that needn't be read again; nobody follows the changes of what isn't polled."""
+    lasts = None if kind in connection.polled else timedelta(hours=connection.poll_related_h)
+    return polled.known(tx, connection.name, kind, named, lasts=lasts)
+
+
+def _moment(version: str) -> datetime | None:
+    return instant(version.rpartition("@")[2])
+
+
+def take(tx: Tx, intake: FhirIntake, connection: Connection, picked: Sequence[Picked], *, verb: str = "GET") -> None:
     """Each is a message of its own, as if the EHR had put it at its id. All in this unit, or none.
 
     A patient, account or encounter that came another way under the same number is not taken: what names it is hung on
@@ -124,7 +182,7 @@ def take(tx: Tx, intake: FhirIntake, connection: Connection, picked: Sequence[Pi
                 source = intake.source(tx, connection)
                 made = store.put(tx, resource, source=source)
                 body = dumps(one.resource).encode()
-                intake(tx, connection, f"GET {one.reference}", [made], body, source=source)
+                intake(tx, connection, f"{verb} {one.reference}", [made], body, source=source)
                 worklist.settled(tx, REFUSED, subject)
         if problem:
             says = legible(f"{one.reference} of '{connection.name}' isn't taken: {problem}")
