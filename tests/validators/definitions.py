@@ -14,6 +14,13 @@ from node_running import NPM
 
 _R4 = NPM / "node_modules" / "@medplum" / "definitions" / "dist" / "fhir" / "r4"
 _R5 = NPM / "node_modules" / "hl7.fhir.r5.core"
+# hl7.fhir.uv.extensions.r4 5.3.0-ballot-tc1 says so; npm can't install it, since what it depends on isn't there.
+_PACK = {
+    "annotationType": ("Annotation", "CodeableConcept", "*"),
+    "identifier-checkDigit": ("Identifier", "string", "1"),
+    "resource-instance-description": ("Resource", "markdown", "1"),
+    "subject-locationClassification": ("Encounter.location", "CodeableConcept", "1"),
+}
 _PRIMITIVE = "http://hl7.org/fhirpath/System."
 
 
@@ -55,10 +62,25 @@ def _r4() -> Mapping[str, Any]:
 
 
 @cache
-def extensions_of_r4() -> Mapping[str, Any]:
-    """The extensions of the R4 specification itself, by URL."""
+def hl7_extensions() -> Mapping[str, Any]:
+    """The extensions of the R4 specification by URL, and those of HL7's extensions pack that we use."""
     entries = json.loads((_R4 / "extension-definitions.json").read_bytes())["entry"]
-    return {one["resource"]["url"]: one["resource"] for one in entries if "snapshot" in one["resource"]}
+    found = [one["resource"] for one in entries if one["resource"]["resourceType"] == "StructureDefinition"]
+    return {one["url"]: one for one in [*found, *_of_the_pack()]}
+
+
+def _of_the_pack() -> Iterator[Any]:
+    for name, (context, of, most) in _PACK.items():
+        yield {
+            "url": f"http://hl7.org/fhir/StructureDefinition/{name}",
+            "context": [{"expression": context}],
+            "differential": {
+                "element": [
+                    {"id": "Extension", "path": "Extension", "max": most},
+                    {"id": "Extension.value[x]", "path": "Extension.value[x]", "type": [{"code": of}]},
+                ]
+            },
+        }
 
 
 def definition(version: str, type: str) -> Any:

@@ -1,4 +1,5 @@
-"""The definitions that conformance/ holds, read and found by anybody: `/OperationDefinition`, by id or by a search.
+"""The definitions that conformance/ holds, read and found by anybody: `/OperationDefinition` and
+`/StructureDefinition`, by id or by a search.
 
 Included by router.py. Another file there is served at once; to serve another type: its name in `TYPES`, its entry in
 the CapabilityStatement.
@@ -19,7 +20,7 @@ from ...fhir.search_values import SearchUnsupported, parameter
 from .answering import content
 from .negotiation import wishes
 
-TYPES = ("OperationDefinition",)
+TYPES = ("OperationDefinition", "StructureDefinition")
 _PARAMS = ("_id", "name", "url")
 
 
