@@ -96,10 +96,11 @@ async def clinic(
     facility: Mapping[str, Any] | None = None,
     *,
     name: str = "main",
+    engine: Destination = ENGINE,
     **feed: Any,
 ) -> AsyncIterator[Clinic]:
     whose = tenant(facility, feed=FEED_OF_PAYMENTS.model_copy(update=feed))
-    whose = whose.model_copy(update={"name": name, "destinations": (ENGINE,)})
+    whose = whose.model_copy(update={"name": name, "destinations": (engine,)})
     settings = Settings(hash_key="k" * 32, tenants=(whose,))
     system = wiring.build(settings, clock=clock, ids=ids, database=database)
     try:

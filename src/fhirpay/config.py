@@ -113,6 +113,10 @@ class Tenant(Section):
             if connection.interface and connection.interface not in {one.name for one in self.interfaces}:
                 says = f"connection '{connection.name}' names interface '{connection.interface}', not defined"
                 raise ValueError(says)
+        for receiver in self.receivers:
+            for heard in receiver.heard_on:
+                if heard not in {one.name for one in self.interfaces}:
+                    raise ValueError(f"'{receiver.name}' is heard on interface '{heard}', not defined")
         names = [one.name for one in self.receivers]
         if twice := next((name for name in names if names.count(name) > 1), ""):
             says = f"two connections, destinations or posting files are named '{twice}'"

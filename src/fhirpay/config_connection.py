@@ -60,6 +60,10 @@ class Connection(Section):
         description="'shadow': nothing is posted there, what would be is kept to compare; 'assist': each posting waits "
         "for staff to confirm it; 'auto': at once",
     )
+    heard_on: tuple[str, ...] = Field(
+        default=(),
+        description="the interfaces on which it says what is posted there, for `writeback agreement`; empty: all",
+    )
     poll: tuple[Polled, ...] = Field(
         default=(),
         description="the types whose changes are picked up there (R4); empty: it sends them to us, or nothing",

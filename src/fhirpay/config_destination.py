@@ -49,6 +49,10 @@ class Destination(Section):
         description="'shadow': nothing is posted there, what would be is kept to compare; 'assist': each posting waits "
         "for staff to confirm it; 'auto': at once",
     )
+    heard_on: tuple[str, ...] = Field(
+        default=(),
+        description="the interfaces on which it says what is posted there, for `writeback agreement`; empty: all",
+    )
     dedupes: bool = Field(
         default=False,
         description="it knows a message again by MSH-10 or FT1-2: only then is one resent whose answer was lost",

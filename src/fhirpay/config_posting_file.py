@@ -27,6 +27,10 @@ class PostingFile(Section):
         description="'shadow': nothing is posted there, what would be is kept to compare; 'assist': each posting waits "
         "for staff to confirm it; 'auto': with the next file",
     )
+    heard_on: tuple[str, ...] = Field(
+        default=(),
+        description="the interfaces on which it says what is posted there, for `writeback agreement`; empty: all",
+    )
     folder: str = Field(default="", description="a folder of this machine that files are put into; it has to be there")
     sftp: SftpAccount | None = Field(
         default=None, description="or a folder at an SSH server; needs `pip install 'fhirpay[sftp]'`; see below"

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
 
 from ..errors import ConfigInvalid
+from ..fhir.json import dumps
+from ..usecases.agreement import GOOD_PERCENT, Agreement, agreement
+from ..usecases.agreement_text import as_facts, as_text
 from ..usecases.unposted import Unposted, unposted
 from .admin import ByOption, ReasonOption, decided
-from .context import ConfigOption, JsonOption, TenantOption, friendly, out, reading, run
+from .context import ConfigOption, JsonOption, TenantOption, friendly, out, reading, run, settings, tenant_name
 from .posting_files import files
 
-writeback = typer.Typer(help="Postings to EHRs: list, resolve, confirm, reject; files.", no_args_is_help=True)
+writeback = typer.Typer(
+    help="Postings to EHRs: list, resolve, confirm, reject, agreement; files.", no_args_is_help=True
+)
 writeback.add_typer(files, name="files")
 PostingArgument = Annotated[str, typer.Argument(help="The posting (pst…), payment, refund or adjustment.")]
 EhrOption = Annotated[str, typer.Option("--ehr", help="At which EHR, where it is open at several.")]
@@ -124,3 +129,29 @@ def reject_posting(
     """What waits for staff is never posted, nor what takes it back."""
     said = {"some_id": posting, "ehr": ehr, "by": by, "why": reason}
     out(f"{decided(config, tenant, lambda server: server.reject_posting(**said))} is rejected: it is never sent")
+
+
+@writeback.command("agreement")
+def show_agreement(
+    receiver: Annotated[str, typer.Argument(help="The connection or destination.")],
+    since: Annotated[datetime | None, typer.Option("--since", formats=["%Y-%m-%d"], help="From this day on.")] = None,
+    least: Annotated[int, typer.Option("--least", min=0, max=100, help="Per cent that do.")] = GOOD_PERCENT,
+    tenant: TenantOption = "",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Would we have posted what staff posted? The share that both have, and what only one has. Status 1: too few, or
+    below `--least`.
+    """
+
+    async def main() -> Agreement:
+        loaded = settings(config)
+        owner = loaded.tenant(tenant_name(loaded, tenant))
+        async with reading(config, tenant) as units:
+            return await units.read(agreement, receiver, owner, since=since.date() if since else None)
+
+    found = run(main)
+    for line in [dumps(as_facts(found))] if as_json else as_text(found):
+        out(line)
+    if not found.good(least):
+        raise typer.Exit(1)

@@ -47,6 +47,7 @@ _WITH_VALUES = select(indexed.c.resource_id, indexed.c.param, indexed.c.system, 
     indexed.c.param.in_(bindparam("params", expanding=True)),
     indexed.c.value.in_(bindparam("values", expanding=True)),
 )
+_HAVING = select(indexed.c.resource_id).where(*_BY_PARAM).distinct()
 _FIRST = insert(resources).on_conflict_do_nothing()
 _ONE_VERSION = select(versions).where(
     versions.c.tenant_id == bindparam("tenant"),
@@ -141,6 +142,12 @@ def referring_any(tx: Tx, resource_type: str, param: str, targets: Iterable[Mapp
     targets = [one for one in targets if one.get("id")]
     direct = {f"{one['resourceType']}/{one['id']}" for one in targets}
     return _naming(tx, resource_type, param, direct, [key for one in targets for key in _identifiers(one)])
+
+
+def having(tx: Tx, resource_type: str, param: str) -> list[Stored]:
+    """Those whose `param` names anything, by reference."""
+    ids = {row["resource_id"] for row in tx.all(_HAVING, type=resource_type, param=param)}
+    return several(tx, resource_type, ids)
 
 
 def _naming(

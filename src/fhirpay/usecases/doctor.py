@@ -40,9 +40,11 @@ from ..parties.tables import MergeRow
 from ..payments import store as payments
 from ..payments.tables import AllocationRow, OperationRow, PaymentRow, RefundRow, StoredMethodRow
 from ..writeback import files, files_check
+from ..writeback.store import HELD
 from ..writeback.tables import PostingFileRow, PostingRow
 from .apply_message import PARKED
 from .parked import KIND as PARKED_CALL
+from .rollout import TO_CONFIRM
 
 _obligation, _share, _list = table(Obligation), table(ObligationShare), table(WorklistItem)
 _payment, _operation, _refund = table(PaymentRow), table(OperationRow), table(RefundRow)
@@ -178,6 +180,17 @@ def _listed(tx: Tx) -> Iterator[Finding]:
         kind, subject = (PARKED, row["ref"]) if row["queue"] == "inbox" else (PARKED_CALL, row["work_id"])
         if tx.scalar(_OPEN_ITEM, of=kind, about=subject) is None:
             yield Finding("listed", row["work_id"], f"{row['kind']} of {row['ref']} is parked and on no list")
+
+
+def _held(tx: Tx) -> Iterator[Finding]:
+    """What is held back from an EHR hasn't left, and what waits for staff is where they look, or is looked at yet."""
+    for row in tx.all(_HELD, tenant=tx.tenant):
+        if row["sent_at"] is not None:
+            yield Finding("held", row["posting_id"], f"it is {row['state']}, and may have been sent")
+            continue
+        looked_at = row["state"] == "proposed" and row["work"] == "done"
+        if looked_at and tx.scalar(_OPEN_ITEM, of=TO_CONFIRM, about=row["posting_id"]) is None:
+            yield Finding("held", row["posting_id"], "it waits for staff, and is on no list")
 
 
 def _merges(tx: Tx) -> Iterator[Finding]:
@@ -319,6 +332,11 @@ _OPEN_ITEM = select(_list.c.item_id).where(
 )
 
 
+_HELD = (
+    select(_posting.c.posting_id, _posting.c.state, _posting.c.sent_at, _work.c.state.label("work"))
+    .outerjoin(_work, and_(_work.c.tenant_id == _posting.c.tenant_id, _work.c.work_id == _posting.c.work_id))
+    .where(_mine(_posting), _posting.c.state.in_(HELD))
+)
 _ASKED_OF_OLD = select(_obligation).where(
     _mine(_obligation),
     _obligation.c.memo_minor > 0,
@@ -355,6 +373,7 @@ _CHECKS: tuple[Callable[[Tx], Iterator[Finding]], ...] = (
     _folded,
     _in_hand,
     _listed,
+    _held,
     _merges,
     _cutover,
     _adjusted,

@@ -56,6 +56,11 @@ def stage_of(tenant: Tenant, name: str) -> Stage | None:
     return next((one.stage for one in tenant.receivers if one.name == name), None)
 
 
+def zone_of(tenant: Tenant, name: str) -> str:
+    """Of the dates that this receiver is told; empty: the facility's."""
+    return next((one.zone for one in (*tenant.connections, *tenant.posting_files) if one.name == name), "")
+
+
 def held_back(tx: Tx, tenant: Tenant, posting: Posting) -> Why | None:
     """Why this posting isn't to be sent now, by what is known of it and what its receiver's stage is; None: it is."""
     if posting.state in HELD:
@@ -113,8 +118,7 @@ def withhold(tx: Tx, tenant: Tenant, posting_id: str, facts: Facts) -> bool:
         held.hold(tx, posting_id, why.state, f"{why.says}; {error.message}", was=why.state)
         kept: list[held.Kept] = []
     else:
-        zone = next((one.zone for one in tenant.connections if one.name == posting.connection), "")
-        kept = held.said_by(posting_id, posted, posting.numbers, zone)
+        kept = held.said_by(posting_id, posted, posting.numbers, zone_of(tenant, posting.connection))
         held.keep(tx, kept)
     if why.state == "proposed":
         _ask(tx, posting, kept)

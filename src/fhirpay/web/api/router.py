@@ -8,6 +8,7 @@ from .deps import Deps
 from .messages import messages_router
 from .methods import methods_router
 from .payments import owed_router, payments_router, refunds_router
+from .postings import postings_router
 from .staff import staff_router, worklist_router
 from .webhooks import webhooks_router
 
@@ -22,6 +23,7 @@ def api_router(deps: Deps) -> APIRouter:
         worklist_router,
         messages_router,
         staff_router,
+        postings_router,
     )
     for part in (*ours, webhooks_router):
         router.include_router(part(deps))
