@@ -19,6 +19,7 @@ from .config_client import ApiClient, Issuer
 from .config_connection import Connection, SigningKey
 from .config_destination import Destination
 from .config_feed import Interface
+from .config_launch import normal_base
 from .config_posting_file import PostingFile
 from .config_section import Section, known_zone
 from .config_sftp import Sftp as Sftp
@@ -122,9 +123,12 @@ class Tenant(Section):
             says = f"two connections, destinations or posting files are named '{twice}'"
             raise ValueError(f"{says}: postings are told apart by it")
         _told_apart(self.clients, {one.name for one in self.issuers})
-        if not self.keys and (one := next((one for one in self.connections if one.auth == "backend-services"), None)):
+        if not self.keys and (one := next((one for one in self.connections if one.signs_as), None)):
             raise ValueError(f"connection '{one.name}' signs its assertions: make a key with `fhirpay keys new`")
         _no_mix_up(self.connections)
+        launching = [normal_base(one.base_url) for one in self.connections if one.launch_client_id]
+        if twice := next((base for base in launching if launching.count(base) > 1), ""):
+            raise ValueError(f"two connections are launched from {twice}: a launch names no other than that")
         for interface in self.interfaces:
             if interface.zone:
                 known_zone(interface.zone)
@@ -201,8 +205,8 @@ def _no_mix_up(connections: tuple[Connection, ...]) -> None:
     """Who gives us another EHR's client_id could name that one's token endpoint, and have what we sign used there."""
     by_client: dict[str, list[Connection]] = {}
     for one in connections:
-        if one.client_id:
-            by_client.setdefault(one.client_id, []).append(one)
+        for client_id in one.signs_as:
+            by_client.setdefault(client_id, []).append(one)
     for same in by_client.values():
         open_one = next((one.name for one in same if not one.token_endpoint), "")
         if open_one and len({urlsplit(one.base_url).netloc for one in same}) > 1:

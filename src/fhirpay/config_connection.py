@@ -1,5 +1,5 @@
-"""What is agreed with an EHR that is called over FHIR: its address, who we are to it, what is posted there. Part of
-`config`; the keys that we sign with as a client of EHRs stand here too."""
+"""What is agreed with an EHR that is called over FHIR: its address, who we are to it, what is posted there, who may
+launch us from it. Part of `config`; the keys that we sign with as a client of EHRs stand here too."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from pydantic import AwareDatetime, Field, model_validator
 
+from .config_launch import LaunchedFrom
 from .config_section import Section, Stage, known_zone
 
 # What an EHR may be asked for; what one of them refers to is read with it.
@@ -29,11 +30,9 @@ class SigningKey(Section):
     )
 
 
-class Connection(Section):
+class Connection(LaunchedFrom):
     """An EHR that payments are written back to, and whose changes may be picked up."""
 
-    name: str
-    base_url: str = Field(description="FHIR base of the EHR")
     auth: Literal["token", "backend-services"] = Field(
         default="token",
         description="who we are to it: a fixed `token`, or a client by SMART backend services, with the tenant's keys",
@@ -130,13 +129,18 @@ class Connection(Section):
     index_settles_s: int = Field(
         default=120, ge=0, description="how long its search may lag: before that, 'not found' proves nothing"
     )
-    private_network: bool = Field(
-        default=False, description="the address may be a private or loopback one, as inside a hospital"
-    )
+
+    @property
+    def signs_as(self) -> frozenset[str]:
+        """Our client ids there that we prove to be by a key of the tenant."""
+        found = [self.client_id if self.auth == "backend-services" else ""]
+        found += [self.launch_client_id if self.launch_auth == "private_key_jwt" else ""]
+        return frozenset(found) - {""}
 
     @model_validator(mode="after")
     def _one_way_in(self) -> Connection:
-        if self.auth == "token" and (self.client_id or self.scopes or self.token_endpoint):
+        unused = self.token_endpoint if not self.launch_client_id else ""
+        if self.auth == "token" and (self.client_id or self.scopes or unused):
             raise ValueError(
                 f"connection '{self.name}' has client_id, scopes or token_endpoint: set auth = \"backend-services\" too"
             )
@@ -157,6 +161,8 @@ class Connection(Section):
             raise ValueError(
                 f"connection '{self.name}' speaks R5, and changes are picked up from R4 and R4B: no `poll`"
             )
+        if self.launch_client_id and self.fhir_version == "R5":
+            raise ValueError(f"connection '{self.name}' speaks R5, and a launch's Patient is read as R4: no launch")
         if stray := sorted(self.poll_by.keys() - set(self.poll)):
             raise ValueError(f"connection '{self.name}': poll_by names {', '.join(stray)}, which `poll` doesn't")
         if self.zone:

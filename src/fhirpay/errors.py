@@ -7,6 +7,7 @@
     ├─ Conflict              same key, different body; stale version   409  flagged, or AE 205 by profile
     ├─ RuleBroken            over-refund, closed period, on hold       422  parks
     ├─ NotPermitted          no or wrong credentials                   401, 403
+    │   └─ LaunchRefused (who came from an EHR can't be let in)
     ├─ UpstreamUnavailable   nothing happened there; retry is safe     503
     │   ├─ ProcessorUnavailable, ProcessorMisconfigured (our key there is wrong)
     │   ├─ EhrUnavailable, EhrMisconfigured (it doesn't know us, or isn't what is configured)
@@ -127,6 +128,17 @@ class NotPermitted(FhirpayError):
 
 class NotAuthenticated(NotPermitted):
     code, http_status, issue_code = "not-authenticated", 401, "login"
+
+
+class LaunchRefused(NotPermitted):
+    """Somebody came from an EHR (SMART launch) and can't be let in. `reason` is one word of a closed set, for the log;
+    the message is a sentence for whoever looks at the screen."""
+
+    code = "launch-refused"
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class UpstreamUnavailable(FhirpayError):

@@ -36,6 +36,7 @@ from .security.pan import screen_json
 from .smart import front_door
 from .smart.front_door import FrontDoor
 from .smart.keys import KeyRing
+from .smart.launch import LaunchClient
 from .usecases import (
     collect,
     go_live,
@@ -79,8 +80,10 @@ from .web.fhir_server.pay_operations import pay_operations
 from .web.fhir_server.router import fhir_router
 from .web.health import health_router
 from .web.jwks import jwks_router
+from .web.launch.deps import Deps as LaunchDeps
+from .web.launch.router import launch_router
 from .web.patience import Patience
-from .wiring_ehr import ehr_client
+from .wiring_ehr import ehr_client, launch_clients, launch_deps
 from .wiring_files import file_feeds, out_folder
 from .wiring_mllp import ack_client, engine, listener
 from .writeback import layout
@@ -99,6 +102,7 @@ class House:
     processors: Registry
     keys: KeyRing
     ehrs: Mapping[str, FhirClient]
+    launched: Mapping[str, LaunchClient]
     engines: Mapping[str, MllpClient]
     intakes: Mapping[str, Hl7Intake]
     ack_clients: Mapping[str, MllpClient]
@@ -182,7 +186,12 @@ class System:
             api_router(api),
             jwks_router(house.keys),
             fhir_notify_router(house.notifications.receive, settings.body_max_bytes),
+            launch_router(self._launched(house, base_url, patience)),
         ]
+
+    def _launched(self, house: House, base_url: str, patience: Patience) -> LaunchDeps:
+        given = house.units, house.tenant, house.launched
+        return launch_deps(*given, patience, ids=self.ids, hash_key=self.hash_key, base_url=base_url)
 
     def listeners(self) -> list[MllpServer]:
         """The MLLP role: one listener for each interface that has a port."""
@@ -251,7 +260,7 @@ class System:
         for house in self.houses.values():
             await house.processors.aclose()
             await house.door.aclose()
-            for ehr in house.ehrs.values():
+            for ehr in (*house.ehrs.values(), *house.launched.values()):
                 await ehr.aclose()
             for sender in house.engines.values():
                 await sender.close()
@@ -305,6 +314,7 @@ def _house(
     processors = registry.build(tenant, transport=transport)
     keys = KeyRing(tenant.keys)
     ehrs = {one.name: ehr_client(one, keys, clock, ids, transport) for one in tenant.connections}
+    launched = launch_clients(tenant.connections, keys, clock, ids, transport)
     engines = {destination.name: engine(destination) for destination in tenant.destinations}
     for interface in tenant.interfaces:
         check_agreed(interface)
@@ -325,6 +335,7 @@ def _house(
         processors=processors,
         keys=keys,
         ehrs=ehrs,
+        launched=launched,
         engines=engines,
         intakes=intakes,
         ack_clients=ack_clients,

@@ -1,9 +1,14 @@
-"""The clients of EHRs, from what their connections say: who we are to them, how often we call. Part of `wiring`."""
+"""The clients of EHRs, from what their connections say: who we are to them, how often we call; and what the app
+that they launch needs. Part of `wiring`."""
 
 from __future__ import annotations
 
-from .config import Connection
+from collections.abc import Iterable, Mapping
+from functools import partial
+
+from .config import Connection, Tenant
 from .config_connection import RELATED
+from .db.unit import Units
 from .domain.clock import Clock
 from .domain.ids import Ids
 from .fhir.access import Access, FixedToken
@@ -12,6 +17,11 @@ from .fhir.statement import FhirVersion
 from .net.http import HttpClient, Transport, client
 from .smart.backend import BackendServices
 from .smart.keys import KeyRing
+from .smart.launch import LaunchClient
+from .usecases.launch import Launches
+from .usecases.launch_session import Sessions
+from .web.launch.deps import REDIRECT, Deps
+from .web.patience import Patience
 
 
 def ehr_access(
@@ -34,6 +44,35 @@ def ehr_access(
         open_client=lambda url: ehr_http(connection, url, transport),
         private=connection.private_network,
     )
+
+
+def launch_clients(
+    connections: Iterable[Connection], keys: KeyRing, clock: Clock, ids: Ids, transport: Transport | None = None
+) -> dict[str, LaunchClient]:
+    """We as the app that EHRs launch, at each that may. Raises ConfigInvalid for scopes that can't be asked for."""
+    return {
+        one.name: LaunchClient(
+            one, keys=keys, clock=clock, ids=ids, open_client=partial(ehr_http, one, transport=transport)
+        )
+        for one in connections
+        if one.launch_client_id
+    }
+
+
+def launch_deps(
+    units: Units,
+    tenant: Tenant,
+    clients: Mapping[str, LaunchClient],
+    patience: Patience,
+    *,
+    ids: Ids,
+    hash_key: bytes,
+    base_url: str,
+) -> Deps:
+    """What the pages of a tenant's launches need."""
+    launches = Launches(units, clients, ids=ids, hash_key=hash_key, redirect_uri=base_url + REDIRECT)
+    sessions = Sessions(units, clients, hash_key=hash_key)
+    return Deps(launches, sessions, units, tenant, patience, ids, base_url)
 
 
 def ehr_client(

@@ -50,6 +50,11 @@ _OF_ACCOUNTS = (
     .where(obligations.c.tenant_id == _TENANT, obligations.c.account_ref.in_(bindparam("accounts", expanding=True)))
     .order_by(obligations.c.created_at, obligations.c.obligation_id)
 )
+_OF_DEBTORS = (
+    select(obligations)
+    .where(obligations.c.tenant_id == _TENANT, obligations.c.debtor_ref.in_(bindparam("debtors", expanding=True)))
+    .order_by(obligations.c.created_at, obligations.c.obligation_id)
+)
 _BASES = (
     select(obligations.c.basis_key)
     .where(obligations.c.tenant_id == _TENANT, obligations.c.account_ref == bindparam("account"))
@@ -133,6 +138,11 @@ def stopped(tx: Tx, account: RowMapping) -> str:
 def of_accounts(tx: Tx, account_refs: Iterable[str]) -> list[RowMapping]:
     """All rows, past generations too, oldest first."""
     return tx.all(_OF_ACCOUNTS, accounts=sorted(set(account_refs)))
+
+
+def of_debtors(tx: Tx, debtor_refs: Iterable[str]) -> list[RowMapping]:
+    """All rows that one of these owes, on whatever account, past generations too, oldest first."""
+    return tx.all(_OF_DEBTORS, debtors=sorted(set(debtor_refs)))
 
 
 def bases(tx: Tx, account_ref: str) -> set[str]:

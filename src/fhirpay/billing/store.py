@@ -357,6 +357,14 @@ def obligations_of(tx: Tx, account_ref: str) -> list[ObligationView]:
     return [rows.view(row, amounts.get(row["obligation_id"], 0)) for row in found]
 
 
+def owed_by(tx: Tx, debtor_refs: Iterable[str]) -> list[ObligationView]:
+    """Every obligation of one party, known by these references, on whatever account: past ones too."""
+    mine = {row["obligation_id"] for row in rows.of_debtors(tx, debtor_refs)}
+    accounts = sorted({row["account_ref"] for row in rows.of_debtors(tx, debtor_refs)})
+    # With all that is on its account: credit there may go to what somebody else owes.
+    return [one for ref in accounts for one in obligations_of(tx, ref) if one.obligation_id in mine]
+
+
 def obligation(tx: Tx, obligation_id: str) -> ObligationView:
     """One obligation. Raises NotFound."""
     row = rows.get(tx, obligation_id)

@@ -1,18 +1,22 @@
 """What we ask an EHR for, and what of it was granted. Compared by what it permits: a server may grant in the other
-version's syntax, or with a wildcard, than was asked. Pure; called by backend.py and `fhirpay conformance check`.
+version's syntax, or with a wildcard, than was asked. Pure; called by backend.py, launch.py and `fhirpay conformance
+check`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 
 from ..errors import ConfigInvalid
 from .scopes import Scope
 
+OF_A_LAUNCH = ("patient", "user")  # where a person has launched us
 
-def granted_in(text: str) -> tuple[Scope, ...]:
-    """The resource scopes of a token response, in any order. Only those of systems: we are one."""
-    return tuple(filter(None, (Scope.parse(one) for one in text.split())))
+
+def granted_in(text: str, contexts: Collection[str] = ("system",)) -> tuple[Scope, ...]:
+    """The resource scopes of a token response, in any order. Mostly only those of systems: we are one."""
+    return tuple(filter(None, (Scope.parse(one, contexts) for one in text.split())))
 
 
 def missing(asked: Iterable[Scope], granted: Sequence[Scope]) -> tuple[Scope, ...]:
@@ -21,12 +25,12 @@ def missing(asked: Iterable[Scope], granted: Sequence[Scope]) -> tuple[Scope, ..
     for one in asked:
         left = [letter for letter in one.letters if not any(_permits(other, one, letter) for other in granted)]
         if left:
-            short.append(Scope(one.type, "".join(left), one.params))
+            short.append(replace(one, letters="".join(left), v1=False))
     return tuple(short)
 
 
 def _permits(granted: Scope, asked: Scope, letter: str) -> bool:
-    return granted.covers(Scope(asked.type, letter, asked.params))
+    return granted.covers(replace(asked, letters=letter))
 
 
 def letters_for(resource_type: str, granted: Iterable[Scope]) -> frozenset[str]:
@@ -57,3 +61,8 @@ def needed_to_write(resource_types: Iterable[str], *, v2: bool) -> tuple[str, ..
 def needed_to_read(resource_types: Iterable[str], *, v2: bool) -> tuple[str, ...]:
     """What picking up changes needs: to search, and to read what is referred to."""
     return tuple(f"system/{kind}.{'rs' if v2 else 'read'}" for kind in resource_types)
+
+
+def needed_at_launch(resource_types: Iterable[str], *, v2: bool) -> tuple[str, ...]:
+    """What knowing again whom a launch is about needs: to read what is in its context."""
+    return tuple(f"patient/{kind}.{'r' if v2 else 'read'}" for kind in resource_types)

@@ -11,28 +11,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import datetime
-from urllib.parse import urlencode, urlsplit
 
-from authlib.oauth2.rfc7523 import private_key_jwt_sign
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from ..domain.clock import Clock
 from ..domain.ids import Ids
 from ..errors import ConfigInvalid, EhrMisconfigured, EhrUnavailable, MessageInvalid
 from ..log import Log
-from ..net.errors import NeverSent, Uncertain
-from ..net.http import HttpClient, Response
+from ..net.http import HttpClient
 from .asking import checked, letters_for, needed_to_read, needed_to_write
+from .client_auth import assertion
 from .configuration import PATH, Configuration, read_configuration
-from .keys import Key, KeyRing
+from .endpoints import Endpoints
+from .keys import KeyRing
 from .scopes import Scope
 from .token import Token, read_token, refusal
 
 log = Log("smart")
 
-ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-ASSERTION_LIVES_S = 240  # five minutes at most, less what clocks may differ by
 _KNOWN_FOR_S = 3600.0  # a smart-configuration
 _LEFT_ALONE_S = 10.0  # after an early renewal has failed
 
@@ -68,11 +64,9 @@ class BackendServices:
         self._keys = keys
         self._clock = clock
         self._ids = ids
-        self._open = open_client
         self._private = private
         self._retry_wait_s = retry_wait_s
-        self._well_known = open_client(base_url)
-        self._endpoint: HttpClient | None = None
+        self._endpoints = Endpoints(ehr, base_url, open_client)
         self._known: tuple[float, Configuration] | None = None
         self._token: Token | None = None
         self._granted: tuple[Scope, ...] | None = None
@@ -108,9 +102,7 @@ class BackendServices:
         return await self._another(self._token, within_s)
 
     async def aclose(self) -> None:
-        await self._well_known.aclose()
-        if self._endpoint is not None:
-            await self._endpoint.aclose()
+        await self._endpoints.aclose()
 
     def _needed(self, *, v2: bool) -> tuple[str, ...]:
         return needed_to_write(self._writes, v2=v2) + needed_to_read(self._reads, v2=v2)
@@ -159,38 +151,18 @@ class BackendServices:
             key = self._keys.signing(now, configuration.algorithms)
         except ConfigInvalid as error:
             raise EhrMisconfigured(f"'{self._ehr}': {error.message}", connection=self._ehr) from None
-        form = {
-            "grant_type": "client_credentials",
-            "scope": " ".join(scopes),
-            "client_assertion_type": ASSERTION_TYPE,
-            "client_assertion": self._assertion(key, configuration.token_url, now),
-        }
-        answer = await self._post(configuration.token_url, urlencode(form).encode())
+        form = {"grant_type": "client_credentials", "scope": " ".join(scopes)}
+        form |= assertion(key, self._client_id, configuration.token_url, now=now, jti=self._ids.secret())
+        answer = await self._endpoints.post(configuration.token_url, form)
         if answer.ok:
             return read_token(answer, ehr=self._ehr, asked=self._needs, asked_at=asked_at)
         raise refusal(answer, ehr=self._ehr, client_id=self._client_id, kid=key.kid, now=now)
-
-    def _assertion(self, key: Key, token_url: str, now: datetime) -> str:
-        signed: object = private_key_jwt_sign(
-            key.jwk,
-            self._client_id,
-            token_url,
-            alg=key.algorithm.value,
-            claims={"jti": self._ids.secret()},
-            header={"kid": key.kid, "typ": "JWT"},
-            issued_at=int(now.timestamp()),
-            expires_in=ASSERTION_LIVES_S,
-        )
-        assert isinstance(signed, str)
-        return signed
 
     async def _configuration(self) -> Configuration:
         now = asyncio.get_running_loop().time()
         if self._known is not None and now < self._known[0] + _KNOWN_FOR_S:
             return self._known[1]
-        answer = await self._sent(self._well_known, "GET", PATH)
-        if answer.status == 429 or answer.status >= 500:
-            raise EhrUnavailable(f"{PATH[1:]} of '{self._ehr}' answered {answer.status}", connection=self._ehr)
+        answer = await self._endpoints.configuration()
         try:
             found = read_configuration(answer, private=self._private)
         except MessageInvalid as error:
@@ -201,28 +173,6 @@ class BackendServices:
             raise EhrMisconfigured(f"{says}: ask the EHR before you change it", connection=self._ehr)
         self._known = (now, found)
         return found
-
-    async def _post(self, token_url: str, form: bytes) -> Response:
-        parts = urlsplit(token_url)
-        origin = f"{parts.scheme}://{parts.netloc}"
-        if self._endpoint is None or self._endpoint.base_url != origin:
-            if self._endpoint is not None:
-                await self._endpoint.aclose()
-            self._endpoint = self._open(origin)
-        # The address exactly as it is named, with its last slash: it is the assertion's `aud`.
-        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        return await self._sent(self._endpoint, "POST", path, form)
-
-    async def _sent(self, http: HttpClient, method: str, path: str, form: bytes | None = None) -> Response:
-        headers = {"accept": "application/json"}
-        if form is not None:
-            headers["content-type"] = "application/x-www-form-urlencoded"
-        try:
-            return await http.send(method, path, body=form, headers=headers)
-        except (NeverSent, Uncertain) as error:  # asking twice for a token does nothing twice
-            raise EhrUnavailable(f"no token for '{self._ehr}': {error.message}", connection=self._ehr) from None
-        except ConfigInvalid as error:  # a name that leads where we may not go
-            raise EhrMisconfigured(f"no token for '{self._ehr}': {error.message}", connection=self._ehr) from None
 
 
 def _passes(error: BaseException) -> bool:

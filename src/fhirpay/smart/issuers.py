@@ -9,12 +9,11 @@ says, and no more than is registered.
 from __future__ import annotations
 
 import json
-from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from joserfc import jws, jwt
 from joserfc.errors import JoseError
@@ -23,6 +22,7 @@ from ..config_client import ApiClient
 from ..errors import UpstreamUnavailable
 from ..net.errors import NeverSent, Uncertain
 from ..net.http import HttpClient
+from .client_auth import basic
 from .key_sets import ALGORITHMS, KeySet
 
 _SKEW = timedelta(seconds=10)
@@ -72,10 +72,9 @@ class ByAsking:
 
     def __init__(self, http: HttpClient, client_id: str, secret: str) -> None:
         self._http = http
-        pair = f"{quote(client_id, safe='')}:{quote(secret, safe='')}"  # RFC 6749 §2.3.1
         self._headers = {"accept": "application/json", "content-type": "application/x-www-form-urlencoded"}
         if client_id:
-            self._headers["authorization"] = "Basic " + b64encode(pair.encode()).decode()
+            self._headers["authorization"] = basic(client_id, secret)
 
     async def claims(self, token: str) -> Mapping[str, Any] | None:
         body = urlencode({"token": token, "token_type_hint": "access_token"}).encode()

@@ -3,6 +3,7 @@
     system/(Type|*).[cruds][?param=value&…]     SMART App Launch 2.2, "Scopes for requesting FHIR resources"
     system/(Type|*).(read|write|*)              the same in version 1: rs, cud, cruds
     hl7v2, payments, staff, introspect          our endpoints that are no FHIR
+    patient/… and user/… are written the same: an EHR grants them to us when a person launches us (launch.py)
 
 One vocabulary for tokens of the configuration, tokens of ours and tokens of another issuer. Pure: what a parameter
 means is said by web/fhir_server/access.py. To open another endpoint to clients: its word in `ENDPOINTS`.
@@ -11,7 +12,7 @@ means is said by web/fhir_server/access.py. To open another endpoint to clients:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -19,7 +20,7 @@ ENDPOINTS = ("hl7v2", "payments", "staff", "introspect")
 EVERY_LETTER = "cruds"
 _VERSION_1 = {"read": "rs", "write": "cud", "*": EVERY_LETTER}
 _SCOPE = re.compile(
-    r"system/(?P<type>[A-Z][A-Za-z]+|\*)\."
+    r"(?P<context>patient|user|system)/(?P<type>[A-Z][A-Za-z]+|\*)\."
     r"(?:(?P<v1>read|write|\*)|(?P<letters>(?=[cruds])c?r?u?d?s?)(?:\?(?P<query>[^\s]+))?)\Z"
 )
 
@@ -32,20 +33,21 @@ class Scope:
     letters: str
     params: tuple[tuple[str, str], ...] = ()
     v1: bool = False
+    context: str = "system"
 
     @classmethod
-    def parse(cls, text: str) -> Scope | None:
-        """None for what is no scope of ours: `patient/…`, `openid`, letters out of order."""
+    def parse(cls, text: str, contexts: Collection[str] = ("system",)) -> Scope | None:
+        """None for what is no scope of these contexts: `openid`, letters out of order, mostly `patient/…` too."""
         match = _SCOPE.match(text)
-        if match is None:
+        if match is None or match["context"] not in contexts:
             return None
         if match["v1"]:
-            return cls(match["type"], _VERSION_1[match["v1"]], v1=True)
+            return cls(match["type"], _VERSION_1[match["v1"]], v1=True, context=match["context"])
         try:
             params = tuple(parse_qsl(match["query"] or "", keep_blank_values=True, strict_parsing=bool(match["query"])))
         except ValueError:
             return None
-        return cls(match["type"], match["letters"], params)
+        return cls(match["type"], match["letters"], params, context=match["context"])
 
     def __str__(self) -> str:
         """As its holder writes scopes: in version 1 where it did, and where version 1 can say it."""
@@ -54,19 +56,19 @@ class Scope:
         else:
             said = self.letters
         query = urlencode(self.params, safe="|/:,", quote_via=quote)
-        return f"system/{self.type}.{said}" + (f"?{query}" if query else "")
+        return f"{self.context}/{self.type}.{said}" + (f"?{query}" if query else "")
 
     def overlap(self, other: Scope) -> Scope | None:
         """What both of them allow, written as this one is."""
         kind = other.type if self.type == "*" else self.type
         letters = "".join(letter for letter in self.letters if letter in other.letters)
-        if other.type not in ("*", kind) or not letters:
+        if other.type not in ("*", kind) or not letters or other.context != self.context:
             return None
-        return Scope(kind, letters, tuple(dict.fromkeys((*other.params, *self.params))), self.v1)
+        return Scope(kind, letters, tuple(dict.fromkeys((*other.params, *self.params))), self.v1, self.context)
 
     def covers(self, other: Scope) -> bool:
         wide = self.type in ("*", other.type) and set(self.letters) >= set(other.letters)
-        return wide and set(self.params) <= set(other.params)
+        return wide and self.context == other.context and set(self.params) <= set(other.params)
 
 
 @dataclass(frozen=True, slots=True)

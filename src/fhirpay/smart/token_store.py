@@ -37,26 +37,26 @@ def add(tx: Tx, token: str, client_id: str, scope: str, lifetime: timedelta) -> 
     """Give out a token. What has ended long since goes."""
     row = {
         "tenant_id": tx.tenant,
-        "token_hash": _hash(token),
+        "token_hash": hashed(token),
         "client_id": client_id,
         "scope": scope,
         "issued_at": tx.now,
         "expires_at": tx.now + lifetime,
     }
     tx.execute(insert(_tokens).values(**row))
-    _sweep(tx, _tokens)
+    sweep(tx, _tokens)
 
 
 def find(tx: Tx, token: str) -> Issued | None:
     """The token, if it was given out here, hasn't ended and wasn't revoked."""
-    row = tx.one(_FIND, token_hash=_hash(token))
+    row = tx.one(_FIND, token_hash=hashed(token))
     if row is None or row["revoked_at"] is not None or row["expires_at"] <= tx.now:
         return None
     return Issued(row["client_id"], row["scope"], row["issued_at"], row["expires_at"])
 
 
 def revoke(tx: Tx, token: str) -> None:
-    where = (_tokens.c.tenant_id == tx.tenant, _tokens.c.token_hash == _hash(token), _tokens.c.revoked_at.is_(None))
+    where = (_tokens.c.tenant_id == tx.tenant, _tokens.c.token_hash == hashed(token), _tokens.c.revoked_at.is_(None))
     tx.execute(update(_tokens).where(*where).values(revoked_at=tx.now))
 
 
@@ -65,17 +65,18 @@ def use_assertion(tx: Tx, client_id: str, jti: str, expires_at: datetime) -> boo
     row = {"tenant_id": tx.tenant, "client_id": client_id, "jti": fitted(jti), "expires_at": expires_at}
     statement = insert(_assertions).values(**row).on_conflict_do_nothing().returning(_assertions.c.jti)
     first = tx.scalar(statement) is not None
-    _sweep(tx, _assertions)
+    sweep(tx, _assertions)
     return first
 
 
-def _sweep(tx: Tx, of: Table) -> None:
+def sweep(tx: Tx, of: Table) -> None:
     """Delete a few that ended long ago; those that another unit is deleting are left to it."""
     old = select(*of.primary_key.columns).where(of.c.tenant_id == tx.tenant, of.c.expires_at < tx.now - _KEPT_FOR)
     for row in tx.all(old.limit(_SWEPT_AT_ONCE).with_for_update(skip_locked=True)):
         tx.execute(delete(of).where(*(of.c[name] == value for name, value in row.items())))
 
 
-def _hash(token: str) -> str:
-    # Plain: a token has 192 random bits, which no table of guesses holds.
+def hashed(token: str) -> str:
+    """How a token of ours, or another secret that we drew, is kept."""
+    # Plain: it has 192 random bits, which no table of guesses holds.
     return sha256(token.encode()).hexdigest()

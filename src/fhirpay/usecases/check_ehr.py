@@ -22,6 +22,7 @@ from ..net.errors import NeverSent, Uncertain
 from ..net.http import HttpClient, Response
 from ..smart.backend import BackendServices
 from ..smart.configuration import PATH, Configuration, read_configuration, what_it_is
+from ..smart.launch_configuration import LaunchConfiguration, read_launch_configuration
 from ..smart.token import clocks_differ, skew_s
 from ..writeback.payment_reconciliation import PAYMENT_SYSTEM, RESOURCE_TYPE
 from ..writeback.profile import Way, ways
@@ -66,11 +67,12 @@ class Tried:
 
 @dataclass(slots=True)
 class Report:
-    """`statement` and `smart` are None where they couldn't be read; `granted` where no token was asked for."""
+    """`statement`, `smart`, `launch` are None where they couldn't be read; `granted` where no token was asked for."""
 
     url: str
     statement: Statement | None = None
     smart: Configuration | None = None
+    launch: LaunchConfiguration | None = None
     granted: tuple[str, ...] | None = None
     skew_s: int | None = None
     offers: dict[str, Capability] = field(default_factory=dict[str, Capability])
@@ -105,6 +107,7 @@ async def _configuration(report: Report, connection: Connection, http: HttpClien
     answer = await _get(report, http, PATH, "")
     if answer is None:
         return
+    _launch(report, connection, answer)
     try:
         report.smart = read_configuration(answer, private=connection.private_network)
     except MessageInvalid as error:
@@ -116,6 +119,30 @@ async def _configuration(report: Report, connection: Connection, http: HttpClien
     if not needed and not connection.token:
         says = 'it gives tokens: register us there, and set auth = "backend-services" and client_id'
         report.say(Level.ASK, "not-registered", says)
+
+
+def _launch(report: Report, connection: Connection, answer: Response) -> None:
+    """Whether people can come to us from there. What it doesn't list it may be able to do all the same."""
+    try:
+        found = read_launch_configuration(answer, private=connection.private_network, auth=connection.launch_auth)
+    except MessageInvalid as error:
+        if connection.launch_client_id:
+            report.say(Level.BLOCKS, "no-launch", f"it can't launch us: {error.message}")
+        return
+    report.launch = found
+    if not connection.launch_client_id:
+        if "launch-ehr" in found.capabilities:
+            says = "people can come to us from its screens: register us there as an app, and set launch_client_id"
+            report.say(Level.NOTE, "not-launched", says)
+        return
+    for doubt in found.doubts:
+        report.say(Level.ASK, "launch-doubt", f"of launching us {doubt}")
+    for needed in ("launch-standalone", "context-standalone-patient") if connection.launch_title else ():
+        if needed not in found.capabilities:
+            says = f"of signing in from our page (launch_title) it doesn't list the capability {needed}"
+            report.say(Level.ASK, "launch-doubt", says)
+    if connection.token_endpoint not in ("", found.token_url):
+        report.say(Level.BLOCKS, "no-launch", "it names another token endpoint than the connection's token_endpoint")
 
 
 async def _token(report: Report, connection: Connection, access: Access) -> str | None:
@@ -311,6 +338,12 @@ def as_json(report: Report) -> dict[str, object]:
             "scopes": "v2" if smart.v2 else "v1",
             "capabilities": sorted(smart.capabilities),
         },
+        "launch": report.launch
+        and {
+            "authorizationEndpoint": report.launch.authorize_url,
+            "issuer": report.launch.issuer,
+            "capabilities": sorted(report.launch.capabilities),
+        },
         "granted": report.granted and list(report.granted),
         "clockAheadSeconds": report.skew_s,
         "offers": {kind: [name for name in _ABILITIES if getattr(one, name)] for kind, one in report.offers.items()},
@@ -328,6 +361,8 @@ def as_text(report: Report) -> Iterator[str]:
         yield f"  FHIR {name_of(statement.stated)}{', ' + statement.software if statement.software else ''}"
     if smart is not None:
         yield f"  tokens at {smart.token_url}, scopes of {'v2' if smart.v2 else 'v1'}"
+    if report.launch is not None:
+        yield f"  people sign in at {report.launch.authorize_url}, vouched for by {report.launch.issuer}"
     if report.granted is not None:
         yield f"  granted: {' '.join(report.granted) or 'nothing'}"
     for kind, one in report.offers.items():

@@ -37,6 +37,7 @@ from .echoes import ADJUSTED_OTHERWISE, DIFFERS, TURNED
 from .external_payments import BEFORE as EHR_BEFORE
 from .external_payments import LOOK_ALIKE as EHR_LOOK_ALIKE
 from .external_payments import TWO_POSTERS, UNMATCHED
+from .launch import SHUT as LAUNCH_SHUT
 from .merge_accounts import CONSENT
 from .parked import KIND as PARKED_CALL
 from .post_back import SHUT
@@ -74,6 +75,7 @@ NEXT: Mapping[str, str] = {
     GONE: "Configure it again under this name, and they go out; `fhirpay writeback list --all` shows them.",
     TO_CONFIRM: "Compare with the chart, then `fhirpay writeback confirm ID`, or POST /postings/ID/confirm; or reject.",
     SHUT: "Mend what it says, there or here; `fhirpay conformance check` tries it. Nothing is lost meanwhile.",
+    LAUNCH_SHUT: "Mend what it says, there or here; `fhirpay conformance check` tries it. Then open it from the EHR.",
     PARKED_CALL: "Mend what it says, then `fhirpay replay ID`; a posting that was made by hand: mark it done.",
     UNKNOWN: "Look at the processor; it ends by itself when the processor says what became of it.",
     # of what was stated

@@ -2,10 +2,13 @@
 
 A problem carries the stable `code`, the sentence for the person who can act, the address of what is wrong, and ids of
 ours: never a payload. What nobody foresaw is logged by its type and answered as 500 without a word about it: a
-traceback may quote a patient. Below `/fhir/` the same errors are OperationOutcomes, because that is what FHIR reads.
+traceback may quote a patient. Below `/fhir/` the same errors are OperationOutcomes, because that is what FHIR reads,
+and below `/launch` they are pages: there a person looks at them.
 """
 
 from __future__ import annotations
+
+import re
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -17,11 +20,13 @@ from ..errors import FhirpayError, InvariantBroken, ValueInvalid
 from ..log import Log
 from .challenge import challenge
 from .fhir_server.answering import refused
+from .launch import pages
 
 log = Log("web")
 
 MEDIA_TYPE = "application/problem+json"
 _RETRY_AFTER_S = 5
+_LAUNCH = re.compile(r"(/tenants/[^/]+)?/launch(/|\Z)")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -85,7 +90,9 @@ class Boundary:
 
 
 def _answer(path: str, error: FhirpayError) -> Response:
-    return refused(error) if "/fhir/" in path else problem(error)
+    if "/fhir/" in path:
+        return refused(error)
+    return pages.refused(error) if _LAUNCH.match(path) else problem(error)
 
 
 def install(app: FastAPI) -> None:

@@ -1,4 +1,5 @@
-"""Our references → references that the EHR understands: its ids, not ours. Called by usecases/post_back.py.
+"""Our references → references that the EHR understands: its ids, not ours. Called by usecases/post_back.py and,
+for the way back, by usecases/launch_context.py.
 
 A resource that this EHR wrote over FHIR under its own id is named by that id, and so is one that came another way and
 was met there under the same number. Anything else (it came over HL7v2, or got an id from us as the sender had none) is
@@ -8,7 +9,7 @@ named by `type` and its first identifier, which is what the sender knows.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import select
@@ -19,6 +20,7 @@ from ..errors import NotFound
 from ..fhir import store as fhir
 from ..fhir.tables import ResourceVersionRow
 from ..inbox import store as inbox
+from ..inbox.store import InboxMessage
 from ..polling import twins
 
 _versions = table(ResourceVersionRow)
@@ -66,11 +68,20 @@ def sources(tx: Tx, resource_type: str, resource_id: str) -> list[str]:
 
 def written_by(tx: Tx, connection: str, resource_type: str, resource_id: str) -> bool:
     """Whether a version came from the client of that name: connections and clients of one EHR share theirs."""
+    return any(
+        message.kind == "fhir" and connection in (message.key[0], message.interface)
+        for message in _messages(tx, resource_type, resource_id)
+    )
+
+
+def came_by(tx: Tx, feed: str, resource_type: str, resource_id: str) -> bool:
+    """Whether a version came by that feed: an HL7v2 interface, or FHIR under its rules."""
+    return any(message.interface == feed for message in _messages(tx, resource_type, resource_id))
+
+
+def _messages(tx: Tx, resource_type: str, resource_id: str) -> Iterator[InboxMessage]:
     for message_id in sources(tx, resource_type, resource_id):
         try:
-            message = inbox.get(tx, message_id)
+            yield inbox.get(tx, message_id)
         except NotFound:
             continue
-        if message.kind == "fhir" and connection in (message.key[0], message.interface):
-            return True
-    return False

@@ -26,6 +26,13 @@ REFUSED = {
     'zone = "Mars"': "is not an IANA zone",
     'currency = "usd"': "currency",
     "calls_per_min = -1": "greater than or equal to 0",
+    'launch_auth = "public"': "has launch_auth and no launch_client_id",
+    'launch_title = "City"': "has launch_title and no launch_client_id",
+    'launch_client_id = "c"': "make a key with `fhirpay keys new`",
+    'launch_client_id = "c"\nlaunch_auth = "client_secret_basic"': "needs launch_client_secret",
+    'launch_client_id = "c"\nlaunch_auth = "public"\nlaunch_client_secret = "s"': "set launch_auth to match",
+    'launch_client_id = "c"\nlaunch_auth = "public"\nfhir_version = "R5"': "read as R4: no launch",
+    'launch_client_id = "c"\nlaunch_session_min = 0': "greater than or equal to 1",
 }
 
 
@@ -58,6 +65,45 @@ def test_two_ehrs_with_one_client_id_need_their_token_endpoints() -> None:
         Tenant(keys=keys, connections=(good, ehr("evil", "https://evil.example/fhir")))
     Tenant(keys=keys, connections=(good, ehr("evil", "https://evil.example/fhir", "https://evil.example/token")))
     Tenant(keys=keys, connections=(ehr("r4", "https://good.example/r4"), ehr("r5", "https://good.example/r5")))
+
+
+def test_a_launch_goes_by_http_inside_a_private_network_alone() -> None:
+    agreed = {"name": "ehr", "base_url": "http://ehr.example/fhir", "launch_client_id": "c", "launch_auth": "public"}
+    with pytest.raises(ValueError, match="base_url is not https"):
+        Connection.model_validate(agreed)
+    assert Connection.model_validate(agreed | {"private_network": True}).launch_client_id == "c"
+
+
+def test_one_ehr_is_launched_from_by_one_connection() -> None:
+    agreed = {"launch_client_id": "c", "launch_auth": "public"}
+    first = Connection(name="a", base_url="https://ehr.example/fhir", **agreed)
+    with pytest.raises(ValueError, match=r"two connections are launched from https://ehr\.example/fhir"):
+        Tenant(connections=(first, Connection(name="b", base_url="https://EHR.example:443/fhir/", **agreed)))
+
+
+def test_two_ehrs_with_one_launch_client_id_need_their_token_endpoints() -> None:
+    def both(**more: str) -> Tenant:
+        urls = {"a": "https://a.example/fhir", "b": "https://b.example/fhir"}
+        made = (Connection(name=name, base_url=url, launch_client_id="c", **more) for name, url in urls.items())
+        return Tenant(connections=tuple(made), keys=(SigningKey(private_key=EC),))
+
+    with pytest.raises(ValueError, match="needs token_endpoint: its client_id is one of another EHR too"):
+        both()
+    assert both(token_endpoint="https://as.example/token").connections
+    assert both(launch_auth="public").connections
+
+
+def test_scopes_that_a_launch_can_not_have_are_refused_at_start() -> None:
+    connection = Connection(
+        name="ehr",
+        base_url="https://ehr.example/fhir",
+        launch_client_id="c",
+        launch_auth="public",
+        launch_scopes=("system/Patient.rs",),
+    )
+    tenant = Tenant(name="main", connections=(connection,))
+    with pytest.raises(ConfigInvalid, match=r"'system/Patient\.rs' is no scope of a launch"):
+        wiring.build(Settings(hash_key="k" * 32, database="sqlite:///:memory:", tenants=(tenant,)))
 
 
 def test_a_secret_of_a_connection_shows_nowhere() -> None:

@@ -179,7 +179,7 @@ async def test_inside_a_private_network_http_may_carry_the_assertion(clock: Froz
         return ehr.http(url, allow_private=True)
 
     access = ehr.access(ids, keys, private=True)
-    access._open = http
+    access._endpoints._open = http
     with pytest.raises(EhrUnavailable):
         await access.authorization(within_s=5)
     assert opened == ["http://10.1.2.3"]

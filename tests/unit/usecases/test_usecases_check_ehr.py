@@ -275,3 +275,62 @@ async def test_it_says_whether_changes_can_be_picked_up(clock: FrozenClock) -> N
 def _found_by_context() -> dict[str, Any]:
     codes = [{"code": "read"}, {"code": "search-type"}]
     return {"type": "ChargeItem", "interaction": codes, "searchParam": [{"name": "context"}, {"name": "_id"}]}
+
+
+# ── launched by it ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+LAUNCHES = {
+    "issuer": "https://login.ehr.example",
+    "jwks_uri": "https://login.ehr.example/jwks",
+    "authorization_endpoint": "https://login.ehr.example/authorize",
+    "token_endpoint": "https://login.ehr.example/token",
+    "grant_types_supported": ["authorization_code"],
+    "code_challenge_methods_supported": ["S256"],
+    "capabilities": ["launch-ehr", "sso-openid-connect", "context-ehr-patient", "client-public", "permission-v2"],
+}
+
+
+async def of_a_launch(clock: FrozenClock, configuration: dict[str, Any], **agreed: Any) -> tuple[Report, list[str]]:
+    """What is found of launching us."""
+    answer = answering()
+
+    def with_smart(request: httpx2.Request) -> httpx2.Response:
+        if request.url.path.endswith("/smart-configuration"):
+            return httpx2.Response(200, json={name: one for name, one in configuration.items() if one is not None})
+        return answer(request)
+
+    report = await checked(with_smart, clock, **agreed)
+    return report, [one for one in codes(report) if "launch" in one]
+
+
+AS_AN_APP = {"launch_client_id": "c", "launch_auth": "public"}
+
+
+async def test_an_ehr_that_can_launch_us_is_ready_and_says_where_people_sign_in(clock: FrozenClock) -> None:
+    report, found = await of_a_launch(clock, LAUNCHES, **AS_AN_APP)
+    assert (report.grade, found) == ("ready", [])
+    assert "people sign in at https://login.ehr.example/authorize" in "\n".join(as_text(report))
+    assert as_json(report)["launch"]["issuer"] == "https://login.ehr.example"  # type: ignore[index]
+
+
+async def test_an_ehr_that_could_launch_us_is_named(clock: FrozenClock) -> None:
+    report, found = await of_a_launch(clock, LAUNCHES)
+    assert (report.grade, found) == ("ready", ["not-launched"])
+
+
+@pytest.mark.parametrize(
+    ("without", "agreed", "grade", "expected"),
+    [
+        ({"issuer": None}, {}, "not ready", ["no-launch"]),
+        ({"code_challenge_methods_supported": ["plain"]}, {}, "not ready", ["no-launch"]),
+        ({"capabilities": ["launch-ehr"]}, {}, "questions", ["launch-doubt"] * 3),
+        ({}, {"launch_title": "City"}, "questions", ["launch-doubt"] * 2),
+        ({}, {"token_endpoint": "https://as.example/token"}, "not ready", ["no-launch"]),
+    ],
+    ids=str,
+)
+async def test_what_stands_in_the_way_of_a_launch_is_said(
+    clock: FrozenClock, without: dict[str, Any], agreed: dict[str, str], grade: str, expected: list[str]
+) -> None:
+    report, found = await of_a_launch(clock, LAUNCHES | without, **AS_AN_APP, **agreed)
+    assert (report.grade, found) == (grade, expected)

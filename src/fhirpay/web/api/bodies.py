@@ -6,6 +6,7 @@ Free text that goes on record (a reason, a consent) is refused when it holds a c
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import cache
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
@@ -249,12 +250,18 @@ def checked_url(url: str, location: str = "return_url") -> str:
     return url
 
 
+@cache
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    """Made once: several tenants have the same routes."""
+    return model.model_json_schema()
+
+
 def openapi(model: type[BaseModel], *, once: bool = True, example: Any = None) -> dict[str, Any]:
     """For a route's `openapi_extra`: it reads its body itself, and documents it all the same.
 
     `once`: it makes something, and wants an Idempotency-Key.
     """
-    content = {"application/json": {"schema": model.model_json_schema()}}
+    content = {"application/json": {"schema": _schema(model)}}
     if example is not None:
         content["application/json"]["example"] = example
     body = {"required": True, "content": content}

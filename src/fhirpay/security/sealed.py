@@ -1,0 +1,42 @@
+"""Text that only its owner's secret opens: sealed before it is stored, so that a database alone gives nothing away.
+
+The key is made of our `hash_key` and a secret that we don't keep, such as a browser's cookie: neither opens it alone.
+Used for the refresh tokens of EHRs (usecases/launch_session.py). AES-256-GCM, as compact JWE (RFC 7516) by joserfc.
+"""
+
+from __future__ import annotations
+
+import hmac
+from base64 import urlsafe_b64encode
+
+from joserfc import jwe
+from joserfc.errors import JoseError
+from joserfc.jwk import OctKey
+
+_HEADER = {"alg": "dir", "enc": "A256GCM"}
+
+
+def derived(key: bytes, purpose: str, secret: str) -> str:
+    """43 URL-safe characters that follow from the secret, for one purpose alone, and say nothing of it."""
+    return urlsafe_b64encode(_digest(key, purpose, secret)).decode().rstrip("=")
+
+
+def seal(key: bytes, secret: str, text: str) -> str:
+    return jwe.encrypt_compact(_HEADER, text.encode(), _key(key, secret))
+
+
+def unseal(key: bytes, secret: str, sealed: str) -> str | None:
+    """The text; None where it isn't this secret's."""
+    try:
+        opened = jwe.decrypt_compact(sealed, _key(key, secret)).plaintext
+    except (JoseError, ValueError):
+        return None
+    return None if opened is None else opened.decode()
+
+
+def _key(key: bytes, secret: str) -> OctKey:
+    return OctKey.import_key(_digest(key, "sealed", secret))
+
+
+def _digest(key: bytes, purpose: str, secret: str) -> bytes:
+    return hmac.digest(key, f"{purpose}\x00{secret}".encode(), "sha256")
