@@ -1,4 +1,4 @@
-"""The extensions of ours as anybody reads them on our FHIR endpoint."""
+"""Our profiles and extensions as anybody reads them on our FHIR endpoint."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from fhir_world import FhirWorld
 from fhirpay.data import data_root
 from fhirpay.db.unit import Units
 from fhirpay.domain import fhir_urls
+from fhirpay.fhir.json import loads
+from fhirpay.web.fhir_server.definitions import of_type
 
 NOBODY = {"authorization": ""}
 FILES = len(list(data_root("conformance").glob("StructureDefinition-*.json")))
@@ -25,3 +27,12 @@ async def test_anybody_finds_the_definition_of_an_extension_by_its_url(units: Un
         assert (await world.send("GET", f"StructureDefinition/{one['id']}", **NOBODY)).resource == one
     missing = await world.send("GET", "StructureDefinition/none", **NOBODY)
     assert (missing.status, missing.issue[0]) == (404, "not-found")
+
+
+def test_the_profiles_that_are_stated_are_defined_and_of_that_type() -> None:
+    statement = loads((data_root("conformance") / "CapabilityStatement-fhirpay.json").read_bytes())
+    stated = {
+        profile: one["type"] for one in statement["rest"][0]["resource"] for profile in one.get("supportedProfile", ())
+    }
+    profiles = [one for one in of_type("StructureDefinition").values() if one["kind"] == "resource"]
+    assert stated == {one["url"]: one["type"] for one in profiles}

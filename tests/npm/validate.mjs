@@ -2,7 +2,7 @@
 // definitions with it; those of R5 are HL7's own package, since neither ships them.
 //   node validate.mjs R4|R5 TYPE…   prints `true` when it is ready to take resources of these types; each line of stdin is
 //   a JSON list of resources, answered by a line with a list of {"lantana": [message, …], "medplum": […]}, empty where
-//   that one takes the resource
+//   that one takes the resource. A line {"profile": …, "resources": […]} has Medplum hold them to a StructureDefinition
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
@@ -58,10 +58,10 @@ function byLantana(resource) {
 // It calls a reference to a wrong type a warning, and one whose type it can't see (urn:uuid, in a Bundle) too.
 const wrong = ({ severity, details }) => severity === 'error' || /^Invalid reference: got "[A-Z]/.test(details?.text);
 
-function byMedplum(resource) {
+function byMedplum(resource, profile) {
   let issues;
   try {
-    issues = validateResource(resource);
+    issues = validateResource(resource, { profile });
   } catch (error) {
     issues = error.outcome?.issue ?? [{ severity: 'error', details: { text: String(error) } }];
   }
@@ -69,9 +69,9 @@ function byMedplum(resource) {
 }
 
 // One that stumbles over a resource hasn't taken it.
-const asked = (validator, resource) => {
+const asked = (validator, ...given) => {
   try {
-    return validator(resource);
+    return validator(...given);
   } catch (error) {
     return [`fell over: ${error}`];
   }
@@ -79,6 +79,8 @@ const asked = (validator, resource) => {
 
 say(true);
 for await (const line of createInterface({ input: process.stdin })) {
-  say(JSON.parse(line).map((one) => ({ lantana: asked(byLantana, one), medplum: asked(byMedplum, one) })));
+  const told = JSON.parse(line);
+  const { resources = told, profile } = told;
+  say(resources.map((one) => ({ lantana: asked(byLantana, one), medplum: asked(byMedplum, one, profile) })));
 }
 process.exit(0);
