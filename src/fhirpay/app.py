@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from .errors import ConfigInvalid
 from .flow.lease import take_over_all
 from .log import Log
-from .usecases import receivers_gone
+from .usecases import keep_subscribed, receivers_gone
 from .wiring import System
 
 log = Log("app")
@@ -130,6 +130,7 @@ async def _watching(system: System) -> AsyncIterator[None]:
 async def _working(system: System, stopping: asyncio.Event) -> AsyncIterator[None]:
     for house in system.houses.values():
         await house.units.write(receivers_gone.note, house.tenant)
+        await house.units.write(keep_subscribed.note_left, house.tenant)
     tasks = [asyncio.create_task(worker.run(stopping)) for worker in system.workers()]
     for house in system.houses.values():
         tasks += [asyncio.create_task(watch.run(stopping)) for watch in (house.silence, house.mended, house.traffic)]

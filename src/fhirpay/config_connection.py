@@ -93,7 +93,7 @@ class Connection(LaunchedFrom):
         default=(),
         description="types of `poll` of whose changes the EHR is asked to tell us at once, by a Subscription",
     )
-    subscribe_topics: dict[Polled, str] = Field(
+    subscribe_topics: dict[str, str] = Field(
         default={}, description="the EHR's topic of a type, by its canonical URL; without one, the type is the criteria"
     )
     subscribe_content: Literal["empty", "id-only", "full-resource"] = Field(

@@ -73,6 +73,7 @@ from .web import hl7v2, oauth, problem
 from .web.admin import AdminSocket, Commands
 from .web.api import deps as api_deps
 from .web.api.router import api_router
+from .web.fhir_notify import PATH as NOTIFY
 from .web.fhir_notify import fhir_notify_router
 from .web.fhir_server import access
 from .web.fhir_server import deps as fhir_deps
@@ -244,6 +245,7 @@ class System:
                 self.database.wakeups,
                 owner or f"{socket.gethostname()}:{os.getpid()}",
                 self.settings.lease_s,
+                f"{self.settings.base_url}{self.settings.path_of(house.tenant.name)}{NOTIFY}/{connection.name}",
             )
             for house in self.houses.values()
             for connection in house.tenant.connections

@@ -13,7 +13,11 @@ from typing import Any
 
 from ..errors import MessageInvalid
 from .json import loads
-from .loose import objects
+from .loose import objects, text
+
+_BACKPORT = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/"
+TOPIC_BASED = _BACKPORT + "backport-subscription"  # the profile of a Subscription to a topic, in R4 and R4B
+TOPIC_OFFERED = _BACKPORT + "capabilitystatement-subscriptiontopic-canonical"
 
 
 class FhirVersion(StrEnum):
@@ -70,7 +74,10 @@ class Capability:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """`stated` is its fhirVersion as it stands there; `version` what that is, None for what we don't know."""
+    """`stated` is its fhirVersion as it stands there; `version` what that is, None for what we don't know.
+
+    `updated` are the types that can be updated; `topics` those that it lists by URL, where it is `topic_based`.
+    """
 
     stated: str = ""
     version: FhirVersion | None = None
@@ -79,6 +86,9 @@ class Statement:
     security: tuple[str, ...] = ()
     resources: Mapping[str, Capability] = field(default_factory=dict[str, Capability])
     searched_by: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
+    updated: frozenset[str] = frozenset()
+    topic_based: bool = False
+    topics: tuple[str, ...] = ()
 
     def of(self, resource_type: str) -> Capability:
         return self.resources.get(resource_type, Capability())
@@ -94,6 +104,9 @@ def read_statement(body: bytes) -> Statement:
     resources: dict[str, Capability] = {}
     searched_by: dict[str, frozenset[str]] = {}
     security: list[str] = []
+    updated: set[str] = set()
+    topics: list[str] = []
+    topic_based = False
     for rest in objects(doc.get("rest")):
         if rest.get("mode") != "server":
             continue
@@ -104,6 +117,14 @@ def read_statement(body: bytes) -> Statement:
             name = _word(resource.get("type"))
             resources[name] = _capability(resource)
             searched_by[name] = frozenset(_word(one.get("name")) for one in objects(resource.get("searchParam")))
+            if "update" in _codes(resource):
+                updated.add(name)
+            if name == "Subscription":
+                topics += filter(None, map(_topic, objects(resource.get("extension"))))
+                profiles = resource.get("supportedProfile")
+                named = [text(one).partition("|")[0] for one in profiles] if isinstance(profiles, list) else []
+                topic_based = topic_based or bool(topics) or TOPIC_BASED in named
+            topic_based = topic_based or name == "SubscriptionTopic"
     software = doc.get("software")
     formats = doc.get("format")
     return Statement(
@@ -114,11 +135,18 @@ def read_statement(body: bytes) -> Statement:
         security=tuple(dict.fromkeys(filter(None, security))),
         resources=resources,
         searched_by=searched_by,
+        updated=frozenset(updated),
+        topic_based=topic_based,
+        topics=tuple(topics),
     )
 
 
+def _topic(extension: Mapping[str, Any]) -> str:
+    return text(extension.get("valueCanonical"))[:500] if extension.get("url") == TOPIC_OFFERED else ""
+
+
 def _capability(resource: Mapping[str, Any]) -> Capability:
-    codes = {_word(one.get("code")) for one in objects(resource.get("interaction"))}
+    codes = _codes(resource)
     return Capability(
         read="read" in codes,
         create="create" in codes,
@@ -126,6 +154,10 @@ def _capability(resource: Mapping[str, Any]) -> Capability:
         conditional_create=resource.get("conditionalCreate") is True and "create" in codes,
         search="search-type" in codes,
     )
+
+
+def _codes(resource: Mapping[str, Any]) -> set[str]:
+    return {_word(one.get("code")) for one in objects(resource.get("interaction"))}
 
 
 def _word(value: Any) -> str:

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+import httpx2
 import uvicorn
 from fastapi import FastAPI, Request, Response
+from starlette.background import BackgroundTask
 
-from .ehr_capabilities import Switches, capability_statement
+from .ehr_capabilities import Switches, capability_statement, offered
 from .ehr_clock import Clock, utc_now
 from .ehr_control import control
 from .ehr_faults import FaultLayer, Faults
@@ -27,6 +29,7 @@ from .ehr_json import read, write
 from .ehr_mllp import listening
 from .ehr_rules import TYPES, Issue, check, references, rewritten, valid_id
 from .ehr_store import Many, Stale, Store, Version, new_uuid
+from .ehr_subscriptions import Subscriptions
 
 _JSON = "application/fhir+json"
 _RESULT = {"_count", "_sort", "_offset", "_format", "_pretty", "_summary"}  # not conditions
@@ -48,7 +51,10 @@ def _refused(status: int, code: str, says: str, expression: str = "") -> Refused
 class Ehr:
     """The FHIR behaviour. Each method is one interaction."""
 
-    def __init__(self, store: Store, switches: Switches, faults: Faults, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, switches: Switches, faults: Faults, clock: Clock, subscriptions: Subscriptions
+    ) -> None:
+        self.subscriptions = subscriptions
         self.store = store
         self.switches = switches
         self.faults = faults
@@ -170,6 +176,8 @@ class Ehr:
             raise _refused(400, "structure", f"the body is not JSON: {error}") from None
         if not isinstance(resource, dict) or resource.get("resourceType") != kind:
             raise _refused(400, "invalid", f"the body is not a {kind}", kind)
+        if kind == "Subscription" and self.faults.takes("refuse_subscription"):
+            raise _refused(422, "not-supported", "this criteria isn't watched here", "Subscription.criteria")
         if issues := check(resource, r5=self.switches.r5):
             semantic = all(issue.code == "business-rule" for issue in issues)
             raise Refused(422 if semantic else 400, *issues)
@@ -193,15 +201,18 @@ def create_app(
     mllp_port: int | None = None,
     clock: Callable[[], datetime] = utc_now,
     new_id: Callable[[], str] = new_uuid,
+    notify: httpx2.AsyncBaseTransport | None = None,
 ) -> FastAPI:
     """The server as an ASGI application. `app.state.ehr` is its Ehr, `organization` the practice it belongs to.
 
     With `mllp_port` it also takes HL7v2 messages there (0: any free port, then in `app.state.mllp_port`).
-    `clock` and `new_id` (of what it stores under an id of its own) are the machine's unless given.
+    `clock`, `new_id` (of what it stores under an id of its own) and the network that subscribers are told by (`notify`)
+    are the machine's unless given.
     """
     own, faults = Clock(clock), Faults()
     store = Store(database, clock=own.now, new_id=new_id)
-    ehr = Ehr(store, switches or Switches(), faults, own)
+    can = switches or Switches()
+    ehr = Ehr(store, can, faults, own, Subscriptions(store, can, faults, notify))
     ehr.seed({"resourceType": "Organization", "id": organization, "name": "The practice"})
 
     @asynccontextmanager
@@ -242,7 +253,7 @@ def _fhir_routes(app: FastAPI, ehr: Ehr, token: str) -> None:
         writes = request.method in ("POST", "PUT") and not request.url.path.endswith("/_search")
         if writes and sent not in (_JSON, "application/json"):
             raise _refused(415, "not-supported", f"send {_JSON}, not '{sent}'")
-        if kind and kind not in TYPES:
+        if kind and not offered(kind, ehr.switches):
             raise _refused(404, "not-supported", f"this server has no {kind}")
         return f"{request.base_url}fhir"
 
@@ -267,13 +278,13 @@ def _fhir_routes(app: FastAPI, ehr: Ehr, token: str) -> None:
     async def create(request: Request, kind: str) -> Response:
         base, body = admit(request, kind), await request.body()
         version, new = ehr.create(kind, body, request.headers.get("if-none-exist"))
-        return _stored(request, base, version, 201 if new else 200)
+        return _stored(request, base, version, 201 if new else 200, then=ehr.subscriptions.deliver)
 
     @app.put("/fhir/{kind}")
     async def conditional_update(request: Request, kind: str) -> Response:
         base, body, if_match = admit(request, kind), await request.body(), request.headers.get("if-match")
         version, new = ehr.conditional_update(kind, body, request.url.query, if_match)
-        return _stored(request, base, version, 201 if new else 200)
+        return _stored(request, base, version, 201 if new else 200, then=ehr.subscriptions.deliver)
 
     @app.get("/fhir/{kind}/{id}")
     async def read_one(request: Request, kind: str, id: str) -> Response:
@@ -287,7 +298,7 @@ def _fhir_routes(app: FastAPI, ehr: Ehr, token: str) -> None:
     async def update(request: Request, kind: str, id: str) -> Response:
         base, body, if_match = admit(request, kind), await request.body(), request.headers.get("if-match")
         version, new = ehr.update(kind, id, body, if_match)
-        return _stored(request, base, version, 201 if new else 200)
+        return _stored(request, base, version, 201 if new else 200, then=ehr.subscriptions.deliver)
 
     @app.get("/fhir/{kind}/{id}/_history")
     async def history(request: Request, kind: str, id: str) -> Response:
@@ -341,12 +352,15 @@ def _plain(bundle: dict[str, Any]) -> Response:
     return Response(write(bundle), media_type=_JSON)
 
 
-def _stored(request: Request, base: str, version: Version, status: int, *, located: bool = True) -> Response:
+def _stored(
+    request: Request, base: str, version: Version, status: int, *, located: bool = True, then: Any = None
+) -> Response:
     headers = {"ETag": f'W/"{version.version}"'}
     if located:
         headers["Location"] = f"{base}/{version.type}/{version.id}/_history/{version.version}"
     minimal = located and "return=minimal" in request.headers.get("prefer", "")
-    return Response("" if minimal else version.body, status, headers, _JSON)
+    task = None if then is None else BackgroundTask(then)
+    return Response("" if minimal else version.body, status, headers, _JSON, background=task)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

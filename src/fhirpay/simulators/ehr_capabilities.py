@@ -10,6 +10,13 @@ from typing import Any
 
 from .ehr_rules import TYPES
 
+_BACKPORT = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/"
+# a topic's URL → the type whose changes it tells of
+TOPICS = {
+    "https://ehr.example/topics/charge-changed": "ChargeItem",
+    "https://ehr.example/topics/account-changed": "Account",
+}
+
 
 @dataclass
 class Switches:
@@ -23,6 +30,7 @@ class Switches:
     references_checked: bool = False  # a literal reference must lead to something here
     page_max: int = 50  # most resources on one page of a search
     update_refusal: int = 405  # how it says that ids are its own to give
+    subscriptions: str = ""  # how it tells of changes: not at all, by `criteria`, or by `topics` too
     fhir_version: str = "4.0.1"  # what it speaks: R5 where it is one of R5, and R4 whatever else it says
 
     @property
@@ -47,10 +55,17 @@ def capability_statement(switches: Switches, *, boast: bool = False) -> dict[str
             {
                 "mode": "server",
                 "security": {"cors": False, "description": "Bearer token"},
-                "resource": [_resource(kind, patient, switches) for kind, patient in TYPES.items()],
+                "resource": [
+                    _resource(kind, patient, switches) for kind, patient in TYPES.items() if offered(kind, switches)
+                ],
             }
         ],
     }
+
+
+def offered(kind: str, switches: Switches) -> bool:
+    """Whether it knows this type at all."""
+    return kind in TYPES and (kind != "Subscription" or bool(switches.subscriptions))
 
 
 def _resource(kind: str, patient: str, switches: Switches) -> dict[str, Any]:
@@ -72,6 +87,12 @@ def _resource(kind: str, patient: str, switches: Switches) -> dict[str, Any]:
         "conditionalDelete": "not-supported",
         "referencePolicy": ["literal", "logical", *(["enforced"] if switches.references_checked else [])],
     }
+    if kind == "Subscription":
+        parameters.append(("url", "uri"))
+        if switches.subscriptions == "topics":
+            shown["supportedProfile"] = [_BACKPORT + "backport-subscription"]
+            named = _BACKPORT + "capabilitystatement-subscriptiontopic-canonical"
+            shown["extension"] = [{"url": named, "valueCanonical": topic} for topic in TOPICS]
     if switches.search:
         shown["searchParam"] = [{"name": name, "type": sort} for name, sort in parameters]
     return shown

@@ -71,6 +71,12 @@ def control(ehr: Ehr) -> APIRouter:
         ehr.clock.advance(body.get("advance_s", 0))
         return {"now": ehr.clock.now().isoformat()}
 
+    @router.post("/heartbeat")
+    async def heartbeat() -> dict[str, str]:
+        """Each topic's subscriber is shown that we live."""
+        await ehr.subscriptions.heartbeat()
+        return {"sent": "heartbeats"}
+
     @router.post("/delete")
     async def delete(type: str, id: str) -> dict[str, str]:
         """The EHR's staff delete a resource."""
@@ -94,10 +100,14 @@ def control(ehr: Ehr) -> APIRouter:
         return {"ack": answer.decode("utf-8", "replace")}
 
     @router.post("/chart")
-    async def chart(request: Request, to: str, token: str = "") -> Response:
-        """The EHR stores the resource in the body under its own id and sends it on to a FHIR base."""
+    async def chart(request: Request, to: str = "", token: str = "") -> Response:
+        """The EHR stores the resource in the body under its own id, tells who subscribed, and sends it on to
+        a FHIR base where one is named."""
         resource = read(await request.body())
         version, _ = ehr.chart(resource)
+        await ehr.subscriptions.deliver()
+        if not to:
+            return _json({"resource": version.resource})
         status, answer = await Outbound(fhir=to, token=token).send_fhir(version.resource)
         return _json({"resource": version.resource, "status": status, "answer": answer})
 

@@ -39,6 +39,9 @@ MODES = {
     "match_all": "no condition of a search or of If-None-Exist is understood: all that there is matches",
     "other_id": "a PUT to an id of the client's choice is stored under an id of the server's",
     "rewrite": "identifiers get the server's own system and value; elements that it doesn't know are dropped",
+    "refuse_subscription": "a Subscription is refused with 422",
+    "no_handshake": "a Subscription that was requested is left as it is",
+    "lost_notification": "something changed and nobody is told, though it counts as told",
     "boast": "the CapabilityStatement announces everything, whatever the switches say",
 }
 _Scope = MutableMapping[str, Any]

@@ -32,6 +32,7 @@ TYPES: dict[str, str] = {
     "Invoice": "subject",
     "PaymentReconciliation": "",
     "PaymentNotice": "",
+    "Subscription": "",
 }
 _GENDER = "male female other unknown"
 _FM_STATUS = "active cancelled draft entered-in-error"
@@ -50,6 +51,8 @@ CODES: dict[str, str] = {
     "Account.status": "active inactive entered-in-error on-hold unknown",
     "Coverage.status": _FM_STATUS,
     "ChargeItem.status": "planned billable not-billable aborted billed entered-in-error unknown",
+    "Subscription.status": "requested active error off",
+    "Subscription.channel.type": "rest-hook websocket email sms message",
     "Invoice.status": "draft issued balanced cancelled entered-in-error",
     "Invoice.lineItem.priceComponent.type": _COMPONENT,
     "Invoice.totalPriceComponent.type": _COMPONENT,

@@ -165,6 +165,16 @@ class Store:
         with self._lock:
             return self._select("? in ('', type) order by rowid", (kind,))
 
+    def after(self, row: int) -> list[tuple[int, Version]]:
+        """Every version that was written after that row, each with its own; in the order of writing."""
+        with self._lock:
+            sql = "select rowid, type, id, version, updated, method, body, sent from version where rowid > ?"
+            return [(found[0], Version(*found[1:])) for found in self._db.execute(sql + " order by rowid", (row,))]
+
+    def last_row(self) -> int:
+        with self._lock:
+            return int(self._db.execute("select coalesce(max(rowid), 0) from version").fetchone()[0])
+
     def search(self, kind: str, criteria: Sequence[tuple[str, str]], *, lag_s: float = 0) -> list[Version]:
         """What an index that is `lag_s` behind shows, oldest first; conditional writes and reads by id never lag.
 
@@ -251,6 +261,8 @@ def _index(resource: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     kind = str(resource["resourceType"])
     for identifier in resource.get("identifier", ()):
         yield "identifier", identifier.get("system", ""), identifier.get("value", "")
+    if kind == "Subscription":
+        yield "url", "", resource.get("channel", {}).get("endpoint", "")
     if status := resource.get("status"):
         yield "status", "", str(status)
     for param, element in (("patient", TYPES[kind]), ("account", "account"), ("context", "context")):
@@ -277,6 +289,8 @@ def _clause(kind: str, name: str, text: str) -> tuple[str, list[str]]:
         target = {"account": "Account", "context": "Encounter"}.get(name, "Patient")
         full = [choice if "/" in choice else f"{target}/{choice}" for choice in choices]
         return inside + f"e.value in ({marks}))", [name.replace("subject", "patient"), *full]
+    if name == "url" and kind == "Subscription":
+        return inside + f"e.value in ({marks}))", ["url", *choices]
     if name == "status":
         return inside + f"e.value in ({marks}))", ["status", *choices]
     if name == "_lastUpdated":

@@ -30,6 +30,7 @@ from .look_at_visit import search_param
 
 READ = ("ChargeItem", "Account", "Invoice", "Patient", "Encounter")  # what we would read, besides what we post
 _ABILITIES = ("read", "search", "create", "update_create", "conditional_create")
+SUBSCRIPTION = "Subscription"
 NOBODY = "fhirpay-conformance-check"  # the id and identifier of a posting that there isn't
 
 WAYS = {
@@ -206,6 +207,7 @@ def _offers(report: Report, connection: Connection, access: Access) -> None:
     for kind in dict.fromkeys((RESOURCE_TYPE, *READ, *connection.poll)):
         report.offers[kind] = report.statement.of(kind).within(access.granted(kind))
     _polled(report, connection)
+    _told(report, connection, access)
     posting = report.offers[RESOURCE_TYPE]
     if RESOURCE_TYPE not in connection.writes:
         return
@@ -241,6 +243,29 @@ def _polled(report: Report, connection: Connection) -> None:
         elif by and "_lastUpdated" not in by:
             says = f"it doesn't say that {kind} can be searched by _lastUpdated: without, all of it is read each time"
             report.say(Level.ASK, "changes-unfiltered", says)
+
+
+def _told(report: Report, connection: Connection, access: Access) -> None:
+    """Whether it tells of changes by itself, and of which kind its Subscriptions are."""
+    assert report.statement is not None
+    offer, topics = report.statement.of(SUBSCRIPTION).within(access.granted(SUBSCRIPTION)), report.statement.topics
+    able = offer.read and (offer.create or offer.update_create)
+    if connection.subscribe:
+        report.offers[SUBSCRIPTION] = offer
+        if not able:
+            why = "our scopes don't let us make one" if set("cur") & set(offer.withheld) else "it takes none"
+            report.say(Level.ASK, "not-told", f"no {SUBSCRIPTION} can be made ({why}): changes come by polling alone")
+        for kind, topic in connection.subscribe_topics.items():
+            if able and (not report.statement.topic_based or (topics and topic not in topics)):
+                says = f"it doesn't say that it has the topic of {kind}"
+                says += f"; it lists {', '.join(topics)}" if topics else ": the type itself will be the criteria"
+                report.say(Level.ASK, "no-topic", says)
+    elif able and connection.poll:
+        kinds = (
+            "by topic" + (f" ({', '.join(topics)})" if topics else "") if report.statement.topic_based else "by search"
+        )
+        says = f"it takes Subscriptions {kinds}: with `subscribe` it tells of changes at once"
+        report.say(Level.NOTE, "could-tell", says)
 
 
 async def _try(report: Report, connection: Connection, http: HttpClient, authorization: str) -> None:

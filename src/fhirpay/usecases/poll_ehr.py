@@ -9,6 +9,7 @@ the server's own words if that is earlier: our clock has no say. Where pages com
 from the last moment of this one: what changes meanwhile goes to the end and pushes nothing out of sight, as it does
 under pages that count; else the server's links are followed. What goes wrong is tried again, and told after a while.
 
+Where the EHR tells of changes (`subscribe`), it is asked at once: keep_subscribed.py, receive_notification.py.
 Where a type is found only by encounter (`poll_by`), encounters stand in the same line: look_at_visit.py.
 """
 
@@ -35,6 +36,7 @@ from ..net.errors import AnswerTooLarge
 from ..polling import store, visits
 from ..polling.store import Mark
 from ..polling.visits import Visit
+from .keep_subscribed import Subscribing
 from .look_at_visit import UNREAD, VisitLook
 from .pick_up import PickUp
 from .receive_fhir import FhirIntake
@@ -61,6 +63,7 @@ class EhrPoll:
     wakeups: Wakeups
     owner: str
     lease_s: float = 60
+    notify_url: str = ""  # where it tells us of changes
     _unsorted: set[str] = field(default_factory=set[str])  # types for which _sort was refused
 
     @property
@@ -101,6 +104,7 @@ class EhrPoll:
         if fence is None:
             return self.connection.poll_every_s
         try:
+            await Subscribing(self._pick, self.notify_url, self.intake.hash_key).tend(fence)
             while True:
                 first = await self.units.write(_first_due, self.connection)
                 wait = (first.due_at - self.clock.now()).total_seconds() if first else self.connection.poll_every_s

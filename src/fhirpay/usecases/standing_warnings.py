@@ -2,8 +2,8 @@
 
 A silent feed is the sender's trouble or the line's: traffic is welcome all the same, so it is a warning and no reason
 to take a process out of a load balancer, as are a folder whose files can't be fetched and an EHR whose changes can't be
-picked up. What counts is the worklist, which `silence`, `take_files` and `poll_ehr` keep, on any process; whoever asks
-here is told no more than that there is something.
+picked up, or that doesn't tell us of them. What counts is the worklist, which `silence`, `take_files`, `poll_ehr` and
+`keep_subscribed` keep, on any process; whoever asks here is told no more than that there is something.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from ..billing import worklist
 from ..db.unit import Tx, Units
 from ..domain.clock import Clock
 from ..errors import StorageUnavailable
+from .keep_subscribed import UNTOLD
 from .poll_ehr import UNREAD
+from .receive_notification import SILENT as QUIET
 from .silence import SILENT
 from .take_files import UNREACHABLE
 
@@ -67,4 +69,8 @@ def standing(tx: Tx) -> list[Warned]:
     files = [Warned(tx.tenant, one, says.format(one), "files-unreachable") for one in sorted(out_of_reach)]
     unread = sorted({one.subject.partition("/")[0] for one in worklist.list_open(tx, kind=UNREAD)})
     says = "changes at {} aren't all picked up"
-    return silent + files + [Warned(tx.tenant, one, says.format(one), "ehr-unread") for one in unread]
+    ehrs = [Warned(tx.tenant, one, says.format(one), "ehr-unread") for one in unread]
+    lines = [*worklist.list_open(tx, kind=UNTOLD), *worklist.list_open(tx, kind=QUIET)]
+    says = "{} doesn't tell of all changes: it is asked for them"
+    untold = sorted({one.subject.partition("/")[0] for one in lines})
+    return [*silent, *files, *ehrs, *(Warned(tx.tenant, one, says.format(one), "ehr-untold") for one in untold)]

@@ -334,3 +334,35 @@ async def test_what_stands_in_the_way_of_a_launch_is_said(
 ) -> None:
     report, found = await of_a_launch(clock, LAUNCHES | without, **AS_AN_APP, **agreed)
     assert (report.grade, found) == (grade, expected)
+
+
+async def test_it_says_how_the_ehr_can_tell_of_changes(clock: FrozenClock) -> None:
+    polls: dict[str, Any] = {"poll": ("Account",), "poll_since": datetime(2026, 11, 1, tzinfo=UTC)}
+    topic = "https://ehr.example/topics/accounts"
+    told = {**polls, "subscribe": ("Account",), "subscribe_secrets": ("s" * 32,)}
+    report = await checked(answering(), clock, **told)
+    assert (report.grade, codes(report)) == ("questions", ["not-told"])
+    report = await checked(answering(_subscribing()), clock, **polls)
+    says = "it takes Subscriptions by search: with `subscribe` it tells of changes at once"
+    assert any(says in line for line in as_text(report))
+    assert codes(await checked(answering(_subscribing()), clock, **told)) == []
+    told["subscribe_topics"] = {"Account": topic}
+    assert codes(await checked(answering(_subscribing()), clock, **told)) == ["no-topic"]
+    assert codes(await checked(answering(_subscribing(topic)), clock, **told)) == []
+    report = await checked(answering(_subscribing(topic + "-of-others")), clock, **told)
+    assert [one.says for one in report.found if one.code == "no-topic"] == [
+        f"it doesn't say that it has the topic of Account; it lists {topic}-of-others"
+    ]
+
+
+def _subscribing(*topics: str) -> dict[str, Any]:
+    """An EHR that takes Subscriptions, to these topics where it has any."""
+    url = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/"
+    offered: dict[str, Any] = {"type": "Subscription", "interaction": [{"code": "read"}, {"code": "create"}]}
+    if topics:
+        offered["supportedProfile"] = [url + "backport-subscription|1.1.0"]
+        named = url + "capabilitystatement-subscriptiontopic-canonical"
+        offered["extension"] = [{"url": named, "valueCanonical": one} for one in topics]
+    stated = statement()
+    stated["rest"][0]["resource"].append(offered)
+    return stated

@@ -26,7 +26,7 @@ from fhirpay.simulators.ehr_faults import Fault
 from notifications import Shape, notification
 from polling_world import ACCOUNT, BASE, PATIENT, Poll, charge, polling
 
-pytestmark = pytest.mark.warns("notification.refused")
+pytestmark = pytest.mark.warns("notification.refused", "subscription.failed")  # this EHR takes no Subscription
 HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
 SECRET = "s" * 32
 SHAPES: tuple[Shape, ...] = ("R4", "R4B", "R5")
