@@ -100,7 +100,7 @@ async def test_a_lockbox_is_by_guarantor_account_and_without_one_waits_for_a_per
     header, detail, trailer, end = text.split("\r\n")
     assert (header, end) == ("H20261120004711000001", "")
     assert detail == (
-        "D20261120" + "0" * 10 + "000000000008000" + "G-555".ljust(20) + "CCCA  P     " + f"{built.payment}-1".ljust(32)
+        "D20261120" + "0" * 10 + "000000000008000" + "G-555".ljust(20) + "CCCA  P     " + f"{built.payment}-1".ljust(36)
     )
     assert trailer == "T" + "000000000008000" + "0000000001"
     assert [item for item in await one.open_items() if item.kind == "parked_call"] == []
@@ -195,6 +195,32 @@ async def test_two_processes_at_once_make_one_file(world: Any) -> None:
     made = await asyncio.gather(*(each.maker.look() for each in (one, other, one, other)))
     assert sorted(map(len, made)) == [0, 0, 0, 1]
     assert [file.number for file in await one.units.read(files.newest, 10)] == [1]
+
+
+async def test_two_processes_at_once_make_one_file_of_nothing(world: Any) -> None:
+    one, other = world(empty_currency="USD"), world(empty_currency="USD")
+    await one.maker.look()
+    one.clock.advance(timedelta(minutes=10))
+    plans = [await each.units.read(each.maker.plan) for each in (one, other)]
+    assert len(await one.units.write(one.maker._kept, plans[0], empty=True)) == 1  # pyright: ignore[reportPrivateUsage]
+    with pytest.raises(Conflict):
+        await other.units.write(other.maker._kept, plans[1], empty=True)  # pyright: ignore[reportPrivateUsage]
+    await one.work()
+    assert len(one.there()) == 1
+
+
+async def test_it_is_made_by_itself_until_the_program_stops(world: Any) -> None:
+    one: Files = world()
+    await one.units.write(lambda tx: paid(tx, one.tenant, charged(tx, one.tenant)))
+    await one.work()
+    await one.maker.look()
+    one.clock.advance(timedelta(minutes=10))
+    stop = asyncio.Event()
+    running = asyncio.create_task(one.maker.run(stop))
+    asyncio.get_running_loop().call_soon(stop.set)  # it finishes the look in hand
+    await running
+    await one.work()
+    assert len(one.there()) == 1
 
 
 async def test_who_has_planned_what_another_has_made_makes_nothing(world: Any) -> None:

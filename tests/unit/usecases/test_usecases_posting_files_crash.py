@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -41,7 +41,11 @@ class Receiver(LocalOutFolder):
     die: tuple[str, str] = ("", "")
     takes: bool = False
     taken: list[tuple[str, bytes]] = field(default_factory=list[tuple[str, bytes]])
+    parts: list[str] = field(default_factory=list[str])  # that were to be written
     full: int = 0  # so many writes find no room
+    meanwhile: dict[str, Callable[[], Awaitable[None]]] = field(
+        default_factory=dict[str, Callable[[], Awaitable[None]]]
+    )
 
     @asynccontextmanager
     async def visit(self) -> AsyncIterator[Any]:
@@ -52,6 +56,7 @@ class Receiver(LocalOutFolder):
         await self.step("clear", lambda: self._clear(name))
 
     async def write(self, part: str, body: bytes) -> None:
+        self.parts.append(part)
         if self.full:
             self.full -= 1
             (self.path / part).write_bytes(body[:10])
@@ -66,6 +71,8 @@ class Receiver(LocalOutFolder):
 
     async def step(self, name: str, do: Callable[[], Any]) -> None:
         self.at(name, "before")
+        if first := self.meanwhile.pop(name, None):
+            await first()
         do()
         if self.takes:
             self.take()
@@ -181,6 +188,42 @@ async def test_a_receiver_that_takes_it_at_once_never_gets_it_twice(world: World
     assert (await one.file()).state == "placed"
     assert [posting.state for posting in await one.postings(payment_id)] == ["posted", "posted"]
     assert await one.open_items() == []
+
+
+@pytest.mark.warns("posting_file.unplaced")
+@pytest.mark.parametrize("takes", [False, True])
+@pytest.mark.parametrize("step", ["clear", "write", "rename"])
+async def test_a_worker_that_was_paused_while_another_took_over_adds_nothing(
+    world: World, step: str, takes: bool
+) -> None:
+    one, _ = await made(world)
+    file = await one.file()
+    world.receiver.takes = takes
+
+    async def another() -> None:
+        world.clock.advance(timedelta(minutes=30))
+        await world.process().worker("another").drain()
+
+    world.receiver.meanwhile[step] = another
+    await one.work()
+    world.receiver.take()
+    assert world.receiver.taken == [(file.name, file.body)]
+    assert (await one.file()).state == "placed"
+
+
+async def test_who_begins_to_write_late_cuts_off_nothing_that_another_is_about_to_rename(world: World) -> None:
+    one, _ = await made(world)
+    world.receiver.die = ("write", "before")
+    with pytest.raises(Died):
+        await one.work()
+
+    async def late() -> None:
+        (world.folder / world.receiver.parts[0]).write_bytes(b"half")
+
+    world.receiver.meanwhile["rename"] = late
+    restarted = await world.after_the_lease()
+    file = await one.file()
+    assert restarted.there()[file.name] == file.body.decode()
 
 
 @pytest.mark.warns("call.parked")
