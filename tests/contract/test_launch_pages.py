@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from fhirpay.billing import store as obligations
 from fhirpay.db.unit import Database
 from fhirpay.domain.clock import FrozenClock
+from fhirpay.polling import twins, visits
 from fhirpay.usecases import staff
 from intake_world import ft1, message
 from launch_world import (
@@ -130,6 +132,14 @@ async def test_a_patient_of_the_feed_is_known_by_a_number_that_the_ehr_has_too(
             "ehr-1", born="1980-01-01", identifier=[_mrn("MRN1", "urn:oid:1.2.3")]
         )
         assert "Ann Doe" in words(await w.page(await w.launched(patient="ehr-1")))
+
+
+async def test_a_patient_who_was_met_at_the_ehr_under_its_id_is_known_by_that(w: LaunchWorld) -> None:
+    await w.hl7(message("M1", ft1(1, "CG", "100.00")))
+    ours = await _only_patient(w)
+    await w.units.write(lambda tx: twins.note(tx, "ehr", "Patient", "ehr-1", ours))
+    assert "Ann Doe" in words(await w.page(await w.launched(patient="ehr-1")))
+    assert not any("/Patient/" in one for one in w.ehr.calls)
 
 
 @pytest.mark.parametrize(
@@ -309,6 +319,40 @@ async def test_who_may_only_look_has_no_button_and_can_not_pay_without_it(
         form = {"form_token": token, "form": "x", "account": "Account/a1", "amount": "80.00", "currency": "USD"}
         answer = await sent(w, path, form)
         assert (answer.status_code, said(answer)) == (403, "From this EHR, fhirpay only shows what is owed.")
+
+
+async def test_who_may_only_look_sees_a_payment_and_not_the_way_to_its_page(
+    database: Database, clock: FrozenClock
+) -> None:
+    async with (
+        running_processor() as processor,
+        launch_world(database, clock, processor=processor.base_url, launch_may_pay=("staff",)) as w,
+    ):
+        await w.put(*owing("p1", "a1", "80.00"))
+        path = await w.launched(patient="p1")
+        made = (await sent(w, path, form_of(await w.page(path)))).headers["location"].rpartition("/")[2]
+        assert f"{path}/payments/{made}" in await w.page(path)
+        theirs = await w.launched("Patient/p1", patient="p1")
+        page = await w.page(theirs)
+        assert "80.00 USD being paid" in words(page)
+        assert made not in page
+        assert processor.base_url not in await w.page(f"{theirs}/payments/{made}")
+
+
+@pytest.mark.parametrize("context", [{"patient": "p1", "encounter": "e7"}, {"patient": "p1"}], ids=str)
+async def test_a_launch_has_the_ehr_asked_for_what_it_finds_only_by_encounter(
+    database: Database, clock: FrozenClock, context: dict[str, str]
+) -> None:
+    by = "encounter" if "encounter" in context else "patient"
+    driven = {"poll": ("ChargeItem",), "poll_by": {"ChargeItem": by}, "poll_since": clock.now()}
+    async with launch_world(database, clock, **driven) as w:
+        await w.put(patient("p1"))
+        clock.advance(timedelta(hours=1))
+        await w.launched(**context)
+        due = await w.units.read(visits.first_due, "ehr")
+        assert due is not None
+        assert due.reference == ("Encounter/e7" if "encounter" in context else "Patient/p1")
+        assert (due.remote, due.due_at) == (due.reference.partition("/")[2], clock.now())
 
 
 async def test_a_payment_of_somebody_else_is_not_shown(paying: tuple[LaunchWorld, Running]) -> None:
