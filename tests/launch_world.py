@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
+from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
@@ -321,6 +322,34 @@ class Routed(httpx2.AsyncBaseTransport):
             await self._rest.aclose()
 
 
+class Tags(HTMLParser):
+    """Whether a page is well-formed, has a language and a title, and says what its columns, forms and fields are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._open: list[str] = []
+        self._seen: set[str] = set()
+
+    def check(self, page: str) -> None:
+        self.feed(page)
+        assert self._open == []
+        assert {"html", "title", "main", "h1"} <= self._seen
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        assert not any(name.startswith("on") or name == "style" for name in given), (tag, given)
+        assert tag != "html" or given["lang"] == "en"
+        assert tag != "th" or given["scope"] in ("col", "row")
+        assert tag != "input" or given["type"] == "hidden", "a field that is seen needs a label"
+        assert tag not in ("script", "img", "iframe", "object")
+        self._seen.add(tag)
+        if tag not in ("meta", "input", "br"):
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+
 @dataclass
 class LaunchWorld:
     system: wiring.System
@@ -374,6 +403,7 @@ class LaunchWorld:
     async def page(self, path: str) -> str:
         answer = await self.http.get(path)
         assert answer.status_code == 200, said(answer)
+        Tags().check(answer.text)
         return answer.text
 
 
