@@ -13,7 +13,7 @@ from .config_section import Section, Stage, known_zone
 
 # What an EHR may be asked for; what one of them refers to is read with it.
 Related = Literal["Account", "Patient", "Coverage", "Encounter", "RelatedPerson", "Organization"]
-Polled = Literal["ChargeItem", "Invoice"] | Related
+Polled = Literal["ChargeItem", "Invoice", "Appointment"] | Related
 RELATED: tuple[str, ...] = get_args(Related)
 _SECRET = re.compile(r"[A-Za-z0-9._~+/=-]{32,200}\Z")  # it goes into a header (RFC 6750 §2.1)
 

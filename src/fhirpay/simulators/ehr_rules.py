@@ -26,6 +26,7 @@ TYPES: dict[str, str] = {
     "RelatedPerson": "patient",
     "Organization": "",
     "Encounter": "subject",
+    "Appointment": "",
     "Account": "subject",
     "Coverage": "beneficiary",
     "ChargeItem": "subject",
@@ -48,6 +49,10 @@ CODES: dict[str, str] = {
     "Encounter.status": _ENCOUNTER,
     "Encounter.statusHistory.status": _ENCOUNTER,
     "Encounter.location.status": "planned active reserved completed",
+    "Appointment.status": "proposed pending booked arrived fulfilled cancelled noshow entered-in-error checked-in "
+    "waitlist",
+    "Appointment.participant.required": "required optional information-only",
+    "Appointment.participant.status": "accepted declined tentative needs-action",
     "Account.status": "active inactive entered-in-error on-hold unknown",
     "Coverage.status": _FM_STATUS,
     "ChargeItem.status": "planned billable not-billable aborted billed entered-in-error unknown",

@@ -6,6 +6,7 @@ whoever knows the EHR's own id, such as a launch inside it. The looking is poll_
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -17,6 +18,7 @@ from ..fhir.store import Change, Stored
 from ..polling import visits
 from ..writeback.references import written_by
 
+_PATIENT = re.compile(r"Patient/[A-Za-z0-9\-.]{1,64}\Z")
 _ENDED = frozenset({"finished", "cancelled", "entered-in-error"})
 
 
@@ -27,10 +29,10 @@ def note(tx: Tx, tenant: Tenant, feed: str, changes: Iterable[tuple[Stored, Chan
         return
     changed = [stored for stored, change in changes if change != "unchanged"]
     for connection in driven:
-        for one in _to_look_at(connection, changed):
-            ends = ended_at(one.resource, tx.now) if one.type == "Encounter" else tx.now
-            remote = one.id if written_by(tx, connection.name, one.type, one.id) else ""
-            visits.heard(tx, connection.name, one.reference, remote=remote, ended_at=ends)
+        for reference, ends in _to_look_at(connection, changed, tx.now).items():
+            kind, _, id = reference.partition("/")
+            remote = id if written_by(tx, connection.name, kind, id) else ""
+            visits.heard(tx, connection.name, reference, remote=remote, ended_at=ends)
 
 
 def look(tx: Tx, connection: Connection, kind: str, remote: str) -> None:
@@ -52,10 +54,19 @@ def ended_at(encounter: Mapping[str, Any], now: datetime) -> datetime | None:
         return now
 
 
-def _to_look_at(connection: Connection, changed: list[Stored]) -> list[Stored]:
-    """The encounters; where there is none, the patients, if anything is found by patient. A patient has no end: it is
-    looked at for as long as an encounter that has just ended."""
-    found = [one for one in changed if one.type == "Encounter"]
+def _to_look_at(connection: Connection, changed: list[Stored], now: datetime) -> dict[str, datetime | None]:
+    """The encounters, and when they ended; where there is none, the patients, if anything is found by patient.
+
+    A patient has no end: it is looked at for as long as an encounter that has just ended.
+    """
+    found = {one.reference: ended_at(one.resource, now) for one in changed if one.type == "Encounter"}
     if found or "patient" not in connection.poll_by.values():
         return found
-    return [one for one in changed if one.type == "Patient"]
+    patients = [one.reference for one in changed if one.type == "Patient"]
+    booked = (actor for one in changed if one.type == "Appointment" for actor in _actors(one.resource))
+    return dict.fromkeys([*patients, *(ref for ref in booked if _PATIENT.match(ref))], now)
+
+
+def _actors(appointment: Mapping[str, Any]) -> list[str]:
+    actors = [one.get("actor") for one in appointment.get("participant", ())]
+    return [str(one.get("reference", "")) for one in actors if isinstance(one, Mapping)]

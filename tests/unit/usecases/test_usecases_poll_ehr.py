@@ -10,6 +10,7 @@ import pytest
 
 from fhirpay.db.unit import Database
 from fhirpay.domain.clock import FrozenClock
+from fhirpay.domain.fhir_urls import APPOINTMENT_ACCOUNT
 from fhirpay.domain.ids import CountedIds
 from fhirpay.domain.money import Money
 from fhirpay.fhir.store import put
@@ -92,6 +93,69 @@ async def test_what_came_from_somebody_else_is_not_overwritten(poll: Poll, ehr: 
     assert kept["note"] == [{"text": "of another EHR"}]
     assert await poll.kept("ChargeItem", "twice") is None
     assert len(await poll.told(REFUSED)) == 2
+
+
+async def test_an_appointment_that_is_polled_makes_its_copay_due_until_it_is_cancelled(
+    database: Database, clock: FrozenClock, ids: CountedIds, ehr: Ehr
+) -> None:
+    coverage = {"resourceType": "Coverage", "id": "v1", "status": "active", "beneficiary": {"reference": "Patient/p1"}}
+    copay = {"type": {"coding": [{"code": "copay"}]}, "valueMoney": {"value": 25, "currency": "USD"}}
+    ehr.seed({**coverage, "payor": [{"display": "Plan"}], "costToBeneficiary": [copay]})
+    insured = {name: value for name, value in ACCOUNT.items() if name != "extension"}
+    ehr.seed({**insured, "coverage": [{"coverage": {"reference": "Coverage/v1"}}]})
+    ehr.seed(PATIENT)
+    actor = {"actor": {"reference": "Patient/p1"}, "status": "accepted"}
+    booked = {"resourceType": "Appointment", "id": "b1", "status": "booked", "participant": [actor]}
+    booked |= {"start": "2026-11-30T10:00:00Z", "end": "2026-11-30T10:30:00Z", "created": "2026-11-01"}
+    booked["extension"] = [{"url": APPOINTMENT_ACCOUNT, "valueReference": {"reference": "Account/a1"}}]
+    ehr.seed(booked)
+    async with polling(database, clock, ids, httpx2.ASGITransport(app=ehr.app), poll=("Appointment",)) as poll:
+        await poll.look()
+        assert [(one.basis_kind, one.patient) for one in await poll.owed()] == [("copay", Money(2500, "USD"))]
+        ehr.store.update({**booked, "status": "cancelled"}, "b1")
+        await poll.look()
+        assert await poll.owed() == []
+
+
+async def test_what_is_referred_to_is_read_once_until_it_is_old_or_a_newer_version_is_named(
+    database: Database, clock: FrozenClock, ids: CountedIds, ehr: Ehr
+) -> None:
+    asked: list[str] = []
+
+    class Counting(httpx2.ASGITransport):
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            if "_id=" in str(request.url):
+                asked.append(request.url.path.rpartition("/")[2])
+            return await super().handle_async_request(request)
+
+    ehr.seed(PATIENT)
+    ehr.seed(ACCOUNT)
+    async with polling(database, clock, ids, Counting(app=ehr.app)) as poll:
+        for at in range(60):  # over a page, and each look has new ones
+            ehr.seed(charge(f"a{at}"))
+        await poll.look()
+        ehr.seed(charge("later"))
+        await poll.look()
+        assert asked == ["Account", "Patient"]
+        ehr.store.update({**ACCOUNT, "name": "changed"}, "a1")
+        ehr.seed(charge("stale"))
+        await poll.look()
+        assert asked == ["Account", "Patient"]
+        ehr.seed(charge("newer", account=[{"reference": "Account/a1/_history/2"}]))
+        await poll.look()
+        assert asked == ["Account", "Patient", "Account"]
+        ehr.seed(charge("older", account=[{"reference": "Account/a1/_history/1"}]))
+        await poll.look()
+        assert asked == ["Account", "Patient", "Account"]
+        await poll.look(25 * HOUR)
+        ehr.seed(charge("a-day-later"))
+        await poll.look()
+        assert asked == ["Account", "Patient", "Account", "Account", "Patient"]
+    asked.clear()
+    async with polling(database, clock, ids, Counting(app=ehr.app), poll=("ChargeItem", "Account")) as poll:
+        ehr.seed(charge("two-days-later"))
+        await poll.look(25 * HOUR)
+        assert asked == ["Patient"]  # changes of accounts come by themselves
 
 
 async def test_one_process_asks_and_another_takes_over_when_it_is_dead(

@@ -318,6 +318,29 @@ async def test_what_is_found_by_patient_only_is_found_by_the_patient_of_a_messag
     assert "Account?patient=p1&_count=50" in calls.asked
 
 
+@pytest.mark.parametrize(
+    "more", [{"poll": ("Account", "Appointment"), "poll_by": {"Account": "patient"}, "poll_late_days": 1}]
+)
+async def test_an_appointment_is_news_of_its_patient_though_the_patient_is_known(
+    poll: Poll, ehr: Ehr, calls: Calls
+) -> None:
+    ehr.switches.searched_with = {"Account": "patient"}
+    actor = {"actor": {"reference": "Patient/p1"}, "status": "accepted"}
+    booked = {"resourceType": "Appointment", "id": "b1", "status": "booked", "participant": [actor]}
+    booked |= {"start": "2026-12-30T10:00:00Z", "end": "2026-12-30T10:30:00Z"}
+    ehr.seed(booked)
+    await poll.look()
+    for _ in range(4):
+        await poll.look(DAY)
+    ehr.seed(account("a2", "A999"))
+    await poll.look(DAY)
+    assert "GET Account/a2" not in await poll.messages()  # nothing was heard of the patient for long
+    ehr.store.update({**booked, "status": "arrived"}, "b1")
+    await poll.look()
+    await poll.look()
+    assert "GET Account/a2" in await poll.messages()
+
+
 async def test_an_encounter_that_is_polled_is_looked_at_itself(
     database: Database, clock: FrozenClock, ids: CountedIds, ehr: Ehr, calls: Calls
 ) -> None:
