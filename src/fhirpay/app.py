@@ -135,7 +135,7 @@ async def _working(system: System, stopping: asyncio.Event) -> AsyncIterator[Non
     for house in system.houses.values():
         tasks += [asyncio.create_task(watch.run(stopping)) for watch in (house.silence, house.mended, house.traffic)]
         tasks += [asyncio.create_task(maker.run(stopping)) for maker in house.makers]
-    tasks += [asyncio.create_task(poll.run(stopping)) for poll in system.polls()]
+    tasks += [asyncio.create_task(asking.run(stopping)) for asking in (*system.polls(), *system.exports())]
     try:
         yield
     finally:

@@ -4,6 +4,7 @@ launch us from it. Part of `config`; the keys that we sign with as a client of E
 from __future__ import annotations
 
 import re
+from datetime import time
 from typing import Literal, get_args
 
 from pydantic import AwareDatetime, Field, model_validator
@@ -108,6 +109,12 @@ class Connection(LaunchedFrom):
         repr=False,
         description="what the EHR shows as bearer token, newest first, 32 characters or more; use env:NAME",
     )
+    bulk: Literal["", "initial", "nightly"] = Field(
+        default="",
+        description="its bulk export of the types of `poll`: once, before polling begins; or also each night; or never",
+    )
+    bulk_group: str = Field(default="", description="the Group that is exported; empty: the whole system")
+    bulk_at: time = Field(default=time(2), description="when the night's export begins, in `zone`, or else UTC")
     interface: str = Field(
         default="", description="the interface whose rules apply to what is picked up, as for a client that sends it"
     )
@@ -163,6 +170,8 @@ class Connection(LaunchedFrom):
             )
         if self.launch_client_id and self.fhir_version == "R5":
             raise ValueError(f"connection '{self.name}' speaks R5, and a launch's Patient is read as R4: no launch")
+        if self.bulk and not self.poll:
+            raise ValueError(f"connection '{self.name}' exports nothing: name the types in `poll`")
         if stray := sorted(self.poll_by.keys() - set(self.poll)):
             raise ValueError(f"connection '{self.name}': poll_by names {', '.join(stray)}, which `poll` doesn't")
         if self.zone:

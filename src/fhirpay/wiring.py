@@ -10,19 +10,20 @@ import asyncio
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
 
-from .config import Settings, Tenant
+from .config import Connection, Settings, Tenant
 from .conformance.checker import Checker
 from .db.unit import Database, Units, open_database
 from .domain.clock import Clock, SystemClock
 from .domain.ids import Ids, RandomIds
 from .errors import ConfigInvalid
+from .fhir.bulk import BulkClient
 from .fhir.client import FhirClient
 from .flow.worker import Handler, Worker
 from .hl7.mllp import MllpClient
@@ -30,6 +31,7 @@ from .hl7.mllp_server import MllpServer
 from .inbox.gate import check_agreed
 from .mapping.release import Released
 from .net.http import Transport
+from .net.pace import Pace
 from .payments import registry
 from .payments.registry import Registry
 from .security.pan import screen_json
@@ -56,6 +58,7 @@ from .usecases.follow_up import FollowUp
 from .usecases.lookup import LookUp
 from .usecases.make_files import FileMaker, place_kind_of
 from .usecases.parked import note_parked_call
+from .usecases.pick_up import PickUp
 from .usecases.poll_ehr import EhrPoll
 from .usecases.post_back import PostBack
 from .usecases.post_dft import PostDft
@@ -67,6 +70,7 @@ from .usecases.replay_mended import ReplayMended
 from .usecases.send_ack import SendAck
 from .usecases.silence import SilenceWatch
 from .usecases.standing_warnings import StandingWarnings
+from .usecases.take_export import EhrExport
 from .usecases.take_files import FileFeed
 from .usecases.take_payment import TakePayment
 from .web import hl7v2, oauth, problem
@@ -84,7 +88,7 @@ from .web.jwks import jwks_router
 from .web.launch.deps import Deps as LaunchDeps
 from .web.launch.router import launch_router
 from .web.patience import Patience
-from .wiring_ehr import ehr_client, launch_clients, launch_deps
+from .wiring_ehr import bulk_client, ehr_access, ehr_client, launch_clients, launch_deps
 from .wiring_files import file_feeds, out_folder
 from .wiring_mllp import ack_client, engine, listener
 from .writeback import layout
@@ -104,6 +108,7 @@ class House:
     keys: KeyRing
     ehrs: Mapping[str, FhirClient]
     launched: Mapping[str, LaunchClient]
+    bulks: Mapping[str, BulkClient]
     engines: Mapping[str, MllpClient]
     intakes: Mapping[str, Hl7Intake]
     ack_clients: Mapping[str, MllpClient]
@@ -209,7 +214,7 @@ class System:
 
     def workers(self, owner: str = "") -> list[Worker]:
         """The worker role: inbox, outbox, write-back of each tenant. `owner` holds the leases: else this process."""
-        owner = owner or f"{socket.gethostname()}:{os.getpid()}"
+        owner = owner or _this_process()
         settings = self.settings
         return [
             Worker(
@@ -237,20 +242,35 @@ class System:
         """Beside the workers: the EHRs that are asked for changes. `owner` as there."""
         return [
             EhrPoll(
-                house.units,
-                connection,
-                house.ehrs[connection.name],
-                FhirIntake(self.hash_key, house.tenant),
+                self._pick_up(house, connection),
                 self.clock,
                 self.database.wakeups,
-                owner or f"{socket.gethostname()}:{os.getpid()}",
-                self.settings.lease_s,
+                owner or _this_process(),
                 f"{self.settings.base_url}{self.settings.path_of(house.tenant.name)}{NOTIFY}/{connection.name}",
             )
             for house in self.houses.values()
             for connection in house.tenant.connections
             if connection.poll
         ]
+
+    def exports(self, owner: str = "") -> list[EhrExport]:
+        """Beside the workers: the EHRs whose bulk export is taken in. `owner` as there."""
+        return [
+            EhrExport(
+                replace(self._pick_up(house, connection), lease_of=f"{connection.name}/$export"),
+                house.bulks[connection.name],
+                self.clock,
+                self.database.wakeups,
+                owner or _this_process(),
+            )
+            for house in self.houses.values()
+            for connection in house.tenant.connections
+            if connection.bulk
+        ]
+
+    def _pick_up(self, house: House, connection: Connection) -> PickUp:
+        intake = FhirIntake(self.hash_key, house.tenant)
+        return PickUp(house.units, connection, house.ehrs[connection.name], intake, self.settings.lease_s)
 
     def admin_socket(self) -> AdminSocket | None:
         path = admin_socket_of(self.settings)
@@ -262,6 +282,8 @@ class System:
         for house in self.houses.values():
             await house.processors.aclose()
             await house.door.aclose()
+            for bulk in house.bulks.values():
+                await bulk.aclose()
             for ehr in (*house.ehrs.values(), *house.launched.values()):
                 await ehr.aclose()
             for sender in house.engines.values():
@@ -315,7 +337,14 @@ def _house(
     public_url = settings.base_url + settings.path_of(tenant.name)
     processors = registry.build(tenant, transport=transport)
     keys = KeyRing(tenant.keys)
-    ehrs = {one.name: ehr_client(one, keys, clock, ids, transport) for one in tenant.connections}
+    accesses = {one.name: ehr_access(one, keys, clock, ids, transport) for one in tenant.connections}
+    paces = {one.name: Pace(one.calls_per_min) for one in tenant.connections}
+    ehrs = {one.name: ehr_client(one, accesses[one.name], transport, paces[one.name]) for one in tenant.connections}
+    bulks = {
+        one.name: bulk_client(one, accesses[one.name], transport, paces[one.name])
+        for one in tenant.connections
+        if one.bulk
+    }
     launched = launch_clients(tenant.connections, keys, clock, ids, transport)
     engines = {destination.name: engine(destination) for destination in tenant.destinations}
     for interface in tenant.interfaces:
@@ -338,6 +367,7 @@ def _house(
         keys=keys,
         ehrs=ehrs,
         launched=launched,
+        bulks=bulks,
         engines=engines,
         intakes=intakes,
         ack_clients=ack_clients,
@@ -386,6 +416,10 @@ def _house(
         makers=[FileMaker(units, tenant, one, layouts[one.name], clock) for one in tenant.posting_files],
         files=[feed for one in tenant.interfaces for feed in file_feeds(intakes[one.name], one)],
     )
+
+
+def _this_process() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def admin_socket_of(settings: Settings) -> Path | None:

@@ -12,9 +12,11 @@ from .db.unit import Units
 from .domain.clock import Clock
 from .domain.ids import Ids
 from .fhir.access import Access, FixedToken
+from .fhir.bulk import BulkClient
 from .fhir.client import FhirClient
 from .fhir.statement import FhirVersion
 from .net.http import HttpClient, Transport, client
+from .net.pace import Pace
 from .smart.backend import BackendServices
 from .smart.keys import KeyRing
 from .smart.launch import LaunchClient
@@ -76,25 +78,38 @@ def launch_deps(
 
 
 def ehr_client(
-    connection: Connection, keys: KeyRing, clock: Clock, ids: Ids, transport: Transport | None = None
+    connection: Connection, access: Access, transport: Transport | None = None, pace: Pace | None = None
 ) -> FhirClient:
-    """The client of an EHR, with its access. Raises ConfigInvalid."""
+    """The client of an EHR, which closes its access. Raises ConfigInvalid."""
     return FhirClient(
         connection.name,
-        ehr_http(connection, connection.base_url, transport, calls_per_min=connection.calls_per_min),
-        ehr_access(connection, keys, clock, ids, transport),
+        ehr_http(connection, connection.base_url, transport, pace=pace),
+        access,
         version=FhirVersion(connection.fhir_version) if connection.fhir_version else None,
     )
 
 
+def bulk_client(
+    connection: Connection, access: Access, transport: Transport | None = None, pace: Pace | None = None
+) -> BulkClient:
+    """The client of an EHR's bulk export, with the access of its other one. Raises ConfigInvalid."""
+    return BulkClient(
+        connection.name,
+        connection.base_url,
+        access,
+        lambda url: ehr_http(connection, url, transport, pace=pace),
+        private=connection.private_network,
+    )
+
+
 def ehr_http(
-    connection: Connection, url: str, transport: Transport | None = None, *, calls_per_min: int = 0
+    connection: Connection, url: str, transport: Transport | None = None, *, pace: Pace | None = None
 ) -> HttpClient:
     """Calls to an address of an EHR, or of its authorization server. The agreed rate is of the EHR's own."""
     return client(
         url,
         timeout_s=connection.timeout_s,
-        calls_per_min=calls_per_min,
+        pace=pace,
         allow_private=connection.private_network,
         transport=transport,
     )

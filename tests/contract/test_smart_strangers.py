@@ -63,7 +63,8 @@ class Stranger:
 
     def client(self, key: str = EC, behind: timedelta | None = None, **more: Any) -> FhirClient:
         clock: Clock = FrozenClock(datetime.now(UTC) - behind) if behind else SystemClock()
-        return ehr_client(self.connection(**more), ring(key), clock, RandomIds(clock))
+        connection = self.connection(**more)
+        return ehr_client(connection, ehr_access(connection, ring(key), clock, RandomIds(clock)))
 
 
 @contextmanager

@@ -44,6 +44,7 @@ class Operator(Protocol):
     async def reverse_opening(self, *, reference: str, by: str, reason: str) -> str: ...
     async def write_off(self, *, obligation: str, kind: str, amount: str, by: str, reason: str) -> str: ...
     async def recover(self, *, entry: str, by: str, reason: str) -> str: ...
+    async def export(self, *, ehr: str, action: str) -> str: ...
 
 
 class _Told(FhirpayError):
@@ -107,6 +108,9 @@ class _Here:
 
     async def recover(self, *, entry: str, by: str, reason: str) -> str:
         return await self._commands.recover(self._tenant, entry, by, reason)
+
+    async def export(self, *, ehr: str, action: str) -> str:
+        return await self._commands.export(self._tenant, ehr, action)
 
 
 class _There:
@@ -175,6 +179,9 @@ class _There:
 
     async def recover(self, *, entry: str, by: str, reason: str) -> str:
         return (await self._ask(command="recover", entry=entry, by=by, reason=reason))["entry"]
+
+    async def export(self, *, ehr: str, action: str) -> str:
+        return (await self._ask(command="export", ehr=ehr, action=action))["export"]
 
     async def _ask(self, **asked: Any) -> dict[str, Any]:
         self._writer.write(json.dumps({**asked, "tenant": self._tenant}).encode() + b"\n")

@@ -11,6 +11,7 @@ import typer
 from ..config import Connection
 from ..domain.clock import SystemClock
 from ..domain.ids import RandomIds
+from ..net.pace import Pace
 from ..smart.keys import KeyRing
 from ..usecases.check_ehr import Report, as_json, as_text, check_ehr
 from ..wiring_ehr import ehr_access, ehr_http
@@ -35,7 +36,7 @@ def check(
 
         async def main() -> Report:
             clock = SystemClock()
-            http = ehr_http(connection, connection.base_url, calls_per_min=connection.calls_per_min)
+            http = ehr_http(connection, connection.base_url, pace=Pace(connection.calls_per_min))
             access = ehr_access(connection, keys, clock, RandomIds(clock))
             try:
                 return await check_ehr(connection, http, access, clock)

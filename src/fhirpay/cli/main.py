@@ -13,6 +13,7 @@ from .database import migrate
 from .demo import demo
 from .doctor import doctor
 from .explain import explain
+from .export import export
 from .keys import keys
 from .maps import maps
 from .merges import merges
@@ -42,6 +43,7 @@ app.add_typer(adjustments, name="adjustments")
 conformance.command("check")(check)
 app.add_typer(conformance, name="conformance")
 app.add_typer(cutover, name="cutover")
+app.add_typer(export, name="export")
 app.add_typer(keys, name="keys")
 app.add_typer(ledger, name="ledger")
 app.add_typer(merges, name="merges")

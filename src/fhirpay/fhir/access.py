@@ -5,7 +5,13 @@ A fixed token is `FixedToken`; a client by SMART backend services is smart/backe
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Protocol
+
+from ..net.http import Response
+
+_LEAST_S = 0.5  # a call that has less left isn't made
 
 
 class Access(Protocol):
@@ -24,6 +30,24 @@ class Access(Protocol):
         ...
 
     async def aclose(self) -> None: ...
+
+
+async def authorized(
+    access: Access, call: Callable[[str, float], Awaitable[Response]], *, timeout_s: float
+) -> Response:
+    """What `call(authorization, seconds left)` brings; all of it, tokens too, takes no longer than `timeout_s`.
+
+    401: refused unprocessed. A token may die at any moment, so another one is worth one more try.
+    """
+    now = asyncio.get_running_loop().time
+    ends = now() + timeout_s
+    authorization = await access.authorization(within_s=timeout_s / 2)
+    answer = await call(authorization, ends - now())
+    if answer.status == 401 and (left := ends - now()) > _LEAST_S:
+        another = await access.renewed(authorization, within_s=left / 2)
+        if another:
+            answer = await call(another, ends - now())
+    return answer
 
 
 class FixedToken:

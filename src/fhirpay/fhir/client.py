@@ -10,7 +10,6 @@ than the client's time limit.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 from ..errors import EhrMisconfigured, EhrUnavailable, MessageInvalid, RuleBroken
 from ..net.errors import AnswerTooLarge, NeverSent, Uncertain
 from ..net.http import HttpClient, Response
-from .access import Access, FixedToken
+from .access import Access, FixedToken, authorized
 from .json import loads
 from .pages import Page, next_of, read_page, split_link
 from .statement import Capability, FhirVersion, Statement, name_of, read_statement
@@ -29,7 +28,6 @@ from .statement import Capability, FhirVersion, Statement, name_of, read_stateme
 _JSON = "application/fhir+json"
 _LOCATION = re.compile(r"/([A-Za-z0-9.-]{1,64})(?:/_history/([A-Za-z0-9.-]{1,64}))?/?\Z")
 _WORDS_MAX = 500
-_LEAST_S = 0.5  # a call that has less left isn't made
 
 
 class EhrRefused(RuleBroken):
@@ -193,42 +191,22 @@ class FhirClient:
     ) -> Response | None:
         sent = {"accept": _JSON, **(headers or {})} | ({"content-type": _JSON} if body is not None else {})
         content = None if body is None else body.encode()
-        now = asyncio.get_running_loop().time
-        ends = now() + self._http.timeout_s
 
-        async def call(authorization: str) -> Response:
+        async def call(authorization: str, left: float) -> Response:
             named = {"authorization": authorization} if authorization else {}
-            left = ends - now()
             return await self._http.send(
                 method, path, body=content, headers=sent | named, params=params, timeout_s=left
             )
 
         try:
-            authorization = await self._access.authorization(within_s=self._http.timeout_s / 2)
-            answer = await call(authorization)
-            # 401: refused unprocessed. A token may die at any moment, so another one is worth one more try.
-            if answer.status == 401 and (left := ends - now()) > _LEAST_S:
-                another = await self._access.renewed(authorization, within_s=left / 2)
-                if another:
-                    answer = await call(another)
+            answer = await authorized(self._access, call, timeout_s=self._http.timeout_s)
         except NeverSent as error:
-            raise EhrUnavailable(error.message, connection=self.name) from None
+            raise failure(self.name, error) from None
         if answer.ok:
             return answer
         if answer.status in absent:
             return None
-        raise self._error(answer)
-
-    def _error(self, answer: Response) -> EhrUnavailable | EhrRefused | Uncertain:
-        status = answer.status
-        said = f"the EHR '{self.name}' answered {status}"
-        if status == 401:
-            return EhrMisconfigured(f"{said}: it doesn't accept our token", connection=self.name)
-        if status == 429 or (status == 503 and "retry-after" in answer.headers):
-            return EhrUnavailable(f"{said}: not now", retry_after_s=answer.retry_after_s, connection=self.name)
-        if 400 <= status < 500 and status != 408:
-            return EhrRefused(f"{said}: {_words(answer.body)}", status=status, connection=self.name)
-        return Uncertain(said, connection=self.name)
+        raise failure(self.name, answer)
 
     def _body(self, answer: Response) -> dict[str, Any]:
         try:
@@ -249,6 +227,21 @@ class FhirClient:
         tag = re.search(r'"(.+)"', answer.headers.get("etag", ""))
         version = _version_in(resource) or (located.group(2) or "" if located else "") or (tag.group(1) if tag else "")
         return Remote(resource_type, found, version, resource, new=answer.status == 201)
+
+
+def failure(name: str, answer: Response | NeverSent) -> EhrUnavailable | EhrRefused | Uncertain:
+    """What an answer of the EHR `name` means that is none of success, or that there was none."""
+    if isinstance(answer, NeverSent):
+        return EhrUnavailable(answer.message, connection=name)
+    status = answer.status
+    said = f"the EHR '{name}' answered {status}"
+    if status == 401:
+        return EhrMisconfigured(f"{said}: it doesn't accept our token", connection=name)
+    if status == 429 or (status == 503 and "retry-after" in answer.headers):
+        return EhrUnavailable(f"{said}: not now", retry_after_s=answer.retry_after_s, connection=name)
+    if 400 <= status < 500 and status != 408:
+        return EhrRefused(f"{said}: {_words(answer.body)}", status=status, connection=name)
+    return Uncertain(said, connection=name)
 
 
 def _may_pass(error: BaseException) -> bool:

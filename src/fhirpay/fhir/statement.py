@@ -89,6 +89,7 @@ class Statement:
     updated: frozenset[str] = frozenset()
     topic_based: bool = False
     topics: tuple[str, ...] = ()
+    exports: bool = False  # a bulk export, of the system, of patients or of a Group
 
     def of(self, resource_type: str) -> Capability:
         return self.resources.get(resource_type, Capability())
@@ -107,13 +108,16 @@ def read_statement(body: bytes) -> Statement:
     updated: set[str] = set()
     topics: list[str] = []
     topic_based = False
+    operations: list[str] = []
     for rest in objects(doc.get("rest")):
         if rest.get("mode") != "server":
             continue
         about = rest.get("security")
         for service in objects(about.get("service")) if isinstance(about, dict) else ():
             security += [_word(coding.get("code")) for coding in objects(service.get("coding"))]
+        operations += [_word(one.get("name")) for one in objects(rest.get("operation"))]
         for resource in objects(rest.get("resource")):
+            operations += [_word(one.get("name")) for one in objects(resource.get("operation"))]
             name = _word(resource.get("type"))
             resources[name] = _capability(resource)
             searched_by[name] = frozenset(_word(one.get("name")) for one in objects(resource.get("searchParam")))
@@ -138,6 +142,7 @@ def read_statement(body: bytes) -> Statement:
         updated=frozenset(updated),
         topic_based=topic_based,
         topics=tuple(topics),
+        exports=any(one.endswith("export") for one in operations),
     )
 
 

@@ -15,7 +15,8 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -65,6 +66,19 @@ class Response:
         return doc if isinstance(doc, dict) else {}
 
 
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """An answer whose body is still to come. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    parts: AsyncIterator[bytes]
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status < 300
+
+
 class _Stage:
     """How far one call has come, told by the library: nothing, then the connection (TLS and all), then the request.
 
@@ -102,7 +116,7 @@ class HttpClient:
         timeout_s: float = 10,
         headers: Mapping[str, str] | None = None,
         max_connections: int = 5,
-        calls_per_min: int = 0,
+        pace: Pace | None = None,
         allow_private: bool = False,
         max_body_bytes: int = 10_000_000,
         transport: Transport | None = None,
@@ -112,7 +126,7 @@ class HttpClient:
         self.timeout_s = timeout_s
         self._allow_private = allow_private
         self._max_body_bytes = max_body_bytes
-        self._pace = Pace(calls_per_min)
+        self._pace = pace or Pace(0)
         self._resolves = transport is None
         self._resolved_until = 0.0
         # Our own copy of the headers: the library must not add cookies or credentials that a peer handed us.
@@ -176,6 +190,32 @@ class HttpClient:
             kind = type(error).__name__
             raise Uncertain(f"no complete answer from {self.host} after {waited} s ({kind})", host=self.host) from None
 
+    @asynccontextmanager
+    async def stream(self, method: str, path: str = "", *, headers: Mapping[str, str]) -> AsyncIterator[Streamed]:
+        """The answer, of whatever status, its body as it comes: of any length, within `timeout_s` for each part.
+
+        Raises as `send` does, also out of the body.
+        """
+        stage = _Stage(allow_private=self._allow_private)
+        await self._check_addresses()
+        await self._pace.turn(self.timeout_s / 2)
+        try:
+            async with self._client.stream(
+                method,
+                self.base_url + path,
+                headers=dict(headers),
+                timeout=_timeout(self.timeout_s),
+                extensions={"trace": stage.note},
+            ) as answer:
+                self._client.cookies.clear()
+                named = {name.lower(): value for name, value in answer.headers.items()}
+                yield Streamed(answer.status_code, named, answer.aiter_bytes())
+        except (httpx2.HTTPError, httpx2.StreamError, OSError) as error:
+            kind = type(error).__name__
+            if stage.never_sent(error):
+                raise NeverSent(f"{self.host} could not be reached ({kind})", host=self.host) from None
+            raise Uncertain(f"the answer from {self.host} broke off ({kind})", host=self.host) from None
+
     async def _read(self, answer: httpx2.Response) -> bytes:
         parts: list[bytes] = []
         size = 0
@@ -202,17 +242,20 @@ def client(
     timeout_s: float = 10,
     headers: Mapping[str, str] | None = None,
     max_connections: int = 5,
-    calls_per_min: int = 0,
+    pace: Pace | None = None,
     allow_private: bool = False,
     transport: Transport | None = None,
 ) -> HttpClient:
-    """A client for one destination. Raises ConfigInvalid for an address that we must not call (see guard.py)."""
+    """A client for one destination; several may share a `pace`.
+
+    Raises ConfigInvalid for an address that we must not call (see guard.py).
+    """
     return HttpClient(
         base_url,
         timeout_s=timeout_s,
         headers=headers,
         max_connections=max_connections,
-        calls_per_min=calls_per_min,
+        pace=pace,
         allow_private=allow_private,
         transport=transport,
     )

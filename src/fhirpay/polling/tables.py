@@ -1,5 +1,6 @@
 """Tables of polling: who asks an EHR, how far each of its types was read, which versions were, and which encounters are
-looked at (by `store.py`, `visits.py` and `twins.py`); what it tells us by itself (by `subscribed.py`)."""
+looked at (by `store.py`, `visits.py` and `twins.py`); what it tells us by itself (by `subscribed.py`); how far its bulk
+export is (by `exports.py`)."""
 
 from __future__ import annotations
 
@@ -85,6 +86,31 @@ class PollVisitRow(Row, table=True):
     looks: int = Field(default=0, sa_type=BigInteger)
     failures: int = Field(default=0, sa_type=BigInteger)  # in a row
     unfound: bool = False  # the EHR has nobody of its number
+
+
+class BulkJobRow(Row, table=True):
+    """The bulk export of an EHR: the one that is under way, and until when all was read by the ones before."""
+
+    __tablename__ = "bulk_job"
+
+    tenant_id: str = Field(primary_key=True)
+    connection: str = Field(primary_key=True)
+    state: str  # idle, running, reading, ending
+    due_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # of the next step; null: there is none
+    loaded_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # transactionTime of the last one that ended
+    failures: int = Field(default=0, sa_type=BigInteger)  # in a row
+    # Of the one that is under way.
+    since: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    status_url: str = ""
+    looks: int = Field(default=0, sa_type=BigInteger)  # at its status
+    progress: str = ""  # as the EHR says it
+    manifest: str = ""
+    file: int = Field(default=0, sa_type=BigInteger)  # which one is read, from 0 on
+    line: int = Field(default=0, sa_type=BigInteger)  # how many of its lines were read
+    taken: int = Field(default=0, sa_type=BigInteger)  # resources that were new
+    bad: int = Field(default=0, sa_type=BigInteger)  # lines that couldn't be read
+    first_bad: str = ""  # where the first of them are
 
 
 class PollTwinRow(Row, table=True):

@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
 from ..db.unit import Tx
+from .store import topic
 from .tables import PollLeaseRow, PollVisitRow
 
 _visit, _lease = table(PollVisitRow), table(PollLeaseRow)
@@ -50,6 +51,7 @@ class Visit:
 def heard(tx: Tx, connection: str, reference: str, *, remote: str = "", ended_at: datetime | None = None) -> None:
     """There is something new of it: it is looked at now, and more often for a while. One that this EHR has under
     `remote` is looked at once, by whichever of its two names it was heard of first."""
+    tx.wake(topic(tx.tenant, connection))
     named = [reference, *([f"{reference.partition('/')[0]}/{remote}"] if remote else [])]
     is_it = (_visit.c.tenant_id == tx.tenant, _visit.c.connection == connection)
     news = {"due_at": tx.now, "heard_at": tx.now, "ended_at": ended_at, "failures": 0}

@@ -226,6 +226,8 @@ def _polled(report: Report, connection: Connection) -> None:
     if not connection.poll:
         says = "no changes are picked up here (`poll` is empty): what is owed is what it sends us"
         report.say(Level.NOTE, "not-polled", says)
+    if connection.bulk and not report.statement.exports:
+        report.say(Level.ASK, "no-export", "it doesn't say that it has a bulk export ($export), as `bulk` wants it")
     for kind in connection.poll:
         offer, by = report.offers[kind], report.statement.searched_by.get(kind, frozenset())
         if not offer.search:

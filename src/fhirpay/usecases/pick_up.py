@@ -38,6 +38,11 @@ class PickUp:
     ehr: FhirClient
     intake: FhirIntake
     lease_s: float
+    lease_of: str = ""  # whose lease is held, where it isn't the one of asking for changes
+
+    @property
+    def lease(self) -> str:
+        return self.lease_of or self.connection.name
 
     async def take(
         self,
@@ -108,7 +113,7 @@ class PickUp:
 
     def held(self, tx: Tx, fence: int) -> datetime:
         """The same, in a unit that writes what was read."""
-        return store.hold(tx, self.connection.name, fence, timedelta(seconds=self.lease_s))
+        return store.hold(tx, self.lease, fence, timedelta(seconds=self.lease_s))
 
     def _take(self, tx: Tx, fence: int, picked: list[Picked], asked_at: datetime | None) -> None:
         self.held(tx, fence)

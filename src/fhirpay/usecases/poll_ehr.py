@@ -18,28 +18,27 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from ..billing import worklist
 from ..config import Connection
 from ..db.types import legible
-from ..db.unit import Tx, Units
+from ..db.unit import Tx
 from ..db.wakeups import Wakeups
 from ..domain.clock import Clock
 from ..errors import EhrMisconfigured, EhrUnavailable, FhirpayError, LeaseLost, StorageUnavailable
-from ..fhir.client import EhrRefused, FhirClient
+from ..fhir.client import EhrRefused
 from ..fhir.pages import Page, last_updated
 from ..fhir.statement import FhirVersion
 from ..flow.backoff import Backoff
 from ..log import Log
 from ..net.errors import AnswerTooLarge
-from ..polling import store, visits
+from ..polling import exports, store, visits
 from ..polling.store import Mark
 from ..polling.visits import Visit
 from .keep_subscribed import Subscribing
 from .look_at_visit import UNREAD, VisitLook
 from .pick_up import PickUp
-from .receive_fhir import FhirIntake
 
 log = Log("polling")
 
@@ -55,105 +54,77 @@ _BACKOFF = Backoff(base=timedelta(seconds=10), cap=timedelta(minutes=10))
 class EhrPoll:
     """Asks one EHR. `owner` names this process."""
 
-    units: Units
-    connection: Connection
-    ehr: FhirClient
-    intake: FhirIntake
+    pick: PickUp
     clock: Clock
     wakeups: Wakeups
     owner: str
-    lease_s: float = 60
     notify_url: str = ""  # where it tells us of changes
     _unsorted: set[str] = field(default_factory=set[str])  # types for which _sort was refused
 
     @property
-    def _pick(self) -> PickUp:
-        return PickUp(self.units, self.connection, self.ehr, self.intake, self.lease_s)
+    def connection(self) -> Connection:
+        return self.pick.connection
 
     async def run(self, stop: asyncio.Event) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._wake_at(stop))
-            await self._run(stop)
-
-    async def _wake_at(self, stop: asyncio.Event) -> None:
-        await stop.wait()
-        self.wakeups.set(self._topic)
-
-    @property
-    def _topic(self) -> str:
-        return store.topic(self.units.tenant, self.connection.name)
-
-    async def _run(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            seen = self.wakeups.count(self._topic)
-            wait = self.connection.poll_every_s
-            try:
-                wait = await self.turn(stop)
-            except LeaseLost:
-                log.info("poll.lease_lost", connection=self.connection.name)
-            except StorageUnavailable as error:
-                log.warning("poll.put_off", connection=self.connection.name, code=error.code)
-            except Exception as error:  # an EHR that nobody asks any more would go unnoticed
-                log.error("poll.failed", exc=True, connection=self.connection.name, error=type(error).__name__)
-            await self.wakeups.wait(self._topic, wait, since=seen)
+        await keep_asking(self, self.pick, self.wakeups, stop)
 
     async def turn(self, stop: asyncio.Event | None = None) -> float:
         """Read whatever is due, page by page; how many seconds until the next turn. Raises LeaseLost."""
-        name, lease = self.connection.name, timedelta(seconds=self.lease_s)
-        fence = await self.units.write(store.claim, name, owner=self.owner, lease=lease)
+        name, lease = self.connection.name, timedelta(seconds=self.pick.lease_s)
+        fence = await self.pick.units.write(store.claim, name, owner=self.owner, lease=lease)
         if fence is None:
             return self.connection.poll_every_s
         try:
-            await Subscribing(self._pick, self.notify_url, self.intake.hash_key).tend(fence)
+            await Subscribing(self.pick, self.notify_url, self.pick.intake.hash_key).tend(fence)
             while True:
-                first = await self.units.write(_first_due, self.connection)
+                first = await self.pick.units.write(_first_due, self.connection)
                 wait = (first.due_at - self.clock.now()).total_seconds() if first else self.connection.poll_every_s
                 if first is None or wait > 0 or (stop is not None and stop.is_set()):
                     return min(max(wait, 0.05), self.connection.poll_every_s)
                 if isinstance(first, Mark):
                     await self._step(first, fence)
                 else:
-                    await VisitLook(self._pick).look(first, fence)
+                    await VisitLook(self.pick).look(first, fence)
         finally:
-            await self.units.write(store.release, name, fence)
+            await self.pick.units.write(store.release, name, fence)
 
     async def _step(self, mark: Mark, fence: int) -> None:
         """One page, or why not."""
         try:
-            asked_at = await self._pick.hold(fence)
+            asked_at = await self.pick.hold(fence)
             page = await self._page(mark)
-            await self._pick.take(_wanted(mark, page), fence, at_once=mark.page_size, asked_at=asked_at)
-            await self.units.write(self._move, fence, self._moved(mark, page))
+            await self.pick.take(_wanted(mark, page), fence, at_once=mark.page_size, asked_at=asked_at)
+            await self.pick.units.write(self._move, fence, self._moved(mark, page))
         except (LeaseLost, StorageUnavailable):
             raise
         except FhirpayError as error:
-            await self.units.write(self._failed, fence, mark, error)
+            await self.pick.units.write(self._failed, fence, mark, error)
 
     # ── asking ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _page(self, mark: Mark) -> Page:
         kind = mark.resource_type
-        capability = await self.ehr.capability(kind)
-        if FhirVersion.R5 in (version := (await self.ehr.statement()).version, self.connection.fhir_version):
+        capability = await self.pick.ehr.capability(kind)
+        if FhirVersion.R5 in (version := (await self.pick.ehr.statement()).version, self.connection.fhir_version):
             raise EhrMisconfigured(f"it speaks {version or 'R5'}, and changes are picked up from R4 and R4B")
         if not capability.search:
             why = "our scopes don't let us search" if "s" in capability.withheld else "it offers no search"
             raise EhrMisconfigured(f"{why} for {kind}: take it out of `poll`, or have it offered")
         if mark.link:
-            return await self.ehr.page(kind, {}, link=mark.link)
+            return await self.pick.ehr.page(kind, {}, link=mark.link)
         since = mark.since or _begins(mark, self.connection)
         query = {"_lastUpdated": f"ge{since.astimezone(UTC).isoformat(timespec='milliseconds').replace('+00:00', 'Z')}"}
         query |= {"_count": str(mark.page_size)}
         if kind not in self._unsorted:
             try:
-                return await self.ehr.page(kind, {**query, "_sort": "_lastUpdated"})
+                return await self.pick.ehr.page(kind, {**query, "_sort": "_lastUpdated"})
             except EhrRefused as error:
                 if error.status not in (400, 422, 501):
                     raise
-            answer = await self.ehr.page(kind, query)
+            answer = await self.pick.ehr.page(kind, query)
             self._unsorted.add(kind)
             return answer
-        return await self.ehr.page(kind, query)
+        return await self.pick.ehr.page(kind, query)
 
     # ── how far we are ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -189,7 +160,7 @@ class EhrPoll:
 
     def _move(self, tx: Tx, fence: int, mark: Mark) -> None:
         name = self.connection.name
-        self._pick.held(tx, fence)
+        self.pick.held(tx, fence)
         ended = mark.since is None
         due_at = tx.now
         if ended and not store.hinted(tx, name, mark):
@@ -208,12 +179,12 @@ class EhrPoll:
     def _failed(self, tx: Tx, fence: int, mark: Mark, error: FhirpayError) -> None:
         """Again, later. From where the search began: a link may be why it failed."""
         name = self.connection.name
-        self._pick.held(tx, fence)
+        self.pick.held(tx, fence)
         if isinstance(error, AnswerTooLarge) and mark.page_size > 1:
             # Fewer at once, from here on and until the end of the run.
             store.move(tx, name, replace(mark, page_size=mark.page_size // 4 or 1, link="", passed="", due_at=tx.now))
             return
-        self.ehr.forget()  # what it can do may have changed
+        self.pick.ehr.forget()  # what it can do may have changed
         failures = mark.failures + 1
         wait = _BACKOFF.delay(failures, f"{name}:{mark.resource_type}")
         if isinstance(error, EhrUnavailable):
@@ -230,10 +201,41 @@ class EhrPoll:
             worklist.open_item(tx, kind=UNREAD, subject=f"{name}/{mark.resource_type}", says=legible(says))
 
 
+class Turns(Protocol):
+    """Asks one EHR for something, whenever it is due."""
+
+    async def turn(self, stop: asyncio.Event | None = None) -> float: ...
+
+
+async def keep_asking(turns: Turns, pick: PickUp, wakeups: Wakeups, stop: asyncio.Event) -> None:
+    """One turn after the other, also when the EHR is said to have something new, until we stop."""
+    topic = store.topic(pick.units.tenant, pick.connection.name)
+
+    async def wake_at_the_end() -> None:
+        await stop.wait()
+        wakeups.set(topic)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(wake_at_the_end())
+        while not stop.is_set():
+            seen = wakeups.count(topic)
+            wait = pick.connection.poll_every_s
+            try:
+                wait = await turns.turn(stop)
+            except LeaseLost:
+                log.info("poll.lease_lost", connection=pick.connection.name)
+            except StorageUnavailable as error:
+                log.warning("poll.put_off", connection=pick.connection.name, code=error.code)
+            except Exception as error:  # an EHR that nobody asks any more would go unnoticed
+                log.error("poll.failed", exc=True, connection=pick.connection.name, error=type(error).__name__)
+            await wakeups.wait(topic, wait, since=seen)
+
+
 def _first_due(tx: Tx, connection: Connection) -> Mark | Visit | None:
     """A type whose changes are searched for, or an encounter that is looked at."""
     assert connection.poll_since is not None  # config_connection.py
-    marks = store.marks(tx, connection.name, connection.polled, connection.poll_since)
+    waits = connection.bulk and not exports.loaded(tx, connection.name)  # all of it comes at once, before the changes
+    marks = [] if waits else store.marks(tx, connection.name, connection.polled, connection.poll_since)
     visit = visits.first_due(tx, connection.name) if connection.poll_by else None
     return min((one for one in (*marks[:1], visit) if one), key=lambda one: one.due_at, default=None)
 

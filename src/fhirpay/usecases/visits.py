@@ -36,7 +36,7 @@ def note(tx: Tx, tenant: Tenant, feed: str, changes: Iterable[tuple[Stored, Chan
 
 
 def look(tx: Tx, connection: Connection, kind: str, remote: str) -> None:
-    """Look at the EHR's own Encounter or Patient of this id, with the next look (`poll_every_s`)."""
+    """Look at the EHR's own Encounter or Patient of this id, now."""
     if kind == "Encounter" or "patient" in connection.poll_by.values():
         ends = tx.now if kind == "Patient" else None
         visits.heard(tx, connection.name, f"{kind}/{remote}", remote=remote, ended_at=ends)

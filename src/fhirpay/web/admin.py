@@ -22,6 +22,7 @@ from ..domain.money import Money
 from ..errors import ConfigInvalid, FhirpayError, MessageInvalid, NotFound, RuleBroken
 from ..fhir.client import FhirClient
 from ..inbox.search import Selector, search
+from ..polling import exports
 from ..usecases import confirm_posting, post_file, staff
 from ..usecases.apply_message import ApplyMessage
 from ..usecases.go_live import go_live, outlook
@@ -171,6 +172,17 @@ class Commands:
         units, owner = self._database.units(tenant), self._tenant(tenant)
         await units.write(staff.recover, entry, by=named(by), why=reason, tenant=owner)
         return entry
+
+    async def export(self, tenant: str, ehr: str, action: str) -> str:
+        """A bulk export is begun (`start`, or `whole`: of all since poll_since) or ended (`cancel`); of which EHR."""
+        units, connection = self._database.units(tenant), self._tenant(tenant).connection(ehr)
+        if not connection.bulk:
+            raise RuleBroken(f"connection '{ehr}' has no `bulk`: nothing is exported there")
+        if action == "cancel":
+            await units.write(exports.cancel, ehr)
+        else:
+            await units.write(exports.begin, ehr, whole=action == "whole")
+        return ehr
 
 
 def named(by: str) -> str:
@@ -352,6 +364,8 @@ class AdminSocket:
                     "reason": str(why),
                 }:
                     return {"entry": await self._commands.recover(tenant, entry, by, why)}
+                case {"command": "export", "tenant": str(tenant), "ehr": str(ehr), "action": str(action)}:
+                    return {"export": await self._commands.export(tenant, ehr, action)}
                 case _:
                     raise MessageInvalid("there is no such command")
         except FhirpayError as error:

@@ -10,6 +10,7 @@ import pytest
 
 from fhirpay.net.errors import NeverSent
 from fhirpay.net.http import client
+from fhirpay.net.pace import Pace
 
 
 async def test_calls_are_spaced_evenly_and_in_order() -> None:
@@ -20,7 +21,7 @@ async def test_calls_are_spaced_evenly_and_in_order() -> None:
         at.append(now())
         return httpx2.Response(200)
 
-    http = client("https://ehr.example", calls_per_min=1200, transport=httpx2.MockTransport(answer))
+    http = client("https://ehr.example", pace=Pace(1200), transport=httpx2.MockTransport(answer))
     await asyncio.gather(*(http.send("GET") for _ in range(4)))
     assert [late - early >= 0.045 for early, late in pairwise(at)] == [True] * 3
     await http.aclose()
@@ -33,7 +34,7 @@ async def test_a_turn_that_is_too_far_off_is_no_call_and_takes_no_turn() -> None
         calls.append(request)
         return httpx2.Response(200)
 
-    http = client("https://ehr.example", calls_per_min=1, timeout_s=1, transport=httpx2.MockTransport(answer))
+    http = client("https://ehr.example", pace=Pace(1), timeout_s=1, transport=httpx2.MockTransport(answer))
     await http.send("GET")
     for _ in range(2):
         with pytest.raises(NeverSent, match=r"agreed rate of calls is used up for (60|59\.\d)"):

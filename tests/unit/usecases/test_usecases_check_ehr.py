@@ -272,6 +272,15 @@ async def test_it_says_whether_changes_can_be_picked_up(clock: FrozenClock) -> N
     assert "no-context" in codes(await checked(answering(by_visit), clock, **driven))
 
 
+async def test_it_says_whether_a_bulk_export_is_offered(clock: FrozenClock) -> None:
+    since = datetime(2026, 11, 1, tzinfo=UTC)
+    bulk = {"poll": ("Account",), "poll_since": since, "bulk": "nightly"}
+    assert "no-export" in codes(await checked(answering(), clock, **bulk))
+    stated = statement()
+    stated["rest"][0]["operation"] = [{"name": "export", "definition": "http://example.org/export"}]
+    assert "no-export" not in codes(await checked(answering(stated), clock, **bulk))
+
+
 def _found_by_context() -> dict[str, Any]:
     codes = [{"code": "read"}, {"code": "search-type"}]
     return {"type": "ChargeItem", "interaction": codes, "searchParam": [{"name": "context"}, {"name": "_id"}]}
