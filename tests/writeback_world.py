@@ -22,10 +22,12 @@ from fhirpay.fhir.client import FhirClient
 from fhirpay.flow.worker import Worker
 from fhirpay.net.http import client
 from fhirpay.simulators.ehr_capabilities import Switches
+from fhirpay.simulators.ehr_store import Version
 from fhirpay.usecases.parked import note_parked_call
 from fhirpay.usecases.post_back import PostBack
 from fhirpay.usecases.postings import enqueue
 from fhirpay.writeback import store
+from fhirpay.writeback.oracle_basic import identifier_of
 from fhirpay.writeback.payment_reconciliation import PAYMENT_SYSTEM, amount_and_date
 from fhirpay.writeback.posted import Line, PostedPayment, allocation_id
 from fhirpay.writeback.store import Posting
@@ -62,9 +64,36 @@ def facts(tx: Tx, posting: Posting, tenant: Tenant) -> PostedPayment:
         zone="America/New_York",
         processor="sim",
         reference="re_1" if posting.is_refund else "ch_1",
-        lines=[Line(1, amount, visit, takes_back=allocation_id(posting.payment_id, 1) if posting.is_refund else "")],
+        lines=[
+            Line(
+                1,
+                amount,
+                visit,
+                encounter=visit if posting.resource_type == "Basic" else None,
+                takes_back=allocation_id(posting.payment_id, 1) if posting.is_refund else "",
+            )
+        ],
         refund_of=posting.payment_id if posting.is_refund else "",
+        **CARD if posting.resource_type == "Basic" else {},
     )
+
+
+CARD: dict[str, Any] = {"brand": "visa", "last4": "4242", "expires": "2031-12"}
+VISIT = {
+    "resourceType": "Encounter",
+    "id": "e1",
+    "status": "finished",
+    "class": {"code": "AMB"},
+    "identifier": [{"system": "urn:visit", "value": "1"}],
+}
+TRANSACTIONS: dict[str, Any] = {
+    "writes": ("Basic",),
+    "financial_transaction": {"payment_alias": "0111", "refund_alias": "0112"},
+}
+
+
+def one_visit(tx: Tx, payment_id: str, refund_id: str | None) -> dict[str, list[int]]:
+    return {"Encounter/e1": [1]}
 
 
 class Served(Protocol):
@@ -82,6 +111,7 @@ class Desk:
         self, database: Database, clock: FrozenClock, ehrs: Mapping[str, Served], *, tenant: str = "main", **more: Any
     ) -> None:
         self.database, self.units, self.clock = database, database.units(tenant), clock
+        self.kind = next(iter(more.get("writes", ())), KIND)
         self.ehrs = dict(ehrs)
         self.ehr = cast(Running, next(iter(self.ehrs.values())))
         self.tenant = Tenant(
@@ -119,7 +149,8 @@ class Desk:
     async def settle(self, payment_id: str = PAYMENT, *, refund: bool = False) -> str:
         """A payment, or its refund, is to be posted everywhere; the first EHR's posting."""
         refund_id = refund_of(payment_id) if refund else None
-        return (await self.units.write(enqueue, payment_id=payment_id, refund_id=refund_id, tenant=self.tenant))[0]
+        known = {"payment_id": payment_id, "refund_id": refund_id, "tenant": self.tenant, "visits": one_visit}
+        return (await self.units.write(enqueue, **known))[0]
 
     async def work(self) -> int:
         return await self.worker.drain()
@@ -155,11 +186,17 @@ class Desk:
 
     def there(self, subject: str = "") -> list[dict[str, Any]]:
         """Every version that the EHR has, of one payment or of all."""
-        return [one for one in self.ehr.stored(KIND) if subject in ("", one["identifier"][0]["value"])]
+        return [one for one in self.ehr.stored(self.kind) if subject in ("", one["identifier"][0]["value"])]
 
     def count(self, subject: str = PAYMENT) -> int:
         """How many the EHR has by its own books, whatever it has made of them: the oracle."""
-        return len(self.ehr.store.live(KIND, PAYMENT_SYSTEM, subject))
+        return len(self.live(subject))
+
+    def live(self, subject: str) -> list[Version]:
+        """What of it the EHR has now, by its own books."""
+        if self.kind == "Basic":
+            return self.ehr.store.live(self.kind, "", identifier_of(subject, 1))
+        return self.ehr.store.live(self.kind, PAYMENT_SYSTEM, subject)
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, Field, model_validator
 
 from .config_launch import LaunchedFrom
 from .config_section import Section, Stage, known_zone
+from .config_writeback import FinancialTransaction, Written, wrong_in_writes
 
 # What an EHR may be asked for; what one of them refers to is read with it.
 Related = Literal["Account", "Patient", "Coverage", "Encounter", "RelatedPerson", "Organization"]
@@ -52,7 +53,7 @@ class Connection(LaunchedFrom):
         default="",
         description="empty: as its CapabilityStatement says; one that says another is not written to",
     )
-    writes: tuple[Literal["PaymentReconciliation"], ...] = Field(
+    writes: tuple[Written, ...] = Field(
         default=("PaymentReconciliation",), description="what is posted there; empty: nothing"
     )
     stage: Stage = Field(
@@ -121,6 +122,9 @@ class Connection(LaunchedFrom):
     systems: dict[str, str] = Field(
         default={},
         description="its identifier system → that of the HL7v2 feed, for numbers of patients, accounts and visits",
+    )
+    financial_transaction: FinancialTransaction | None = Field(
+        default=None, description="what is agreed for `Basic`; see below"
     )
     organization: str = Field(default="", description="Organization id at that EHR, as requestor and payee")
     zone: str = Field(default="", description="IANA zone of the dates that it is told; empty: the facility's")
@@ -194,6 +198,12 @@ class Connection(LaunchedFrom):
         if not all(map(_SECRET.match, self.subscribe_secrets)):
             says = "32 to 200 letters, digits and -._~+/= each"
             raise ValueError(f"connection '{self.name}': subscribe_secrets have {says}")
+        return self
+
+    @model_validator(mode="after")
+    def _written_once(self) -> Connection:
+        if wrong := wrong_in_writes(self.writes, self.financial_transaction, self.fhir_version):
+            raise ValueError(f"connection '{self.name}' {wrong}")
         return self
 
     @property

@@ -15,7 +15,7 @@ from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.ids import CountedIds
 from writeback_world import Desk, emptied
 
-NewDesk = Callable[[str], Awaitable[Desk]]
+NewDesk = Callable[..., Awaitable[Desk]]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -30,10 +30,10 @@ async def new_desk(databases: Any) -> AsyncIterator[NewDesk]:
         ehr = await stack.enter_async_context(running_ehr())
         desks: list[Desk] = []
 
-        async def new(name: str) -> Desk:
+        async def new(name: str, **more: Any) -> Desk:
             for desk in desks:
                 await desk.aclose()
-            desks[:] = [Desk(database, clock, {"ehr": emptied(ehr, clock.now())}, tenant=name)]
+            desks[:] = [Desk(database, clock, {"ehr": emptied(ehr, clock.now())}, tenant=name, **more)]
             return desks[0]
 
         stack.push_async_callback(lambda: desks[0].aclose())

@@ -103,6 +103,7 @@ class Details:
     brand: str = ""
     last4: str = ""
     authorization: str = ""
+    expires: str = ""  # YYYY-MM
 
 
 # ── outcomes ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -73,6 +73,7 @@ class Payment(_Record):
     brand: str
     last4: str
     authorization_code: str
+    expires: str
     failure_code: str
     failure_says: str
     created_at: datetime

@@ -68,6 +68,7 @@ class PaymentRow(Row, table=True):
     changed_at: datetime = Field(sa_type=UtcDateTime)
     captured_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     business_date: str | None = Field(default=None, sa_type=Text)  # of the capture, in the facility's zone
+    expires: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})  # the card: YYYY-MM
 
 
 class OperationRow(Row, table=True):

@@ -82,7 +82,7 @@ class Ehr:
     def create(self, kind: str, body: bytes, if_none_exist: str | None) -> tuple[Version, bool]:
         resource = self._taken(kind, body)
         criteria = None
-        if if_none_exist is not None and self.switches.conditional_create:
+        if if_none_exist is not None and self.switches.conditional_create and kind != "Basic":
             criteria = parse_qsl(if_none_exist.lstrip("?"))
             if not criteria:
                 raise _refused(400, "invalid", "If-None-Exist has no search parameter")
@@ -255,6 +255,8 @@ def _fhir_routes(app: FastAPI, ehr: Ehr, token: str) -> None:
             raise _refused(415, "not-supported", f"send {_JSON}, not '{sent}'")
         if kind and not offered(kind, ehr.switches):
             raise _refused(404, "not-supported", f"this server has no {kind}")
+        if kind == "Basic" and (request.method != "POST" or request.url.path.endswith("/_search")):
+            raise _refused(405, "not-supported", "a financial transaction is created, and nothing else")
         return f"{request.base_url}fhir"
 
     @app.get("/fhir/metadata")
@@ -278,6 +280,8 @@ def _fhir_routes(app: FastAPI, ehr: Ehr, token: str) -> None:
     async def create(request: Request, kind: str) -> Response:
         base, body = admit(request, kind), await request.body()
         version, new = ehr.create(kind, body, request.headers.get("if-none-exist"))
+        if kind == "Basic":  # as its documentation shows: a Location, and no body
+            return Response(status_code=201, headers={"Location": f"{base}/Basic/{version.id}"}, media_type=_JSON)
         return _stored(request, base, version, 201 if new else 200, then=ehr.subscriptions.deliver)
 
     @app.put("/fhir/{kind}")

@@ -5,7 +5,7 @@ Used by `ehr.py`. A switch that is off makes the server behave so, not only say 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .ehr_rules import TYPES
@@ -32,6 +32,7 @@ class Switches:
     update_refusal: int = 405  # how it says that ids are its own to give
     subscriptions: str = ""  # how it tells of changes: not at all, by `criteria`, or by `topics` too
     fhir_version: str = "4.0.1"  # what it speaks: R5 where it is one of R5, and R4 whatever else it says
+    financial_transactions: bool = False  # payments are Basic, as at Oracle Health: created, never read or searched
 
     @property
     def r5(self) -> bool:
@@ -41,7 +42,7 @@ class Switches:
 def capability_statement(switches: Switches, *, boast: bool = False) -> dict[str, Any]:
     """CapabilityStatement (the same in R4 and R5), of kind `instance`. `boast`: it announces all, true or not."""
     if boast:
-        switches = Switches(references_checked=switches.references_checked, fhir_version=switches.fhir_version)
+        switches = replace(switches, **ALL_ANNOUNCED)
     return {
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -65,10 +66,24 @@ def capability_statement(switches: Switches, *, boast: bool = False) -> dict[str
 
 def offered(kind: str, switches: Switches) -> bool:
     """Whether it knows this type at all."""
-    return kind in TYPES and (kind != "Subscription" or bool(switches.subscriptions))
+    if kind == "Subscription":
+        return bool(switches.subscriptions)
+    absent = ("PaymentReconciliation", "PaymentNotice") if switches.financial_transactions else ("Basic",)
+    return kind in TYPES and kind not in absent
+
+
+ALL_ANNOUNCED: dict[str, Any] = {
+    "update_create": True,
+    "conditional_create": True,
+    "conditional_update": True,
+    "search": True,
+    "page_max": 50,
+}
 
 
 def _resource(kind: str, patient: str, switches: Switches) -> dict[str, Any]:
+    if kind == "Basic":
+        return {"type": kind, "interaction": [{"code": "create"}]}
     interactions = ["read", "vread", "history-instance", "create", "update"]
     parameters = [("_id", "token"), ("_lastUpdated", "date"), ("identifier", "token"), ("status", "token")]
     parameters += [("patient", "reference")] if patient else []

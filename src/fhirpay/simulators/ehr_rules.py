@@ -19,6 +19,7 @@ from fhir.resources.R4B import get_fhir_model_class as model_of_r4
 from pydantic import ValidationError
 
 from .ehr_json import write
+from .ehr_transaction import wrong_in_transaction
 
 # type → the element that its `patient` search parameter follows
 TYPES: dict[str, str] = {
@@ -34,6 +35,7 @@ TYPES: dict[str, str] = {
     "PaymentReconciliation": "",
     "PaymentNotice": "",
     "Subscription": "",
+    "Basic": "",
 }
 _GENDER = "male female other unknown"
 _FM_STATUS = "active cancelled draft entered-in-error"
@@ -140,6 +142,8 @@ def check(resource: dict[str, Any], *, r5: bool = False) -> list[Issue]:
         issues = [*_codes(kind, resource, r5), *_targets(kind, resource, r5)]
     if not issues and kind == "PaymentReconciliation":
         issues = list(_sums(resource, *(("amount", "allocation") if r5 else ("paymentAmount", "detail"))))
+    if not issues and kind == "Basic":
+        issues = [Issue("business-rule", says, where) for where, says in wrong_in_transaction(resource)]
     return issues
 
 

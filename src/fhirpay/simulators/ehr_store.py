@@ -187,9 +187,12 @@ class Store:
         """What is there now and came with that identifier, whatever the server made of it. For those who count."""
         with self._lock:
             latest = [self._latest(row[0], row[1]) for row in self._db.execute("select type, id from latest")]
-        wanted = {"system": system, "value": value}
+        wanted = (system, value)
         return [
-            one for one in latest if one and one.type == kind and wanted in (read(one.sent).get("identifier") or ())
+            one
+            for one in latest
+            if one and one.type == kind
+            if wanted in [(i.get("system", ""), i.get("value")) for i in read(one.sent).get("identifier") or ()]
         ]
 
     def keep_message(self, body: bytes) -> None:

@@ -38,6 +38,14 @@ def letters_for(resource_type: str, granted: Iterable[Scope]) -> frozenset[str]:
     return frozenset(letter for one in granted if one.type in ("*", resource_type) for letter in one.letters)
 
 
+def letters_together(resource_type: str, needed: Iterable[Scope], granted: Sequence[Scope]) -> frozenset[str]:
+    """The same, where a financial transaction needs a second scope."""
+    letters = letters_for(resource_type, granted)
+    if resource_type == "Basic" and any(one.type == "FinancialTransaction" for one in needed):
+        return letters & letters_for("FinancialTransaction", granted)
+    return letters
+
+
 def checked(scopes: Sequence[str], of: str) -> tuple[Scope, ...]:
     """The scopes of a connection's configuration. Raises ConfigInvalid for one that no backend service can have."""
     read: list[Scope] = []
@@ -52,10 +60,22 @@ def checked(scopes: Sequence[str], of: str) -> tuple[Scope, ...]:
     return tuple(read)
 
 
+# Oracle Health's Basic (docs.oracle.com, op-basic-post): created and nothing else, by two scopes; visits are looked up.
+_TRANSACTIONS = {"Basic": "c", "FinancialTransaction": "c", "Encounter": "rs"}
+
+
 def needed_to_write(resource_types: Iterable[str], *, v2: bool) -> tuple[str, ...]:
     """What posting needs: to create, to put at an id of ours, to read back and to search for what was lost."""
-    verbs = ("crus",) if v2 else ("read", "write")
-    return tuple(f"system/{kind}.{verb}" for kind in resource_types for verb in verbs)
+    needed: dict[str, str] = {}
+    for kind in resource_types:
+        needed |= _TRANSACTIONS if kind == "Basic" else {kind: "crus"}
+    return tuple(f"system/{kind}.{verb}" for kind, letters in needed.items() for verb in _verbs(letters, v2))
+
+
+def _verbs(letters: str, v2: bool) -> Sequence[str]:
+    if v2:
+        return (letters,)
+    return [verb for verb, does in (("read", "rs"), ("write", "cu")) if set(letters) & set(does)]
 
 
 def needed_to_read(resource_types: Iterable[str], *, v2: bool) -> tuple[str, ...]:

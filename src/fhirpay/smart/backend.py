@@ -19,7 +19,7 @@ from ..domain.ids import Ids
 from ..errors import ConfigInvalid, EhrMisconfigured, EhrUnavailable, MessageInvalid
 from ..log import Log
 from ..net.http import HttpClient
-from .asking import checked, letters_for, needed_to_read, needed_to_write
+from .asking import checked, letters_together, needed_to_read, needed_to_write
 from .client_auth import assertion
 from .configuration import PATH, Configuration, read_configuration
 from .endpoints import Endpoints
@@ -95,7 +95,7 @@ class BackendServices:
         return (await self._another(token, within_s)).authorization
 
     def granted(self, resource_type: str) -> frozenset[str] | None:
-        return None if self._granted is None else letters_for(resource_type, self._granted)
+        return None if self._granted is None else letters_together(resource_type, self._needs, self._granted)
 
     async def token(self, *, within_s: float) -> Token:
         """A new token, to look at what is granted. Raises as `authorization` does."""

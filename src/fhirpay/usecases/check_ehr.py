@@ -13,19 +13,22 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from ..config import Connection
+from ..config_writeback import FinancialTransaction
 from ..domain.clock import Clock
 from ..errors import EhrUnavailable, FhirpayError, MessageInvalid
 from ..fhir.access import Access
 from ..fhir.json import loads
-from ..fhir.statement import Capability, Statement, name_of, read_statement
+from ..fhir.statement import Capability, FhirVersion, Statement, name_of, read_statement
 from ..net.errors import NeverSent, Uncertain
 from ..net.http import HttpClient, Response
 from ..smart.backend import BackendServices
 from ..smart.configuration import PATH, Configuration, read_configuration, what_it_is
 from ..smart.launch_configuration import LaunchConfiguration, read_launch_configuration
 from ..smart.token import clocks_differ, skew_s
+from ..writeback.oracle_basic import RESOURCE_TYPE as BASIC
 from ..writeback.payment_reconciliation import PAYMENT_SYSTEM, RESOURCE_TYPE
-from ..writeback.profile import Way, ways
+from ..writeback.profile import Way
+from ..writeback.renderers import RENDERERS
 from .look_at_visit import search_param
 
 READ = ("ChargeItem", "Account", "Invoice", "Patient", "Encounter")  # what we would read, besides what we post
@@ -77,7 +80,7 @@ class Report:
     granted: tuple[str, ...] | None = None
     skew_s: int | None = None
     offers: dict[str, Capability] = field(default_factory=dict[str, Capability])
-    ways: tuple[Way, ...] = ()
+    ways: dict[str, tuple[Way, ...]] = field(default_factory=dict[str, tuple[Way, ...]])
     tried: list[Tried] = field(default_factory=list[Tried])
     found: list[Found] = field(default_factory=list[Found])
 
@@ -204,20 +207,42 @@ def _version(report: Report, connection: Connection, statement: Statement) -> No
 
 def _offers(report: Report, connection: Connection, access: Access) -> None:
     assert report.statement is not None
-    for kind in dict.fromkeys((RESOURCE_TYPE, *READ, *connection.poll)):
+    for kind in dict.fromkeys((*(connection.writes or (RESOURCE_TYPE,)), *READ, *connection.poll)):
         report.offers[kind] = report.statement.of(kind).within(access.granted(kind))
     _polled(report, connection)
     _told(report, connection, access)
-    posting = report.offers[RESOURCE_TYPE]
-    if RESOURCE_TYPE not in connection.writes:
-        return
-    report.ways = ways(posting)
-    if report.ways:
-        if report.ways[0] is Way.BLIND:
-            report.say(Level.ASK, "nothing-to-look-up", "a posting whose answer is lost will be for a person")
+    for kind in connection.writes:
+        _written(report, kind)
+    if connection.financial_transaction:
+        _transactions(report, connection.financial_transaction)
+
+
+def _written(report: Report, kind: str) -> None:
+    assert report.statement is not None
+    posting = report.offers[kind]
+    offered = report.ways[kind] = RENDERERS[kind].ways(posting)
+    if offered:
+        if offered[0] is Way.BLIND:
+            says = f"a {kind} whose answer is lost will be for a person"
+            report.say(Level.ASK, "nothing-to-look-up", says)
         return
     why = "our scopes don't let us write it" if set("cu") & set(posting.withheld) else "it takes none"
-    report.say(Level.BLOCKS, "no-postings", f"no {RESOURCE_TYPE} can be posted: {why}. Another way is a destination")
+    other = "Another way is a destination"
+    if kind == RESOURCE_TYPE and report.statement.of(BASIC).create:
+        other = f'It takes Basic: an Oracle Health site is posted to with writes = ["{BASIC}"]'
+    report.say(Level.BLOCKS, "no-postings", f"no {kind} can be posted: {why}. {other}")
+
+
+def _transactions(report: Report, agreed: FinancialTransaction) -> None:
+    """What the statement of a server that takes financial transactions doesn't say."""
+    assert report.statement is not None
+    if report.statement.version is FhirVersion.R5:
+        report.say(Level.BLOCKS, "version", "a financial transaction is a Basic of R4, and it speaks R5")
+    if not agreed.refund_alias:
+        report.say(Level.ASK, "no-refund-alias", "refunds will be for a person: ask the site for a refund_alias")
+    if not report.offers["Encounter"].search:
+        says = "Encounter can't be searched: what is about a visit that came over HL7v2 will be for a person"
+        report.say(Level.ASK, "no-visits", says)
 
 
 def _polled(report: Report, connection: Connection) -> None:
@@ -272,7 +297,7 @@ def _told(report: Report, connection: Connection, access: Access) -> None:
 
 async def _try(report: Report, connection: Connection, http: HttpClient, authorization: str) -> None:
     """Reads and searches for what there isn't; whatever is offered to be read, one of it, which is not looked at."""
-    posting = report.offers[RESOURCE_TYPE]
+    posting = report.offers.get(RESOURCE_TYPE, Capability())
     if posting.read:
         answer = await _get(report, http, f"/{RESOURCE_TYPE}/{NOBODY}", authorization, fine=(404, 410))
         if answer is not None and answer.ok:
@@ -374,7 +399,9 @@ def as_json(report: Report) -> dict[str, object]:
         "granted": report.granted and list(report.granted),
         "clockAheadSeconds": report.skew_s,
         "offers": {kind: [name for name in _ABILITIES if getattr(one, name)] for kind, one in report.offers.items()},
-        "writeBack": [{"way": way.value, "means": WAYS[way]} for way in report.ways],
+        "writeBack": [
+            {"type": kind, "way": way.value, "means": WAYS[way]} for kind, ways in report.ways.items() for way in ways
+        ],
         "tried": [{"what": one.what, "status": one.status, "fine": one.fine} for one in report.tried],
         "found": [{"level": one.level.value, "code": one.code, "says": one.says} for one in report.found],
     }
@@ -395,7 +422,8 @@ def as_text(report: Report) -> Iterator[str]:
     for kind, one in report.offers.items():
         can = [name for name in _ABILITIES[:3] if getattr(one, name)]
         yield f"  {kind}: {', '.join(can) or 'nothing'}"
-    for place, way in enumerate(report.ways):
-        yield f"  {'posted by' if place == 0 else 'else by'} {way.value}: {WAYS[way]}"
+    for kind, ways in report.ways.items():
+        for place, way in enumerate(ways):
+            yield f"  {kind} {'posted by' if place == 0 else 'else by'} {way.value}: {WAYS[way]}"
     for one in report.found:
         yield f"  {one.level.value}: {one.says} [{one.code}]"

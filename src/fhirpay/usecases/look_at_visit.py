@@ -77,7 +77,7 @@ class VisitLook:
             raise EhrMisconfigured(f"{why} for {visit.kind}, by whose number it would be found")
         for system, number in known:
             theirs = sorted(there for there, here in connection.systems.items() if here == system)
-            asked = ",".join(f"{_escaped(there)}|{_escaped(number)}" for there in theirs) or _escaped(number)
+            asked = ",".join(f"{escaped(there)}|{escaped(number)}" for there in theirs) or escaped(number)
             await self.pick.hold(fence)
             matches = await ehr.search(visit.kind, {"identifier": asked, "_count": "10"}, pages_max=2)
             ids = {
@@ -237,6 +237,6 @@ def _objects(value: Any) -> list[dict[str, Any]]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """As a value of a search parameter (FHIR R4, search.html#escaping)."""
     return "".join(f"\\{one}" if one in "\\|,$" else one for one in text)

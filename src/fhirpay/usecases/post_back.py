@@ -30,12 +30,13 @@ from ..flow.lane import BACKOFF, Work, complete, release, retry
 from ..flow.worker import DONE, Done
 from ..log import Log
 from ..net.errors import Uncertain
-from ..writeback import store
+from ..writeback import oracle_basic, store
 from ..writeback.pause import Pauses
-from ..writeback.payment_reconciliation import is_of, render
 from ..writeback.posted import PostedPayment
-from ..writeback.profile import Way, ways
+from ..writeback.profile import Way
+from ..writeback.renderers import Told, renderer_of
 from ..writeback.store import Posting
+from .post_basic import target_of
 from .posted_facts import posted_facts
 from .postings import PostingUnknown, again, attempted, sending
 from .rollout import Withheld, check
@@ -115,8 +116,10 @@ class PostBack:
         version = await client.version()
         if posted is None:
             return posting
-        organization = self._tenant.connection(posting.connection).organization
-        resource = render(posted, organization=organization, version=version)
+        told = Told(self._tenant.connection(posting.connection), version, posting)
+        if told.to.financial_transaction and posting.resource_type == oracle_basic.RESOURCE_TYPE:
+            told = replace(told, target=await target_of(client, posted, posting, told.to))
+        resource = renderer_of(posting).render(posted, told)
         validate(resource, version=version)
         return replace(posting, body=dumps(resource))
 
@@ -137,7 +140,7 @@ class PostBack:
             worklist.settled(tx, SHUT, posting.connection)
             self._without_a_line.add(posting.connection)
         complete(tx, work)
-        for other in store.unknown_of(tx, posting.connection):
+        for other in store.unknown_of(tx, posting.connection, posting.resource_type):
             # The first one that the EHR took later: whether its search shows this one tells about the other.
             if other.way != Way.BLIND and other.sent_at and _first_after(tx, other) == posting.posting_id:
                 store.look_again(tx, other.posting_id)
@@ -146,7 +149,7 @@ class PostBack:
     async def _post(self, work: Work, posting: Posting, client: FhirClient) -> Remote | None:
         """What the EHR has now; None when the work was put off."""
         capability = await client.capability(posting.resource_type)
-        offered = ways(capability)
+        offered = renderer_of(posting).ways(capability)
         if not offered:
             raise _not_taken(client, posting.resource_type, capability)
         if posting.sent_at is None:
@@ -159,7 +162,7 @@ class PostBack:
         if answer.wait is not None:
             await self._units.write(again, work, posting, "not found, but its index may be behind", answer.wait)
             return None
-        if not is_of(version := await client.version(), loads(posting.body or "{}")):
+        if not renderer_of(posting).made_for(version := await client.version(), loads(posting.body or "{}")):
             raise RuleBroken(
                 f"{posting.subject} was sent before '{client.name}' spoke {version}: ask whether it is there"
             )
@@ -193,7 +196,7 @@ class PostBack:
             if way is Way.PUT:
                 body = _with_id(posting.body, posting.subject)
                 return await client.update(posting.resource_type, posting.subject, body)
-            when = f"identifier={condition(posting)}" if way is Way.IF_NONE_EXIST else ""
+            when = condition(posting) if way is Way.IF_NONE_EXIST else ""
             remote = await client.create(posting.resource_type, posting.body, if_none_exist=when)
         except EhrUnavailable as error:
             await self._units.write(store.not_sent, posting, error.message)
@@ -219,5 +222,5 @@ def _not_taken(client: FhirClient, resource_type: str, capability: Capability) -
 
 def _first_after(tx: Tx, posting: Posting) -> str:
     assert posting.sent_at is not None
-    later = store.first_after(tx, posting.connection, posting.sent_at)
+    later = store.first_after(tx, posting.connection, posting.resource_type, posting.sent_at)
     return later.posting_id if later else ""

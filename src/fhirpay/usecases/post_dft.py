@@ -29,7 +29,7 @@ from ..log import Log
 from ..writeback import dft, store
 from ..writeback.as_received import chart_of, transaction_id
 from ..writeback.pause import Pauses
-from ..writeback.posted import Posted
+from ..writeback.posted import Posted, lines_for
 from ..writeback.store import Posting
 from .posted_facts import facts_of
 from .postings import PostingUnknown, again, attempted, sending, waiting
@@ -126,7 +126,7 @@ class PostDft:
         numbers: dict[str, int] = {}
         if posting.body is None and posting.state != "posted":
             posted = self._facts(tx, posting, self._tenant)
-            lines = dft.lines_for(posted, posting.numbers)
+            lines = lines_for(posted, posting.numbers)
             target = next((line.target for line in lines if line.target), "")
             # The one that they stand on by now: a merge may have moved them since it was queued.
             account = next((line.of_account for line in lines if line.of_account), posted.of_account)

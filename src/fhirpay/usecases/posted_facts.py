@@ -59,6 +59,7 @@ def posted_facts(tx: Tx, posting: Posting, tenant: Tenant) -> PostedPayment:
         brand=payment.brand,
         last4=payment.last4,
         authorization=payment.authorization_code,
+        expires=payment.expires,
     )
 
 
@@ -92,6 +93,7 @@ def _refund(tx: Tx, posting: Posting, payment: Payment, tenant: Tenant) -> Poste
         whole=refund.amount == payment.captured,
         brand=payment.brand,
         last4=payment.last4,
+        expires=payment.expires,
     )
 
 
@@ -105,7 +107,7 @@ def _line(
         amount,
         pays=_named(tx, posting, target) or account,
         account=account,
-        encounter=_visit(tx, posting, target),
+        encounter=_named(tx, posting, visit_of(tx, target)),
         takes_back=takes_back,
         target=target,
         of_account=account_ref,
@@ -118,12 +120,12 @@ def _named(tx: Tx, posting: Posting, reference: str) -> Ref | None:
     return as_known_by(tx, reference, posting.connection)
 
 
-def _visit(tx: Tx, posting: Posting, target: str) -> Ref | None:
-    """The visit that a line is about: the target itself, or where its charge was made."""
+def visit_of(tx: Tx, target: str) -> str:
+    """The visit that a line is about, by our reference: its target itself, or where its charge was made; or empty."""
     kind, _, id = target.partition("/")
     if kind == "ChargeItem" and (charge := fhir.get(tx, kind, id)):
         target = (charge.resource.get("context") or {}).get("reference", "")
-    return _named(tx, posting, target) if target.startswith("Encounter/") else None
+    return target if target.startswith("Encounter/") else ""
 
 
 def _advance_of(tx: Tx, posting: Posting) -> str:

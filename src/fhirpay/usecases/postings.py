@@ -1,7 +1,7 @@
 """Postings to every EHR: queued in the unit that settles, and the steps that all ways of posting share.
 
-    enqueue   one posting for each connection and posting file, and for each account at each destination: its place in
-              the outbox
+    enqueue   one posting for each connection and posting file, or each account (visit) there that is apart: its place
+              in the outbox
     check     is it to be sent at all? what isn't is kept (rollout.py): asked by all ways before they do anything
     sending   the same again; body, `sent_at` and way noted, the lease still ours   ── crash here: it may be there
     again     put off; note_parked   for a person; by_hand   what that person saw
@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
+from ..billing import store as billing
 from ..billing import worklist
 from ..billing.adjustments import Adjustment
 from ..billing.store import Reassessed
@@ -29,11 +30,13 @@ from ..outbox import QUEUE, add
 from ..payments import refunds
 from ..payments import store as payments
 from ..writeback import dft, held, posting_file, store
+from ..writeback.oracle_basic import RESOURCE_TYPE as BASIC
 from ..writeback.payment_reconciliation import RESOURCE_TYPE
 from ..writeback.posted import REST
 from ..writeback.store import Posting
 from .parked import note_parked_call
 from .posted_adjustments import parts_for
+from .posted_facts import visit_of
 from .rollout import Facts, Withheld, check, held_back, stage_of, withhold
 
 KIND = "writeback"
@@ -56,29 +59,56 @@ def file_kind_of(name: str) -> str:
     return f"{KIND}.file:{name}"
 
 
-def parts_of(tx: Tx, payment_id: str, refund_id: str | None) -> dict[str, list[int]]:
-    """The accounts that a payment, or a refund of it, is about, and the numbers of its lines about each."""
+def _account(tx: Tx, obligation_id: str, account_ref: str) -> str:
+    return account_ref
+
+
+def _visit(tx: Tx, obligation_id: str, account_ref: str) -> str:
+    target = next(iter(billing.obligation(tx, obligation_id).targets), "") if obligation_id else ""
+    return visit_of(tx, target) or account_ref
+
+
+def parts_of(
+    tx: Tx, payment_id: str, refund_id: str | None, *, at: Callable[[Tx, str, str], str] = _account
+) -> dict[str, list[int]]:
+    """The accounts that a payment, or a refund of it, is about, and the numbers of its lines about each. With `at` of
+    its own, what is posted is about something else, such as a visit."""
     payment = payments.get(tx, payment_id)
     found: dict[str, list[int]] = {}
+
+    def place(obligation_id: str, account_ref: str) -> str:
+        return at(tx, obligation_id, account_ref or payment.account_ref)
+
     if refund_id:
         for number, share in enumerate(refunds.shares(tx, refund_id), start=1):
-            found.setdefault(share.account_ref or payment.account_ref, []).append(number)
+            found.setdefault(place(share.obligation_id or "", share.account_ref), []).append(number)
         return found
     shares = payments.allocations(tx, payment_id)
-    said = {share.account_ref or payment.account_ref for share in shares if share.paid}
+    said = {place(share.obligation_id, share.account_ref) for share in shares if share.paid}
     if sum(share.paid.minor for share in shares) < payment.captured.minor:
         said.add(payment.account_ref)
     for share in shares:  # also what isn't paid yet, and may be by the time that it is sent
-        if (account_ref := share.account_ref or payment.account_ref) in said:
-            found.setdefault(account_ref, []).append(share.sequence)
+        if (about := place(share.obligation_id, share.account_ref)) in said:
+            found.setdefault(about, []).append(share.sequence)
     if said:
         rest = payment.account_ref if payment.account_ref in said else min(found)
         found.setdefault(rest, []).append(REST)
     return found
 
 
+def visits_of(tx: Tx, payment_id: str, refund_id: str | None) -> dict[str, list[int]]:
+    """The same by visit, or account where there is none."""
+    return parts_of(tx, payment_id, refund_id, at=_visit)
+
+
 def enqueue(
-    tx: Tx, *, payment_id: str, refund_id: str | None = None, tenant: Tenant, parts: Parts = parts_of
+    tx: Tx,
+    *,
+    payment_id: str,
+    refund_id: str | None = None,
+    tenant: Tenant,
+    parts: Parts = parts_of,
+    visits: Parts = visits_of,
 ) -> list[str]:
     """Have a payment (or a refund of it) posted to every connection that it is written to, every destination and every
     posting file of the tenant; the postings' ids.
@@ -92,21 +122,21 @@ def enqueue(
     def told(name: str) -> bool:
         return not refund_id or store.is_kept(tx, payment_id, name)
 
-    written = [one.name for one in tenant.connections if RESOURCE_TYPE in one.writes and told(one.name)]
-    ids = [_add(tx, tenant, KIND, name, fact, resource_type=RESOURCE_TYPE) for name in written]
-    if tenant.destinations:
-        about, known = parts(tx, payment_id, refund_id), store.of_subject(tx, fact.subject)
-        for one in (each for each in tenant.destinations if told(each.name)):
-            # A line is in one posting, whatever a merge has made of accounts between two calls.
-            queued = [other for other in known if other.connection == one.name]
-            taken = {number for other in queued for number in other.numbers}
-            kind = kind_of(one.name)
-            ids += [other.posting_id for other in queued]
-            ids += [
-                _add(tx, tenant, kind, one.name, fact, resource_type=dft.MESSAGE_TYPE, part=part, lines=left)
-                for part, numbers in about.items()
-                if (left := set(numbers) - taken)
-            ]
+    ids = [
+        _add(tx, tenant, KIND, one.name, fact, resource_type=RESOURCE_TYPE)
+        for one in tenant.connections
+        if RESOURCE_TYPE in one.writes and told(one.name)
+    ]
+    transactions = [one.name for one in tenant.connections if BASIC in one.writes and told(one.name)]
+    if transactions:
+        about = visits(tx, payment_id, refund_id)
+        for name in transactions:
+            ids += _add_parts(tx, tenant, KIND, name, fact, about, resource_type=BASIC)
+    receivers = [one.name for one in tenant.destinations if told(one.name)]
+    if receivers:
+        accounts = parts(tx, payment_id, refund_id)
+        for name in receivers:
+            ids += _add_parts(tx, tenant, kind_of(name), name, fact, accounts, resource_type=dft.MESSAGE_TYPE)
     kind = posting_file.RESOURCE_TYPE
     files = [one.name for one in tenant.posting_files if told(one.name)]
     return ids + [_add(tx, tenant, file_kind_of(name), name, fact, resource_type=kind) for name in files]
@@ -140,6 +170,19 @@ class _Fact:
     payment_id: str
     family: str
     goes_back: bool
+
+
+def _add_parts(
+    tx: Tx, tenant: Tenant, kind: str, name: str, fact: _Fact, parts: dict[str, list[int]], *, resource_type: str
+) -> list[str]:
+    """One posting for each part. A line is in one of them, whatever a merge has made of accounts between two calls."""
+    queued = [one for one in store.of_subject(tx, fact.subject) if one.connection == name]
+    taken = {number for one in queued for number in one.numbers}
+    return [one.posting_id for one in queued] + [
+        _add(tx, tenant, kind, name, fact, resource_type=resource_type, part=part, lines=left)
+        for part, numbers in parts.items()
+        if (left := set(numbers) - taken)
+    ]
 
 
 def _add(

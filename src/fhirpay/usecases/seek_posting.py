@@ -20,8 +20,8 @@ from ..fhir.client import EhrRefused, FhirClient, Remote
 from ..fhir.json import loads
 from ..fhir.statement import Capability
 from ..writeback import store
-from ..writeback.payment_reconciliation import amount_and_date, identifier_of
 from ..writeback.profile import Way
+from ..writeback.renderers import renderer_of
 from ..writeback.store import Posting
 from .postings import PostingUnknown
 
@@ -136,9 +136,8 @@ async def is_it(client: FhirClient, remote: Remote, posting: Posting) -> bool:
 
 
 def condition(posting: Posting) -> str:
-    """By which an EHR finds it."""
-    identifier = identifier_of(posting.subject)
-    return f"{identifier['system']}|{identifier['value']}"
+    """By which an EHR finds it, as a query."""
+    return "&".join(f"{name}={value}" for name, value in renderer_of(posting).sought(posting).items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +149,8 @@ class _Known:
 
 def _known(tx: Tx, posting: Posting) -> _Known:
     assert posting.sent_at is not None
-    later = store.first_after(tx, posting.connection, posting.sent_at)
-    return _Known(tx.now, later, store.keeps_ids(tx, posting.connection, Way.PUT))
+    later = store.first_after(tx, posting.connection, posting.resource_type, posting.sent_at)
+    return _Known(tx.now, later, store.keeps_ids(tx, posting.connection, posting.resource_type, Way.PUT))
 
 
 async def _shows(client: FhirClient, posting: Posting) -> bool:
@@ -164,22 +163,17 @@ async def _shows(client: FhirClient, posting: Posting) -> bool:
 
 async def _matches(client: FhirClient, posting: Posting) -> tuple[list[Remote], bool]:
     # Some servers answer with everything when they don't know a parameter.
-    matches = await client.search(posting.resource_type, {"identifier": condition(posting)})
+    matches = await client.search(posting.resource_type, renderer_of(posting).sought(posting))
     return [one for one in matches.found if _is_ours(one, posting)], matches.complete
 
 
 def is_ours_by(remote: Remote, posting: Posting) -> bool:
-    """By our identifier, or (an EHR may put its own in place of ours) by amount and date."""
-    ours = loads(posting.body or "{}")
-    return amount_and_date(remote.resource) == amount_and_date(ours) or _is_ours(remote, posting)
+    """By our identifier, or (an EHR may put its own in place of ours) by content, such as amount and date."""
+    return renderer_of(posting).same(remote.resource, loads(posting.body or "{}")) or _is_ours(remote, posting)
 
 
 def _is_ours(remote: Remote, posting: Posting) -> bool:
-    wanted = identifier_of(posting.subject)
-    return any(
-        one.get("system") == wanted["system"] and one.get("value") == wanted["value"]
-        for one in remote.resource.get("identifier") or ()
-    )
+    return renderer_of(posting).has_mark(remote.resource, posting)
 
 
 def _unknown(posting: Posting, why: str) -> PostingUnknown:

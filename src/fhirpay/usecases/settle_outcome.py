@@ -232,6 +232,7 @@ def _note_details(tx: Tx, payment: Payment, kind: OperationKind, outcome: Outcom
                 "brand": details.brand or payment.brand,
                 "last4": details.last4 or payment.last4,
                 "authorization_code": details.authorization or payment.authorization_code,
+                "expires": details.expires or payment.expires,
                 "failure_code": "",
                 "failure_says": "",
             }

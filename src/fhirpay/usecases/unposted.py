@@ -18,8 +18,8 @@ from ..fhir.client import EhrRefused, FhirClient
 from ..payments import refunds
 from ..payments import store as payments
 from ..writeback import dft, files, store
-from ..writeback.payment_reconciliation import RESOURCE_TYPE, identifier_of
 from ..writeback.posted import REST
+from ..writeback.renderers import RENDERERS, named
 from ..writeback.store import Posting
 from .posted_adjustments import amount_for
 from .postings import by_hand, waiting
@@ -60,7 +60,7 @@ async def resolve(
     if bool(found) is absent:
         raise ConfigInvalid("say what you saw: --found ID, or --absent")
     posting = await units.read(_meant, some_id, connection)
-    if found and posting.resource_type == RESOURCE_TYPE:  # what else there is, nobody can read back
+    if found and posting.resource_type in RENDERERS:  # what else there is, nobody can read back
         client = clients.get(posting.connection)
         if client is None:
             raise ConfigInvalid(f"connection '{posting.connection}' is no longer configured")
@@ -126,11 +126,11 @@ def _todo(tx: Tx, posting: Posting, waits: bool) -> str:
         return f"nothing: it stands in file {posting.file}, which `fhirpay writeback files list` shows"
     command = f"fhirpay writeback resolve {posting.posting_id}"
     if posting.state == "unknown":
-        identifier = identifier_of(posting.subject)
-        named = f"{identifier['system']}|{identifier['value']}"
         if posting.resource_type == dft.MESSAGE_TYPE:
-            named = f"MSH-10 {dft.control_id(posting.posting_id)}, FT1-2 {posting.subject}-…"
-        return f"look at '{posting.connection}' for {named}, then: {command} --found ID, or --absent"
+            sought = f"MSH-10 {dft.control_id(posting.posting_id)}, FT1-2 {posting.subject}-…"
+        else:
+            sought = named(posting)
+        return f"look at '{posting.connection}' for {sought}, then: {command} --found ID, or --absent"
     if waits:
         return f"mend what is said here, then: {command} --absent"
     if posting.is_refund and any(

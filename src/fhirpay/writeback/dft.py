@@ -9,7 +9,7 @@ tests/golden/writeback.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -20,7 +20,7 @@ from ..hl7.charsets import codec_of
 from ..hl7.delimiters import DEFAULT
 from ..hl7.writer import Field, Repetition, SegmentValues, compose
 from .as_received import Chart
-from .posted import REST, Line, Posted, PostedAdjustment, PostedPayment, all_lines, allocation_id
+from .posted import Line, Posted, PostedAdjustment, allocation_id
 
 MESSAGE_TYPE = "DFT^P03"
 _UNKNOWN_CLASS = "U"  # table 0004
@@ -34,16 +34,6 @@ _CONTROL_ID_MAX = 20  # MSH-10 before 2.7
 def control_id(posting_id: str) -> str:
     """MSH-10: it follows from the posting, so that a resend has the same."""
     return posting_id[-_CONTROL_ID_MAX:]
-
-
-def lines_for(posted: Posted, numbers: Collection[int]) -> list[Line]:
-    """The lines of these numbers, REST being what of a payment no line claims; all where no numbers are given."""
-
-    def number(line: Line) -> int:
-        rest = isinstance(posted, PostedPayment) and line not in posted.lines
-        return REST if rest else line.number
-
-    return [line for line in all_lines(posted) if not numbers or number(line) in numbers]
 
 
 def number_of(allocation: str, profile: Destination) -> str:

@@ -18,8 +18,7 @@ from sqlalchemy.dialects.postgresql import insert
 from ..db.metadata import table
 from ..db.unit import Tx
 from ..domain.money import Money
-from .dft import lines_for
-from .posted import Posted, PostedAdjustment
+from .posted import Posted, PostedAdjustment, lines_for
 from .store import Held, State
 from .tables import PostingFactRow, PostingRow
 

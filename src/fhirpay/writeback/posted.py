@@ -6,7 +6,7 @@ always sum to the whole. A refund is a posting of its own, whose lines name what
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -58,6 +58,7 @@ class PostedPayment:
     brand: str = ""
     last4: str = ""
     authorization: str = ""
+    expires: str = ""  # the card: YYYY-MM
     of_account: str = ""  # our reference of `account`
     facility: str = ""
 
@@ -99,3 +100,13 @@ def all_lines(posted: Posted) -> list[Line]:
         )
         lines.append(rest_line)
     return lines
+
+
+def lines_for(posted: Posted, numbers: Collection[int]) -> list[Line]:
+    """The lines of these numbers, REST being what of a payment no line claims; all where no numbers are given."""
+
+    def number(line: Line) -> int:
+        rest = isinstance(posted, PostedPayment) and line not in posted.lines
+        return REST if rest else line.number
+
+    return [line for line in all_lines(posted) if not numbers or number(line) in numbers]

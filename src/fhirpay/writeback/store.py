@@ -33,6 +33,7 @@ _UNKNOWN_OF = (
     .where(
         _posting.c.tenant_id == bindparam("tenant"),
         _posting.c.connection == bindparam("of"),
+        _posting.c.resource_type == bindparam("kind"),
         _posting.c.state == "unknown",
     )
     .order_by(_posting.c.created_at, _posting.c.posting_id)
@@ -265,13 +266,14 @@ def look_again(tx: Tx, posting_id: str) -> None:
     _change(tx, posting_id, state="sent")
 
 
-def first_after(tx: Tx, connection: str, sent_at: datetime) -> Posting | None:
-    """The first posting that this EHR is known to have and that was sent to it later than that."""
+def first_after(tx: Tx, connection: str, resource_type: str, sent_at: datetime) -> Posting | None:
+    """The first posting of that type that this EHR is known to have and that was sent to it later than that."""
     found = tx.one(
         select(_posting)
         .where(
             _posting.c.tenant_id == tx.tenant,
             _posting.c.connection == connection,
+            _posting.c.resource_type == resource_type,
             _posting.c.sent_at > sent_at,
             _posting.c.state == "posted",
         )
@@ -281,13 +283,15 @@ def first_after(tx: Tx, connection: str, sent_at: datetime) -> Posting | None:
     return None if found is None else _read(found)
 
 
-def keeps_ids(tx: Tx, connection: str, way: str) -> bool | None:
-    """Whether the last posting that was made there by this way has the id that it was sent to; None: none was."""
+def keeps_ids(tx: Tx, connection: str, resource_type: str, way: str) -> bool | None:
+    """Whether the last posting of that type that was made there by this way has the id that it was sent to; None:
+    none was."""
     found = tx.one(
         select(_posting.c.remote_id, _posting.c.subject)
         .where(
             _posting.c.tenant_id == tx.tenant,
             _posting.c.connection == connection,
+            _posting.c.resource_type == resource_type,
             _posting.c.state == "posted",
             _posting.c.way == way,
         )
@@ -303,9 +307,9 @@ def in_doubt_of(tx: Tx, resource_type: str) -> list[Posting]:
     return _all(tx, and_(_posting.c.resource_type == resource_type, states))
 
 
-def unknown_of(tx: Tx, connection: str) -> list[Posting]:
-    """What only a person, or a later posting, can clear up."""
-    return [_read(row) for row in tx.all(_UNKNOWN_OF, of=connection)]
+def unknown_of(tx: Tx, connection: str, resource_type: str) -> list[Posting]:
+    """What only a person, or a later posting of its type, can clear up."""
+    return [_read(row) for row in tx.all(_UNKNOWN_OF, of=connection, kind=resource_type)]
 
 
 def _change(tx: Tx, posting_id: str, **values: Any) -> None:

@@ -125,13 +125,13 @@ def intent(status: str, **more: Any) -> Doc:
 
 
 def charge(**more: Any) -> Doc:
-    card = {"brand": "visa", "last4": "4242", "authorization_code": "123456"}
+    card = {"brand": "visa", "last4": "4242", "authorization_code": "123456", "exp_year": 2034, "exp_month": 3}
     return {"object": "charge", "id": "ch_1", "created": 1_764_000_000, "payment_method_details": {"card": card}} | more
 
 
 PAID = intent("succeeded", amount_received=12500, latest_charge=charge())
 HELD = intent("requires_capture", amount_capturable=12500, capture_method="manual", latest_charge=charge())
-CARD = Details("visa", "4242", "123456")
+CARD = Details("visa", "4242", "123456", expires="2034-03")
 BOOKED = {"object": "balance_transaction", "created": 1_764_086_400}
 CASES: list[tuple[OperationKind, Doc, Outcome]] = [
     (

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from fhirpay.errors import ConfigInvalid
-from fhirpay.smart.asking import checked, granted_in, letters_for, missing, needed_to_read, needed_to_write
+from fhirpay.smart.asking import (
+    checked,
+    granted_in,
+    letters_for,
+    letters_together,
+    missing,
+    needed_to_read,
+    needed_to_write,
+)
 
 SAME = [
     ("system/ChargeItem.rs", "system/ChargeItem.read"),
@@ -65,3 +73,14 @@ def test_a_scope_that_no_backend_service_has_is_refused_at_start(text: str) -> N
 def test_what_is_read_is_asked_for_in_either_syntax() -> None:
     assert needed_to_read(["Account"], v2=True) == ("system/Account.rs",)
     assert needed_to_read(["Account"], v2=False) == ("system/Account.read",)
+
+
+def test_a_financial_transaction_needs_two_scopes_to_write_and_one_to_look_visits_up() -> None:
+    v2 = needed_to_write(["Basic"], v2=True)
+    assert v2 == ("system/Basic.c", "system/FinancialTransaction.c", "system/Encounter.rs")
+    v1 = needed_to_write(["Basic"], v2=False)
+    assert v1 == ("system/Basic.write", "system/FinancialTransaction.write", "system/Encounter.read")
+    needed, both = granted_in(" ".join(v2)), granted_in(" ".join(v1))
+    assert "c" in letters_together("Basic", needed, both)
+    assert letters_together("Basic", needed, both[:1]) == frozenset()
+    assert "c" in letters_together("Basic", granted_in("system/Basic.c"), both[:1])

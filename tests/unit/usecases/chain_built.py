@@ -112,7 +112,7 @@ def paid(tx: Tx, owner: Tenant, built: Built, captured: str = "80.00") -> Built:
     payment_id = start(tx, NewPayment(built.account, "desk"), owner)
     (operation,) = payments.operations_of(tx, payment_id)
     payments.sent(tx, operation, processor_ref="cs_1")
-    details = Details(brand="visa", last4="4242", authorization="A1B2C3")
+    details = Details(brand="visa", last4="4242", authorization="A1B2C3", expires="2031-12")
     outcome = Approved(Reference("ch_1"), usd(captured), details=details, payment=Reference("pi_1"))
     settle(tx, owner, operation.operation_id, outcome, source=f"operation:{operation.operation_id}")
     return replace(built, payment=payment_id)

@@ -72,7 +72,7 @@ def codes(report: Report) -> list[str]:
 async def test_an_ehr_that_can_all_is_ready_and_says_by_which_way(clock: FrozenClock) -> None:
     report = await checked(answering(), clock)
     assert (report.grade, codes(report)) == ("ready", [])
-    assert [way.value for way in report.ways] == ["put", "if-none-exist", "search"]
+    assert [way.value for way in report.ways["PaymentReconciliation"]] == ["put", "if-none-exist", "search"]
     assert as_json(report)["offers"] == {
         "PaymentReconciliation": ["read", "search", "create", "update_create", "conditional_create"],
         "Account": ["read", "search"],
@@ -107,7 +107,7 @@ LADDER = {
 @pytest.mark.parametrize("way", LADDER)
 async def test_it_says_by_which_way_postings_get_there(way: str, clock: FrozenClock) -> None:
     report = await checked(answering(statement(**LADDER[way])), clock)
-    assert report.ways[0].value == way
+    assert report.ways["PaymentReconciliation"][0].value == way
     assert report.grade == ("questions" if way == "blind" else "ready")
 
 

@@ -17,8 +17,8 @@ from fhirpay.errors import RuleBroken
 from fhirpay.hl7 import strict
 from fhirpay.hl7.reader import Message
 from fhirpay.writeback.as_received import Chart
-from fhirpay.writeback.dft import control_id, encoded, lines_for, render
-from fhirpay.writeback.posted import REST, Line, Posted, PostedAdjustment, PostedPayment
+from fhirpay.writeback.dft import control_id, encoded, render
+from fhirpay.writeback.posted import REST, Line, Posted, PostedAdjustment, PostedPayment, lines_for
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "writeback"
 NOW = datetime(2026, 11, 20, 19, 6, 30, tzinfo=UTC)

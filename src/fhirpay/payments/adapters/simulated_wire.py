@@ -148,7 +148,8 @@ REFUND_STATUS: dict[str, Callable[[Doc], Outcome]] = {
 
 
 def _details(doc: Doc) -> Details:
-    return Details(doc["method"]["brand"], doc["method"]["last4"], doc["authorization"]["code"])
+    shown = doc["method"]
+    return Details(shown["brand"], shown["last4"], doc["authorization"]["code"], expires=shown.get("expires") or "")
 
 
 def outcome(doc: Doc) -> Outcome:

@@ -192,7 +192,13 @@ def _moved_at(doc: Doc, charge: Doc) -> datetime | None:
 def _details(charge: Doc) -> Details:
     paid_by = charge.get("payment_method_details") or {}
     card = paid_by.get("card") or {}
-    return Details(card.get("brand") or "", card.get("last4") or "", card.get("authorization_code") or "")
+    code = card.get("authorization_code") or ""
+    return Details(card.get("brand") or "", card.get("last4") or "", code, expires=_expires(card))
+
+
+def _expires(card: Doc) -> str:
+    year, month = card.get("exp_year"), card.get("exp_month")
+    return f"{year:04d}-{month:02d}" if isinstance(year, int) and isinstance(month, int) else ""
 
 
 def _not_paid(doc: Doc) -> Outcome:
@@ -366,7 +372,7 @@ def method(doc: Doc, customer: object) -> Method | None:
         token=f"{customer}-{doc['id']}",
         brand=str(card.get("brand") or "card"),
         last4=str(card.get("last4") or ""),
-        expires=f"{card['exp_year']:04d}-{card['exp_month']:02d}",
+        expires=_expires(card),
     )
 
 

@@ -1,0 +1,111 @@
+"""What is posted over FHIR, by resource type: how it is made, how it is known again, by which ways it is sent.
+
+Called by usecases/post_back.py, seek_posting.py and unposted.py. To post another resource type: its renderer beside
+this file, an entry here, its name in `writes` (config_connection.py), and who queues it (usecases/postings.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..config import Connection
+from ..errors import RuleBroken
+from ..fhir.statement import Capability, FhirVersion
+from . import oracle_basic, payment_reconciliation
+from .payment_reconciliation import PAYMENT_SYSTEM
+from .posted import PostedPayment, Ref, lines_for
+from .profile import Way, ways
+from .store import Posting
+
+Resource = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """To whom a posting is told, and how. `target` is the one Encounter or Account of a financial transaction."""
+
+    to: Connection
+    version: FhirVersion
+    posting: Posting
+    target: Ref | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Renderer:
+    """One resource type. `mark` is what a resource of ours is known by; `same` compares content, where an EHR has put
+    identifiers of its own in place of ours."""
+
+    render: Callable[[PostedPayment, Told], dict[str, Any]]
+    sought: Callable[[Posting], Mapping[str, str]]
+    has_mark: Callable[[Resource, Posting], bool]
+    same: Callable[[Resource, Resource], bool]
+    made_for: Callable[[FhirVersion, Resource], bool]
+    ways: Callable[[Capability], tuple[Way, ...]] = ways
+
+
+def renderer_of(posting: Posting) -> Renderer:
+    return RENDERERS[posting.resource_type]
+
+
+def named(posting: Posting) -> str:
+    """By what a person finds it at the EHR."""
+    return ", ".join(renderer_of(posting).sought(posting).values())
+
+
+def has_identifier(resource: Resource, system: str, value: str) -> bool:
+    return any(
+        one.get("system", "") == system and one.get("value") == value for one in resource.get("identifier") or ()
+    )
+
+
+# ── PaymentReconciliation ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _reconciliation(posted: PostedPayment, told: Told) -> dict[str, Any]:
+    return payment_reconciliation.render(posted, organization=told.to.organization, version=told.version)
+
+
+# ── Basic ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _number(posting: Posting) -> str:
+    return oracle_basic.identifier_of(posting.subject, min(posting.numbers, default=0))
+
+
+def _transaction(posted: PostedPayment, told: Told) -> dict[str, Any]:
+    agreed = told.to.financial_transaction
+    if agreed is None:
+        raise RuleBroken(f"'{told.to.name}' has no financial_transaction any more: say what is agreed, then replay")
+    if told.version is FhirVersion.R5:
+        raise RuleBroken(f"'{told.to.name}' speaks R5, and the financial transaction is one of R4")
+    assert told.target is not None
+    lines = lines_for(posted, told.posting.numbers)
+    return oracle_basic.render(posted, agreed, identifier=_number(told.posting), lines=lines, target=told.target)
+
+
+def _created_only(capability: Capability) -> tuple[Way, ...]:
+    """Whatever else a server announces of Basic: of a financial transaction nothing else is documented."""
+    return (Way.BLIND,) if capability.create else ()
+
+
+RENDERERS: Mapping[str, Renderer] = {
+    payment_reconciliation.RESOURCE_TYPE: Renderer(
+        render=_reconciliation,
+        sought=lambda posting: {"identifier": f"{PAYMENT_SYSTEM}|{posting.subject}"},
+        has_mark=lambda resource, posting: has_identifier(resource, PAYMENT_SYSTEM, posting.subject),
+        same=lambda one, other: (
+            payment_reconciliation.amount_and_date(one) == payment_reconciliation.amount_and_date(other)
+        ),
+        made_for=payment_reconciliation.is_of,
+    ),
+    oracle_basic.RESOURCE_TYPE: Renderer(
+        render=_transaction,
+        sought=lambda posting: {"identifier": _number(posting)},
+        has_mark=lambda resource, posting: has_identifier(resource, "", _number(posting)),
+        same=lambda one, other: one.get("extension") == other.get("extension"),
+        made_for=lambda version, _: version is not FhirVersion.R5,
+        ways=_created_only,
+    ),
+}

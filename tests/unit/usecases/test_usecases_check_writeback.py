@@ -1,0 +1,37 @@
+"""`fhirpay conformance check`: what an EHR gets of what we write back, and what is still to be agreed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from test_usecases_check_ehr import answering, checked, codes, statement
+
+from fhirpay.domain.clock import FrozenClock
+from fhirpay.usecases.check_ehr import as_json, as_text
+
+
+def oracle(*, searched: bool = True, **offered: Any) -> dict[str, Any]:
+    stated = statement()
+    visits = {"type": "Encounter", "interaction": [{"code": "search-type"}] if searched else []}
+    stated["rest"][0]["resource"] = [{"type": "Basic", "interaction": [{"code": "create"}], **offered}, visits]
+    return stated
+
+
+async def test_where_payments_are_financial_transactions_it_says_what_is_still_to_be_agreed(clock: FrozenClock) -> None:
+    agreed: dict[str, Any] = {
+        "writes": ("Basic",),
+        "financial_transaction": {"payment_alias": "0111", "refund_alias": "0112"},
+    }
+    ready = await checked(answering(oracle()), clock, **agreed)
+    assert (ready.grade, codes(ready)) == ("questions", ["nothing-to-look-up"])
+    assert [one["way"] for one in as_json(ready)["writeBack"]] == ["blind"]  # type: ignore[attr-defined]
+    assert any("Basic posted by blind" in line for line in as_text(ready))
+    boasts = oracle(updateCreate=True, interaction=[{"code": "create"}, {"code": "search-type"}])
+    assert [way.value for way in (await checked(answering(boasts), clock, **agreed)).ways["Basic"]] == ["blind"]
+    agreed["financial_transaction"] = {"payment_alias": "0111"}
+    open_ = await checked(answering(oracle(searched=False)), clock, **agreed)
+    assert codes(open_) == ["nothing-to-look-up", "no-refund-alias", "no-visits"]
+    none = await checked(answering(statement()), clock, **agreed)
+    assert (none.grade, "no-postings" in codes(none)) == ("not ready", True)
+    hint = await checked(answering(oracle()), clock)
+    assert any('writes = ["Basic"]' in line for line in as_text(hint))
