@@ -31,6 +31,7 @@ from .make_files import details_of
 from .parked import note_parked_call
 from .posted_facts import posted_facts
 from .postings import attempted
+from .rollout import Withheld, stage_of
 
 log = Log("files")
 
@@ -96,6 +97,9 @@ class PostFile:
         if file.state == "unknown":  # replayed: that is nobody's word
             raise FileUnknown(file.reason)
         if file.state != "placing":
+            if stage_of(self._tenant, self._to.name) == "shadow":
+                says = f"'{self._to.name}' is at stage 'shadow', and {file.name} was made before it was"
+                raise Withheld(f"{says}: raise the stage and replay it, or see that its payments are posted by hand")
             await visit.clear(file.name)
             part = part_of(file.name, work.fence)
             await visit.write(part, file.body)

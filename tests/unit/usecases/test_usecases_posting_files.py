@@ -21,6 +21,7 @@ from fhirpay.ledger import store as ledger
 from fhirpay.usecases.confirm_posting import confirm
 from fhirpay.usecases.post_file import again, found
 from fhirpay.usecases.postings import by_hand
+from fhirpay.usecases.replay import replay_messages
 from fhirpay.usecases.unposted import unposted
 from fhirpay.writeback import files, store
 from fhirpay.writeback.references import resource_of
@@ -294,3 +295,19 @@ async def test_a_stage_that_is_lowered_keeps_it_out_of_the_file(world: Any) -> N
     assert await lowered.round() == []
     assert [posting.state for posting in await one.postings(built.payment)] == ["shadow"]
     assert await one.round() == []
+
+
+@pytest.mark.warns("call.parked", "work.parked")
+async def test_a_file_that_was_made_before_the_stage_was_lowered_waits_for_a_person(world: Any) -> None:
+    one: Files = world()
+    await one.units.write(lambda tx: paid(tx, one.tenant, charged(tx, one.tenant)))
+    (file,) = await one.make()
+    lowered: Files = world(stage="shadow")
+    await lowered.work()
+    (item,) = await one.open_items()
+    assert (one.there(), "is at stage 'shadow'" in item.says) == ({}, True)
+    await one.work()
+    assert one.there() == {}  # nobody has said so
+    await one.units.write(replay_messages, message=item.subject, by="ann")
+    await one.work()
+    assert (list(one.there()), await one.open_items()) == ([file.name], [])
