@@ -4,16 +4,30 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy.dialects.postgresql import insert
 
+from dft_world import Engine
 from ehr_running import running_ehr
+from fhirpay.billing import adjustments
+from fhirpay.billing.tables import Adjustment
+from fhirpay.config import Tenant
 from fhirpay.config_section import Stage
-from fhirpay.db.unit import Database
+from fhirpay.db.metadata import table
+from fhirpay.db.unit import Database, Tx
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.errors import NotFound, RuleBroken
+from fhirpay.flow.worker import Worker
+from fhirpay.usecases import explain_nodes as nodes
+from fhirpay.usecases.post_dft import PostDft
+from fhirpay.usecases.posted_adjustments import parts_for
+from fhirpay.usecases.postings import kind_of
 from fhirpay.writeback import held
+from fhirpay.writeback.posted import Posted
+from fhirpay.writeback.store import Posting
 from rollout_world import PATHS, Site, site_of
 from writeback_world import Desk
 
@@ -108,7 +122,9 @@ async def test_what_is_rejected_is_never_sent_nor_what_takes_it_back(sites: Site
     async with sites(path, "assist") as site:
         first, back = await site.settle(), await site.settle(refund=True)
         await site.work()
-        assert (await site.reject(first)).decided_by == "bob"
+        rejected = nodes.posting(await site.reject(first))
+        assert ": rejected" in rejected.says
+        assert rejected.notes == ("staff rejected it", "rejected by bob, 2026-11-20 16:00 UTC: posted by hand")
         for one in (first, back):
             assert await site.state(one) == "rejected"
             with pytest.raises(RuleBroken, match="rejected, by bob: there is nothing to decide"):
@@ -119,7 +135,7 @@ async def test_what_is_rejected_is_never_sent_nor_what_takes_it_back(sites: Site
         assert (site.touched(), await site.on_the_list()) == (0, [])
 
 
-async def test_a_refund_that_comes_after_its_payment_was_rejected_is_not_sent_and_explain_says_so(sites: Sites) -> None:
+async def test_a_refund_that_comes_after_its_payment_was_rejected_is_not_sent(sites: Sites) -> None:
     async with sites("dft", "assist") as site:
         first = await site.settle()
         await site.reject(first, "it is there already")
@@ -222,3 +238,44 @@ async def test_what_nobody_can_look_for_is_for_a_person_in_shadow(sites: Sites) 
         await site.work()
         assert (await site.state(first), site.touched()) == ("unknown", 1)
         assert await site.on_the_list() == ["parked_call"]
+
+
+@pytest.mark.parametrize("stage", ["shadow", "assist"])
+async def test_what_cannot_be_rendered_is_kept_with_the_reason_and_parks_nothing(sites: Sites, stage: Stage) -> None:
+    def nothing(tx: Tx, posting: Posting, tenant: Tenant) -> Posted:
+        raise RuleBroken("nothing of it is captured")
+
+    async with sites("dft", stage) as site:
+        engine = site.world
+        assert isinstance(engine, Engine)
+        engine.post = PostDft(engine.units, engine.tenant, engine.to, engine.client, facts=nothing)
+        engine.worker = Worker(
+            engine.database, engine.units, queue="outbox", handlers={kind_of("engine"): engine.post.run}
+        )
+        first = await site.settle()
+        await site.work()
+        posting = await engine.posting(first)
+        assert (posting.state, posting.reason) == (
+            "shadow" if stage == "shadow" else "proposed",
+            f"'engine' is at stage '{stage}'; nothing of it is captured",
+        )
+        assert await site.on_the_list() == ([] if stage == "shadow" else ["posting_to_confirm"])
+
+
+async def test_of_what_takes_back_several_adjustments_a_receiver_hears_what_it_was_told_of(sites: Sites) -> None:
+    async with sites("adjustment", "shadow") as site:
+        assert isinstance(site.world, Engine)
+        await site.settle()
+        await site.work()
+        first = await site.units.read(adjustments.get, "pay1")
+        back = replace(first, adjustment_id="pay1back", number=2, amount=-first.amount)
+
+        def parts(tx: Tx, kept: bool) -> list[str]:
+            columns = {"obligation_id": back.obligation_id, "kind": back.kind, "number": 2, "currency": "USD"}
+            columns |= {"adjustment_id": "pay1back", "amount_minor": back.amount.minor, "made_at": tx.now}
+            row = insert(table(Adjustment)).values(tenant_id=tx.tenant, **columns)
+            tx.execute(row.on_conflict_do_nothing())
+            return [part.of for _, part in parts_for(tx, back, "engine", kept=kept)]
+
+        assert await site.units.write(parts, kept=False) == []
+        assert await site.units.write(parts, kept=True) == ["pay1"]
