@@ -26,8 +26,10 @@ from fhirpay.smart.scopes import Scopes
 from fhirpay.web import problem
 from fhirpay.web.fhir_server.deps import Deps
 from fhirpay.web.fhir_server.router import fhir_router
+from fhirpay.web.fhir_server.spoken import R4, R5, Spoken
 
 BASE = "http://us/fhir/R4"
+BASES = ("http://us/fhir/R4", "http://us/fhir/R5")
 CLIENTS = [
     ApiClient(name="ehr", token="t0ken", scopes=("system/*.cruds",)),
     ApiClient(name="hl7", token="0ther", scopes=("hl7v2",)),
@@ -42,6 +44,7 @@ class FhirWorld:
     body_max_bytes: int = 1_000_000
     took: list[tuple[str, list[tuple[str, Change]], bytes]] = field(default_factory=list)
     trouble: Exception | None = None
+    spoken: Spoken = R4  # of `send`; the server speaks both
     caller: Callable[[str | None], Awaitable[Caller]] | None = None  # instead of the two of `CLIENTS`
 
     def __post_init__(self) -> None:
@@ -50,8 +53,19 @@ class FhirWorld:
         scopes = {client.name: Scopes.read(client.scopes) for client in CLIENTS}
         callers = Callers(self.units, CLIENTS, scopes, Issuers([], lambda: datetime.now(UTC)))
         places = endpoints("http://us")
-        deps = Deps(self.units, self.caller or callers.caller, self, screen_json, BASE, places, self.body_max_bytes)
-        app.include_router(fhir_router(deps))
+        for spoken, base in zip((R4, R5), BASES, strict=True):
+            deps = Deps(
+                units=self.units,
+                caller=self.caller or callers.caller,
+                accepted=self,
+                screen=screen_json,
+                base_url=base,
+                endpoints=places,
+                body_max_bytes=self.body_max_bytes,
+                spoken=spoken,
+                own_urls=BASES,
+            )
+            app.include_router(fhir_router(deps))
         self.http = httpx2.AsyncClient(
             transport=httpx2.ASGITransport(app=app),
             base_url="http://us",
@@ -83,7 +97,8 @@ class FhirWorld:
         if body is not None:
             content = body if isinstance(body, bytes) else dumps(body).encode()
             named = {"content-type": "application/fhir+json", **named}
-        url = f"/fhir/R4/{path.removeprefix('/')}" if path else "/fhir/R4"
+        base = self.spoken.prefix
+        url = f"{base}/{path.removeprefix('/')}" if path else base
         return Answer(await self.http.request(method, url, content=content, headers=named))
 
 

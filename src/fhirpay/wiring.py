@@ -83,6 +83,7 @@ from .web.fhir_server import access
 from .web.fhir_server import deps as fhir_deps
 from .web.fhir_server.pay_operations import pay_operations
 from .web.fhir_server.router import fhir_router
+from .web.fhir_server.spoken import R4, R5
 from .web.health import health_router
 from .web.jwks import jwks_router
 from .web.launch.deps import Deps as LaunchDeps
@@ -95,7 +96,6 @@ from .writeback import layout
 
 HASH_KEY_MIN = 32
 API_BODY_MAX = 1_000_000
-FHIR = "/fhir/R4"
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,8 @@ class System:
             caller=house.door.callers.caller,
             accepted=FhirIntake(self.hash_key, house.tenant),
             screen=screen_json,
-            base_url=base_url + FHIR,
+            base_url=base_url + R4.prefix,
+            own_urls=tuple(base_url + one.prefix for one in (R4, R5)),
             endpoints=front_door.endpoints(base_url),
             body_max_bytes=settings.body_max_bytes,
             operations=pay_operations(house.units, house.tenant, patience),
@@ -187,6 +188,7 @@ class System:
         hl7 = hl7v2.Deps(house.door.callers.require, house.intakes, settings.body_max_bytes)
         return [
             fhir_router(fhir),
+            fhir_router(replace(fhir, base_url=base_url + R5.prefix, spoken=R5)),
             oauth.oauth_router(house.door.server),
             hl7v2.hl7v2_router(hl7),
             api_router(api),
@@ -375,7 +377,7 @@ def _house(
             tenant,
             units,
             base_url=public_url,
-            fhir_url=public_url + FHIR,
+            fhir_url=public_url + R4.prefix,
             understood=access.understood,
             now=clock.now,
             transport=transport,

@@ -6,21 +6,30 @@ from typing import Any
 
 import pytest
 
-from fhir_world import BASE, FhirWorld
+from fhir_world import BASES, FhirWorld
 from fhirpay.db.unit import Units
-from fhirpay.fhir.includes import followed
 from fhirpay.fhir.models import structure_of
-from fhirpay.fhir.params import PARAMS, TYPES, WRITABLE
+from fhirpay.fhir.params import PARAMS, TYPES, Param
 from fhirpay.fhir.validation import problems
 from fhirpay.smart.front_door import endpoints
 from fhirpay.web.fhir_server.definitions import TYPES as DEFINITIONS
+from fhirpay.web.fhir_server.definitions import types_of
 from fhirpay.web.fhir_server.metadata import capability_statement
+from fhirpay.web.fhir_server.spoken import R4, R5, Spoken
 
-STATEMENT = capability_statement(BASE, endpoints("http://us"))
-REST = STATEMENT["rest"][0]
-DECLARED: dict[str, dict[str, Any]] = {
-    resource["type"]: resource for resource in REST["resource"] if resource["type"] not in DEFINITIONS
+STATEMENTS = {
+    spoken: capability_statement(base, endpoints("http://us"), spoken)
+    for spoken, base in zip((R4, R5), BASES, strict=True)
 }
+
+
+def rest(spoken: Spoken) -> dict[str, Any]:
+    return STATEMENTS[spoken]["rest"][0]
+
+
+def declared_in(spoken: Spoken) -> dict[str, dict[str, Any]]:
+    return {one["type"]: one for one in rest(spoken)["resource"] if one["type"] not in DEFINITIONS}
+
 
 MINIMAL: dict[str, dict[str, Any]] = {
     "ChargeItem": {"status": "billable", "code": {"text": "x"}, "subject": {"reference": "Patient/1"}},
@@ -40,32 +49,45 @@ def sample(resource_type: str, value: str = "1") -> dict[str, Any]:
     return {"resourceType": resource_type, "identifier": identifier, **MINIMAL[resource_type]}
 
 
-@pytest.fixture
-def world(units: Units) -> FhirWorld:
-    return FhirWorld(units)
+@pytest.fixture(params=[R4, R5], ids=["R4", "R5"])
+def world(units: Units, request: pytest.FixtureRequest) -> FhirWorld:
+    return FhirWorld(units, spoken=request.param)
+
+
+def params_of(spoken: Spoken, kind: str) -> dict[str, Param]:
+    """The public parameters of a type, by the names that they have in this version."""
+    names = {kept: said for said, kept in spoken.renamed.get(kind, {}).items()}
+    return {names.get(name, name): param for name, param in PARAMS[kind].items() if param.public}
 
 
 async def test_it_is_served_openly_and_is_sound(world: FhirWorld) -> None:
-    answer = await world.http.get("/fhir/R4/metadata", headers={"authorization": ""})
+    prefix = world.spoken.prefix
+    answer = await world.http.get(f"{prefix}/metadata", headers={"authorization": ""})
     assert answer.status_code == 200
     statement = answer.json()
-    assert statement["implementation"]["url"] == BASE
-    assert statement["fhirVersion"] == "4.0.1"
-    assert problems(STATEMENT) == []
+    assert statement["implementation"]["url"] == f"http://us{prefix}"
+    assert statement["fhirVersion"] in world.spoken.numbers
+    assert problems(STATEMENTS[world.spoken], version=world.spoken.version) == []
+    assert prefix not in str(STATEMENTS[R4 if world.spoken is R5 else R5])
 
 
-def test_it_declares_the_types_and_parameters_that_there_are() -> None:
-    assert set(DECLARED) == set(TYPES)
-    for resource_type, declared in DECLARED.items():
+@pytest.mark.parametrize("spoken", STATEMENTS, ids=["R4", "R5"])
+def test_it_declares_the_types_and_parameters_that_there_are(spoken: Spoken) -> None:
+    assert set(declared_in(spoken)) == set(spoken.types)
+    assert R4.types == TYPES
+    assert {one["type"] for one in rest(spoken)["resource"]} == {*spoken.types, *types_of(spoken)}
+    for resource_type, declared in declared_in(spoken).items():
         found = {one["name"]: one["type"] for one in declared["searchParam"]}
-        assert found == {name: param.kind for name, param in PARAMS[resource_type].items() if param.public}
+        params = params_of(spoken, resource_type)
+        assert found == {name: param.kind for name, param in params.items()}
         assert tuple(declared.get("searchInclude", ())) == tuple(
-            f"{resource_type}:{n}" for n in followed(resource_type)
+            f"{resource_type}:{name}" for name, param in params.items() if param.kind == "reference"
         )
+        writable = resource_type in spoken.writable
         for flag in ("readHistory", "updateCreate", "conditionalCreate", "conditionalUpdate"):
-            assert declared[flag] is (flag == "readHistory" or resource_type in WRITABLE)
+            assert declared[flag] is (flag == "readHistory" or writable)
         assert declared["conditionalDelete"] == "not-supported"
-        known = set(INTERACTIONS) - (set() if resource_type in WRITABLE else {"create", "update", "patch"})
+        known = set(INTERACTIONS) - (set() if writable else {"create", "update", "patch"})
         assert {one["code"] for one in declared["interaction"]} == known
 
 
@@ -97,7 +119,9 @@ async def _history(world: FhirWorld, kind: str) -> bool:
 async def _history_of_type(world: FhirWorld, kind: str) -> bool:
     await _update(world, kind, "zz")
     entries = (await world.send("GET", f"{kind}/_history?_count=2")).resource["entry"]
-    return [entry["response"]["location"] for entry in entries] == [f"{BASE}/{kind}/zz/_history/{n}" for n in (2, 1)]
+    return [entry["response"]["location"] for entry in entries] == [
+        f"http://us{world.spoken.prefix}/{kind}/zz/_history/{n}" for n in (2, 1)
+    ]
 
 
 async def _search(world: FhirWorld, kind: str) -> bool:
@@ -107,7 +131,7 @@ async def _search(world: FhirWorld, kind: str) -> bool:
 
 async def _patch(world: FhirWorld, kind: str) -> bool:
     await _update(world, kind, "p")
-    media = STATEMENT["patchFormat"][0]
+    media = STATEMENTS[world.spoken]["patchFormat"][0]
     patch = b'[{"op":"add","path":"/language","value":"en"}]'
     return (await world.send("PATCH", f"{kind}/p", patch, content_type=media)).resource["language"] == "en"
 
@@ -125,13 +149,13 @@ INTERACTIONS = {
 
 
 async def test_each_interaction_works(world: FhirWorld) -> None:
-    for kind in WRITABLE:
-        for interaction in DECLARED[kind]["interaction"]:
+    for kind in world.spoken.writable:
+        for interaction in declared_in(world.spoken)[kind]["interaction"]:
             assert await INTERACTIONS[interaction["code"]](world, kind), (kind, interaction)
 
 
 async def test_conditions_work(world: FhirWorld) -> None:
-    for kind in WRITABLE:
+    for kind in world.spoken.writable:
         await _conditions(world, kind)
 
 
@@ -146,15 +170,16 @@ async def _conditions(world: FhirWorld, kind: str) -> None:
 
 async def test_each_parameter_finds_and_leaves_out(world: FhirWorld) -> None:
     """Each element that a parameter reads is filled; the parameter finds it by that value, and by no other."""
-    for kind in WRITABLE:
+    for kind in world.spoken.writable:
         await _parameters(world, kind)
 
 
 async def _parameters(world: FhirWorld, kind: str) -> None:
-    for name, param in PARAMS[kind].items():
-        if not param.public or name == "identifier":
+    for name, param in params_of(world.spoken, kind).items():
+        if name == "identifier":
             continue
-        resource, value = _filled(kind, param.path, param.only)
+        path = name if param.path in world.spoken.renamed.get(kind, {}).values() else param.path
+        resource, value = _filled(kind, path, param.only, world.spoken)
         made = await world.send("PUT", f"{kind}/{name}", resource | {"id": name, "identifier": [{"value": name}]})
         assert made.status == 201, (name, made.response.text)
         hit = await world.send("GET", f"{kind}?{name}={value}&_id={name}")
@@ -162,16 +187,17 @@ async def _parameters(world: FhirWorld, kind: str) -> None:
         assert (hit.resource["total"], miss.resource["total"]) == (1, 0), name
         if param.kind == "reference":
             named = value.partition("/")[0]
-            known = await world.send("PUT", value, sample(named, "0") | {"id": "1"}) if named in TYPES else None
+            taken = named in world.spoken.types
+            known = await world.send("PUT", value, sample(named, "0") | {"id": "1"}) if taken else None
             with_it = await world.send("GET", f"{kind}?_id={name}&_include={kind}:{name}")
             shown = [entry["resource"]["resourceType"] for entry in with_it.resource["entry"]]
             assert shown == [kind, *([named] if known else [])], name
 
 
-def _filled(kind: str, path: str, only: str) -> tuple[dict[str, Any], str]:
+def _filled(kind: str, path: str, only: str, spoken: Spoken) -> tuple[dict[str, Any], str]:
     resource = sample(kind)
     name, _, below = path.partition(".")
-    element = (structure_of(kind) or {})[name]
+    element = (structure_of(kind, spoken.version) or {})[name]
     if element.kind == "boolean":
         return resource | {name: True}, "true"
     if element.kind == "code":
@@ -187,7 +213,7 @@ def _filled(kind: str, path: str, only: str) -> tuple[dict[str, Any], str]:
 
 
 async def test_common_parameters_work(world: FhirWorld) -> None:
-    assert {one["name"] for one in REST["searchParam"]} == {"_id", "_lastUpdated", "_count", "_sort"}
+    assert {one["name"] for one in rest(world.spoken)["searchParam"]} == {"_id", "_lastUpdated", "_count", "_sort"}
     await world.send("PUT", "Patient/a", sample("Patient") | {"id": "a"})
     for params, total in (
         ("_id=a", 1),
@@ -200,7 +226,7 @@ async def test_common_parameters_work(world: FhirWorld) -> None:
 
 
 async def test_transactions_and_batches_are_all_that_the_base_takes(world: FhirWorld) -> None:
-    declared = [one["code"] for one in REST["interaction"]]
+    declared = [one["code"] for one in rest(world.spoken)["interaction"]]
     assert declared == ["transaction", "batch", "history-system"]
     assert (await world.send("GET", "_history")).resource["type"] == "history"
     for kind in declared[:2]:
@@ -210,7 +236,7 @@ async def test_transactions_and_batches_are_all_that_the_base_takes(world: FhirW
 
 
 async def test_what_is_not_declared_does_not_work(world: FhirWorld) -> None:
-    for kind in WRITABLE:
+    for kind in world.spoken.writable:
         await _undeclared(world, kind)
 
 
@@ -225,7 +251,7 @@ async def _undeclared(world: FhirWorld, kind: str) -> None:
         ("POST", "_history"),
     ):
         assert (await world.send(method, path)).status in (404, 405), (method, path)
-    undeclared = [name for name, param in PARAMS[kind].items() if not param.public]
+    undeclared = [name for name in PARAMS[kind] if name not in params_of(world.spoken, kind)]
     for name in [*undeclared, "_include", "_revinclude", "_summary", "_elements", "_has:Observation:patient:code"]:
         assert (await world.send("GET", f"{kind}?{name}=1")).status == 400, name
     assert (await world.send("GET", f"{kind}/x")).status == 200

@@ -2,7 +2,7 @@
 
 Keyed by element path, data types by their own name (`HumanName.use` holds wherever a name is). The library that
 knows the elements doesn't check codes, and its lists have faults (Encounter.status ends in '+'), so they stand here.
-`REQUIRED` is R4's (R4B has the same), `REQUIRED_R5` R5's, as far as what we send to an R5 server reaches.
+`REQUIRED` is R4's (R4B has the same), `REQUIRED_R5` R5's, of what we take, serve and send in R5.
 To accept another code there is nothing to do: a required binding can't be extended.
 """
 
@@ -17,6 +17,7 @@ _GENDER = _codes("male female other unknown")
 _ENCOUNTER = _codes("planned arrived triaged in-progress onleave finished cancelled entered-in-error unknown")
 _PRICE = _codes("base surcharge deduction discount tax informational")
 _COMPARATOR = _codes("< <= >= >")
+_BUNDLES = _codes("document message transaction transaction-response batch batch-response history searchset collection")
 _UNIT_OF_TIME = _codes("s min h d wk mo a")
 _DAYS = _codes("mon tue wed thu fri sat sun")
 _FM_STATUS = _codes("active cancelled draft entered-in-error")
@@ -41,6 +42,17 @@ _DATA_TYPES: dict[str, frozenset[str]] = {
     ),
 }
 _EPISODE = _codes("planned waitlist active onhold finished cancelled entered-in-error")
+# Of elements that have the same codes in both.
+_ALIKE: dict[str, frozenset[str]] = {
+    "Account.status": _codes("active inactive entered-in-error on-hold unknown"),
+    "ChargeItem.status": _codes("planned billable not-billable aborted billed entered-in-error unknown"),
+    "Invoice.status": _codes("draft issued balanced cancelled entered-in-error"),
+    "Patient.gender": _GENDER,
+    "Patient.contact.gender": _GENDER,
+    "Patient.link.type": _codes("replaced-by replaces refer seealso"),
+    "RelatedPerson.gender": _GENDER,
+    "Bundle.entry.request.method": _codes("GET HEAD POST PUT DELETE PATCH"),
+}
 _PAYMENTS: dict[str, frozenset[str]] = {
     "PaymentReconciliation.status": _FM_STATUS,
     "PaymentReconciliation.outcome": _codes("queued complete error partial"),
@@ -49,35 +61,26 @@ _PAYMENTS: dict[str, frozenset[str]] = {
 
 REQUIRED: dict[str, frozenset[str]] = {
     # the resources we take and send
-    "Account.status": _codes("active inactive entered-in-error on-hold unknown"),
+    **_ALIKE,
     "Appointment.status": _codes(
         "proposed pending booked arrived fulfilled cancelled noshow entered-in-error checked-in waitlist"
     ),
     "Appointment.participant.required": _codes("required optional information-only"),
     "Appointment.participant.status": _codes("accepted declined tentative needs-action"),
-    "ChargeItem.status": _codes("planned billable not-billable aborted billed entered-in-error unknown"),
     "Coverage.status": _FM_STATUS,
     "Encounter.status": _ENCOUNTER,
     "Encounter.statusHistory.status": _ENCOUNTER,
     "Encounter.location.status": _codes("planned active reserved completed"),
-    "Invoice.status": _codes("draft issued balanced cancelled entered-in-error"),
     "Invoice.lineItem.priceComponent.type": _PRICE,
     "Invoice.totalPriceComponent.type": _PRICE,
-    "Patient.gender": _GENDER,
-    "Patient.contact.gender": _GENDER,
-    "Patient.link.type": _codes("replaced-by replaces refer seealso"),
     **_PAYMENTS,
-    "RelatedPerson.gender": _GENDER,
     # what stands inside them
     "CareTeam.status": _codes("proposed active suspended inactive entered-in-error"),
     "EpisodeOfCare.status": _EPISODE,
     "EpisodeOfCare.statusHistory.status": _EPISODE,
     "Procedure.status": _codes("preparation in-progress not-done on-hold stopped completed entered-in-error unknown"),
     # what wraps them
-    "Bundle.type": _codes(
-        "document message transaction transaction-response batch batch-response history searchset collection"
-    ),
-    "Bundle.entry.request.method": _codes("GET HEAD POST PUT DELETE PATCH"),
+    "Bundle.type": _BUNDLES,
     "Bundle.entry.search.mode": _codes("match include outcome"),
     # the data types in them
     **_DATA_TYPES,
@@ -87,6 +90,10 @@ REQUIRED: dict[str, frozenset[str]] = {
 }
 
 REQUIRED_R5: dict[str, frozenset[str]] = {
+    **_ALIKE,
+    "Bundle.type": _BUNDLES | {"subscription-notification"},
+    "Bundle.entry.search.mode": _codes("match include"),  # what isn't found is told in Bundle.issues
+    "MonetaryComponent.type": _PRICE,
     **_PAYMENTS,
     **_DATA_TYPES,
     "Availability.availableTime.daysOfWeek": _DAYS,

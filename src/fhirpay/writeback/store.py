@@ -17,8 +17,9 @@ from sqlalchemy.dialects.postgresql import insert
 from ..db.metadata import table
 from ..db.unit import Tx
 from ..domain import fhir_urls as urls
-from ..errors import NotFound, RuleBroken
+from ..errors import MessageUnsupported, NotFound, RuleBroken
 from ..fhir import store as fhir
+from ..fhir.crossversion import to_r4
 from ..fhir.json import loads
 from ..fhir.statement import FhirVersion
 from .payment_reconciliation import RESOURCE_TYPE, is_of
@@ -236,11 +237,14 @@ def posted(tx: Tx, posting_id: str, *, remote_id: str, remote_version: str, body
 
 
 def _show(tx: Tx, posting: Posting, resource: dict[str, Any]) -> None:
-    """It names no account as the EHR's own payments do (`urls.ACCOUNT`), so it counts for none. Our endpoint speaks R4:
-    what went out as R5 has no place there.
+    """It names no account as the EHR's own payments do (`urls.ACCOUNT`), so it counts for none. What went out as R5 is
+    kept as R4, as everything is; our R5 endpoint shows it as it went out.
     """
     if not is_of(FhirVersion.R4, resource):
-        return
+        try:
+            resource = to_r4(resource)
+        except MessageUnsupported:  # it is posted all the same
+            return
     tag = {"system": urls.CONNECTION, "code": posting.connection}
     fhir.put(tx, {**resource, "id": posting.posting_id, "meta": {"tag": [tag]}})
 

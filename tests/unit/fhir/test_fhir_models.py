@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from fhirpay.domain import fhir_urls
 from fhirpay.errors import CodeInvalid, FhirpayError, RequiredMissing, RuleBroken
 from fhirpay.fhir.bindings import REQUIRED, REQUIRED_R5
+from fhirpay.fhir.crossversion import TYPES as TYPES_OF_BOTH
 from fhirpay.fhir.json import loads
 from fhirpay.fhir.models import is_resource_type, model_of, references, structure_of
 from fhirpay.fhir.outcome import ResourceInvalid, operation_outcome, status_of
@@ -162,7 +163,7 @@ BOUND = {
         REQUIRED,
         (*TYPES, "PaymentReconciliation", "Bundle", "CareTeam", "EpisodeOfCare", "Procedure"),
     ),
-    FhirVersion.R5: (REQUIRED_R5, ("PaymentReconciliation",)),
+    FhirVersion.R5: (REQUIRED_R5, (*TYPES_OF_BOTH, "Bundle")),
 }
 
 

@@ -16,6 +16,7 @@ from ...fhir.outcome import operation_outcome, status_of
 from ...fhir.store import Change, Stored
 from ..challenge import challenge
 from .negotiation import FHIR_JSON, Wishes
+from .spoken import Spoken
 
 RETRY_AFTER_S = 5
 Warnings = list[tuple[str, str]]  # address, text
@@ -62,16 +63,16 @@ def content(resource: dict[str, Any] | str, status: int = 200, headers: dict[str
     return Response(resource if isinstance(resource, str) else dumps(resource), status, headers, FHIR_JSON)
 
 
-def shown(one: Stored) -> Response:
-    """A resource that was asked for."""
-    return content(one.text, headers=_version_headers(one))
+def shown(one: Stored, spoken: Spoken) -> Response:
+    """A resource that was asked for, as it is said. Raises MessageUnsupported when there are no words for it."""
+    return content(spoken.say(one) if spoken.converts else one.text, headers=_version_headers(one))
 
 
 def not_modified(one: Stored) -> Response:
     return Response(status_code=304, headers=_version_headers(one))
 
 
-def written(one: Stored, change: Change, base_url: str, wanted: Wishes, warnings: Warnings) -> Response:
+def written(one: Stored, change: Change, spoken: Spoken, base_url: str, wanted: Wishes, warnings: Warnings) -> Response:
     """What a write made of a resource, as much of it as the caller wants to hear."""
     status = 201 if change == "created" else 200
     headers = _version_headers(one) | {"Location": version_url(base_url, one)}
@@ -82,7 +83,11 @@ def written(one: Stored, change: Change, base_url: str, wanted: Wishes, warnings
     if wanted.content == "OperationOutcome":
         says = f"{one.reference} is {change}"
         return content(operation_outcome(warnings=warnings, information=says), status, headers)
-    return content(one.text, status, headers)
+    try:
+        said = spoken.say(one) if spoken.converts else one.text
+    except MessageUnsupported as error:  # what was there before; it is written all the same
+        return content(operation_outcome(warnings=[(error.location or one.type, error.message)]), status, headers)
+    return content(said, status, headers)
 
 
 def _version_headers(one: Stored) -> dict[str, str]:

@@ -19,9 +19,15 @@ from ...fhir.json import loads
 from ...fhir.search_values import SearchUnsupported, parameter
 from .answering import content
 from .negotiation import wishes
+from .spoken import Spoken
 
 TYPES = ("OperationDefinition", "StructureDefinition")
 _PARAMS = ("_id", "name", "url")
+
+
+def types_of(spoken: Spoken) -> tuple[str, ...]:
+    """Those that are served at a base: our profiles and extensions are of R4."""
+    return tuple(one for one in TYPES if one != "StructureDefinition") if spoken.converts else TYPES
 
 
 @cache
@@ -32,15 +38,15 @@ def of_type(resource_type: str) -> dict[str, dict[str, Any]]:
     return {str(one["id"]): one for one in found}
 
 
-def add_definitions(router: APIRouter, base_url: str) -> None:
+def add_definitions(router: APIRouter, base_url: str, spoken: Spoken) -> None:
     """Their routes. They come before those of a type that is kept."""
-    for resource_type in TYPES:
-        _add(router, resource_type, base_url)
+    for resource_type in types_of(spoken):
+        _add(router, resource_type, base_url, spoken)
 
 
-def _add(router: APIRouter, resource_type: str, base_url: str) -> None:
+def _add(router: APIRouter, resource_type: str, base_url: str, spoken: Spoken) -> None:
     async def search(request: Request) -> Response:
-        wishes(request)
+        wishes(request, spoken)
         stated = [(name, value) for name, value in request.query_params.multi_items() if name != "_format"]
         matches = list(_found(resource_type, stated))
         entries = [
@@ -52,7 +58,7 @@ def _add(router: APIRouter, resource_type: str, base_url: str) -> None:
         return content(bundle | ({"entry": entries} if entries else {}))
 
     async def read(resource_id: str, request: Request) -> Response:
-        wishes(request)
+        wishes(request, spoken)
         one = of_type(resource_type).get(resource_id)
         if one is None:
             raise NotFound(f"there is no {resource_type}/{resource_id[:64]}")

@@ -11,6 +11,7 @@ from ...db.unit import Tx, Units
 from ...fhir.store import Change, Stored
 from ...smart.callers import Caller
 from .operations import Operation
+from .spoken import R4, Spoken
 
 
 class Accepted(Protocol):
@@ -44,7 +45,13 @@ class Deps:
     accepted: Accepted
     # A resource and its JSON → the resource without card numbers, and where they were.
     screen: Callable[[dict[str, Any], str], tuple[dict[str, Any], list[str]]]
-    base_url: str  # https://host/fhir/R4
+    base_url: str  # https://host/fhir/R4, as `spoken` has it
     endpoints: Mapping[str, str]  # of the authorization server, by their names in discovery
     body_max_bytes: int
+    spoken: Spoken = R4
+    own_urls: tuple[str, ...] = ()  # every base that this store is served at, R4's first; empty: `base_url` alone
     operations: Mapping[str, Operation] = field(default_factory=dict[str, Operation])  # by name, without the `$`
+
+    @property
+    def bases(self) -> tuple[str, ...]:
+        return self.own_urls or (self.base_url,)

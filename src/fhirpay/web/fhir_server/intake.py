@@ -19,11 +19,13 @@ from ...fhir.json import dumps, loads
 from ...fhir.links import localized, resolved
 from ...fhir.outcome import ResourceInvalid
 from ...fhir.search import Query
+from ...fhir.statement import FhirVersion
 from ...fhir.store import Change, Stored
 from ...fhir.validation import problems
 from .access import Access
 from .answering import Warnings
 from .deps import Deps
+from .spoken import Spoken
 
 ENTRIES_MAX = 500  # of a client's Bundle: a transaction is one unit, and a batch is waited for to its end
 _LARGE = 100_000  # bytes; beyond, a body is read beside the event loop
@@ -56,16 +58,54 @@ def _sound(deps: Deps, body: bytes, resource_type: str) -> Sound:
         raise MessageInvalid(f"a {resource_type} is expected here", location=f"{resource_type}.resourceType")
     if resource_type == "Bundle":
         _check_bundle(resource)
-    resource = localized(resource, deps.base_url)
+    for own in dict.fromkeys((*deps.bases, deps.base_url)):
+        resource = localized(resource, own)
     resource, masked = deps.screen(resource, body.decode("utf-8-sig"))
     warnings = [(at, _MASKED) for at in masked]
-    entries = resource.get("entry")
-    if resource_type == "Bundle" and resource.get("type") == "batch" and isinstance(entries, list):
-        _refuse(problems({name: value for name, value in resource.items() if name != "entry"}, at="Bundle"))
-        checked = ((index, _unsound(index, entry)) for index, entry in enumerate(entries))
-        return Sound(resource, body, warnings, {index: error for index, error in checked if error is not None})
-    _refuse(problems(resource, at=resource_type))
-    return Sound(resource, dumps(resource).encode() if masked else body, warnings)
+    kept = dumps(resource).encode() if masked else body
+    if resource_type == "Bundle":
+        resource, unsound = _sound_bundle(deps.spoken, resource)
+        return Sound(resource, kept, warnings, unsound)
+    _refuse(problems(resource, at=resource_type, version=deps.spoken.version))
+    return Sound(_as_kept(deps.spoken, resource), kept, warnings)
+
+
+def _as_kept(spoken: Spoken, resource: dict[str, Any]) -> dict[str, Any]:
+    """A sound resource of the version that is spoken, in the one that is kept, and sound there."""
+    if not spoken.converts:
+        return resource
+    taken = spoken.take(resource)
+    _refuse(problems(taken))
+    return taken
+
+
+def _sound_bundle(spoken: Spoken, bundle: dict[str, Any]) -> tuple[dict[str, Any], dict[int, FhirpayError]]:
+    """And of a batch which entries are to be refused, why."""
+    entries = bundle.get("entry")
+    if bundle.get("type") != "batch" or not isinstance(entries, list):
+        _refuse(problems(bundle, at="Bundle", version=spoken.version))
+        if spoken.converts and entries:
+            taken = [spoken.take_entry(one, f"Bundle.entry[{i}]") for i, one in enumerate(entries)]
+            bundle = {**bundle, "entry": taken}
+            _refuse(problems(bundle, at="Bundle"))
+        return bundle, {}
+    around = {name: value for name, value in bundle.items() if name != "entry"}
+    _refuse(problems(around, at="Bundle", version=spoken.version))
+    checked = [_sound_entry(spoken, index, entry) for index, entry in enumerate(entries)]
+    unsound = {index: error for index, (_, error) in enumerate(checked) if error is not None}
+    return {**bundle, "entry": [entry for entry, _ in checked]}, unsound
+
+
+def _sound_entry(spoken: Spoken, index: int, entry: Any) -> tuple[Any, FhirpayError | None]:
+    if error := _unsound(index, entry, spoken.version):
+        return entry, error
+    if not spoken.converts:
+        return entry, None
+    try:
+        taken = spoken.take_entry(entry, f"Bundle.entry[{index}]")
+    except FhirpayError as error:
+        return entry, error
+    return taken, _unsound(index, taken, FhirVersion.R4)
 
 
 def _refuse(found: Sequence[FhirpayError]) -> None:
@@ -73,9 +113,9 @@ def _refuse(found: Sequence[FhirpayError]) -> None:
         raise found[0] if len(found) == 1 else ResourceInvalid(found)
 
 
-def _unsound(index: int, entry: Any) -> FhirpayError | None:
+def _unsound(index: int, entry: Any, version: FhirVersion) -> FhirpayError | None:
     """What is wrong with an entry of a batch, each with its own share of what we look for."""
-    found = problems({"resourceType": "Bundle", "type": "batch", "entry": [entry]}, at="Bundle")
+    found = problems({"resourceType": "Bundle", "type": "batch", "entry": [entry]}, at="Bundle", version=version)
     for problem in found:
         problem.location = (problem.location or "").replace("Bundle.entry[0]", f"Bundle.entry[{index}]", 1)
     if not found:
@@ -165,9 +205,10 @@ class Intake:
         current = found(store.locked(tx, kind, resource_id), f"{kind}/{resource_id[:64]}")
         access.patches(current, reads=patch.reads(operations))
         store.check_version(current, if_match)
-        resource = patch.apply(current.resource, operations)
+        said = self.deps.spoken.say(current)
+        resource = patch.apply(said, operations)
         for name in ("resourceType", "id"):
-            if resource.get(name) != current.resource[name]:
+            if resource.get(name) != said[name]:
                 raise ValueInvalid(f"a patch doesn't change the {name}", location=f"{kind}.{name}")
         sent = _sound(self.deps, dumps(resource).encode(), kind)
         access.writes(kind, "u", sent.resource, None)

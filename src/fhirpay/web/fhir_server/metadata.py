@@ -1,5 +1,5 @@
-"""The CapabilityStatement as served: conformance/CapabilityStatement-fhirpay.json with this server's addresses in it.
-And the SMART configuration, which says where tokens come from and what they may say.
+"""The CapabilityStatement as served: that of the version in conformance/, with this server's addresses in it. And the
+SMART configuration, which says where tokens come from and what they may say.
 
 To declare something, edit that file; a test exercises every line of it, and looks for what works undeclared.
 """
@@ -16,8 +16,8 @@ from ...fhir.params import OWN, WRITABLE
 from ...smart.assertions import ALGORITHMS
 from ...smart.authserver import GRANT
 from ...smart.scopes import ENDPOINTS
+from .spoken import R4, Spoken
 
-FILE = "CapabilityStatement-fhirpay.json"
 # The addresses of an authorization server in a CapabilityStatement, as SMART App Launch 1 had them.
 _OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
 _IN_STATEMENT = {
@@ -27,8 +27,8 @@ _IN_STATEMENT = {
 }
 
 
-def capability_statement(base_url: str, endpoints: Mapping[str, str]) -> dict[str, Any]:
-    statement = loads((data_root("conformance") / FILE).read_bytes())
+def capability_statement(base_url: str, endpoints: Mapping[str, str], spoken: Spoken = R4) -> dict[str, Any]:
+    statement = loads((data_root("conformance") / spoken.statement).read_bytes())
     statement["url"] = f"{base_url}/metadata"
     statement["software"]["version"] = version("fhirpay")
     statement["implementation"]["url"] = base_url

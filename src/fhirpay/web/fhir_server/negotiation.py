@@ -1,6 +1,7 @@
 """What a caller sends and wants: Content-Type, Accept, `_format`, Prefer, If-Match. Called by router.py.
 
-One format is spoken, FHIR JSON of R4; anything else is refused by name (406, 415) instead of being answered in it.
+One format is spoken, FHIR JSON, at each base of one version; anything else is refused by name (406, 415) instead of
+being answered in it.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from fastapi import Request
 
 from ...errors import MessageUnsupported
 from ...fhir.bundle_entries import version_of
+from .spoken import Spoken
 
 FHIR_JSON = "application/fhir+json"
 _JSON = (FHIR_JSON, "application/json", "text/json", "json")
 _ANY = ("*/*", "application/*")
-_VERSIONS = ("", "4.0", "4.0.1")
 
 
 class NotAcceptable(MessageUnsupported):
@@ -36,16 +37,17 @@ class Wishes:
     lenient: bool = False
 
 
-def wishes(request: Request) -> Wishes:
-    """Raises NotAcceptable when the caller takes nothing that we speak."""
+def wishes(request: Request, spoken: Spoken) -> Wishes:
+    """Raises NotAcceptable when the caller takes nothing that is spoken here."""
     stated = request.query_params.get("_format")
     if stated is not None:
-        if stated.partition(";")[0].strip().replace(" ", "+") not in _JSON:
-            raise NotAcceptable("only FHIR JSON is spoken here", location="http._format")
+        media, parameters = next(_media(stated.replace("fhir json", "fhir+json")), ("", {}))
+        if media not in _JSON or not _of_version(parameters, spoken):
+            raise NotAcceptable(f"only FHIR JSON of {spoken.version} is spoken here", location="http._format")
     else:
         accept = ",".join(request.headers.getlist("accept")) or "*/*"
-        if not any(_taken(media, parameters) for media, parameters in _media(accept)):
-            raise NotAcceptable(f"only {FHIR_JSON} of FHIR R4 is spoken here", location="http.Accept")
+        if not any(_taken(media, parameters, spoken) for media, parameters in _media(accept)):
+            raise NotAcceptable(f"only {FHIR_JSON} of FHIR {spoken.version} is spoken here", location="http.Accept")
     preferred = _preferences(",".join(request.headers.getlist("prefer")))
     content: Literal["minimal", "representation", "OperationOutcome"] = "representation"
     if preferred.get("return") == "minimal":
@@ -55,15 +57,16 @@ def wishes(request: Request) -> Wishes:
     return Wishes(content, preferred.get("handling") == "lenient")
 
 
-def check_body(request: Request, *allowed: str) -> None:
+def check_body(request: Request, spoken: Spoken, *allowed: str) -> None:
     """Raises MediaUnsupported unless the body is one of `allowed` (by default FHIR JSON), in UTF-8, not compressed."""
     media, parameters = next(_media(request.headers.get("content-type", "")), ("", {}))
     if media not in (allowed or _JSON[:3]):
         raise MediaUnsupported(f"send {(allowed or _JSON)[0]}", location="http.Content-Type")
     if parameters.get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
         raise MediaUnsupported("FHIR JSON is in UTF-8", location="http.Content-Type")
-    if parameters.get("fhirversion", "") not in _VERSIONS:
-        raise MediaUnsupported("only FHIR R4 (4.0) is spoken here", location="http.Content-Type")
+    if not _of_version(parameters, spoken):
+        says = f"only FHIR {spoken.version} ({spoken.numbers[0]}) is spoken here"
+        raise MediaUnsupported(says, location="http.Content-Type")
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise MediaUnsupported("send the body uncompressed", location="http.Content-Encoding")
 
@@ -74,11 +77,15 @@ def if_match(request: Request) -> int | None:
     return None if stated is None else version_of(stated)
 
 
-def _taken(media: str, parameters: Mapping[str, str]) -> bool:
+def _of_version(parameters: Mapping[str, str], spoken: Spoken) -> bool:
+    return parameters.get("fhirversion", "") in ("", *spoken.numbers)
+
+
+def _taken(media: str, parameters: Mapping[str, str], spoken: Spoken) -> bool:
     if media not in _JSON and media not in _ANY:
         return False
     refused = parameters.get("q", "1").strip("0.") == ""
-    return not refused and parameters.get("fhirversion", "") in _VERSIONS
+    return not refused and _of_version(parameters, spoken)
 
 
 def _media(header: str) -> Iterator[tuple[str, dict[str, str]]]:
