@@ -309,7 +309,9 @@ class Subscribing:
         self.pick.held(tx, fence)
         self.pick.ehr.forget()  # what it can do may have changed
         name, kind, failures = self._own.name, row.resource_type, row.failures + 1
-        for_a_person = isinstance(error, EhrMisconfigured | EhrRefused)
+        # 409, 412: it has just changed there, maybe because its handshake came through.
+        refused = isinstance(error, EhrRefused) and error.status not in (409, 412)
+        for_a_person = refused or isinstance(error, EhrMisconfigured)
         wait = _REFUSED if for_a_person else _BACKOFF.delay(failures, f"{name}:{kind}")
         if isinstance(error, EhrUnavailable):
             wait = max(wait, min(timedelta(seconds=error.retry_after_s), timedelta(days=1)))

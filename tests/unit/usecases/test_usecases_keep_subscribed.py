@@ -25,7 +25,10 @@ from fhirpay.usecases.receive_notification import SILENT
 from fhirpay.usecases.standing_warnings import standing
 from polling_world import ACCOUNT, PATIENT, Poll, charge, polling
 
-pytestmark = pytest.mark.warns("subscription.failed", "subscription.woken", "subscription.silent", "poll.page_failed")
+pytestmark = [
+    pytest.mark.warns("subscription.failed", "subscription.woken", "subscription.silent", "poll.page_failed"),
+    pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),  # the other one: tests/e2e/test_e2e_told.py
+]
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 SECRET, OTHER = "s" * 32, "n" * 32
 TOPIC = {"ChargeItem": "https://ehr.example/topics/charge-changed"}
@@ -232,6 +235,25 @@ async def test_one_that_doesnt_stay_awake_is_told(opened: Open) -> None:
             await told.poll.look(timedelta(minutes=31))
             told.set("error")
         assert any("doesn't stay active" in one for one in await told.poll.told(UNTOLD))
+
+
+async def test_one_that_changed_while_it_was_looked_at_is_looked_at_again(opened: Open) -> None:
+    async with opened() as told:
+        await told.poll.look(SECOND)
+        told.set("off")
+        asked = told.ehr.update
+
+        def update(*given: Any) -> Any:
+            told.ehr.update = asked  # type: ignore[method-assign]
+            told.set("off")  # between our read and our write
+            return asked(*given)
+
+        told.ehr.update = update  # type: ignore[method-assign]
+        await told.poll.look()
+        assert told.statuses == ["off"]
+        await told.poll.look()
+        assert told.statuses == ["active"]
+        assert await told.poll.told(UNTOLD) == []
 
 
 async def test_one_that_nobody_activates_is_asked_for_as_active(opened: Open) -> None:

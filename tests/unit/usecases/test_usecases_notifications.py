@@ -11,6 +11,8 @@ import httpx2
 import pytest
 from sqlalchemy import select
 
+from fhirpay import wiring
+from fhirpay.config import Connection, Settings, Tenant
 from fhirpay.db.metadata import table
 from fhirpay.db.unit import Database, Tx
 from fhirpay.domain.clock import FrozenClock
@@ -23,13 +25,15 @@ from fhirpay.polling import subscribed
 from fhirpay.polling.store import Mark
 from fhirpay.simulators.ehr import Ehr, create_app
 from fhirpay.simulators.ehr_faults import Fault
+from intake_world import tenant
 from notifications import Shape, notification
-from polling_world import ACCOUNT, BASE, PATIENT, Poll, charge, polling
+from polling_world import ACCOUNT, BASE, PATIENT, SINCE, Poll, charge, polling
 
 pytestmark = pytest.mark.warns("notification.refused", "subscription.failed")  # this EHR takes no Subscription
 HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
 SECRET = "s" * 32
 SHAPES: tuple[Shape, ...] = ("R4", "R4B", "R5")
+ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # what no engine has a part in
 
 
 @dataclass
@@ -121,6 +125,7 @@ async def told(database: Database, clock: FrozenClock, ids: CountedIds) -> Async
     ehr.store.close()
 
 
+@ON_SQLITE
 async def test_without_a_word_nothing_is_asked_before_its_time(told: Told) -> None:
     await told.changes("80.00")
     assert await told.owed() == [Money(10000, "USD")]
@@ -135,6 +140,7 @@ async def test_a_ping_has_the_ehr_asked_at_once(told: Told) -> None:
     ]
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("focus", ["", f"{BASE}/ChargeItem/c1"])
 async def test_an_event_of_a_topic_has_the_ehr_asked_at_once(told: Told, shape: Shape, focus: str) -> None:
@@ -144,6 +150,7 @@ async def test_an_event_of_a_topic_has_the_ehr_asked_at_once(told: Told, shape: 
     assert (await told.known()).last_event == 1
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("shape", SHAPES)
 async def test_a_whole_resource_is_taken_without_asking(told: Told, shape: Shape) -> None:
     sent = await told.changes("80.00")
@@ -267,6 +274,7 @@ async def test_the_counter_of_a_subscription_that_is_not_ours_counts_for_nothing
 # ── who may, and what is none ─────────────────────────────────────────────────────────────────────────────────────────
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("secret", ["", "x" * 32, SECRET + "x", SECRET[:-1]])
 async def test_a_wrong_secret_tells_nothing(told: Told, secret: str) -> None:
     await told.changes("80.00")
@@ -276,20 +284,57 @@ async def test_a_wrong_secret_tells_nothing(told: Told, secret: str) -> None:
     assert await told.notified() == []
 
 
+@ON_SQLITE
 async def test_the_secret_before_is_taken_while_it_stands_there(told: Told) -> None:
     assert (await told.tell(secret="o" * 32)).status_code == 200
 
 
+@ON_SQLITE
 async def test_another_connection_is_told_no_more_than_a_stranger(told: Told) -> None:
     answer = await told.http.post("/fhir/notify/other/ChargeItem", headers={"Authorization": f"Bearer {SECRET}"})
     assert answer.status_code == 401
 
 
+async def test_another_tenants_secret_is_a_strangers(database: Database, clock: FrozenClock, ids: CountedIds) -> None:
+    secrets = {"north": "n" * 32, "south": "s" * 32}
+    tenants = tuple(_of(name, secret) for name, secret in secrets.items())
+    system = wiring.build(Settings(hash_key="k" * 32, tenants=tenants), clock=clock, ids=ids, database=database)
+    transport = httpx2.ASGITransport(app=system.web)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://us", verify=False) as http:
+        for name in secrets:
+            for whose, secret in secrets.items():
+                headers = {"Authorization": f"Bearer {secret}"}
+                answer = await http.post(f"/tenants/{name}/fhir/notify/ehr/ChargeItem", headers=headers)
+                assert answer.status_code == (200 if whose == name else 401)
+        assert [len(await system.house(name).units.read(_kept)) for name in secrets] == [1, 1]
+    await system.close()
+
+
+def _of(name: str, secret: str) -> Tenant:
+    told: dict[str, Any] = {"poll": ("ChargeItem",), "poll_since": SINCE, "subscribe": ("ChargeItem",)}
+    connection = Connection(name="ehr", base_url=BASE, subscribe_secrets=(secret,), **told)
+    return tenant().model_copy(update={"name": name, "connections": (connection,), "clients": ()})
+
+
+async def test_what_cant_be_stored_is_not_answered_as_if_it_were(told: Told, database: Database) -> None:
+    await told.changes("80.00")
+    await database.stop()
+    try:
+        assert (await told.tell()).status_code == 503
+    finally:
+        await database.start()
+    assert await told.notified() == []
+    await told.told()
+    assert await told.owed() == [Money(8000, "USD")]
+
+
+@ON_SQLITE
 @pytest.mark.parametrize("kind", ["Account", "Observation"])
 async def test_a_type_that_nobody_subscribed_to_is_refused(told: Told, kind: str) -> None:
     assert (await told.tell(kind=kind)).status_code == 404
 
 
+@ON_SQLITE
 async def test_a_resource_of_another_type_is_not_taken(told: Told) -> None:
     meta = {"versionId": "1", "lastUpdated": "2026-11-20T08:00:00Z"}
     await told.told({"resourceType": "Observation", "id": "o1", "meta": meta, "status": "final"})
@@ -299,6 +344,7 @@ async def test_a_resource_of_another_type_is_not_taken(told: Told) -> None:
     assert await told.poll.kept("Observation", "o1") is None
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     "body",
     [
@@ -317,6 +363,7 @@ async def test_what_is_no_notification_is_refused_in_fhirs_own_words(told: Told,
     assert await told.notified() == []
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     "odd",
     [
@@ -331,16 +378,19 @@ async def test_odd_parts_of_a_notification_stand_in_no_ones_way(told: Told, odd:
     assert answer.status_code in (200, 400)
 
 
+@ON_SQLITE
 async def test_a_body_over_the_limit_is_refused(told: Told) -> None:
     assert (await told.tell(b" " * 10_000_001)).status_code == 413
 
 
+@ON_SQLITE
 async def test_what_cant_be_taken_is_told_on_the_worklist(told: Told) -> None:
     sent = await told.changes("80.00")
     await told.told({**sent, "status": "no such status"})
     assert any("ChargeItem.status" in one for one in await told.poll.told("polled_refused"))
 
 
+@ON_SQLITE
 async def test_a_card_number_in_a_notification_is_not_kept(told: Told) -> None:
     sent = await told.changes("80.00")
     await told.told({**sent, "note": [{"text": "paid by 4111 1111 1111 1111"}]})
@@ -354,6 +404,7 @@ def _bodies(tx: Tx) -> list[bytes]:
     return [one["body"] for one in tx.all(select(_inbox.c.body).where(*where))]
 
 
+@ON_SQLITE
 @pytest.mark.warns("poll.page_failed")
 async def test_a_busy_ehr_is_left_alone_though_it_tells_of_changes(told: Told) -> None:
     await told.changes("80.00")
@@ -366,6 +417,7 @@ async def test_a_busy_ehr_is_left_alone_though_it_tells_of_changes(told: Told) -
     assert [one.patient for one in await told.poll.owed()] == [Money(8000, "USD")]
 
 
+@ON_SQLITE
 async def test_a_deletion_is_a_hint(told: Told) -> None:
     await told.changes("80.00")
     await told.told(b"whatever", method="DELETE", at="/ChargeItem/c1")
