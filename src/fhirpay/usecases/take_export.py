@@ -204,7 +204,9 @@ class EhrExport:
     async def _take(self, job: Job, file: File, batch: _Read, fence: int) -> Job:
         news = 0
         if file.role == "output":
-            news = await self.pick.take([one for one in batch.resources if self._wanted(one)], fence)
+            wanted = [one for one in batch.resources if self._wanted(one)]
+            # Files show what was there when the export began: what was read since is later.
+            news = await self.pick.take(wanted, fence, asked_at=job.started_at)
         elif file.role == "deleted":
             await self.pick.units.write(self._tell_deleted, fence, batch.resources)
         else:

@@ -25,7 +25,7 @@ from fhirpay.polling import exports, store
 from fhirpay.polling.exports import Job
 from fhirpay.usecases.look_at_visit import UNREAD
 from fhirpay.usecases.take_export import DELETED, EhrExport, next_night
-from fhirpay.usecases.take_polled import REFUSED
+from fhirpay.usecases.take_polled import REFUSED, read_all, take
 from polling_world import ACCOUNT, PATIENT, SINCE, Poll, charge, polling
 
 pytestmark = pytest.mark.warns("export.failed", "export.not_deleted")
@@ -199,6 +199,22 @@ async def test_an_export_that_is_cancelled_is_gone_at_the_server_and_nothing_mor
     await to_the_end(poll, 1)
     with pytest.raises(RuleBroken, match="under way"):
         await poll.units.write(exports.begin, "ehr", whole=True)
+
+
+async def test_what_was_read_since_it_began_is_not_undone_by_a_file(
+    poll: Poll, server: BulkServer, clock: FrozenClock
+) -> None:
+    await turn(poll)
+    meta = {"versionId": "9", "lastUpdated": (clock.now() + MINUTE).isoformat(timespec="milliseconds")}
+    (export,) = poll.system.exports("one")
+    pick = export.pick
+    later = read_all([{**charge("c0", "77.00"), "meta": meta}], pick.connection.base_url)
+    await poll.units.write(take, pick.intake, pick.connection, later)
+    await to_the_end(poll)
+    assert len(await poll.messages()) == len([*CHARGES, "GET Account/a1", "GET Patient/p1"])
+    kept = await poll.kept("ChargeItem", "c0")
+    assert kept is not None
+    assert kept["priceOverride"]["value"] == 77
 
 
 @pytest.mark.parametrize("more", [{"bulk": "nightly", "bulk_at": time(2), "zone": "America/New_York"}])
