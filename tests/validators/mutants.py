@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,16 +39,16 @@ def mutants(version: str, resource: Mapping[str, Any], seen: set[tuple[str, str]
                 yield Mutant(way, where, spoiled)
 
 
-def _with(resource: Mapping[str, Any], way: tuple[str | int, ...], value: Any) -> Any:
-    """A copy where `value` stands there; nothing, with `_MISSING`."""
-    made = deepcopy(dict(resource))
-    owner: Any = made
-    for part in way[:-1]:
-        owner = owner[part]
-    if value is _MISSING:
-        del owner[way[-1]]
+def _with(owner: Any, way: tuple[str | int, ...], value: Any) -> Any:
+    """A copy where `value` stands there, or nothing, with `_MISSING`. What lies beside the way is the same object."""
+    made = owner.copy()
+    name, *rest = way
+    if rest:
+        made[name] = _with(owner[name], tuple(rest), value)
+    elif value is _MISSING:
+        del made[name]
     else:
-        owner[way[-1]] = value
+        made[name] = value
     return made
 
 
@@ -59,49 +58,51 @@ def _whole(place: Place) -> tuple[str | int, ...]:
 
 
 def _required_missing(resource: Mapping[str, Any], place: Place) -> Any:
-    return _with(resource, _whole(place), _MISSING) if place.element.min else _MISSING
+    return _with(dict(resource), _whole(place), _MISSING) if place.element.min else _MISSING
 
 
 def _unknown_element(resource: Mapping[str, Any], place: Place) -> Any:
-    return _with(resource, (*place.way, "bogus"), "x") if isinstance(place.value, dict) else _MISSING
+    return _with(dict(resource), (*place.way, "bogus"), "x") if isinstance(place.value, dict) else _MISSING
 
 
 def _another_type(resource: Mapping[str, Any], place: Place) -> Any:
-    return _with(resource, place.way, "text" if isinstance(place.value, dict) else {"start": "2026-01-01"})
+    return _with(dict(resource), place.way, "text" if isinstance(place.value, dict) else {"start": "2026-01-01"})
 
 
 def _no_such_code(resource: Mapping[str, Any], place: Place) -> Any:
-    return _with(resource, place.way, "bogus") if place.element.required_binding else _MISSING
+    return _with(dict(resource), place.way, "bogus") if place.element.required_binding else _MISSING
 
 
 def _another_target(resource: Mapping[str, Any], place: Place) -> Any:
     if place.type != "Reference" or not place.element.targets or "Resource" in place.element.targets:
         return _MISSING
-    return _with(resource, place.way, {"reference": "Basic/1"})
+    return _with(dict(resource), place.way, {"reference": "Basic/1"})
 
 
 def _twice(resource: Mapping[str, Any], place: Place) -> Any:
-    return _MISSING if place.element.many else _with(resource, place.way, [place.value, place.value])
+    return _MISSING if place.element.many else _with(dict(resource), place.way, [place.value, place.value])
 
 
 def _no_list(resource: Mapping[str, Any], place: Place) -> Any:
-    return _with(resource, _whole(place), place.value) if place.element.many else _MISSING
+    return _with(dict(resource), _whole(place), place.value) if place.element.many else _MISSING
 
 
 def _empty_list(resource: Mapping[str, Any], place: Place) -> Any:
-    return _with(resource, _whole(place), []) if place.element.many else _MISSING
+    return _with(dict(resource), _whole(place), []) if place.element.many else _MISSING
 
 
 def _no_date(resource: Mapping[str, Any], place: Place) -> Any:
-    return _with(resource, place.way, "2026-13-40") if place.type in _DATES else _MISSING
+    return _with(dict(resource), place.way, "2026-13-40") if place.type in _DATES else _MISSING
 
 
 def _no_number(resource: Mapping[str, Any], place: Place) -> Any:
-    return _with(resource, place.way, json.dumps(place.value, default=str)) if place.type == "decimal" else _MISSING
+    return (
+        _with(dict(resource), place.way, json.dumps(place.value, default=str)) if place.type == "decimal" else _MISSING
+    )
 
 
 def _null(resource: Mapping[str, Any], place: Place) -> Any:
-    return _with(resource, place.way, None)
+    return _with(dict(resource), place.way, None)
 
 
 _WAYS: dict[str, Callable[[Mapping[str, Any], Place], Any]] = {
