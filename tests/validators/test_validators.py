@@ -16,12 +16,16 @@ from fhir.resources.R4B import get_fhir_model_class as model_of_r4
 from mutants import Mutant, mutants
 from pydantic import ValidationError
 
-from fhirpay.db.unit import Units
+from fhirpay.db.unit import Database, Units
+from fhirpay.domain.clock import FrozenClock
 from fhirpay.fhir.json import dumps, loads
 from fhirpay.fhir.statement import FhirVersion
 from fhirpay.fhir.validation import problems
+from fhirpay.usecases.explain import explain_resource
+from fhirpay.web.fhir_server.chain_parameters import parameters
 from matrices import Cell
 from node_running import Node, needs_npm, node
+from payments_world import payments_world
 
 pytestmark = needs_npm
 STRANGERS = ("lantana", "medplum")
@@ -105,6 +109,20 @@ async def test_all_that_our_endpoint_answers_and_defines_is_sound(strangers: dic
         "batch-response",
     }
     all_sound(strangers["R4"], [*answers, *defined()])
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_chain_as_it_is_explained_is_sound(
+    strangers: dict[str, Node], database: Database, clock: FrozenClock
+) -> None:
+    async with payments_world(database, clock) as world:
+        account = await world.invoiced("ana", 80_00)
+        await world.refund(await world.paid(account), 30_00)
+        await world.until_quiet()
+        chain = await world.units.read(explain_resource, account)
+    shown = [parameters(chain, frozenset()), parameters(chain, frozenset({account}))]
+    assert {"refund", "entry"} <= set(re.findall(r'"name":"(\w+)"', dumps(shown[0])))
+    all_sound(strangers["R4"], shown)
 
 
 def richest() -> list[Json]:
