@@ -37,12 +37,14 @@ from .echoes import ADJUSTED_OTHERWISE, DIFFERS, TURNED
 from .external_payments import BEFORE as EHR_BEFORE
 from .external_payments import LOOK_ALIKE as EHR_LOOK_ALIKE
 from .external_payments import TWO_POSTERS, UNMATCHED
+from .keep_subscribed import UNTOLD
 from .launch import SHUT as LAUNCH_SHUT
 from .merge_accounts import CONSENT
 from .parked import KIND as PARKED_CALL
 from .post_back import SHUT
 from .receive_batch import MISCOUNT
 from .receive_batch import REFUSED as BATCH_REFUSED
+from .receive_notification import SILENT as QUIET
 from .receivers_gone import GONE
 from .rollout import TO_CONFIRM
 from .settle_outcome import unknown_key
@@ -67,6 +69,8 @@ NEXT: Mapping[str, str] = {
     "reallocated": "Move the money at the EHR by hand, then mark it done.",
     PARKED: "Mend what it says, then `fhirpay replay ID` or POST /messages/replay; `--ignore` sets it aside for good.",
     SILENT: "Ask whether the sender and the line to it are up; it goes by itself when the feed speaks.",
+    UNTOLD: "Mend what it says, there or here; it goes by itself. Polling goes on, so nothing is lost meanwhile.",
+    QUIET: "Ask the EHR whether its notifications get out; it goes by itself. Polling goes on meanwhile.",
     DEPARTS: "Ask the sender to keep to `fhirpay conformance spec`, or agree on something else; then mark it done.",
     UNREACHABLE: "Mend what it says, here or with the server's owner; it goes by itself once the files come in.",
     STUCK: "See who may move and delete there; it goes by itself. Its messages are kept, none counts twice.",

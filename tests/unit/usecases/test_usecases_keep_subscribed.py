@@ -220,6 +220,7 @@ async def test_one_that_fell_asleep_is_woken_and_what_it_missed_is_asked_for(ope
         await told.poll.look(SECOND)
         await told.poll.look(MINUTE)
         told.set(status)
+        told.ehr.faults.set.append(Fault("lost_notification", times=1))  # nobody tells of it afterwards
         await told.changes("80.00")
         await told.poll.look()
         assert told.statuses == ["active"]
