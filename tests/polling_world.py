@@ -133,6 +133,8 @@ class Odd(httpx2.AsyncBaseTransport):
     search: bool = True
     page_max: int = 5
     too_large: Callable[[int], bool] = lambda count: False  # whether so many are more than 10 MB
+    large: frozenset[str] = frozenset()  # which are more than 10 MB each
+    elements: bool = True  # it knows _elements
     on_page: Callable[[int], None] = lambda number: None
     gate: asyncio.Event | None = None  # the answer waits for it
     next_link: Callable[[str], str] = lambda link: link
@@ -159,7 +161,18 @@ class Odd(httpx2.AsyncBaseTransport):
             return self._json({"resourceType": "Bundle", "type": "searchset"})
         if "_sort" in params and not self.can_sort:
             return httpx2.Response(400, json={"resourceType": "OperationOutcome", "issue": []})
+        if "_id" in params:
+            ids = params["_id"].split(",")
+            entries = [{"resource": one} for one in self.resources if one["id"] in ids]
+            if self.large.intersection(ids):
+                return httpx2.Response(200, content=b" " * 10_000_001)
+            return self._json({"resourceType": "Bundle", "type": "searchset", "entry": entries})
         found = self._found(params)
+        if "_elements" in params and self.elements:
+            for entry in found["entry"]:
+                entry["resource"] = {name: entry["resource"][name] for name in ("resourceType", "id", "meta")}
+        elif self.large.intersection(entry["resource"]["id"] for entry in found["entry"]):
+            return httpx2.Response(200, content=b" " * 10_000_001)
         if self.too_large(len(found["entry"])):
             return httpx2.Response(200, content=b" " * 10_000_001)
         return self._json(found)

@@ -88,6 +88,12 @@ def known(tx: Tx, kind: str, subject: str) -> bool:
     return tx.one(select(_items.c.item_id).where(*where)) is not None
 
 
+def waits(tx: Tx, kind: str, subjects: Collection[str]) -> bool:
+    """Whether one of these is on the list now."""
+    where = (_items.c.tenant_id == tx.tenant, _items.c.kind == kind, _items.c.subject.in_(subjects))
+    return tx.one(select(_items.c.item_id).where(*where, _items.c.state == "open")) is not None
+
+
 def account_of(tx: Tx, kind: str, subject: str) -> str:
     """The account of an item that is on the list or has been. Raises NotFound."""
     where = (_items.c.tenant_id == tx.tenant, _items.c.kind == kind, _items.c.subject == subject)

@@ -43,7 +43,7 @@ class PollMarkRow(Row, table=True):
     link: str = ""  # or the next page of that search
     passed: str = ""  # a link of a while ago: met again, the pages go round in a circle
     pages: int = Field(default=0, sa_type=BigInteger)
-    page_size: int = Field(sa_type=BigInteger)
+    page_size: int = Field(sa_type=BigInteger)  # 0: what they are called, then each by its id: one is too large
     newest: datetime | None = Field(default=None, sa_type=UtcDateTime)
     answered_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     unfiltered: bool = False  # it answers with what we didn't ask for

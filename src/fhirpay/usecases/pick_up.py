@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from ..billing import worklist
 from ..config import Connection
 from ..config_connection import RELATED
 from ..db.unit import Tx, Units
 from ..fhir.client import EhrRefused, FhirClient
 from ..log import Log
+from ..net.errors import AnswerTooLarge
 from ..polling import store
 from . import take_polled
 from .receive_fhir import FhirIntake
@@ -84,19 +86,9 @@ class PickUp:
 
     async def _ask_for(self, kind: str, ids: list[str], fence: int) -> list[Picked]:
         """Those that there are; that the others aren't is kept for a while."""
-        capability = await self.ehr.capability(kind)
         resources: list[dict[str, Any]] = []
         try:
-            if capability.search:
-                await self.hold(fence)
-                query = {"_id": ",".join(ids), "_count": str(len(ids))}
-                matches = await self.ehr.search(kind, query, pages_max=len(ids))
-                resources = [dict(one.resource) for one in matches.found if one.id in set(ids)]
-            elif capability.read:
-                for id in ids:
-                    await self.hold(fence)
-                    if (one := await self.ehr.read(kind, id)) is not None:
-                        resources.append(dict(one.resource))
+            resources = await self.by_ids(kind, ids, fence)
         except EhrRefused as error:
             log.warning(
                 "poll.related_refused", connection=self.connection.name, resource_type=kind, status=error.status
@@ -106,6 +98,31 @@ class PickUp:
         if absent:
             await self.units.write(store.see, self.connection.name, absent)
         return found
+
+    async def by_ids(self, kind: str, ids: list[str], fence: int) -> list[dict[str, Any]]:
+        """Those that there are, as far as each can be read: one that is too large is told. Raises EhrRefused."""
+        capability = await self.ehr.capability(kind)
+        await self.hold(fence)
+        try:
+            if capability.search:
+                query = {"_id": ",".join(ids), "_count": str(len(ids))}
+                matches = await self.ehr.search(kind, query, pages_max=len(ids))
+                return [dict(one.resource) for one in matches.found if one.id in set(ids)]
+            if len(ids) == 1:
+                one = await self.ehr.read(kind, ids[0]) if capability.read else None
+                return [dict(one.resource)] if one is not None else []
+        except AnswerTooLarge as error:
+            if len(ids) == 1:
+                await self.units.write(self._too_large, fence, kind, ids[0], error.message)
+                return []
+        half = len(ids) // 2
+        return [*await self.by_ids(kind, ids[:half], fence), *await self.by_ids(kind, ids[half:], fence)]
+
+    def _too_large(self, tx: Tx, fence: int, kind: str, id: str, why: str) -> None:
+        self.held(tx, fence)
+        name = self.connection.name
+        says = f"{kind}/{id} of '{name}' isn't taken: {why}"
+        worklist.open_item(tx, kind=take_polled.REFUSED, subject=f"{name}/{kind}/{id}", says=says, standing=True)
 
     async def hold(self, fence: int) -> datetime:
         """It is still ours to ask, and for as long again; the moment. Raises LeaseLost."""

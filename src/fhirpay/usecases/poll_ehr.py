@@ -39,6 +39,7 @@ from ..polling.visits import Visit
 from .keep_subscribed import Subscribing
 from .look_at_visit import UNREAD, VisitLook
 from .pick_up import PickUp
+from .take_polled import REFUSED, version_of
 
 log = Log("polling")
 
@@ -93,8 +94,14 @@ class EhrPoll:
         try:
             asked_at = await self.pick.hold(fence)
             page = await self._page(mark)
-            await self.pick.take(_wanted(mark, page), fence, at_once=mark.page_size, asked_at=asked_at)
-            await self.pick.units.write(self._move, fence, self._moved(mark, page))
+            shown, left = _wanted(mark, page), False
+            if not mark.page_size:
+                shown, left = await self._each(mark, shown, fence)
+            await self.pick.take(shown, fence, at_once=mark.page_size or store.PAGE, asked_at=asked_at)
+            after = self._moved(mark, page)
+            if left:  # what is too large will be met again
+                after = replace(after, page_size=0)
+            await self.pick.units.write(self._move, fence, after)
         except (LeaseLost, StorageUnavailable):
             raise
         except FhirpayError as error:
@@ -114,7 +121,9 @@ class EhrPoll:
             return await self.pick.ehr.page(kind, {}, link=mark.link)
         since = mark.since or _begins(mark, self.connection)
         query = {"_lastUpdated": f"ge{since.astimezone(UTC).isoformat(timespec='milliseconds').replace('+00:00', 'Z')}"}
-        query |= {"_count": str(mark.page_size)}
+        query |= {"_count": str(mark.page_size or store.PAGE)}
+        if not mark.page_size:
+            query |= {"_elements": "id,meta"}
         if kind not in self._unsorted:
             try:
                 return await self.pick.ehr.page(kind, {**query, "_sort": "_lastUpdated"})
@@ -125,6 +134,18 @@ class EhrPoll:
             self._unsorted.add(kind)
             return answer
         return await self.pick.ehr.page(kind, query)
+
+    async def _each(self, mark: Mark, shown: list[dict[str, Any]], fence: int) -> tuple[list[dict[str, Any]], bool]:
+        """A page on which something is too large, resource by resource; whether one was, now or before."""
+        kind, name = mark.resource_type, self.connection.name
+        versions = {str(one.get("id", "")): version_of(one) for one in shown}
+        known = await self.pick.units.read(store.versions, name, kind, versions)
+        ids = [id for id, version in versions.items() if id and known.get(id) != version]
+        read = await self.pick.by_ids(kind, ids, fence) if ids else []
+        left = {(kind, id): versions[id] for id in ids if id not in {one.get("id") for one in read}}
+        if left:  # until it has another version
+            await self.pick.units.write(store.see, name, left)
+        return read, await self.pick.units.read(worklist.waits, REFUSED, [f"{name}/{kind}/{id}" for id in versions])
 
     # ── how far we are ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -183,6 +204,10 @@ class EhrPoll:
         if isinstance(error, AnswerTooLarge) and mark.page_size > 1:
             # Fewer at once, from here on and until the end of the run.
             store.move(tx, name, replace(mark, page_size=mark.page_size // 4 or 1, link="", passed="", due_at=tx.now))
+            return
+        if isinstance(error, AnswerTooLarge) and mark.page_size == 1:
+            # One of them is too large by itself: ask what they are called, and then for each.
+            store.move(tx, name, replace(mark, page_size=0, link="", passed="", due_at=tx.now))
             return
         self.pick.ehr.forget()  # what it can do may have changed
         failures = mark.failures + 1

@@ -69,16 +69,20 @@ def _read(resource: dict[str, Any], base_url: str) -> Picked:
     kind, id = str(resource.get("resourceType")), resource.get("id")
     if not isinstance(id, str) or not _ID.match(id):
         return Picked((kind, ""), "", resource, "it has no id, or none that FHIR allows")
-    meta = resource.get("meta")
-    stated = meta if isinstance(meta, dict) else {}
-    # With the moment: a server that came back from a backup counts its versions anew.
-    version = f"{stated.get('versionId', '')}@{stated.get('lastUpdated', '')}"
+    version = version_of(resource)
     if version == "@":  # it says neither: what it says is all that tells versions apart
         version = f"@{sha256(dumps(resource, sort_keys=True).encode()).hexdigest()}"
     clean, _ = screen_json(localized(resource, base_url.rstrip("/")))
     found = problems(clean, at=kind)
     says = "; ".join(f"{one.location}: {one.message}" for one in found)[:_SAID_MAX]
     return Picked((kind, id), version, clean, says)
+
+
+def version_of(resource: dict[str, Any]) -> str:
+    """What it says of its version. With the moment: a server that came back from a backup counts its versions anew."""
+    meta = resource.get("meta")
+    stated = meta if isinstance(meta, dict) else {}
+    return f"{stated.get('versionId', '')}@{stated.get('lastUpdated', '')}"
 
 
 def named_by(picked: Iterable[Picked]) -> dict[Key, str]:

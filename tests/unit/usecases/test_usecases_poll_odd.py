@@ -16,6 +16,7 @@ from fhirpay.domain.ids import CountedIds
 from fhirpay.errors import LeaseLost
 from fhirpay.polling import store
 from fhirpay.usecases.poll_ehr import UNFILTERED, UNREAD
+from fhirpay.usecases.take_polled import REFUSED
 from polling_world import BASE, SINCE, Odd, Poll, polling
 
 pytestmark = pytest.mark.warns("poll.page_failed")
@@ -200,15 +201,42 @@ async def test_a_page_that_is_too_large_is_asked_for_in_parts(poll: Poll, odd: O
     assert await poll.messages() == names
 
 
-async def test_a_resource_that_is_too_large_is_told(poll: Poll, odd: Odd) -> None:
+@pytest.mark.parametrize("same_moment", [False, True])
+async def test_a_resource_that_is_too_large_is_told_and_the_others_are_taken(
+    poll: Poll, odd: Odd, clock: FrozenClock, *, same_moment: bool
+) -> None:
+    names = many(odd, 12)
+    if same_moment:
+        for number in range(12):
+            odd.add(f"c{number:02}", SINCE)
+    odd.large = frozenset({"c02", "c11"})
+    await poll.look()
+    assert sorted(await poll.messages()) == [one for one in names if one[-3:] not in odd.large]
+    told = await poll.told(REFUSED)
+    assert sorted(one.partition(" ")[0] for one in told) == ["ChargeItem/c02", "ChargeItem/c11"]
+    assert await poll.told(UNREAD) == []
+    asked = len(odd.calls)
+    await poll.look()  # what is too large is in sight still, and isn't asked for again
+    assert not [one for one in odd.calls[asked:] if "_id" in one or "_elements" not in one]
+    odd.large = frozenset()
+    odd.add("c02", clock.now(), 2)
+    await poll.look()
+    assert "GET ChargeItem/c02" in await poll.messages()
+    assert [one.partition(" ")[0] for one in await poll.told(REFUSED)] == ["ChargeItem/c11"]
+    await poll.look(DAY)
+    await poll.look(DAY)
+    assert "_elements" not in odd.calls[-1]  # it is out of sight
+
+
+async def test_a_resource_that_is_too_large_where_it_cant_be_named_is_told(poll: Poll, odd: Odd) -> None:
     names = many(odd, 2)
-    odd.too_large = lambda count: True
+    odd.too_large, odd.elements = lambda count: True, False
     await poll.look()
     (told,) = await poll.told(UNREAD)
     assert "larger than" in told
     odd.too_large = lambda count: False
     await poll.look()
-    assert await poll.messages() == names
+    assert sorted(await poll.messages()) == names
     assert await poll.told(UNREAD) == []
 
 

@@ -136,7 +136,10 @@ async def test_kick_off_asks_as_the_guide_says_and_the_202_has_a_content_locatio
     assert (await job(poll)).status_url == f"{ORIGIN}/bulk/status/job1"
 
 
-@pytest.mark.parametrize("answer", [httpx2.Response(200, json={}), httpx2.Response(202)])
+NOT_202 = httpx2.Response(200, json={}, headers={"content-location": "/bulk/status/job1"})
+
+
+@pytest.mark.parametrize("answer", [NOT_202, httpx2.Response(202)])
 async def test_a_kick_off_without_202_or_content_location_is_told(
     poll: Poll, server: BulkServer, answer: httpx2.Response
 ) -> None:
