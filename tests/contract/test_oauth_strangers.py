@@ -1,5 +1,6 @@
-"""Clients that nobody here wrote, pointed at us over a real socket: fhirclient (SMART's own, for Python), fhirpy, and
-Authlib's OAuth client. Each gets a token by a signed assertion, uses it, and is refused what the token doesn't allow.
+"""Clients that nobody here wrote, pointed at us over a real socket: fhirclient (SMART's own, for Python and for
+JavaScript), fhirpy, and Authlib's OAuth client. Each gets a token by a signed assertion, uses it, and is refused what
+the token doesn't allow.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from fhirpay.config import ApiClient, Facility, Merchant, Settings, Tenant
 from fhirpay.db.unit import Database
 from fhirpay.domain.clock import SystemClock
 from fhirpay.domain.ids import CountedIds
+from node_running import needs_npm, node
 from oauth_world import key, key_set, signed
 
 SCOPE = "system/Account.crs"
@@ -146,5 +148,70 @@ async def test_fhirpy_works_with_a_token_that_authlib_got(site: Site) -> None:
         ):
             with pytest.raises(ForbiddenError, match="this needs system/"):
                 refused()
+
+    await asyncio.to_thread(use)
+
+
+# base → an account that names another as its parent, and by which path
+PARENT = {
+    "R4": ({"partOf": {"reference": "Account/top"}}, "partOf"),
+    "R5": (
+        {
+            "relatedAccount": [
+                {
+                    "relationship": {
+                        "coding": [{"system": "http://hl7.org/fhir/account-relationship", "code": "parent"}]
+                    },
+                    "account": {"reference": "Account/top"},
+                }
+            ]
+        },
+        "relatedAccount.0.account",
+    ),
+}
+
+
+@needs_npm
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_smarts_javascript_client_creates_reads_pages_and_follows_references_in_both_versions(site: Site) -> None:
+    def use(base: str) -> dict[str, Any]:
+        with site.session("h", "RSA", "RS384") as session:
+            scope = "system/Account.crus"
+            token = session.fetch_token(f"{site.url}/oauth/token", grant_type="client_credentials", scope=scope)
+            top = {"resourceType": "Account", "id": "top", "status": "active"}
+            headers = {"content-type": "application/fhir+json"}
+            session.put(f"{site.url}/fhir/{base}/Account/top", data=json.dumps(top), headers=headers)
+        parent, path = PARENT[base]
+        accounts = [{"resourceType": "Account", "status": "active", **parent} for _ in range(3)]
+        told = {"serverUrl": f"{site.url}/fhir/{base}", "token": token["access_token"], "accounts": accounts}
+        with node("smart.mjs") as client:
+            return client.tell(json.dumps({**told, "reference": path, "beyond": "Invoice"}))
+
+    before = 0
+    for base, version in (("R4", "4.0.1"), ("R5", "5.0.0")):
+        done = await asyncio.to_thread(use, base)
+        assert "error" not in done, done["error"]
+        everything = before + 3 + (before == 0)
+        assert (done["version"], len(done["made"]), done["two"], done["refused"]) == (version, 3, 2, 403)
+        assert len(set(done["found"])) == len(done["found"]) == everything
+        assert done["pages"] == [everything] * everything
+        before = everything
+        assert PARENT[base][0].items() <= done["read"].items()
+        followed = done["followed"]["partOf"] if base == "R4" else done["followed"]["relatedAccount"][0]["account"]
+        assert (followed["resourceType"], followed["id"]) == ("Account", "top")
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_fhirpy_speaks_r5_with_us(site: Site) -> None:
+    balance = [{"amount": {"value": 3.5, "currency": "USD"}, "estimate": False}]
+
+    def use() -> None:
+        with site.session("h", "RSA", "RS384") as session:
+            token = session.fetch_token(f"{site.url}/oauth/token", grant_type="client_credentials", scope=SCOPE)
+        client = SyncFHIRClient(f"{site.url}/fhir/R5", authorization=f"Bearer {token['access_token']}")
+        named = {name: value for name, value in ACCOUNT.items() if name != "id"}
+        client.resource("Account", **named, balance=balance).create()
+        (found,) = client.resources("Account").search(identifier="urn:a|1").fetch_all()
+        assert found["balance"] == balance
 
     await asyncio.to_thread(use)
