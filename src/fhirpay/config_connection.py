@@ -202,7 +202,7 @@ class Connection(LaunchedFrom):
 
     @model_validator(mode="after")
     def _written_once(self) -> Connection:
-        if wrong := wrong_in_writes(self.writes, self.financial_transaction, self.fhir_version):
+        if wrong := wrong_in_writes(self.writes, self.financial_transaction, self.fhir_version, self.organization):
             raise ValueError(f"connection '{self.name}' {wrong}")
         return self
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from .config_section import Section
 
-Written = Literal["PaymentReconciliation", "Basic"]
+Written = Literal["PaymentReconciliation", "PaymentNotice", "Basic"]
 
 
 class FinancialTransaction(Section):
@@ -24,7 +24,9 @@ class FinancialTransaction(Section):
     )
 
 
-def wrong_in_writes(writes: Collection[str], agreed: FinancialTransaction | None, version: str) -> str:
+def wrong_in_writes(
+    writes: Collection[str], agreed: FinancialTransaction | None, version: str, organization: str
+) -> str:
     """What is wrong with it; empty where nothing is."""
     if {"PaymentReconciliation", "Basic"} <= set(writes):
         return "writes PaymentReconciliation and Basic: its cash would count twice"
@@ -32,4 +34,8 @@ def wrong_in_writes(writes: Collection[str], agreed: FinancialTransaction | None
         return "has only one of Basic in `writes` and a financial_transaction section: they belong together"
     if "Basic" in writes and version == "R5":
         return "speaks R5, and a financial transaction is a Basic of R4"
+    if "PaymentNotice" in writes and "PaymentReconciliation" not in writes:
+        return "writes PaymentNotice, which names the PaymentReconciliation that it is about: write that too"
+    if "PaymentNotice" in writes and not organization:
+        return "writes PaymentNotice, whose recipient is the practice: `organization` is its id there"
     return ""

@@ -54,6 +54,7 @@ _ALIKE: dict[str, frozenset[str]] = {
     "Bundle.entry.request.method": _codes("GET HEAD POST PUT DELETE PATCH"),
 }
 _PAYMENTS: dict[str, frozenset[str]] = {
+    "PaymentNotice.status": _FM_STATUS,
     "PaymentReconciliation.status": _FM_STATUS,
     "PaymentReconciliation.outcome": _codes("queued complete error partial"),
     "PaymentReconciliation.processNote.type": _codes("display print printoper"),

@@ -32,6 +32,7 @@ class Switches:
     update_refusal: int = 405  # how it says that ids are its own to give
     subscriptions: str = ""  # how it tells of changes: not at all, by `criteria`, or by `topics` too
     fhir_version: str = "4.0.1"  # what it speaks: R5 where it is one of R5, and R4 whatever else it says
+    notices: bool = True  # it takes PaymentNotice
     financial_transactions: bool = False  # payments are Basic, as at Oracle Health: created, never read or searched
 
     @property
@@ -69,6 +70,8 @@ def offered(kind: str, switches: Switches) -> bool:
     if kind == "Subscription":
         return bool(switches.subscriptions)
     absent = ("PaymentReconciliation", "PaymentNotice") if switches.financial_transactions else ("Basic",)
+    if kind == "PaymentNotice" and not switches.notices:
+        return False
     return kind in TYPES and kind not in absent
 
 

@@ -96,7 +96,17 @@ TARGETS: dict[str, str] = {
     "PaymentReconciliation.detail.payee": _STAFF,
     "PaymentReconciliation.detail.responsible": "PractitionerRole",
 }
+TARGETS |= {
+    "PaymentNotice.provider": _STAFF,
+    "PaymentNotice.payment": "PaymentReconciliation",
+    "PaymentNotice.payee": _STAFF,
+    "PaymentNotice.recipient": "Organization",
+}
 TARGETS_R5: dict[str, str] = {
+    "PaymentNotice.reporter": _STAFF,
+    "PaymentNotice.payment": "PaymentReconciliation",
+    "PaymentNotice.payee": _STAFF,
+    "PaymentNotice.recipient": "Organization",
     "PaymentReconciliation.paymentIssuer": "Organization Patient RelatedPerson",
     "PaymentReconciliation.enterer": _STAFF,
     "PaymentReconciliation.location": "Location",

@@ -27,18 +27,18 @@ from ..fhir.json import dumps, loads
 from ..fhir.statement import Capability
 from ..fhir.validation import validate
 from ..flow.lane import BACKOFF, Work, complete, release, retry
-from ..flow.worker import DONE, Done
+from ..flow.worker import Done
 from ..log import Log
 from ..net.errors import Uncertain
 from ..writeback import oracle_basic, store
 from ..writeback.pause import Pauses
 from ..writeback.posted import PostedPayment
 from ..writeback.profile import Way
-from ..writeback.renderers import Told, renderer_of
+from ..writeback.renderers import FOLLOWS, Told, renderer_of
 from ..writeback.store import Posting
 from .post_basic import target_of
 from .posted_facts import posted_facts
-from .postings import PostingUnknown, again, attempted, sending
+from .postings import PostingUnknown, again, attempted, follow, sending
 from .rollout import Withheld, check
 from .seek_posting import before_first, condition, in_doubt, is_it, look, nobody_knows
 
@@ -69,13 +69,13 @@ class PostBack:
 
     async def _attempt(self, work: Work) -> Done | None:
         posting, posted, now = await self._units.read(self._read, work.ref)
-        if posting.state == "posted":
-            return DONE
+        if posting.state == "posted":  # as a person has said
+            return await self._units.write(self._followed, work, posting)
         name = posting.connection
         client = self._clients.get(name)
         if client is None:
             raise ConfigInvalid(f"connection '{name}' is no longer configured; define it, then replay")
-        if left := self._pauses.left(name, now):
+        if left := self._left(posting, now):
             return await self._units.write(retry, work, after=left, error=f"the EHR '{name}' doesn't answer")
         try:
             posting = await self._rendered(posting, posted, client)
@@ -86,8 +86,10 @@ class PostBack:
             return None
         except (EhrRefused, PostingUnknown):
             self._pauses.answered(name)
+            self._pauses.answered(_line(posting))
             raise
         self._pauses.answered(name)
+        self._pauses.answered(_line(posting))
         if remote is not None:
             await self._units.write(self._posted, work, posting, remote)
             log.info(
@@ -116,19 +118,30 @@ class PostBack:
         version = await client.version()
         if posted is None:
             return posting
-        told = Told(self._tenant.connection(posting.connection), version, posting)
+        main = await self._units.read(_main, posting) if posting.resource_type in FOLLOWS else None
+        told = Told(self._tenant.connection(posting.connection), version, posting, main=main)
         if told.to.financial_transaction and posting.resource_type == oracle_basic.RESOURCE_TYPE:
             told = replace(told, target=await target_of(client, posted, posting, told.to))
         resource = renderer_of(posting).render(posted, told)
         validate(resource, version=version)
         return replace(posting, body=dumps(resource))
 
+    def _left(self, posting: Posting, now: datetime) -> timedelta:
+        """How long its EHR is left alone: asking once lets the asker try."""
+        left = self._pauses.left(posting.connection, now)
+        line = _line(posting)
+        return left if left or line == posting.connection else self._pauses.left(line, now)
+
+    def _followed(self, tx: Tx, work: Work, posting: Posting) -> None:
+        follow(tx, posting, self._tenant)
+        complete(tx, work)
+
     def _put_off(self, tx: Tx, work: Work, posting: Posting, error: EhrUnavailable | Uncertain) -> None:
         if isinstance(error, EhrMisconfigured):
             self._without_a_line.discard(posting.connection)
             worklist.open_item(tx, kind=SHUT, subject=posting.connection, says=error.message, standing=True)
         reason, asked_s = error.message, error.retry_after_s if isinstance(error, EhrUnavailable) else 0
-        pause = self._pauses.failed(posting.connection, tx.now, asked_s=asked_s)
+        pause = self._pauses.failed(_line(posting), tx.now, asked_s=asked_s)
         # Later than the others: should it be this one that its EHR can't bear, they come first.
         own = BACKOFF.delay(work.attempt, work.work_id)
         again(tx, work, posting, reason, pause + own)
@@ -139,6 +152,7 @@ class PostBack:
         if posting.connection not in self._without_a_line:
             worklist.settled(tx, SHUT, posting.connection)
             self._without_a_line.add(posting.connection)
+        follow(tx, posting, self._tenant)
         complete(tx, work)
         for other in store.unknown_of(tx, posting.connection, posting.resource_type):
             # The first one that the EHR took later: whether its search shows this one tells about the other.
@@ -205,6 +219,19 @@ class PostBack:
             says = f"'{client.name}' took {remote.type}/{remote.id} for {posting.subject}: it stored nothing"
             raise EhrRefused(says, status=412, connection=client.name)
         return remote
+
+
+def _line(posting: Posting) -> str:
+    """What is left alone when it isn't answered: what follows a posting never holds up the postings of its EHR."""
+    name = posting.connection
+    return f"{name} {posting.resource_type}" if posting.resource_type in FOLLOWS else name
+
+
+def _main(tx: Tx, posting: Posting) -> Posting | None:
+    """The one that it follows, where the EHR has that."""
+    of = FOLLOWS.get(posting.resource_type)
+    there = (one for one in store.of_subject(tx, posting.subject) if one.connection == posting.connection)
+    return next((one for one in there if one.resource_type == of and one.state == "posted"), None)
 
 
 def _with_id(body: str, id: str) -> str:

@@ -33,6 +33,7 @@ from ..writeback import dft, held, posting_file, store
 from ..writeback.oracle_basic import RESOURCE_TYPE as BASIC
 from ..writeback.payment_reconciliation import RESOURCE_TYPE
 from ..writeback.posted import REST
+from ..writeback.renderers import FOLLOWS
 from ..writeback.store import Posting
 from .parked import note_parked_call
 from .posted_adjustments import parts_for
@@ -142,6 +143,20 @@ def enqueue(
     return ids + [_add(tx, tenant, file_kind_of(name), name, fact, resource_type=kind) for name in files]
 
 
+def follow(tx: Tx, posting: Posting, tenant: Tenant) -> None:
+    """What is to be posted after one that the EHR has: call it in the unit that knows. Again, it changes nothing.
+
+    Each has a place of its own, so that what goes wrong with it holds nothing else up.
+    """
+    writes = next((one.writes for one in tenant.connections if one.name == posting.connection), ())
+    for kind in writes:
+        if FOLLOWS.get(kind) != posting.resource_type:
+            continue
+        family = f"{posting.subject}:{kind}"
+        fact = _Fact(posting.subject, posting.payment_id, family, goes_back=False)
+        _add(tx, tenant, KIND, posting.connection, fact, resource_type=kind, part=kind)
+
+
 def enqueue_adjustment(tx: Tx, adjustment: Adjustment, *, account_ref: str, tenant: Tenant) -> list[str]:
     """Have an adjustment posted to every destination that takes its kind (what takes one back: to those that were told
     of that); the postings' ids. As with payments: in the unit that makes it, once, and what takes one back waits for
@@ -177,6 +192,7 @@ def _add_parts(
 ) -> list[str]:
     """One posting for each part. A line is in one of them, whatever a merge has made of accounts between two calls."""
     queued = [one for one in store.of_subject(tx, fact.subject) if one.connection == name]
+    queued = [one for one in queued if one.resource_type == resource_type]
     taken = {number for one in queued for number in one.numbers}
     return [one.posting_id for one in queued] + [
         _add(tx, tenant, kind, name, fact, resource_type=resource_type, part=part, lines=left)
@@ -210,7 +226,7 @@ def _add(
         tx,
         kind,
         posting_id,
-        [lane, *([f"{KIND}:{name}:{part}"] if part else [])],
+        [lane, *([f"{KIND}:{name}:{part}"] if part and resource_type not in FOLLOWS else [])],
         once_key=f"{name}:{subject}:{part}" if part else f"{name}:{subject}",
         needs=[lane] if fact.goes_back else [],
         blocks=[] if fact.goes_back else [lane],

@@ -22,6 +22,7 @@ from ..errors import FhirpayError, RuleBroken
 from ..log import Log
 from ..writeback import held, store
 from ..writeback.posted import Posted
+from ..writeback.renderers import FOLLOWS
 from ..writeback.store import HELD, Held, Posting
 
 log = Log("writeback")
@@ -65,7 +66,9 @@ def held_back(tx: Tx, tenant: Tenant, posting: Posting) -> Why | None:
     """Why this posting isn't to be sent now, by what is known of it and what its receiver's stage is; None: it is."""
     if posting.state in HELD:
         return Why(posting.state, posting.reason or "")
-    return why_not(tx, tenant, posting.connection, taken_back_by(tx, posting), confirmed=bool(posting.decided_by))
+    # What follows one that the EHR has was confirmed with that one.
+    confirmed = bool(posting.decided_by) or posting.resource_type in FOLLOWS
+    return why_not(tx, tenant, posting.connection, taken_back_by(tx, posting), confirmed=confirmed)
 
 
 def why_not(tx: Tx, tenant: Tenant, name: str, takes_back: list[Posting], *, confirmed: bool = False) -> Why | None:

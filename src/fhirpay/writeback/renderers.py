@@ -13,8 +13,9 @@ from typing import Any
 from ..config import Connection
 from ..errors import RuleBroken
 from ..fhir.statement import Capability, FhirVersion
-from . import oracle_basic, payment_reconciliation
-from .payment_reconciliation import PAYMENT_SYSTEM
+from . import oracle_basic, payment_notice, payment_reconciliation
+from .payment_notice import NOTICE_SYSTEM
+from .payment_reconciliation import PAYMENT_SYSTEM, identifier_of
 from .posted import PostedPayment, Ref, lines_for
 from .profile import Way, ways
 from .store import Posting
@@ -24,12 +25,14 @@ Resource = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """To whom a posting is told, and how. `target` is the one Encounter or Account of a financial transaction."""
+    """To whom a posting is told, and how. `target` is the one Encounter or Account of a financial transaction, `main`
+    the posting that this one follows."""
 
     to: Connection
     version: FhirVersion
     posting: Posting
     target: Ref | None = None
+    main: Posting | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,19 @@ def _reconciliation(posted: PostedPayment, told: Told) -> dict[str, Any]:
     return payment_reconciliation.render(posted, organization=told.to.organization, version=told.version)
 
 
+# ── PaymentNotice ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _notice(posted: PostedPayment, told: Told) -> dict[str, Any]:
+    main = told.main
+    if main is None:
+        raise RuleBroken(f"'{told.to.name}' doesn't have {posted.id} (any more): there is nothing to give notice of")
+    named: Ref = {"type": payment_reconciliation.RESOURCE_TYPE, "identifier": identifier_of(posted.id)}
+    if main.remote_id:
+        named = {"reference": f"{payment_reconciliation.RESOURCE_TYPE}/{main.remote_id}"}
+    return payment_notice.render(posted, organization=told.to.organization, version=told.version, payment=named)
+
+
 # ── Basic ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -90,6 +106,9 @@ def _created_only(capability: Capability) -> tuple[Way, ...]:
     return (Way.BLIND,) if capability.create else ()
 
 
+FOLLOWS = {payment_notice.RESOURCE_TYPE: payment_reconciliation.RESOURCE_TYPE}
+"""What is posted after another one that the EHR has, of the same payment or refund → that one."""
+
 RENDERERS: Mapping[str, Renderer] = {
     payment_reconciliation.RESOURCE_TYPE: Renderer(
         render=_reconciliation,
@@ -99,6 +118,13 @@ RENDERERS: Mapping[str, Renderer] = {
             payment_reconciliation.amount_and_date(one) == payment_reconciliation.amount_and_date(other)
         ),
         made_for=payment_reconciliation.is_of,
+    ),
+    payment_notice.RESOURCE_TYPE: Renderer(
+        render=_notice,
+        sought=lambda posting: {"identifier": f"{NOTICE_SYSTEM}|{posting.subject}"},
+        has_mark=lambda resource, posting: has_identifier(resource, NOTICE_SYSTEM, posting.subject),
+        same=lambda one, other: (one.get("amount"), one.get("payment")) == (other.get("amount"), other.get("payment")),
+        made_for=payment_notice.is_of,
     ),
     oracle_basic.RESOURCE_TYPE: Renderer(
         render=_transaction,

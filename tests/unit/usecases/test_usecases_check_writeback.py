@@ -35,3 +35,17 @@ async def test_where_payments_are_financial_transactions_it_says_what_is_still_t
     assert (none.grade, "no-postings" in codes(none)) == ("not ready", True)
     hint = await checked(answering(oracle()), clock)
     assert any('writes = ["Basic"]' in line for line in as_text(hint))
+
+
+async def test_it_says_of_each_type_by_which_way_it_is_posted(clock: FrozenClock) -> None:
+    both = {"writes": ("PaymentReconciliation", "PaymentNotice"), "organization": "clinic"}
+    none = await checked(answering(), clock, **both)
+    assert none.grade == "not ready"
+    assert any("no PaymentNotice can be posted: it takes none" in line for line in as_text(none))
+    stated = statement()
+    stated["rest"][0]["resource"].append(
+        {"type": "PaymentNotice", "interaction": [{"code": "create"}, {"code": "search-type"}]}
+    )
+    report = await checked(answering(stated), clock, **both)
+    assert report.grade == "ready"
+    assert any("PaymentNotice posted by search" in line for line in as_text(report))
