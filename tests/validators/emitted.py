@@ -52,15 +52,17 @@ def _resources(value: Any) -> Iterator[Json]:
             yield from _resources(inner)
 
 
-def defined() -> list[Json]:
-    """What stands in conformance/."""
-    return [loads(path.read_bytes()) for path in sorted(data_root("conformance").rglob("*-*.json")) if _is_fhir(path)]
+def defined(version: str = "R4") -> list[Json]:
+    """What stands in conformance/ for that version; what names none is of R4."""
+    found = [loads(path.read_bytes()) for path in sorted(data_root("conformance").rglob("*-*.json")) if _is_fhir(path)]
+    return [one for one in found if str(one.get("fhirVersion", "4.0.1")).startswith(_NUMBERS[version])]
 
 
 def _is_fhir(path: Path) -> bool:
     return "resourceType" in loads(path.read_bytes())
 
 
+_NUMBERS = {"R4": "4.0", "R5": "5.0"}
 _ACCOUNT: Json = {
     "resourceType": "Account",
     "id": "a1",
