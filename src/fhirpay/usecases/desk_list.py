@@ -39,8 +39,10 @@ from .external_payments import LOOK_ALIKE as EHR_LOOK_ALIKE
 from .external_payments import TWO_POSTERS, UNMATCHED
 from .keep_subscribed import UNTOLD
 from .launch import SHUT as LAUNCH_SHUT
+from .look_at_visit import UNFOUND, UNREAD
 from .merge_accounts import CONSENT
 from .parked import KIND as PARKED_CALL
+from .poll_ehr import UNFILTERED
 from .post_back import SHUT
 from .receive_batch import MISCOUNT
 from .receive_batch import REFUSED as BATCH_REFUSED
@@ -49,7 +51,9 @@ from .receivers_gone import GONE
 from .rollout import TO_CONFIRM
 from .settle_outcome import unknown_key
 from .silence import SILENT
+from .take_export import DELETED
 from .take_files import STUCK, UNREACHABLE
+from .take_polled import REFUSED as POLLED_REFUSED
 
 PAGE = 100
 UNKNOWN = "unknown_outcome"
@@ -69,6 +73,11 @@ NEXT: Mapping[str, str] = {
     "reallocated": "Move the money at the EHR by hand, then mark it done.",
     PARKED: "Mend what it says, then `fhirpay replay ID` or POST /messages/replay; `--ignore` sets it aside for good.",
     SILENT: "Ask whether the sender and the line to it are up; it goes by itself when the feed speaks.",
+    UNREAD: "Mend what it says, there or here; it is tried again and goes by itself once all is read.",
+    UNFILTERED: "Ask the EHR to search by _lastUpdated; nothing is missed meanwhile, it takes longer.",
+    UNFOUND: "Set `systems` to what its numbers are called here, or have them corrected; it is looked for again.",
+    POLLED_REFUSED: "Have it corrected at the EHR: its next version is looked at anew. If it never is: mark it done.",
+    DELETED: "See whether it counts: have what it made due credited or withdrawn, then mark it done.",
     UNTOLD: "Mend what it says, there or here; it goes by itself. Polling goes on, so nothing is lost meanwhile.",
     QUIET: "Ask the EHR whether its notifications get out; it goes by itself. Polling goes on meanwhile.",
     DEPARTS: "Ask the sender to keep to `fhirpay conformance spec`, or agree on something else; then mark it done.",

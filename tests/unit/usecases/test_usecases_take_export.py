@@ -23,6 +23,7 @@ from fhirpay.errors import LeaseLost, MessageInvalid, RuleBroken
 from fhirpay.fhir.bulk import LINE_MAX, read_manifest, split_lines
 from fhirpay.polling import exports, store
 from fhirpay.polling.exports import Job
+from fhirpay.usecases.desk_list import NEXT
 from fhirpay.usecases.look_at_visit import UNREAD
 from fhirpay.usecases.take_export import DELETED, EhrExport, next_night
 from fhirpay.usecases.take_polled import REFUSED, read_all, take
@@ -283,6 +284,15 @@ async def test_a_crash_in_a_file_goes_on_behind_the_lines_that_were_read(
     before = await job(poll)
     assert (before.state, before.line) == ("reading", 200)
     server.on_line = lambda kind, number: None
+    lines: list[int] = []
+
+    async def note() -> None:
+        lines.append((await job(poll)).line)
+
+    poll.clock.advance(MINUTE)
+    (export,) = poll.system.exports("two")
+    await _with(export, Units(poll.units, note)).turn()
+    assert 100 not in lines  # behind what was read: it isn't worked on again
     await to_the_end(poll)
     charges = [one for one in await poll.messages() if "Charge" in one]
     assert len(charges) == len(set(charges)) == 255
@@ -408,6 +418,7 @@ async def test_what_was_deleted_there_or_left_out_is_told(poll: Poll, server: Bu
     server.errors.append({"resourceType": "OperationOutcome", "issue": [{**issue, "severity": "information"}]})
     await to_the_end(poll)
     (says,) = await poll.told(DELETED)
+    assert {DELETED, REFUSED, UNREAD} <= NEXT.keys()  # and what to do
     assert "ChargeItem/c1" in says
     assert any("(1 errors): c7 could not be written" in one for one in await poll.told(REFUSED))
 
