@@ -17,6 +17,7 @@ from fhirpay.data import data_root
 from fhirpay.db.unit import Units
 from fhirpay.fhir.json import loads
 from fhirpay.fhir.statement import FhirVersion
+from fhirpay.web.fhir_server.spoken import R4, R5
 from fhirpay.writeback.payment_reconciliation import render
 from posted_payments import STATES
 
@@ -89,9 +90,22 @@ def _bundle(kind: str) -> Json:
     return {"resourceType": "Bundle", "type": kind, "entry": [entry, broken] if kind == "batch" else [entry]}
 
 
-async def served(units: Units) -> list[Json]:
+def _said_in(version: str, value: Any) -> Any:
+    """The same in R5, where that calls it otherwise."""
+    if isinstance(value, list):
+        return [_said_in(version, one) for one in value]
+    if not isinstance(value, dict) or version == "R4":
+        return value
+    said = {name: _said_in(version, inner) for name, inner in value.items() if name != "priceOverride"}
+    price = (
+        {"totalPriceComponent": {"type": "base", "amount": value["priceOverride"]}} if len(said) < len(value) else {}
+    )
+    return said | price
+
+
+async def served(units: Units, version: str = "R4") -> list[Json]:
     """What our FHIR endpoint answers: resources, Bundles of each kind, and refusals of each kind."""
-    world = FhirWorld(units)
+    world = FhirWorld(units, spoken=R5 if version == "R5" else R4)
     asked: list[tuple[str, str, Any, dict[str, str]]] = [
         ("GET", "metadata", None, {}),
         ("PUT", "Patient/p1", _PATIENT, {}),
@@ -113,5 +127,5 @@ async def served(units: Units) -> list[Json]:
         ("GET", "Account/a1", None, {"authorization": "Bearer no"}),
         ("DELETE", "Account/a1", None, {}),
     ]
-    answers = [await world.send(method, path, body, **headers) for method, path, body, headers in asked]
+    answers = [await world.send(how, path, _said_in(version, body), **headers) for how, path, body, headers in asked]
     return [answer.resource for answer in answers]
