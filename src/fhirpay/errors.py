@@ -136,8 +136,8 @@ class LaunchRefused(NotPermitted):
 
     code = "launch-refused"
 
-    def __init__(self, message: str, *, reason: str) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, reason: str, **ids: str) -> None:
+        super().__init__(message, **ids)
         self.reason = reason
 
 

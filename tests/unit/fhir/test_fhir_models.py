@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhirpay.domain import fhir_urls
-from fhirpay.errors import CodeInvalid, FhirpayError, RequiredMissing, RuleBroken
+from fhirpay.errors import CodeInvalid, FhirpayError, LaunchRefused, RequiredMissing, RuleBroken
 from fhirpay.fhir.bindings import REQUIRED, REQUIRED_R5
 from fhirpay.fhir.crossversion import TYPES as TYPES_OF_BOTH
 from fhirpay.fhir.json import loads
@@ -85,7 +85,8 @@ def subclasses(of: type[FhirpayError]) -> set[type[FhirpayError]]:
 def test_every_error_of_ours_is_a_sound_outcome() -> None:
     # Those of the tree itself: a room's own error may need more than a message, and answers as its parent does.
     for error in {one for one in subclasses(FhirpayError) if one.__module__ == FhirpayError.__module__}:
-        assert problems(operation_outcome(error("x", location="Patient"))) == [], error
+        more = {"reason": "x"} if error is LaunchRefused else {}
+        assert problems(operation_outcome(error("x", location="Patient", **more))) == [], error
         assert re.fullmatch(r"[a-z-]+", error.issue_code)
 
 
@@ -161,9 +162,9 @@ def test_values(kind: str, good: list[Any], bad: list[Any]) -> None:
 BOUND = {
     FhirVersion.R4: (
         REQUIRED,
-        (*TYPES, "PaymentReconciliation", "Bundle", "CareTeam", "EpisodeOfCare", "Procedure"),
+        (*TYPES, "PaymentReconciliation", "PaymentNotice", "Bundle", "CareTeam", "EpisodeOfCare", "Procedure"),
     ),
-    FhirVersion.R5: (REQUIRED_R5, (*TYPES_OF_BOTH, "Bundle")),
+    FhirVersion.R5: (REQUIRED_R5, (*TYPES_OF_BOTH, "PaymentNotice", "Bundle")),
 }
 
 
