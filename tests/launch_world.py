@@ -454,13 +454,16 @@ def built(
     *,
     transport: Transport | None = None,
     processor: str = "http://processor.example",
+    tenants: tuple[str, ...] = ("main",),
+    public_url: str = OURS,
 ) -> wiring.System:
-    """The program that the EHR of this connection launches."""
-    settings = Settings(hash_key="k" * 32, public_url=OURS, tenants=(_tenant(connection, processor),))
+    """The program that the EHR of this connection launches, for each of these tenants."""
+    owners = tuple(_tenant(name, connection, processor) for name in tenants)
+    settings = Settings(hash_key="k" * 32, public_url=public_url, tenants=owners)
     return wiring.build(settings, clock=clock, ids=RandomIds(clock), database=database, transport=transport)
 
 
-def _tenant(connection: Connection, processor: str) -> Tenant:
+def _tenant(name: str, connection: Connection, processor: str) -> Tenant:
     merchant = Merchant(
         name="main",
         processor="simulated",
@@ -470,6 +473,7 @@ def _tenant(connection: Connection, processor: str) -> Tenant:
         webhook_secrets=(WEBHOOK_SECRET,),
     )
     return Tenant(
+        name=name,
         facilities=(Facility(name="main"),),
         merchants=(merchant,),
         interfaces=(Interface(name="clinic", namespace="urn:clinic", account_key="PID-18", co_means="due"),),

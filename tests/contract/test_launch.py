@@ -11,9 +11,24 @@ import httpx2
 import pytest
 from sqlalchemy import text
 
+from fhirpay.config import Connection
 from fhirpay.db.unit import Database, Tx
 from fhirpay.domain.clock import FrozenClock
-from launch_world import BASE, STAFF, LaunchWorld, account, invoice, launch_world, patient, said
+from launch_world import (
+    BASE,
+    CLIENT_ID,
+    OURS,
+    STAFF,
+    LaunchEhr,
+    LaunchWorld,
+    Routed,
+    account,
+    built,
+    invoice,
+    launch_world,
+    patient,
+    said,
+)
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 KNOWN = (patient("p1"), account("a1", "Patient/p1"), invoice("i1", "Account/a1", "Patient/p1", "Patient/p1"))
@@ -130,6 +145,39 @@ async def test_agreed_scopes_are_asked_for_instead(database: Database, clock: Fr
         assert parse_qs(urlsplit(await w.sent()).query)["scope"] == [
             "launch openid fhirUser patient/*.rs offline_access"
         ]
+
+
+async def test_each_tenant_is_launched_at_its_own_address_behind_a_proxy_too(
+    database: Database, clock: FrozenClock
+) -> None:
+    """The proxy serves us below /pay: that is what browsers and the EHR see, and we don't."""
+    ehr = LaunchEhr(clock, "public")
+    connection = Connection(name="ehr", base_url=BASE, launch_client_id=CLIENT_ID, launch_auth="public", writes=())
+    given = {"transport": Routed(ehr), "tenants": ("north", "south"), "public_url": "https://clinic.example/pay/"}
+    system = built(connection, database, clock, **given)
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=system.web), base_url=OURS) as http:
+        headers = {"authorization": "Bearer token-ehr", "content-type": "application/fhir+json"}
+        await http.put("/tenants/north/fhir/R4/Patient/p1", json=patient("p1"), headers=headers)
+        sent = await http.get("/tenants/north/launch", params={"iss": BASE, "launch": "x"})
+        (cookie,) = cookies(sent).values()
+        assert cookie["path"] == "/pay/tenants/north/launch/redirect"
+        back = httpx2.URL(ehr.sign_in(sent.headers["location"], patient="p1"))
+        assert str(back.copy_with(query=None)) == "https://clinic.example/pay/tenants/north/launch/redirect"
+        signed_in = {"cookie": f"{next(iter(cookies(sent)))}={cookie['value']}"}
+        query = back.query.decode()
+        astray = await http.get(f"/tenants/south/launch/redirect?{query}", headers=signed_in)
+        assert "wasn't begun in this browser" in said(astray)
+        answer = await http.get(f"/tenants/north/launch/redirect?{query}", headers=signed_in)
+        path = answer.headers["location"]
+        assert path.startswith("/pay/tenants/north/launch/at/ses")
+        session = cookies(answer)["__Secure-fhirpay-session"]
+        assert session["path"] == path
+        kept = {"cookie": f"__Secure-fhirpay-session={session['value']}"}
+        inside = path.removeprefix("/pay")
+        page = await http.get(inside, headers=kept)
+        assert f'action="{path}/end"' in page.text
+        assert (await http.get(inside.replace("north", "south"), headers=kept)).status_code == 403
+    await system.close()
 
 
 async def test_two_launches_in_one_browser_keep_to_their_patients(w: LaunchWorld) -> None:

@@ -37,7 +37,7 @@ def of_payment(state: PaymentState) -> str:
 
 
 def what_for(one: ObligationView) -> str:
-    return _FOR.get(Basis(one.basis_kind), "Something else")
+    return _FOR[Basis(one.basis_kind)]
 
 
 def for_patient(one: ObligationView) -> str:
