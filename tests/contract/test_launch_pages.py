@@ -225,6 +225,28 @@ async def test_patients_see_the_account_of_another_where_they_are_the_one_who_pa
     assert "33.00" not in page
 
 
+async def test_of_an_account_that_two_pay_each_sees_their_own_part(w: LaunchWorld) -> None:
+    both = [{"party": {"reference": f"Patient/{who}"}} for who in ("p1", "p2")]
+    await w.put(patient("p1"), patient("p2"), account("a1", "Patient/p1", guarantor=both))
+    await w.put(invoice("i1", "Account/a1", "Patient/p1", "Patient/p1", "80.00"))
+    await w.put(invoice("i2", "Account/a1", "Patient/p1", "Patient/p2", "33.00"))
+    for who, mine, other in (("p1", "80.00", "33.00"), ("p2", "33.00", "80.00")):
+        page = words(await w.page(await w.launched(f"Patient/{who}", patient=who)))
+        assert f"Account A1 {mine} USD to pay." in page
+        assert other not in page
+
+
+async def test_patients_are_not_told_why_something_is_held(w: LaunchWorld) -> None:
+    await w.put(*owing("p1", "a1", "80.00"))
+    held = {"name": "bankruptcy", "says": "heard of it in town", "by": "jdoe"}
+    await w.units.write(lambda tx: staff.open_hold(tx, "Account/a1", tenant=w.system.house("main").tenant, **held))
+    await w.work()
+    page = words(await w.page(await w.launched("Patient/p1", patient="p1")))
+    assert "nothing for you to pay now" in page
+    assert "bankruptcy" not in page
+    assert "town" not in page
+
+
 async def test_patients_are_told_what_is_with_the_insurance_and_not_why_something_is_held(w: LaunchWorld) -> None:
     await w.hl7(message("M1", ft1(1, "CG", "100.00")))
     w.ehr.resources["Patient/ehr-1"] = patient("ehr-1", born="1980-01-01", identifier=[_mrn("MRN1")])
