@@ -20,7 +20,10 @@ class ApiClient(Section):
         default=("system/*.cruds", "hl7v2", "payments"), description="what it may do, and the most a token may say"
     )
     interface: str = Field(default="", description="the interface whose rules apply to what it sends")
-    private_network: bool = Field(default=False, description="jwks_url may be a private or loopback address, and http")
+    private_network: bool = Field(
+        default=False,
+        description="jwks_url, and where it is told of payments, may be private or loopback addresses, and http",
+    )
 
     @property
     def id(self) -> str:

@@ -39,6 +39,7 @@ from .smart import front_door
 from .smart.front_door import FrontDoor
 from .smart.keys import KeyRing
 from .smart.launch import LaunchClient
+from .subscriptions import events
 from .usecases import (
     collect,
     go_live,
@@ -57,6 +58,7 @@ from .usecases.close_page import ClosePage
 from .usecases.follow_up import FollowUp
 from .usecases.lookup import LookUp
 from .usecases.make_files import FileMaker, place_kind_of
+from .usecases.notify import Notify
 from .usecases.parked import note_parked_call
 from .usecases.pick_up import PickUp
 from .usecases.poll_ehr import EhrPoll
@@ -70,6 +72,7 @@ from .usecases.replay_mended import ReplayMended
 from .usecases.send_ack import SendAck
 from .usecases.silence import SilenceWatch
 from .usecases.standing_warnings import StandingWarnings
+from .usecases.subscribe import Subscriptions
 from .usecases.take_export import EhrExport
 from .usecases.take_files import FileFeed
 from .usecases.take_payment import TakePayment
@@ -120,6 +123,7 @@ class House:
     messages: ApplyMessage
     notifications: Notifications
     mended: ReplayMended
+    subscriptions: Subscriptions
     silence: SilenceWatch
     traffic: TrafficWatch
     files: Sequence[FileFeed]
@@ -183,12 +187,13 @@ class System:
             own_urls=tuple(base_url + one.prefix for one in (R4, R5)),
             endpoints=front_door.endpoints(base_url),
             body_max_bytes=settings.body_max_bytes,
+            subscriptions=house.subscriptions,
             operations=pay_operations(house.units, house.tenant, patience),
         )
         hl7 = hl7v2.Deps(house.door.callers.require, house.intakes, settings.body_max_bytes)
         return [
             fhir_router(fhir),
-            fhir_router(replace(fhir, base_url=base_url + R5.prefix, spoken=R5)),
+            fhir_router(replace(fhir, base_url=base_url + R5.prefix, spoken=R5, subscriptions=None)),
             oauth.oauth_router(house.door.server),
             hl7v2.hl7v2_router(hl7),
             api_router(api),
@@ -362,6 +367,17 @@ def _house(
     notifications = Notifications(units, tenant, FhirIntake(hash_key, tenant))
     lookups = LookUp(units, tenant, processors, public_url=public_url)
     follow_ups = FollowUp(units, tenant, processors)
+    door = front_door.build(
+        tenant,
+        units,
+        base_url=public_url,
+        fhir_url=public_url + R4.prefix,
+        understood=access.understood,
+        now=clock.now,
+        transport=transport,
+    )
+    subscriptions = Subscriptions(units, hash_key, public_url + R4.prefix)
+    notify = Notify(units, subscriptions, door.callers.registered, transport)
     return House(
         tenant=tenant,
         units=units,
@@ -373,15 +389,7 @@ def _house(
         engines=engines,
         intakes=intakes,
         ack_clients=ack_clients,
-        door=front_door.build(
-            tenant,
-            units,
-            base_url=public_url,
-            fhir_url=public_url + R4.prefix,
-            understood=access.understood,
-            now=clock.now,
-            transport=transport,
-        ),
+        door=door,
         inbox={
             "hl7": messages.hl7,
             "fhir": messages.fhir,
@@ -403,6 +411,8 @@ def _house(
         writeback={
             postings.KIND: PostBack(units, tenant, ehrs).run,
             send_ack.KIND: SendAck(units, tenant, ack_clients, clock).run,
+            events.KIND: notify.run,
+            events.HEARTBEAT: notify.heartbeat,
         },
         destinations={
             postings.kind_of(one.name): PostDft(units, tenant, one, engines[one.name]).run
@@ -413,6 +423,7 @@ def _house(
         messages=messages,
         notifications=notifications,
         mended=ReplayMended(units, tenant, released.of, lambda: released.in_force),
+        subscriptions=subscriptions,
         silence=SilenceWatch(units, tenant, clock),
         traffic=TrafficWatch(units, tenant, clock, checker.check, lambda: released.root),
         makers=[FileMaker(units, tenant, one, layouts[one.name], clock) for one in tenant.posting_files],

@@ -20,7 +20,10 @@ from node_running import needs_npm
 pytestmark = needs_npm
 CROSS_VERSION = "http://hl7.org/fhir/5.0/StructureDefinition/extension-"
 # R4 path → R5's, where R5 calls it otherwise
-RENAMED = {"PaymentReconciliation.detail": "PaymentReconciliation.allocation"}
+RENAMED = {
+    "PaymentReconciliation.detail": "PaymentReconciliation.allocation",
+    "Basic": "SubscriptionTopic",  # which R4 hasn't: Subscriptions R5 Backport, "Subscription Topics in R4"
+}
 
 # Named by others, with no definition in a package that we could ask, or against it.
 EXCUSED = {
@@ -32,6 +35,8 @@ EXCUSED = {
     "http://hl7.org/fhir/StructureDefinition/namingsystem-checkDigit",
     # The same guide, PV1[Encounter], row PV1-53, gives it a valueString; its definition says markdown
     "http://hl7.org/fhir/StructureDefinition/resource-instance-description",
+    # Subscriptions R5 Backport: in CapabilityStatement.rest.resource, the canonical URL of a topic
+    "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/capabilitystatement-subscriptiontopic-canonical",
 }
 
 
@@ -111,7 +116,21 @@ def cross_version_fault(use: Use) -> str:
         return "R4 has an element for it"
     if use.count > 1 and not element.many:
         return f"it is there {use.count} times"
+    if not use.value:
+        return _parts_fault(path, use)
     return "" if _may_hold(element, use) else f"it holds {use.value}, not {' or '.join(element.types)}"
+
+
+def _parts_fault(path: str, use: Use) -> str:
+    """Of an element with elements inside, which are extensions named by them alone."""
+    known = elements("R5", path.split(".")[0])
+    for name, value in use.inside:
+        part = known.get(f"{path}.{name}")
+        if part is None:
+            return f"it has no part '{name}'"
+        if value not in {"value" + of[:1].upper() + of[1:] for of in part.types}:
+            return f"its part '{name}' holds {value}, not {' or '.join(part.types)}"
+    return ""
 
 
 def _may_hold(element: Element, use: Use) -> bool:

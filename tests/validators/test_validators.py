@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from pydantic import ValidationError
 
 from fhirpay.db.unit import Database, Units
 from fhirpay.domain.clock import FrozenClock
+from fhirpay.domain.ids import CountedIds
 from fhirpay.fhir.json import dumps, loads
 from fhirpay.fhir.statement import FhirVersion
 from fhirpay.fhir.validation import problems
@@ -26,13 +28,15 @@ from fhirpay.web.fhir_server.chain_parameters import parameters
 from matrices import Cell
 from node_running import Node, needs_npm, node
 from payments_world import payments_world
+from subscribers_world import by_topic, subscribers
 
 pytestmark = needs_npm
+CONTENTS = ("empty", "id-only", "full-resource")
 STRANGERS = ("lantana", "medplum")
 TYPES = (
-    "Account Appointment Bundle CapabilityStatement CareTeam ChargeItem CodeSystem Condition Coverage Encounter "
+    "Account Appointment Basic Bundle CapabilityStatement CareTeam ChargeItem CodeSystem Condition Coverage Encounter "
     "EpisodeOfCare Invoice MessageHeader OperationDefinition OperationOutcome Organization Parameters Patient "
-    "PaymentReconciliation Procedure Provenance RelatedPerson StructureDefinition ValueSet"
+    "PaymentReconciliation Procedure Provenance RelatedPerson StructureDefinition Subscription ValueSet"
 ).split()
 
 # What a validator says of what is sound: its own limit, by HL7's text.
@@ -125,6 +129,26 @@ async def test_a_chain_as_it_is_explained_is_sound(
     shown = [parameters(chain, frozenset()), parameters(chain, frozenset({account}))]
     assert {"refund", "entry"} <= set(re.findall(r'"name":"(\w+)"', dumps(shown[0])))
     all_sound(strangers["R4"], shown)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_what_whoever_asked_is_told_is_sound(
+    strangers: dict[str, Node], database: Database, clock: FrozenClock, ids: CountedIds
+) -> None:
+    async with subscribers(database, clock, ids) as world:
+        header = ["Authorization: Bearer x"]
+        more = [("heartbeat-period", 60), ("max-count", 2)]
+        made = [await world.asks(by_topic(content, header=header, extension=more)) for content in CONTENTS]
+        for number in (1, 2, 1):
+            await world.pays(number, "cancelled" if number == 1 else "active")
+            await world.work()
+        await world.later(timedelta(minutes=2))
+        told = [loads(one.request.content) for one in world.calls]
+        assert {one.says.kind for one in world.calls} == {"handshake", "event-notification", "heartbeat"}
+        paths = [f"Subscription/{made[0]}", "Subscription", "Subscription/$status"]
+        paths += [f"Subscription/{made[0]}/$events?content={content}" for content in CONTENTS]
+        answers = [loads((await world.fhir("GET", path)).content) for path in paths]
+    all_sound(strangers["R4"], [*told, *answers])
 
 
 def richest() -> list[Json]:

@@ -33,6 +33,8 @@ KINDS = {
     "writeback.dft": "posts what was paid, given back or adjusted to an HL7v2 receiver; each has a kind of its own",
     "writeback.file": "has a posting wait for the next posting file; each receiver has a kind of its own",
     "writeback.place": "puts a posting file where its receiver takes it; each has a kind of its own",
+    "subscription.notify": "tells whoever asked our FHIR endpoint to of a payment",
+    "subscription.heartbeat": "tells them that there was nothing to tell",
     "ack": "sends a deferred application acknowledgement",
 }
 

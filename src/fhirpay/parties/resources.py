@@ -15,6 +15,7 @@ from ..domain import fhir_urls as urls
 from ..errors import NotFound
 from ..fhir import store
 from ..fhir.merge import gaps_alone, merged
+from ..subscriptions.events import tell
 from .merges import Item
 
 Resource = dict[str, Any]
@@ -145,7 +146,7 @@ def change(tx: Tx, stored: store.Stored, resource: Resource, *, source: str) -> 
     names = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
     if not names:
         return []
-    store.put(tx, resource, source=source)
+    tell(tx, [store.put(tx, resource, source=source)[0]])
     was, now = ({name: one[name] for name in names if name in one} for one in (before, after))
     return [Item("resource", stored.reference, was, now)]
 

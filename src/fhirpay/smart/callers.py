@@ -47,6 +47,7 @@ class Callers:
         self, units: Units, clients: Sequence[ApiClient], scopes: Mapping[str, Scopes], issuers: Issuers
     ) -> None:
         self._units = units
+        self._clients = tuple(clients)
         self._by_token = tuple((client.token.encode(), client) for client in clients if client.token)
         self._by_id = {client.id: client for client in clients if not client.issuer}
         self._scopes = scopes
@@ -68,6 +69,11 @@ class Callers:
         if found is None:
             raise NotAuthenticated(WRONG, error="invalid_token")
         return found
+
+    def registered(self, name: str) -> Caller | None:
+        """A client with all that it may do now; None when it isn't registered any more."""
+        found = next((client for client in self._clients if client.name == name), None)
+        return None if found is None else Caller(found, self._scopes[name])
 
     async def require(self, authorization: str | None, endpoint: str) -> Caller:
         """A caller that may use an endpoint that is no FHIR (scopes.ENDPOINTS). Raises NotPermitted besides."""

@@ -35,6 +35,7 @@ from ..mapping.engine import map_groups
 from ..mapping.loader import Maps
 from ..mapping.mapped import Mapped, Parked
 from ..parties import statements
+from ..subscriptions.events import tell
 from . import charged_elsewhere, echoes, link_patients, move_account, visits, withdrawn_coverage
 from .collect import accounts_touched, reassess_accounts
 from .corrections import settled
@@ -106,6 +107,7 @@ class ApplyMessage:
         mapped = [echoes.marked(tx, one, self.tenant.interface(message.interface)) for one in mapped]
         merging = Merging(message, source_of(message), self.tenant)
         changes = [change for one in mapped for change in self._write(tx, message, one, newer, merging)]
+        tell(tx, [stored for stored, change in changes if change != "unchanged"])
         cutover.note(tx, message.interface, [stored for stored, _ in changes], self.tenant)
         echoes.heard(tx, changes)
         visits.note(tx, self.tenant, message.interface, changes)

@@ -51,6 +51,7 @@ from .receivers_gone import GONE
 from .rollout import TO_CONFIRM
 from .settle_outcome import unknown_key
 from .silence import SILENT
+from .subscribe import FAILED as NOT_TOLD
 from .take_export import DELETED
 from .take_files import STUCK, UNREACHABLE
 from .take_polled import REFUSED as POLLED_REFUSED
@@ -80,6 +81,7 @@ NEXT: Mapping[str, str] = {
     DELETED: "See whether it counts: have what it made due credited or withdrawn, then mark it done.",
     UNTOLD: "Mend what it says, there or here; it goes by itself. Polling goes on, so nothing is lost meanwhile.",
     QUIET: "Ask the EHR whether its notifications get out; it goes by itself. Polling goes on meanwhile.",
+    NOT_TOLD: "Have its endpoint mended; once its client asks anew, it is told all that it missed, and this goes.",
     DEPARTS: "Ask the sender to keep to `fhirpay conformance spec`, or agree on something else; then mark it done.",
     UNREACHABLE: "Mend what it says, here or with the server's owner; it goes by itself once the files come in.",
     STUCK: "See who may move and delete there; it goes by itself. Its messages are kept, none counts twice.",

@@ -22,6 +22,7 @@ from ..fhir import store as fhir
 from ..fhir.crossversion import to_r4
 from ..fhir.json import loads
 from ..fhir.statement import FhirVersion
+from ..subscriptions.events import tell
 from .payment_reconciliation import RESOURCE_TYPE, is_of
 from .tables import PostingNumberRow, PostingRow
 
@@ -246,7 +247,9 @@ def _show(tx: Tx, posting: Posting, resource: dict[str, Any]) -> None:
         except MessageUnsupported:  # it is posted all the same
             return
     tag = {"system": urls.CONNECTION, "code": posting.connection}
-    fhir.put(tx, {**resource, "id": posting.posting_id, "meta": {"tag": [tag]}})
+    shown, change = fhir.put(tx, {**resource, "id": posting.posting_id, "meta": {"tag": [tag]}})
+    if change != "unchanged":
+        tell(tx, [shown])
 
 
 def refused(tx: Tx, posting_id: str, reason: str) -> None:

@@ -29,6 +29,7 @@ from ...fhir.store import Change, Stored
 from ...smart.callers import Caller
 from ...smart.scopes import Scope
 
+SUBSCRIPTION = "Subscription"  # has no parameters to be limited by: it is its client's alone
 BEYOND = "is beyond the parameters of its scopes"
 _LETTERS = {"GET": "r", "POST": "c", "PUT": "u"}
 
@@ -38,6 +39,8 @@ def understood(scope: Scope) -> bool:
 
     No modifiers (SMART calls them experimental), and no parameters on `*`: not every type would have them.
     """
+    if scope.type == SUBSCRIPTION:
+        return not scope.params
     if scope.type not in ("*", *TYPES):
         return False
     try:
@@ -48,6 +51,8 @@ def understood(scope: Scope) -> bool:
 
 def _clauses(scope: Scope, resource_type: str, base_url: str) -> tuple[Clause, ...]:
     """Of every parameter one clause; nothing when there is one that limits nothing. Raises as `search.parse`."""
+    if resource_type not in TYPES:
+        return ()
     query = search.parse(resource_type, scope.params, base_url=base_url)
     plain = not any(":" in name for name, _ in scope.params)
     return query.clauses if plain and len(query.clauses) == len(scope.params) else ()
@@ -87,6 +92,17 @@ class Access:
         if limit is None:
             raise _short(resource_type, letter)
         return limit
+
+    def grants(self, resource_type: str, letter: str) -> tuple[Scope, ...]:
+        """How far it may go, as scopes of this type and interaction alone: one, or those by whose parameters it may."""
+        allowing = self.caller.scopes.allowing(resource_type, letter)
+        if any(not scope.params for scope in allowing):
+            return (Scope(resource_type, letter),)
+        return tuple(
+            Scope(resource_type, letter, scope.params)
+            for scope in allowing
+            if next(iter(self._alternatives([scope], resource_type)), ())
+        )
 
     def endpoint(self, name: str) -> None:
         """Raises NotPermitted unless the caller may also use this endpoint that is no FHIR (smart/scopes.ENDPOINTS)."""

@@ -1,5 +1,5 @@
-"""The definitions that conformance/ holds, read and found by anybody: `/OperationDefinition` and
-`/StructureDefinition`, by id or by a search.
+"""The definitions that conformance/ holds, read and found by anybody: `/OperationDefinition`, `/StructureDefinition`,
+and our subscription topic as R4 has it, a `/Basic`; by id or by a search.
 
 Included by router.py. Another file there is served at once; to serve another type: its name in `TYPES`, its entry in
 the CapabilityStatement.
@@ -21,13 +21,14 @@ from .answering import content
 from .negotiation import wishes
 from .spoken import Spoken
 
-TYPES = ("OperationDefinition", "StructureDefinition")
+TYPES = ("OperationDefinition", "StructureDefinition", "Basic")
 _PARAMS = ("_id", "name", "url")
+_PARAMS_OF_BASIC = ("_id", "code")
 
 
 def types_of(spoken: Spoken) -> tuple[str, ...]:
-    """Those that are served at a base: our profiles and extensions are of R4."""
-    return tuple(one for one in TYPES if one != "StructureDefinition") if spoken.converts else TYPES
+    """Those that are served at a base: our profiles, extensions and the topic are of R4."""
+    return TYPES[:1] if spoken.converts else TYPES
 
 
 @cache
@@ -71,7 +72,7 @@ def _add(router: APIRouter, resource_type: str, base_url: str, spoken: Spoken) -
 def _found(resource_type: str, stated: Iterable[tuple[str, str]]) -> Iterator[dict[str, Any]]:
     stated = list(stated)
     for name, _ in stated:
-        if name not in _PARAMS:
+        if name not in (_PARAMS_OF_BASIC if resource_type == "Basic" else _PARAMS):
             shown, location = parameter(name)
             raise SearchUnsupported(f"{resource_type} can't be searched by {shown}", location=location)
     for one in of_type(resource_type).values():
@@ -83,4 +84,7 @@ def _meets(one: dict[str, Any], name: str, value: str) -> bool:
     """A string is met by what begins so (FHIR R4, search.html#string)."""
     if name == "name":
         return str(one["name"]).casefold().startswith(value.casefold())
+    if name == "code":
+        code = one["code"]["coding"][0]
+        return value in (code["code"], f"{code['system']}|{code['code']}")
     return bool(one[name.removeprefix("_")] == value)

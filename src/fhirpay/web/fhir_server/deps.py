@@ -10,6 +10,7 @@ from ...config import ApiClient
 from ...db.unit import Tx, Units
 from ...fhir.store import Change, Stored
 from ...smart.callers import Caller
+from ...usecases.subscribe import Subscriptions
 from .operations import Operation
 from .spoken import R4, Spoken
 
@@ -50,6 +51,7 @@ class Deps:
     body_max_bytes: int
     spoken: Spoken = R4
     own_urls: tuple[str, ...] = ()  # every base that this store is served at, R4's first; empty: `base_url` alone
+    subscriptions: Subscriptions | None = None
     operations: Mapping[str, Operation] = field(default_factory=dict[str, Operation])  # by name, without the `$`
 
     @property

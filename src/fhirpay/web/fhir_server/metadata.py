@@ -16,6 +16,7 @@ from ...fhir.params import OWN, WRITABLE
 from ...smart.assertions import ALGORITHMS
 from ...smart.authserver import GRANT
 from ...smart.scopes import ENDPOINTS
+from .access import SUBSCRIPTION
 from .spoken import R4, Spoken
 
 # The addresses of an authorization server in a CapabilityStatement, as SMART App Launch 1 had them.
@@ -49,6 +50,7 @@ def smart_configuration(endpoints: Mapping[str, str]) -> dict[str, Any]:
         "scopes_supported": [
             *(f"system/{name}.cruds" for name in ("*", *WRITABLE)),
             *(f"system/{name}.rs" for name in sorted(OWN)),
+            f"system/{SUBSCRIPTION}.cruds",
             *ENDPOINTS,
         ],
         "response_types_supported": [],

@@ -30,6 +30,7 @@ from .metadata import capability_statement, smart_configuration
 from .negotiation import Wishes, check_body, if_match, wishes
 from .operations import Call, Operation, inputs_of, named
 from .spoken import Spoken
+from .subscriptions import add_subscriptions
 
 _FORM = "application/x-www-form-urlencoded"
 _EVERY_METHOD = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
@@ -83,6 +84,7 @@ def fhir_router(deps: Deps) -> APIRouter:
         return JSONResponse(smart_configuration(deps.endpoints))
 
     add_definitions(router, base_url, spoken)
+    add_subscriptions(router, deps)
 
     @router.post("")
     @router.post("/")
