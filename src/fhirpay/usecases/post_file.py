@@ -30,8 +30,8 @@ from ..writeback.out_folder import OutFolder, OutVisit, part_of
 from .make_files import details_of
 from .parked import note_parked_call
 from .posted_facts import posted_facts
-from .postings import attempted
-from .rollout import Withheld, stage_of
+from .postings import attempted, waiting
+from .rollout import Withheld, held_back, stage_of
 
 log = Log("files")
 
@@ -96,18 +96,30 @@ class PostFile:
             raise FileUnknown(f"another file is named {file.name} there: move it away")
         if file.state == "unknown":  # replayed: that is nobody's word
             raise FileUnknown(file.reason)
+        if file.state == "placing" and await visit.hash_of(part) != file.hash:
+            says = f"it was put there as {file.name} or not, and it isn't there any more"
+            raise FileUnknown(f"{says}: ask whether '{self._to.name}' has taken it")
+        await self._units.read(self._check, file)  # whoever takes files has not got it yet
         if file.state != "placing":
-            if stage_of(self._tenant, self._to.name) == "shadow":
-                says = f"'{self._to.name}' is at stage 'shadow', and {file.name} was made before it was"
-                raise Withheld(f"{says}: raise the stage and replay it, or see that its payments are posted by hand")
             await visit.clear(file.name)
             part = part_of(file.name, work.fence)
             await visit.write(part, file.body)
-        elif await visit.hash_of(part) != file.hash:
-            says = f"it was put there as {file.name} or not, and it isn't there any more"
-            raise FileUnknown(f"{says}: ask whether '{self._to.name}' has taken it")
         await self._units.write(_placing, work, file, part)
         await visit.rename(part, file.name)
+
+    def _check(self, tx: Tx, file: File) -> None:
+        """Raises Withheld for what was made before the stage was lowered. A person's word on the file is one on all
+        that it holds."""
+        name, stage = self._to.name, stage_of(self._tenant, self._to.name)
+        if stage == "auto" or (stage == "assist" and file.decided_by):
+            return
+        says = f"'{name}' is at stage '{stage}', and {file.name}"
+        if stage == "shadow":
+            says = f"{says} was made before it was: raise the stage and replay it"
+            raise Withheld(f"{says}, or see that its payments are posted by hand")
+        if any(held_back(tx, self._tenant, store.get(tx, one)) for one in files.postings_in(tx, file)):
+            says = f"{says} holds what nobody has confirmed: `fhirpay writeback files resend {name} {file.number}` says"
+            raise Withheld(f"{says} that it is to go there all the same")
 
     def _put_off(self, tx: Tx, work: Work, error: FilesUnreachable | OSError) -> None:
         why = error.message if isinstance(error, FilesUnreachable) else error.strerror or "it failed"
@@ -158,7 +170,7 @@ def again(tx: Tx, connection: str, number: int, *, by: str, why: str) -> File:
     Raises RuleBroken where it is on its way anyhow.
     """
     file = files.get(tx, connection, number)
-    if file.state not in ("placed", "unknown"):
+    if file.state not in ("placed", "unknown") and file.work_id not in waiting(tx):
         raise RuleBroken(f"file {number} for '{connection}' is {file.state}: it is put there without anybody's word")
     files.again(tx, file, by=by, why=why)
     return _go_on(tx, file)

@@ -311,3 +311,32 @@ async def test_a_file_that_was_made_before_the_stage_was_lowered_waits_for_a_per
     await one.units.write(replay_messages, message=item.subject, by="ann")
     await one.work()
     assert (list(one.there()), await one.open_items()) == ([file.name], [])
+
+
+@pytest.mark.warns("call.parked", "work.parked")
+async def test_a_file_of_what_nobody_confirmed_waits_once_the_stage_is_assist(world: Any) -> None:
+    one: Files = world()
+    built = await one.units.write(lambda tx: paid(tx, one.tenant, charged(tx, one.tenant)))
+    (file,) = await one.make()
+    lowered: Files = world(stage="assist")
+    await lowered.work()
+    (item,) = await one.open_items()
+    assert (one.there(), f"{file.name} holds what nobody has confirmed" in item.says) == ({}, True)
+    await one.units.write(replay_messages, message=item.subject, by="ann")
+    await lowered.work()
+    assert one.there() == {}  # a replay is nobody's word
+    await one.units.write(again, NAME, 1, by="ann", why="not posted by hand")
+    await lowered.work()
+    assert (list(one.there()), await one.open_items()) == ([file.name], [])
+    assert [posting.state for posting in await one.postings(built.payment)] == ["posted"]
+
+
+async def test_a_file_of_what_staff_confirmed_goes_out_at_assist(world: Any) -> None:
+    one: Files = world(stage="assist")
+    built = await one.units.write(lambda tx: paid(tx, one.tenant, charged(tx, one.tenant)))
+    await one.work()
+    await one.units.write(confirm, built.payment, connection=NAME, by="ann", why="", tenant=one.tenant)
+    (file,) = await one.make()
+    restarted: Files = world(stage="assist")
+    await restarted.work()
+    assert list(one.there()) == [file.name]

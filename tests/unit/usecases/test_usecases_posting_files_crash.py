@@ -19,7 +19,7 @@ from chain_built import charged, paid, refunded, tenant
 from fhirpay.db.unit import Database
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.flow.lane import release
-from fhirpay.usecases.post_file import found
+from fhirpay.usecases.post_file import again, found
 from fhirpay.usecases.unposted import unposted
 from fhirpay.writeback.out_folder import LocalOutFolder
 from files_world import NAME, Files, paid_in_yen
@@ -113,15 +113,15 @@ class World:
     folder: Path
     receiver: Receiver
 
-    def process(self) -> Files:
-        made = Files(self.database, self.clock, tenant(), self.folder, out=self.receiver)
+    def process(self, **more: Any) -> Files:
+        made = Files(self.database, self.clock, tenant(), self.folder, out=self.receiver, **more)
         made.post._units = Dying(made.units, self.receiver)  # type: ignore[assignment]  # pyright: ignore[reportPrivateUsage]
         return made
 
-    async def after_the_lease(self) -> Files:
+    async def after_the_lease(self, **more: Any) -> Files:
         self.receiver.die = ("", "")
         self.clock.advance(timedelta(minutes=30))
-        restarted = self.process()
+        restarted = self.process(**more)
         await restarted.work()
         return restarted
 
@@ -224,6 +224,26 @@ async def test_who_begins_to_write_late_cuts_off_nothing_that_another_is_about_t
     restarted = await world.after_the_lease()
     file = await one.file()
     assert restarted.there()[file.name] == file.body.decode()
+
+
+@pytest.mark.warns("call.parked", "work.parked")
+@pytest.mark.parametrize("stage", ["shadow", "assist"])
+async def test_a_file_that_stands_beside_its_place_stays_there_once_the_stage_is_lowered(
+    world: World, stage: str
+) -> None:
+    one, _ = await made(world)
+    file = await one.file()
+    world.receiver.die = ("rename", "before")
+    with pytest.raises(Died):
+        await one.work()
+    lowered = await world.after_the_lease(stage=stage)
+    (item,) = await one.open_items()
+    assert f"is at stage '{stage}'" in item.says
+    assert file.name not in lowered.there()
+    await one.units.write(again, NAME, 1, by="ann", why="not posted by hand")
+    raised = await world.after_the_lease()
+    assert raised.there() == {file.name: file.body.decode()}
+    assert await one.open_items() == []
 
 
 @pytest.mark.warns("call.parked")
