@@ -15,7 +15,7 @@ from joserfc.jwk import OctKey
 from fhirpay.db.unit import Database
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.usecases import desk_list
-from launch_world import BASE, CLIENT_ID, ISSUER, REDIRECT, STAFF, LaunchWorld, launch_world, patient, said
+from launch_world import BASE, CLIENT_ID, ISSUER, REDIRECT, STAFF, LaunchWorld, account, launch_world, patient, said
 from oauth_world import key
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -455,6 +455,23 @@ async def test_an_id_that_somebody_else_sent_us_is_nobody_of_this_ehr(w: LaunchW
     mrn = [{"system": "urn:mrn", "value": "8"}]
     await w.put(patient("p8", identifier=mrn), client="stranger")
     w.ehr.resources["Patient/p8"] = patient("p8", identifier=mrn)
+    assert "isn't known here" in refused(await w.came_back(patient="p8"))
+
+
+async def test_an_id_that_somebody_else_gave_stays_nobodys_of_this_ehr_that_changed_them_by_a_number(
+    w: LaunchWorld,
+) -> None:
+    mrn = [{"system": "urn:mrn", "value": "8"}]
+    await w.put(patient("p8", identifier=mrn), account("a8", "Patient/p8"), client="stranger")
+    changed = patient("p8", identifier=mrn, gender="female")
+    del changed["id"]  # it knows them by the number, and has somebody else as p8
+    answer = await w.http.put(
+        "/fhir/R4/Patient?identifier=urn:mrn|8",
+        json=changed,
+        headers={"authorization": "Bearer token-ehr", "content-type": "application/fhir+json"},
+    )
+    assert answer.status_code == 200
+    w.ehr.resources["Patient/p8"] = patient("p8", identifier=[{"system": "urn:mrn", "value": "9"}])
     assert "isn't known here" in refused(await w.came_back(patient="p8"))
 
 

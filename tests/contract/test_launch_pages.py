@@ -12,8 +12,10 @@ import pytest
 from fhirpay.billing import store as obligations
 from fhirpay.db.unit import Database
 from fhirpay.domain.clock import FrozenClock
+from fhirpay.parties import merges
 from fhirpay.polling import twins, visits
 from fhirpay.usecases import staff
+from fhirpay.usecases.undo_merge import undo
 from intake_world import ft1, message
 from launch_world import (
     LaunchWorld,
@@ -195,6 +197,23 @@ async def test_a_patient_who_was_merged_is_the_one_who_stands_for_them(w: Launch
     assert "What is owed: Ann Doe" in page
     assert "Account A100" in page
     assert "Account A200" in page
+
+
+async def test_nobody_stays_the_survivor_of_a_merge_that_is_undone(w: LaunchWorld) -> None:
+    await w.hl7(message("M1", ft1(1, "CG", "100.00")))
+    await w.hl7(message("M2", ft1(1, "CG", "7.00"), account="A200", pid={3: "MRN2^^^CLINIC^MR", 5: "Doe^Anna"}))
+    w.ehr.resources["Patient/ehr-2"] = patient("ehr-2", born="1980-01-01", identifier=[_mrn("MRN2")])
+    head = message("M3", label="ADT^A40").decode().split("\r")
+    await w.hl7("\r".join([head[0], head[1].replace("A100", ""), "MRG|MRN2^^^CLINIC^MR"]).encode() + b"\r")
+    path = await w.launched("Patient/ehr-2", patient="ehr-2")  # while they are one
+    assert "Account A100" in words(await w.page(path))
+    (merge,) = await w.units.read(merges.standing)
+    tenant = w.system.house("main").tenant
+    await w.units.write(lambda tx: undo(tx, merge.merge_id, by="ann", why="two people", tenant=tenant))
+    await w.work()
+    assert said(await w.http.get(path)) == "Your session has ended: open fhirpay again from the EHR."
+    page = words(await w.page(await w.launched("Patient/ehr-2", patient="ehr-2")))
+    assert ("A100" in page, "Account A200" in page) == (False, True)
 
 
 # ── patients ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -120,6 +120,13 @@ def end(tx: Tx, session_id: str, why: str) -> None:
     tx.execute(ended.where(_sessions.c.ended_at.is_(None)))
 
 
+def end_of_patient(tx: Tx, patient_ref: str, why: str) -> None:
+    """All that go on about this patient of ours."""
+    ended = {"ended_at": tx.now, "ended_why": why, "refresh": "", "renewing_until": None}
+    of = (_sessions.c.tenant_id == tx.tenant, _sessions.c.patient_ref == patient_ref, _sessions.c.ended_at.is_(None))
+    tx.execute(update(_sessions).where(*of).values(**ended))
+
+
 def _changed(tx: Tx, session_id: str, **values: Any) -> Any:
     is_it = (_sessions.c.tenant_id == tx.tenant, _sessions.c.session_id == session_id)
     return update(_sessions).where(*is_it).values(**values)

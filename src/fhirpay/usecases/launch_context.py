@@ -1,6 +1,6 @@
 """Whom of ours a launch is about: the EHR's own ids → Patient and Encounter that are kept here.
 
-Never somebody else: a Patient is the one that this EHR wrote under that id or that was met there under it, else the
+Never somebody else: a Patient is the one that this EHR made here under that id or that was met there under it, else the
 only one with one of its numbers that came by the feed which the connection's `interface` names. Doubt is a refusal.
 Called by launch.py in its units.
 """
@@ -16,7 +16,7 @@ from ..errors import LaunchRefused
 from ..fhir import replaced, store
 from ..fhir.store import Stored
 from ..polling import twins
-from ..writeback.references import came_by, written_by
+from ..writeback.references import came_by, its_own_id
 from .take_polled import system_here
 
 # HL7 table 0203: numbers that say nothing of who it is here, or that a household may share
@@ -25,10 +25,10 @@ _SSN = "http://hl7.org/fhir/sid/us-ssn"
 
 
 def by_id(tx: Tx, connection: Connection, resource_type: str, remote_id: str) -> str | None:
-    """What this EHR wrote under that id, or what was met there under it, or what stands for that by now."""
+    """What this EHR made here under that id, or what was met there under it, or what stands for that by now."""
     reference = f"{resource_type}/{remote_id}"
     known = twins.ours(tx, connection.name, [(resource_type, remote_id)]).get(reference, "")
-    if not known and written_by(tx, connection.name, resource_type, remote_id):
+    if not known and its_own_id(tx, connection.name, resource_type, remote_id):
         known = reference
     return replaced.survivor(tx, known) if known else None
 

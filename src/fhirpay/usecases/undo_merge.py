@@ -22,6 +22,7 @@ from ..log import Log
 from ..parties import merges, resources
 from ..parties.merges import Item, Merge
 from ..payments import moving as payments
+from ..smart import launch_store
 from .collect import reassess_accounts
 from .merge_accounts import CONSENT, day_of, key_of, lock
 
@@ -51,6 +52,8 @@ def undo(tx: Tx, merge_id: str, *, by: str, why: str, tenant: Tenant) -> Merge:
     if not any(one.message_id == merge.message_id for one in merges.standing(tx)):
         aliases.part(tx, inbox.QUEUE, merge.message_id)
     reassess_accounts(tx, accounts, tenant)
+    if merge.kind == "merge":  # whoever came from an EHR since may have been taken for the survivor
+        launch_store.end_of_patient(tx, merge.new_ref, "a merge was undone")
     log.info("merge.undone", merge_id=merge_id)
     return merges.get(tx, merge_id)
 

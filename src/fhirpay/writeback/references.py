@@ -1,7 +1,7 @@
 """Our references → references that the EHR understands: its ids, not ours. Called by usecases/post_back.py and,
 for the way back, by usecases/launch_context.py.
 
-A resource that this EHR wrote over FHIR under its own id is named by that id, and so is one that came another way and
+A resource that this EHR made over FHIR under its own id is named by that id, and so is one that came another way and
 was met there under the same number. Anything else (it came over HL7v2, or got an id from us as the sender had none) is
 named by `type` and its first identifier, which is what the sender knows.
 """
@@ -33,7 +33,7 @@ def as_known_by(tx: Tx, reference: str, connection: str) -> dict[str, Any] | Non
     found = fhir.get(tx, resource_type, resource_id)
     if found is None:
         return None
-    if not _MINTED.match(resource_id) and written_by(tx, connection, resource_type, resource_id):
+    if not _MINTED.match(resource_id) and its_own_id(tx, connection, resource_type, resource_id):
         return {"reference": reference}
     if its_id := twins.theirs(tx, connection, reference):
         return {"reference": f"{resource_type}/{its_id}"}
@@ -68,15 +68,23 @@ def sources(tx: Tx, resource_type: str, resource_id: str) -> list[str]:
 
 def written_by(tx: Tx, connection: str, resource_type: str, resource_id: str) -> bool:
     """Whether a version came from the client of that name: connections and clients of one EHR share theirs."""
-    return any(
-        message.kind == "fhir" and connection in (message.key[0], message.interface)
-        for message in _messages(tx, resource_type, resource_id)
-    )
+    return any(_is_from(message, connection) for message in _messages(tx, resource_type, resource_id))
+
+
+def its_own_id(tx: Tx, connection: str, resource_type: str, resource_id: str) -> bool:
+    """Whether that client named it so: the first version is its. Who changed what another has named, such as the one
+    with that number, may have somebody else under that id."""
+    first = next(_messages(tx, resource_type, resource_id), None)
+    return first is not None and _is_from(first, connection)
 
 
 def came_by(tx: Tx, feed: str, resource_type: str, resource_id: str) -> bool:
     """Whether a version came by that feed: an HL7v2 interface, or FHIR under its rules."""
     return any(message.interface == feed for message in _messages(tx, resource_type, resource_id))
+
+
+def _is_from(message: InboxMessage, connection: str) -> bool:
+    return message.kind == "fhir" and connection in (message.key[0], message.interface)
 
 
 def _messages(tx: Tx, resource_type: str, resource_id: str) -> Iterator[InboxMessage]:

@@ -59,6 +59,14 @@ async def test_everything_else_is_named_by_its_identifier(units: Units) -> None:
     assert await units.read(as_known_by, over_hl7, "ehr") == logical
 
 
+async def test_what_an_ehr_changed_and_another_made_is_not_named_by_the_others_id(units: Units) -> None:
+    reference = await units.write(keep, "fhir", "other-ehr", id="inv-1")
+    assert await units.write(keep, "fhir", "ehr", id="inv-1", status="issued", note=[{"text": "mine"}]) == reference
+    logical = {"type": "Invoice", "identifier": {"system": "urn:i", "value": "9"}}
+    assert await units.read(as_known_by, reference, "ehr") == logical
+    assert await units.read(as_known_by, reference, "other-ehr") == {"reference": reference}
+
+
 async def test_what_nobody_can_name_is_not_named(units: Units) -> None:
     assert await units.read(as_known_by, "Invoice/nothing", "ehr") is None
     nameless = await units.write(keep, "fhir", "ehr", identifier=[])
