@@ -3,6 +3,7 @@
 # make simulate   the program in a simulated world, seed after seed, until one is red: SEEDS=4711 that one, with its log;
 #             SEEDS=1000-2000 those between; SEEDS=200x the first 200 (what `make test` runs)
 # make fuzz   broken HL7v2 at the real listener, each frame accounted for: N=1000000 so many, SEED=7; CASE=4711 that one alone
+# make mutants   the program with one guard of SMART taken away, time after time: the twin of Inferno's test must see each
 # make lost-answers   payments posted to four kinds of EHR that answer into the void, a thousand times each: ANSWERS=1000 SEED=1
 # demo and test set up .venv by themselves from hashed locks; nothing else need be installed but Python 3.11+.
 PYTHON ?= python3
@@ -12,10 +13,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE :=
 SOURCES := src tests
 
-.PHONY: help install dev demo run test simulate check fix golden bench soak fuzz lost-answers lock clean
+.PHONY: help install dev demo run test simulate check fix golden bench soak fuzz mutants lost-answers lock clean
 
 help:
-	@sed -n 's/^# //p' Makefile | head -7; echo "also: install run check fix golden bench soak lock clean"
+	@sed -n 's/^# //p' Makefile | head -8; echo "also: install run check fix golden bench soak lock clean"
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "fhirpay needs Python 3.11 or newer; set PYTHON=…")'
@@ -84,6 +85,9 @@ N ?= 100000
 CASE ?= -1
 fuzz: dev
 	@$(BIN)/python tests/fuzz/fuzz.py --cases $(N) --seed $(SEED) --case $(CASE)
+
+mutants: dev
+	@$(BIN)/python tests/twins/twins.py $(if $(MUTANTS),--only "$(MUTANTS)")
 
 ANSWERS ?= 1000
 lost-answers: dev

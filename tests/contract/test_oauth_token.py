@@ -32,7 +32,7 @@ async def w(database: Database, clock: FrozenClock, ids: CountedIds) -> AsyncIte
 async def test_authorization_request_succeeds_when_supplied_correct_information(w: OauthWorld) -> None:
     answer = await w.ask(scope="system/Invoice.rs")
     assert answer.status_code == 200
-    assert await w.fhir(answer.json()["access_token"], "GET", "Invoice")
+    assert (await w.fhir(answer.json()["access_token"], "GET", "Invoice")).status_code == 200
 
 
 async def test_authorization_request_response_body_contains_required_information(w: OauthWorld) -> None:
@@ -49,7 +49,7 @@ async def test_what_is_said_of_tokens_is_stored_by_nobody_in_between(w: OauthWor
 
 
 async def test_authorization_request_fails_when_supplied_invalid_grant_type(w: OauthWorld) -> None:
-    for grant in ("not_a_grant_type", "authorization_code", "password", None):
+    for grant in ("not_a_grant_type", "authorization_code", "refresh_token", "password", None):
         assert error(await w.ask(grant_type=grant)) == (400, "unsupported_grant_type"), grant
 
 
@@ -294,23 +294,37 @@ async def test_who_never_gets_a_token_leaves_no_more_behind(w: OauthWorld, datab
     assert await database.units("north").read(lambda tx: tx.scalar(count)) == 1
 
 
-async def test_the_configuration_of_smart_says_where_and_how(w: OauthWorld) -> None:
-    place = "/tenants/north/fhir/R4/.well-known/smart-configuration"
+CONFIGURATION = "/tenants/north/fhir/R4/.well-known/smart-configuration"
+
+
+async def test_well_known_endpoint_is_available_to_all_and_as_json(w: OauthWorld) -> None:
     for accept in ("application/json", "application/fhir+json", "text/html", "*/*", ""):
-        answer = await w.http.get(place, headers={"accept": accept})
+        answer = await w.http.get(CONFIGURATION, headers={"accept": accept})
         assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
-    found = answer.json()
+    r5 = await w.http.get(CONFIGURATION.replace("R4", "R5"))
+    assert (r5.status_code, r5.json()) == (200, answer.json())
+
+
+async def test_well_known_contains_required_fields(w: OauthWorld) -> None:
+    found = (await w.http.get(CONFIGURATION)).json()
     assert found["token_endpoint"] == TOKEN_URL
-    assert found["introspection_endpoint"] == f"{BASE}/oauth/introspect"
-    assert found["revocation_endpoint"] == f"{BASE}/oauth/revoke"
     assert found["grant_types_supported"] == ["client_credentials"]
-    assert found["token_endpoint_auth_methods_supported"] == ["private_key_jwt"]
-    assert set(found["token_endpoint_auth_signing_alg_values_supported"]) == {"RS384", "ES384"}
-    assert {"system/*.cruds", "system/Invoice.cruds", "hl7v2"} <= set(found["scopes_supported"])
     assert set(found["capabilities"]) == {"client-confidential-asymmetric", "permission-v1", "permission-v2"}
     assert "S256" in found["code_challenge_methods_supported"]
     assert "plain" not in found["code_challenge_methods_supported"]
-    assert "authorization_endpoint" not in found  # nobody is launched here
+    # Nobody is launched here, and nobody signs in.
+    assert not {"authorization_endpoint", "issuer", "jwks_uri"} & found.keys()
+
+
+async def test_the_configuration_of_smart_says_where_and_how(w: OauthWorld) -> None:
+    found = (await w.http.get(CONFIGURATION)).json()
+    assert found["introspection_endpoint"] == f"{BASE}/oauth/introspect"
+    assert found["revocation_endpoint"] == f"{BASE}/oauth/revoke"
+    for name in ("token_endpoint", "introspection_endpoint", "revocation_endpoint"):
+        assert (await w.http.post(found[name])).status_code == 400  # there, and not content with nothing
+    assert found["token_endpoint_auth_methods_supported"] == ["private_key_jwt"]
+    assert set(found["token_endpoint_auth_signing_alg_values_supported"]) == {"RS384", "ES384"}
+    assert {"system/*.cruds", "system/Invoice.cruds", "hl7v2"} <= set(found["scopes_supported"])
 
 
 async def test_the_capability_statement_says_the_same(w: OauthWorld) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,7 +17,8 @@ import httpx2
 import pytest
 
 from fhirpay.errors import ConfigInvalid
-from fhirpay.net.http import HttpClient, Uncertain, client
+from fhirpay.net.http import HttpClient, NeverSent, Uncertain, client
+from tls_files import tls_files
 
 Peer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -124,3 +127,27 @@ async def test_a_name_that_leads_here_once_it_was_checked_is_not_called(monkeypa
         await server.wait_closed()
     await asyncio.sleep(0)
     assert b"".join(heard) == b""
+
+
+async def test_a_server_that_speaks_nothing_newer_than_tls_1_1_is_not_called() -> None:
+    """By its own word: it isn't its certificate that we don't take."""
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    old.load_cert_chain(tls_files().cert, tls_files().key)
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
+
+    def shake(listener: socket.socket) -> str:
+        connection, _ = listener.accept()
+        with connection, pytest.raises(ssl.SSLError) as caught:
+            old.wrap_socket(connection, server_side=True)
+        return str(caught.value.reason)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        shaken = asyncio.create_task(asyncio.to_thread(shake, listener))
+        http = client(f"https://127.0.0.1:{listener.getsockname()[1]}", allow_private=True)
+        with pytest.raises(NeverSent):
+            await http.send("POST", "/token", body=b"{}")
+        await http.aclose()
+        assert await shaken == "UNSUPPORTED_PROTOCOL"
