@@ -80,3 +80,12 @@ async def test_a_form_that_is_sent_several_times_at_once_is_one_payment(paying: 
     (link,) = re.findall(r'<a href="(http[^"]+)"', await w.page(made))
     await processor.pay_page(link)
     assert len((await processor.books())["payments"]) == 1
+
+
+async def test_a_form_of_any_name_is_one_payment(paying: tuple[LaunchWorld, Running]) -> None:
+    w, _ = paying
+    path = await w.launched("Patient/p1", patient="p1")
+    form = form_of(await w.page(path)) | {"form": "\x00" + "".join(chr(0x4E00 + n) for n in range(3000))}
+    answers = [await sent(w, path, form) for _ in range(2)]
+    assert [one.status_code for one in answers] == [303, 303]
+    assert answers[0].headers["location"] == answers[1].headers["location"]

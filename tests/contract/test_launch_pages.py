@@ -328,6 +328,17 @@ async def test_an_amount_that_has_changed_since_it_was_shown_is_refused_with_the
     assert (await processor.books())["payments"] == []
 
 
+async def test_nobody_learns_from_a_form_what_is_owed_on_an_account_that_is_not_shown_to_them(w: LaunchWorld) -> None:
+    await w.put(*owing("p1", "a1", "80.00"), *owing("p2", "a2", "70.00"))
+    path = await w.launched("Patient/p1", patient="p1")
+    form = form_of(await w.page(path))
+    for on, currency in (("a2", "USD"), ("a2", "JPY"), ("a9", "USD")):
+        asked = {"account": f"Account/{on}", "amount": "0", "currency": currency}
+        answer = await w.http.post(f"{path}/payments", data=form | asked)
+        assert answer.status_code == 422
+        assert said(answer).endswith("nothing may be paid now: it is paid, being paid, or on hold.")
+
+
 async def test_nobody_pays_for_what_is_not_shown_to_them(paying: tuple[LaunchWorld, Running]) -> None:
     w, processor = paying
     await w.put(*owing("p2", "a2", "70.00"))

@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
+import httpx2
 import pytest
 
+from fhirpay.config import Connection
 from fhirpay.db.unit import Database
 from fhirpay.domain.clock import FrozenClock
-from launch_world import LaunchWorld, launch_world, patient, said
+from launch_world import BASE, CLIENT_ID, OURS, LaunchWorld, built, launch_world, patient, said
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 OVER = "Your session has ended: open fhirpay again from the EHR."
@@ -128,6 +130,21 @@ async def test_a_session_has_an_end_whatever_the_ehr_says(database: Database, cl
         assert asked(w) == 1
 
 
+@pytest.mark.parametrize("let_in", [{"launch_client_id": ""}, {"launch_for": ("patient",)}], ids=["nobody", "patients"])
+async def test_a_session_ends_when_its_connection_lets_no_such_person_in_any_more(
+    w: LaunchWorld, database: Database, let_in: dict[str, Any]
+) -> None:
+    path = await w.launched(patient="p1")
+    cookie = next((one.name, one.value) for one in w.http.cookies.jar)
+    agreed: dict[str, Any] = {"launch_client_id": CLIENT_ID, **let_in}
+    restarted = built(Connection(name="ehr", base_url=BASE, writes=(), **agreed), database, w.clock)
+    try:
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=restarted.web), base_url=OURS) as http:
+            assert said(await http.get(path, headers={"cookie": "=".join(map(str, cookie))})) == OVER
+    finally:
+        await restarted.close()
+
+
 async def test_a_session_is_of_the_browser_with_its_cookie(w: LaunchWorld) -> None:
     first, second = await w.launched(patient="p1"), await w.launched(patient="p1")
     async with w.browser() as other:
@@ -174,9 +191,10 @@ async def test_tenants_do_not_see_each_others_sessions(w: LaunchWorld, database:
     path = await w.launched(patient="p1")
     secret = next(one.value for one in w.http.cookies.jar)
     session_id = path.rpartition("/")[2]
-    mine = Sessions(w.units, {}, hash_key=b"k" * 32)
+    let_in = w.system.house("main").launched
+    mine = Sessions(w.units, let_in, hash_key=b"k" * 32)
     assert (await mine.current(session_id, str(secret))).remote_patient == "p1"
-    other = Sessions(database.units("south"), {}, hash_key=b"k" * 32)
+    other = Sessions(database.units("south"), let_in, hash_key=b"k" * 32)
     with pytest.raises(LaunchRefused, match="isn't yours"):
         await other.current(session_id, str(secret))
 

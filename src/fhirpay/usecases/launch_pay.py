@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ..billing import rows
 from ..config import Tenant
+from ..db.types import fitted
 from ..db.unit import Tx
 from ..domain.money import Money
 from ..errors import LaunchRefused, RuleBroken
@@ -39,7 +40,7 @@ def pay(tx: Tx, session: Session, wish: Wish, tenant: Tenant) -> str:
         raise LaunchRefused("From this EHR, fhirpay only shows what is owed.", reason="no-payments")
     if launch_chart.owed_on(tx, session, wish.account_ref):
         rows.lock(tx, [wish.account_ref])  # the same form sent twice at once is one payment, and no refusal
-    fact = f"launch/{session.session_id}/{wish.form}"
+    fact = f"launch/{session.session_id}/{fitted(wish.form)}"
     owed = launch_chart.owed_on(tx, session, wish.account_ref)
     chosen = [one for one in owed if one.askable and one.askable.currency == wish.shown.currency]
     now = sum((one.askable for one in chosen), Money.zero(wish.shown.currency))
@@ -51,7 +52,7 @@ def pay(tx: Tx, session: Session, wish: Wish, tenant: Tenant) -> str:
         return_url=wish.return_url,
         fact_key=fact,
     )
-    if now != wish.shown and not _made(tx, fact):
+    if (not chosen or now != wish.shown) and not _made(tx, fact):  # no word on an account that isn't shown to them
         says = f"{now} may be paid now" if now else "nothing may be paid now: it is paid, being paid, or on hold"
         raise RuleBroken(f"This has changed since it was shown ({wish.shown}): {says}.")
     return start(tx, asked, tenant)

@@ -1,7 +1,8 @@
 """Sessions of those who came from an EHR: still theirs, still vouched for by it. Called by web/launch/ at each request.
 
 A session belongs to the browser with its cookie. It lasts as long as the EHR's token does, and is renewed by the
-refresh token where there is one; it ends when that is refused, after `launch_session_min`, or when its owner says so.
+refresh token where there is one; it ends when that is refused, after `launch_session_min`, when its owner says so, or
+when its connection lets no such person in any more.
 An EHR that doesn't answer ends nothing: the page is to be had again later.
 """
 
@@ -37,10 +38,12 @@ class Sessions:
     async def current(self, session_id: str, secret: str) -> Session:
         """The session, if it is this browser's and goes on. Raises LaunchRefused, UpstreamUnavailable."""
         one, now = await self._units.read(_read, session_id, secret)
+        client = self._clients.get(one.connection)
+        if client is None or one.kind not in client.connection.launch_for:  # by the configuration of now
+            raise await self._ended(one, "not let in any more")
         if now < one.checked_until:
             return one
-        client = self._clients.get(one.connection)
-        if client is None or not one.refresh:
+        if not one.refresh:
             raise await self._ended(one, "not renewable")
         return await self._renewed(one, client, secret)
 
