@@ -184,7 +184,7 @@ async def test_the_check_says_what_a_stranger_can(stranger: Stranger) -> None:
     report = await check_ehr(to, http, access, clock)
     assert (report.grade, [one.code for one in report.found]) == ("ready", ["not-polled"])
     assert report.granted == (ASKED,)
-    assert [way.value for way in report.ways] == ["put", "if-none-exist", "search"]
+    assert [way.value for way in report.ways["PaymentReconciliation"]] == ["put", "if-none-exist", "search"]
     assert [(method, path) for method, path, _ in stranger.tell("seen") if method != "GET"] == [("POST", "/token")]
     await access.aclose()
     await http.aclose()
