@@ -13,8 +13,10 @@ from fhirpay.billing import store as obligations
 from fhirpay.db.unit import Database
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.parties import merges
+from fhirpay.payments import store as payments
 from fhirpay.polling import twins, visits
 from fhirpay.usecases import staff
+from fhirpay.usecases.refund import NewRefund, request
 from fhirpay.usecases.undo_merge import undo
 from intake_world import ft1, message
 from launch_world import (
@@ -405,6 +407,30 @@ async def test_a_launch_has_the_ehr_asked_for_what_it_finds_only_by_encounter(
         assert due is not None
         assert due.reference == ("Encounter/e7" if "encounter" in context else "Patient/p1")
         assert (due.remote, due.due_at) == (due.reference.partition("/")[2], clock.now())
+
+
+async def test_patients_see_what_was_given_back_to_them_and_not_what_others_got_of_the_same_payment(
+    paying: tuple[LaunchWorld, Running],
+) -> None:
+    w, processor = paying
+    shared = account("a1", "Patient/p1", guarantor=[{"party": {"reference": "Patient/p2"}}])
+    await w.put(patient("p2"), shared, invoice("i2", "Account/a1", "Patient/p1", "Patient/p2", "20.00"))
+    path = await w.launched(patient="p1")
+    page = await w.page((await sent(w, path, form_of(await w.page(path)))).headers["location"])
+    await processor.pay_page(re.findall(r'<a href="(http[^"]+)"', page)[0])
+    w.clock.advance(timedelta(minutes=20))
+    await w.work()
+    theirs = await w.launched("Patient/p2", patient="p2")
+    assert "20.00 USD paid" in words(await w.page(theirs))
+    tenant = w.system.house("main").tenant
+    (share,) = await w.units.read(obligations.owed_by, ["Patient/p2"])
+    (paid,) = await w.units.read(lambda tx: payments.allocations_to(tx, share.obligation_id))
+    wish = NewRefund(paid.payment_id, "wrong visit", "ann")
+    await w.units.write(lambda tx: request(tx, wish, tenant))
+    await w.work()
+    page = words(await w.page(theirs))
+    assert "20.00 USD given back" in page
+    assert "100.00" not in page
 
 
 async def test_a_payment_of_somebody_else_is_not_shown(paying: tuple[LaunchWorld, Running]) -> None:

@@ -44,10 +44,12 @@ class Owed:
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """A payment. `page` is where it can be paid, while it can; `amount` is the part of it that concerns the viewer."""
+    """A payment. `page` is where it can be paid, while it can; `amount` is the part of it that concerns the viewer, and
+    `given_back` what of that was refunded."""
 
     payment: Payment
     amount: Money
+    given_back: Money
     page: str
 
 
@@ -197,7 +199,8 @@ def _account_of(
 
 
 def _of_account(tx: Tx, ref: str) -> list[Paid]:
-    return [Paid(one, one.captured or one.amount, _page(one, tx.now)) for one in payments.of_account(tx, ref)]
+    found = payments.of_account(tx, ref)
+    return [Paid(one, one.captured or one.amount, one.refunded, _page(one, tx.now)) for one in found]
 
 
 def _paid_for(tx: Tx, owed: Iterable[ObligationView]) -> list[Paid]:
@@ -207,10 +210,10 @@ def _paid_for(tx: Tx, owed: Iterable[ObligationView]) -> list[Paid]:
     found: list[Paid] = []
     for payment_id in sorted(ids):
         one, shares = payments.get(tx, payment_id), payments.allocations(tx, payment_id)
-        parts = [share.paid or share.reserved for share in shares if share.obligation_id in mine]
-        whole = all(share.obligation_id in mine for share in shares)
-        part = sum(parts, Money.zero(one.currency))
-        found.append(Paid(one, part, _page(one, tx.now) if whole else ""))
+        theirs = [share for share in shares if share.obligation_id in mine]
+        part = sum((share.paid or share.reserved for share in theirs), Money.zero(one.currency))
+        back = min(one.refunded, sum((share.refunded for share in theirs), Money.zero(one.currency)))
+        found.append(Paid(one, part, back, _page(one, tx.now) if len(theirs) == len(shares) else ""))
     return found
 
 
