@@ -37,7 +37,7 @@ from ..writeback.posting_file import Detail, Made, details, render
 from ..writeback.store import Posting
 from .posted_facts import posted_facts
 from .postings import KIND
-from .rollout import check
+from .rollout import check, stage_of
 
 log = Log("files")
 
@@ -149,7 +149,7 @@ class FileMaker:
         for posting in plan.refused:
             files.back(tx, posting)
             release(tx, posting.work_id)
-        nothing = empty and not plan.parts and not plan.more
+        nothing = empty and not plan.parts and not plan.more and stage_of(self.tenant, self.to.name) != "shadow"
         currencies = [self.to.empty_currency] if nothing and self.to.empty_currency else sorted(plan.parts)
         made: list[File] = []
         for number, currency in enumerate(currencies, start=head.number + 1):

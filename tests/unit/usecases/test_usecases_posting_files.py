@@ -340,3 +340,10 @@ async def test_a_file_of_what_staff_confirmed_goes_out_at_assist(world: Any) -> 
     restarted: Files = world(stage="assist")
     await restarted.work()
     assert list(one.there()) == [file.name]
+
+
+async def test_no_empty_file_is_made_in_shadow(world: Any) -> None:
+    one: Files = world(empty_currency="USD", stage="shadow")
+    assert await one.round() == []
+    raised: Files = world(empty_currency="USD")
+    assert [file.number for file in await raised.round()] == [1]
