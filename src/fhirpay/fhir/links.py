@@ -43,7 +43,7 @@ def resolved(tx: Tx, resource: dict[str, Any], known: Known | None = None, *, ro
             reference["reference"] = known.urls[root + literal]
         elif literal.startswith("urn:uuid:"):
             raise MessageInvalid("no entry has this fullUrl", location=_address(resource, reference))
-        elif "?" in literal and "://" not in literal:
+        elif _is_condition(literal):
             reference["reference"] = _conditional(tx, literal, _address(resource, reference))
     for _, reference, targets in references(resource) if logical else ():
         if "reference" not in reference:
@@ -78,9 +78,8 @@ def _copied(resource: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, An
 
 def _to_survivors(tx: Tx, resource: dict[str, Any], named: list[dict[str, Any]]) -> None:
     """What names one that was merged into another means that other. Links between the two of them stay."""
-    links = [one for _, one in _literal("", resource.get("link"))] if resource["resourceType"] == "Patient" else []
-    named = [one for one in named if one["reference"].partition("/")[0] in replaced.TYPES]
-    named = [one for one in named if not any(one is link for link in links)]
+    links = {id(one) for one in _named(resource.get("link"))} if resource["resourceType"] == "Patient" else set[int]()
+    named = [one for one in named if one["reference"].partition("/")[0] in replaced.TYPES and id(one) not in links]
     ends = replaced.survivors(tx, {reference["reference"] for reference in named})
     for reference in named:
         reference["reference"] = ends[reference["reference"]]
@@ -93,10 +92,17 @@ def _address(resource: dict[str, Any], reference: dict[str, Any]) -> str:
 
 def conditions(resource: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Every reference by a condition: the type, its search parameters, and where it stands."""
-    for reference in _named(resource):
-        kind, mark, params = reference["reference"].partition("?")
-        if mark and "://" not in kind:
-            yield kind, params, _address(resource, reference)
+    if any(_is_condition(one["reference"]) for one in _named(resource)):
+        for address, reference in _literal(str(resource["resourceType"]), resource):
+            if _is_condition(reference["reference"]):
+                kind, _, params = reference["reference"].partition("?")
+                yield kind, params, f"{address}.reference"
+
+
+def _is_condition(literal: str) -> bool:
+    """`Patient?identifier=http://…`: what has a server before its parameters is somebody's own address."""
+    kind, mark, _ = literal.partition("?")
+    return bool(mark) and "://" not in kind
 
 
 def localized(resource: dict[str, Any], base_url: str) -> dict[str, Any]:
@@ -133,9 +139,9 @@ def _logical(tx: Tx, reference: dict[str, Any], targets: frozenset[str], known: 
         reference["reference"] = found[0].reference
 
 
-def _named(resource: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _named(value: Any) -> Iterator[dict[str, Any]]:
     """What `_literal` finds, without the addresses that nearly nobody asks for."""
-    waiting: list[Any] = [resource]
+    waiting: list[Any] = [value] if isinstance(value, dict | list) else []
     for one in waiting:  # it grows
         if isinstance(one, dict):
             if isinstance(one.get("reference"), str):

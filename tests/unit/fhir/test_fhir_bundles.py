@@ -15,7 +15,7 @@ from fhirpay.errors import (
     PreconditionFailed,
     ValueInvalid,
 )
-from fhirpay.fhir import bundles, store
+from fhirpay.fhir import bundles, links, store
 from fhirpay.fhir.answers import bundle_response
 from fhirpay.fhir.bundle_entries import read
 from fhirpay.fhir.search import search
@@ -139,6 +139,37 @@ async def test_a_condition_as_a_reference(units: Units) -> None:
     with pytest.raises(PreconditionFailed) as refused:
         await units.write(bundles.apply, transaction(entry("POST", "Coverage", coverage)), source="m3")
     assert refused.value.location == "Bundle.entry[0].resource.beneficiary.reference"
+
+
+async def test_a_condition_may_name_a_system_that_is_an_address(units: Units) -> None:
+    mrn = {"system": "http://hospital.example/mrn", "value": "7"}
+    patient, _ = await units.write(store.put, {"resourceType": "Patient", "identifier": [mrn]})
+    person = {"resourceType": "RelatedPerson", "patient": {"reference": f"Patient?identifier={mrn['system']}|7"}}
+    (made, _), *_ = await units.write(bundles.apply, transaction(entry("POST", "RelatedPerson", person)), source="m1")
+    assert made.resource["patient"]["reference"] == patient.reference
+    person["patient"] = {"reference": f"Patient?identifier={mrn['system']}|8"}
+    with pytest.raises(PreconditionFailed):
+        await units.write(bundles.apply, transaction(entry("POST", "RelatedPerson", person)), source="m2")
+    elsewhere = {"reference": "http://other.example/fhir/Patient?identifier=7"}
+    person["patient"] = elsewhere
+    (made, _), *_ = await units.write(bundles.apply, transaction(entry("POST", "RelatedPerson", person)), source="m3")
+    assert made.resource["patient"] == elsewhere
+
+
+def test_looking_for_conditions_walks_a_resource_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = 0
+    walk = links._literal
+
+    def counted(at: str, value: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        return walk(at, value)
+
+    monkeypatch.setattr(links, "_literal", counted)
+    many = [{"reference": f"Patient?identifier=mrn|{i}"} for i in range(100)]
+    found = list(links.conditions({"resourceType": "ChargeItem", "supportingInformation": many}))
+    assert found[99] == ("Patient", "identifier=mrn|99", "ChargeItem.supportingInformation[99].reference")
+    assert steps < 1000
 
 
 PERSON = {"resourceType": "Patient", "identifier": [{"system": "mrn", "value": "1"}]}
