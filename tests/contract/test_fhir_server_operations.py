@@ -11,10 +11,12 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import update
 
 from fhirpay.billing import store as billing
 from fhirpay.config import ApiClient
 from fhirpay.data import data_root
+from fhirpay.db.metadata import table
 from fhirpay.db.unit import Database, Tx
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.money import Money
@@ -36,6 +38,7 @@ from fhirpay.web.fhir_server.pay_operations import pay_operations
 from fhirpay.web.fhir_server.router import fhir_router
 from fhirpay.web.patience import Patience
 from fhirpay.writeback import store as writeback
+from fhirpay.writeback.tables import PostingRow
 from payments_world import World, payments_world
 
 Json = dict[str, Any]
@@ -228,6 +231,12 @@ async def test_the_type_is_asked_by_identifier(site: Site) -> None:
         ("POST", "Invoice/ana-1/$collect", {"parameter": [{"name": "returnUrl", "valueUrl": "javascript:1"}]}, 400),
         ("POST", "Invoice/ana-1/$collect", {"parameter": [{"value": 1}]}, 400),
         ("POST", "Invoice/ana-1/$collect", {"resourceType": "Invoice"}, 400),
+        (
+            "POST",
+            "Invoice/ana-1/$collect",
+            {"parameter": [{"_name": {"id": "n"}, "valueUrl": "https://x.example"}]},
+            400,
+        ),
         ("GET", "Invoice/ana-1/$explain?depth=1", None, 400),
     ],
 )
@@ -303,6 +312,24 @@ async def test_a_chain_shows_nothing_of_resources_that_the_caller_may_not_read(s
     assert "identifiers" in answered_account(answered(await site.ask("GET", "Invoice/ana-1/$explain")))
     assert set(shown["Account/ana"]) - {""} <= {"reference", "says", "obligation"}
     assert shown["Invoice/ana-1"]["version"] == 1
+
+
+async def test_who_of_the_staff_decided_about_a_posting_and_why_is_not_told(site: Site) -> None:
+    world = site.world
+    payment_id = await world.paid(await world.invoiced("ana", 80_00))
+    await captured(world, payment_id)
+    (posting,) = await world.units.read(writeback.of_payment, payment_id)
+
+    def decided(tx: Tx) -> None:
+        of = table(PostingRow)
+        said = {"state": "rejected", "decided_by": "joy", "decided_at": tx.now, "decided_why": "her mother called"}
+        tx.execute(update(of).where(of.c.tenant_id == tx.tenant, of.c.posting_id == posting.posting_id).values(said))
+
+    await world.units.write(decided)
+    answer = await site.ask("GET", "Invoice/ana-1/$explain")
+    assert parts(answered(answer), "posting")[0]["state"] == "rejected"
+    assert "joy" not in answer.text
+    assert "her mother called" not in answer.text
 
 
 def answered_account(told: Json) -> Json:

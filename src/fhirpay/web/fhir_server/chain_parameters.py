@@ -19,6 +19,7 @@ _LITERAL = re.compile(r"[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}\Z")
 _PLAIN = frozenset({"message", "obligation", "adjustment", "payment", "operation", "refund", "entry", "mention"})
 # Who decided and why is for staff; a caller of the payments API sees neither.
 _NO_NOTES = frozenset({"message"})
+_OF_STAFF = frozenset({"decidedBy", "decidedWhy"})
 
 Part = dict[str, Any]
 
@@ -46,7 +47,7 @@ def _node(node: Node, hidden: frozenset[str]) -> Part:
     if reference in hidden:
         parts = [_reference("reference", reference), text_part("says", f"{reference} is beyond the caller's scopes")]
     else:
-        notes = () if node.kind in _NO_NOTES else node.notes
+        notes = () if node.kind in _NO_NOTES or any(map(node.facts.get, _OF_STAFF)) else node.notes
         parts = [text_part("id", node.id), text_part("says", node.says), *(text_part("note", one) for one in notes)]
         parts += _facts(node.facts, str(node.facts.get("currency") or ""))
     return {"name": name, "part": [*parts, *(_node(child, hidden) for child in node.children)]}
@@ -55,7 +56,7 @@ def _node(node: Node, hidden: frozenset[str]) -> Part:
 def _facts(facts: Mapping[str, Any], currency: str) -> Iterator[Part]:
     currency = str(facts.get("currency") or currency)
     for name, value in facts.items():
-        if name == "currency" and _AMOUNTS & facts.keys():
+        if name in _OF_STAFF or (name == "currency" and _AMOUNTS & facts.keys()):
             continue
         for one in value if isinstance(value, list) else (value,):
             if one not in (None, ""):

@@ -96,7 +96,7 @@ def _of_body(known: Mapping[str, str], body: bytes) -> Inputs:
     values, at = dict[str, str](), dict[str, str]()
     for index, one in enumerate(resource.get("parameter", ())):
         place = f"Parameters.parameter[{index}]"
-        name = one["name"]
+        name = one.get("name", "")  # it may be there in an extension alone
         if name not in known:
             raise SearchUnsupported("this operation has no such parameter", location=f"{place}.name")
         if name in values:
