@@ -79,3 +79,18 @@ async def test_condition_with_nul_is_refused(units: Units) -> None:
 def test_return_url_that_is_none_is_refused() -> None:
     with pytest.raises(ValueInvalid):
         checked_url("http://[x")
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("OPTIONS", "R4/Patient/1", 405), ("GET", "R6/Patient", 404)])
+async def test_what_no_route_answers_is_an_operation_outcome_too(
+    units: Units, method: str, path: str, status: int
+) -> None:
+    answer = await FhirWorld(units).http.request(method, f"/fhir/{path}")
+    assert answer.status_code == status
+    assert answer.json()["resourceType"] == "OperationOutcome"
+
+
+async def test_the_parameters_of_a_search_are_read_only_so_far(units: Units) -> None:
+    form = "application/x-www-form-urlencoded"
+    world = FhirWorld(units)
+    assert (await world.send("POST", "Patient/_search", b"a=b&" * 100_000, content_type=form)).status == 413

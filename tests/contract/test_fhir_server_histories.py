@@ -146,3 +146,22 @@ async def test_a_page_is_read_through_the_index_and_sorts_nothing(world: FhirWor
         assert "ix_resource_version_tenant_id_type_updated_resource_id_version" in planned, planned
         assert "Sort" not in planned, planned
         assert "TEMP B-TREE" not in planned, planned
+
+
+async def test_pages_go_by_the_order_that_the_database_has_of_ids(
+    world: FhirWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL sorts by its locale, where `B` comes after `a`; a page that was sorted anew would lose one of them."""
+    await put(world, "Patient", "a", "1")
+    await put(world, "Patient", "B", "1")
+
+    def by_locale(tx: Tx, kind: str, query: history.HistoryQuery) -> list[history.Place]:
+        found = tx.all(history.page_of(tx.tenant, kind, history.HistoryQuery()))
+        keys = [(row["updated"], kind, row["resource_id"], row["version"]) for row in found]
+        keys.sort(key=lambda key: (key[0], key[2].casefold(), key[3]), reverse=True)
+        return keys[: query.count + 1]
+
+    monkeypatch.setattr(history, "_keys", by_locale)
+    page = (await world.send("GET", "Patient/_history?_count=1")).resource
+    assert shown(page) == ["B.1"]
+    assert page["link"][1]["url"].endswith("_Patient_B_1")

@@ -95,7 +95,9 @@ def run(tx: Tx, resource_type: str, resource_id: str, query: HistoryQuery) -> Hi
 
 def run_many(tx: Tx, types: Sequence[str], query: HistoryQuery) -> HistoryPage:
     """One page of all versions of everything of these types, uncounted."""
-    keys = sorted((key for kind in types for key in _keys(tx, kind, query)), reverse=True)
+    keys = [key for kind in types for key in _keys(tx, kind, query)]
+    keys.sort(key=lambda key: key[:2], reverse=True)  # of one moment and type as the database has them: it has its own
+    # order of ids, and by that the next page goes on
     chosen = keys[: query.count]
     found = [store.version(tx, kind, resource_id, number) for _, kind, resource_id, number in chosen]
     more = query.count and len(keys) > query.count

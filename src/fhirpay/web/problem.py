@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..errors import FhirpayError, InvariantBroken, ValueInvalid
 from ..log import Log
 from .challenge import challenge
-from .fhir_server.answering import refused
+from .fhir_server.answering import MethodNotAllowed, NotKept, refused
 from .launch import pages
 
 log = Log("web")
@@ -110,6 +110,10 @@ def install(app: FastAPI) -> None:
         return _plain(400, "message-invalid", f"{where}: {first['msg']}")
 
     @app.exception_handler(HTTPException)
-    async def http(_: Request, error: HTTPException) -> Response:
+    async def http(request: Request, error: HTTPException) -> Response:
+        if "/fhir/" in request.url.path:
+            if error.status_code == 405:
+                return refused(MethodNotAllowed("this method is not taken here"))
+            return refused(NotKept("nothing is served at this address"))
         code = {404: "not-found", 405: "not-allowed"}.get(error.status_code, "message-invalid")
         return _plain(error.status_code, code, str(error.detail))

@@ -33,6 +33,7 @@ from .spoken import Spoken
 from .subscriptions import add_subscriptions
 
 _FORM = "application/x-www-form-urlencoded"
+_FORM_MAX = 250_000  # bytes: far more than a search may ask for, and nothing waits while it is taken apart
 _EVERY_METHOD = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
 
@@ -143,7 +144,7 @@ def fhir_router(deps: Deps) -> APIRouter:
     async def search_by_post(resource_type: str, request: Request) -> Response:
         access, wanted = await entered(request, resource_type, "s")
         check_body(request, spoken, _FORM)
-        form = (await bounded_body(request, deps.body_max_bytes)).decode("utf-8", "replace")
+        form = (await bounded_body(request, min(deps.body_max_bytes, _FORM_MAX))).decode("utf-8", "replace")
         pairs = [*request.query_params.multi_items(), *parse_qsl(form, keep_blank_values=True)]
         return await searched(resource_type, pairs, access, wanted)
 
