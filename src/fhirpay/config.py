@@ -172,6 +172,18 @@ class Settings(Section):
                     raise ValueError(f"lease_s must be over four times the timeout_s of '{one.name}': above {least}")
         return self
 
+    @model_validator(mode="after")
+    def _names_of_files_are_apart(self) -> Settings:
+        """What takes files from a folder can't say whose they are, and a rename there might go over another's."""
+        seen: dict[tuple[str, str], str] = {}
+        for to in (one for tenant in self.tenants for one in tenant.posting_files):
+            key = to.place, to.file_name
+            if key in seen:
+                says = f"'{to.name}' and '{seen[key]}' put files of the same names into one folder"
+                raise ValueError(f"{says}: give one of them a file_name of its own")
+            seen[key] = to.name
+        return self
+
     def tenant(self, name: str) -> Tenant:
         return _named(self.tenants, name, "tenant")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, time, timedelta
+from os.path import abspath
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -83,11 +84,27 @@ class PostingFile(Section):
         if self.daily_at and not _HOUR.fullmatch(self.daily_at):
             raise ValueError(f"'{self.daily_at}' is no hour of the day; write 18:00")
         places = set(_PLACE.findall(self.file_name))
-        if "number" not in places or not places <= {"number", "date", "time"} or not _NAME.fullmatch(self.file_name):
+        known = {"number", "date", "time"}
+        rest = _PLACE.sub("", self.file_name)
+        if (
+            "number" not in places
+            or not places <= known
+            or not _NAME.fullmatch(self.file_name)
+            or set("{}") & set(rest)
+        ):
             raise ValueError(f"'{self.file_name}' can't name files: write {{number}} in it, {{date}}, {{time}}, no '/'")
         if self.sign == "unsigned" and self.refund_code == self.payment_code:
             raise ValueError(f"'{self.name}' can't tell a refund: with sign 'unsigned' it needs its own refund_code")
         return self
+
+    @property
+    def place(self) -> str:
+        """Where its files go, told from any other place."""
+        return (
+            f"{self.sftp.host}:{self.sftp.port}/{self.sftp.user}/{self.sftp.folder}"
+            if self.sftp
+            else abspath(self.folder)
+        )
 
     @property
     def timeout_s(self) -> float:

@@ -23,7 +23,7 @@ from ..db.unit import Tx, Units
 from ..domain.clock import Clock
 from ..domain.events import Event
 from ..domain.money import Money
-from ..errors import Conflict, FhirpayError, InvariantBroken, StorageUnavailable
+from ..errors import Conflict, FhirpayError, InvariantBroken, RuleBroken, StorageUnavailable
 from ..flow.lane import release
 from ..ledger import store as ledger
 from ..log import Log
@@ -37,7 +37,7 @@ from ..writeback.posting_file import Detail, Made, details, render
 from ..writeback.store import Posting
 from .posted_facts import posted_facts
 from .postings import KIND
-from .rollout import check, stage_of
+from .rollout import check, stage_of, taken_back_by
 
 log = Log("files")
 
@@ -118,14 +118,17 @@ class FileMaker:
         found = Plan(files.head(tx, self.to.name) or Head(0, tx.now))
         waiting = files.waiting(tx, self.to.name, self.to.postings_max)
         found.more = len(waiting) == self.to.postings_max
+        planned: set[str] = set()
         for posting in waiting:
             try:
+                _after_its_payment(tx, posting, planned)
                 lines = details_of(tx, posting, self.tenant, self.to, self.layout)
             except FhirpayError:
                 found.refused.append(posting)
                 continue
             currency = _total(lines).currency
             found.parts.setdefault(currency, []).append((posting, lines))
+            planned.add(posting.posting_id)
         return found
 
     def preview(self, tx: Tx) -> tuple[list[tuple[str, Made]], list[Posting]]:
@@ -167,6 +170,14 @@ class FileMaker:
         files.looked(tx, self.to.name, head.number + len(made), head.looked_at if plan.more else tx.now)
         worklist.settled(tx, UNMADE, self.to.name)
         return made
+
+
+def _after_its_payment(tx: Tx, posting: Posting, planned: set[str]) -> None:
+    """Raises RuleBroken for a refund whose payment is in no file, nor in the one that is `planned`: its work comes
+    again, behind that of its payment."""
+    for one in taken_back_by(tx, posting) if posting.is_refund else ():
+        if one.state != "posted" and one.file is None and one.posting_id not in planned:
+            raise RuleBroken(f"{posting.subject} waits for {one.subject}, which can't be written")
 
 
 def details_of(tx: Tx, posting: Posting, tenant: Tenant, to: PostingFile, layout: Layout) -> list[Detail]:

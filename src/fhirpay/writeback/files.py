@@ -24,7 +24,7 @@ from ..db.unit import Tx
 from ..errors import Conflict, NotFound
 from . import store
 from .store import Posting
-from .tables import PostingFileHeadRow, PostingFileRow, PostingRow
+from .tables import OPEN, PostingFileHeadRow, PostingFileRow, PostingRow
 
 _posting = table(PostingRow)
 _file, _head = table(PostingFileRow), table(PostingFileHeadRow)
@@ -84,7 +84,7 @@ def back(tx: Tx, posting: Posting) -> None:
 def waiting(tx: Tx, connection: str, limit: int) -> list[Posting]:
     """What the next file is to hold, oldest first; a refund comes after its payment."""
     where = (_posting.c.tenant_id == tx.tenant, _posting.c.connection == connection, _posting.c.file.is_(None))
-    statement = select(_posting.c.posting_id).where(*where, _posting.c.state == "pending", _posting.c.way == WAY)
+    statement = select(_posting.c.posting_id).where(*where, _posting.c.state == "pending", _posting.c.way == WAY, OPEN)
     rows = tx.all(statement.order_by(_posting.c.created_at, _posting.c.posting_id).limit(limit))
     return [store.get(tx, row["posting_id"]) for row in rows]
 

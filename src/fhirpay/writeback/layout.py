@@ -6,7 +6,6 @@ says where it comes `from`. What is wider than its column is never cut, unless t
 
 from __future__ import annotations
 
-import codecs
 from pathlib import Path
 from typing import Literal
 
@@ -97,8 +96,8 @@ class Layout(BaseModel):
         if self.titles and self.shape == "fixed":
             raise ValueError("titles are for a delimited file")
         try:
-            codecs.lookup(self.encoding)
-        except LookupError:
+            "".encode(self.encoding)  # unlike a look at the codecs, it refuses what is no encoding of text
+        except (LookupError, UnicodeError):
             raise ValueError(f"'{self.encoding}' is no encoding; write ascii, utf-8 or windows-1252") from None
         return self
 

@@ -24,7 +24,7 @@ from ..fhir.json import loads
 from ..fhir.statement import FhirVersion
 from ..subscriptions.events import tell
 from .payment_reconciliation import RESOURCE_TYPE, is_of
-from .tables import PostingNumberRow, PostingRow
+from .tables import OPEN, PostingNumberRow, PostingRow
 
 _posting = table(PostingRow)
 _number = table(PostingNumberRow)
@@ -37,6 +37,7 @@ _UNKNOWN_OF = (
         _posting.c.connection == bindparam("of"),
         _posting.c.resource_type == bindparam("kind"),
         _posting.c.state == "unknown",
+        OPEN,
     )
     .order_by(_posting.c.created_at, _posting.c.posting_id)
 )
@@ -55,7 +56,6 @@ Held = Literal["shadow", "proposed", "rejected"]
 HELD: tuple[Held, ...] = get_args(Held)
 State = Literal["shadow", "proposed", "rejected", "pending", "sent", "posted", "unknown", "parked"]
 _NEVER = ("shadow", "rejected")
-_FINISHED = ("posted", *_NEVER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ def find(tx: Tx, some_id: str) -> list[Posting]:
 
 def unfinished(tx: Tx) -> list[Posting]:
     """What no EHR has confirmed, and one is to be given, or may be."""
-    return _all(tx, _posting.c.state.not_in(_FINISHED))
+    return _all(tx, OPEN)
 
 
 def of_connection(tx: Tx, connection: str) -> list[Posting]:
@@ -167,7 +167,7 @@ def of_connection(tx: Tx, connection: str) -> list[Posting]:
 
 def proposed(tx: Tx, connection: str = "") -> list[Posting]:
     """What waits for staff to confirm it, oldest first; of one receiver, or of all."""
-    waits = _posting.c.state == "proposed"
+    waits = and_(_posting.c.state == "proposed", OPEN)
     return _all(tx, and_(waits, _posting.c.connection == connection) if connection else waits)
 
 

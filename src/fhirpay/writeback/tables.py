@@ -14,7 +14,8 @@ from sqlmodel import Field
 from ..db.metadata import Row
 from ..db.types import UtcDateTime
 
-_OPEN = text("state NOT IN ('posted', 'shadow', 'rejected')")
+OPEN = text("state NOT IN ('posted', 'shadow', 'rejected')")
+"""As a query has to say it for SQLite to take the index of what is unfinished: with its values in it."""
 _IN_A_FILE = text("file IS NOT NULL")
 
 
@@ -29,9 +30,10 @@ class PostingRow(Row, table=True):
             name="state",
         ),
         Index(None, "tenant_id", "payment_id"),
+        Index(None, "tenant_id", "subject"),
         Index(None, "tenant_id", "remote_id"),
         Index(None, "tenant_id", "connection", "sent_at"),
-        Index("ix_posting_unfinished", "tenant_id", "connection", sqlite_where=_OPEN, postgresql_where=_OPEN),
+        Index("ix_posting_unfinished", "tenant_id", "connection", sqlite_where=OPEN, postgresql_where=OPEN),
         Index(
             "ix_posting_file", "tenant_id", "connection", "file", sqlite_where=_IN_A_FILE, postgresql_where=_IN_A_FILE
         ),

@@ -257,6 +257,29 @@ async def test_what_the_books_say_otherwise_is_in_no_file(world: Any) -> None:
     assert await one.units.read(files.newest, 10) == []
 
 
+@pytest.mark.warns("call.parked")
+@pytest.mark.unsound("an entry that no payment made")
+async def test_a_refund_goes_into_no_file_before_its_payment(world: Any) -> None:
+    one: Files = world()
+    built = await one.units.write(lambda tx: refunded(tx, one.tenant, paid(tx, one.tenant, charged(tx, one.tenant))))
+    await one.work()  # both wait for the next file
+
+    def booked(tx: Tx, rule: Any) -> None:
+        entry = rule(built.payment, "main", usd("10.00"), occurred_at=tx.now, business_date=tx.now.date())
+        ledger.post(tx, entry, key=f"{rule.__name__}/one")
+
+    await one.units.write(booked, rules.void_capture)
+    assert await one.round() == []
+    payment, refund = await one.postings(built.payment)
+    assert (payment.state, refund.state, refund.file) == ("parked", "pending", None)
+    (waits,) = [found for found in await one.units.read(unposted) if found.posting.is_refund]
+    assert waits.todo == "nothing: it waits for its payment's posting"
+    await one.units.write(booked, rules.capture)  # it is mended
+    await one.units.write(by_hand, payment.posting_id, remote_id=None)
+    (file,) = await one.round()
+    assert [line.split(",")[4] for line in one.there()[file.name].splitlines()[1:3]] == ["80.00", "-30.00"]
+
+
 # ── a person's word ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 

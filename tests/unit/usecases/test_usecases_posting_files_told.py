@@ -153,6 +153,18 @@ def test_a_configuration_that_cant_be_meant_is_refused(tmp_path: Path, more: str
         load(path)
 
 
+def test_two_receivers_whose_files_would_have_the_same_names_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "fhirpay.toml"
+    shown = toml("sqlite:///a.db", tmp_path)
+    _, mark, section = shown.partition("[[tenants.posting_files]]")
+    other = section.replace(f'name = "{NAME}"', 'name = "other"')
+    path.write_text(f"{shown}\n{mark}{other}", encoding="utf-8")
+    with pytest.raises(ConfigInvalid, match="'other' and 'epic' put files of the same names into one folder"):
+        load(path)
+    path.write_text(f"{shown}\n{mark}{other}\nfile_name = 'other_{{number}}.txt'", encoding="utf-8")
+    assert len(load(path).tenants[0].posting_files) == 2
+
+
 def test_a_layout_that_cant_be_read_is_told_at_start(tmp_path: Path) -> None:
     path = tmp_path / "fhirpay.toml"
     shown = toml(f"sqlite:///{tmp_path}/a.db", tmp_path).replace('"delimited"', '"nowhere.yaml"')

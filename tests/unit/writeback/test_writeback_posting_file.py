@@ -146,6 +146,7 @@ def own(**said: Any) -> Layout:
         ({"detail": [*DETAIL, {"name": "d", "from": "amount", "as": "minor", "pad": "0"}]}, "another one"),
         ({"trailer": [{"name": "d", "from": "account"}]}, "can't come from 'account'"),
         ({"encoding": "ebcdic-x"}, "is no encoding"),
+        ({"encoding": "base64"}, "is no encoding"),
         ({"colour": "red"}, "Extra inputs"),
     ],
 )
@@ -216,6 +217,7 @@ def test_a_delimiter_in_a_value_is_quoted_and_a_text_may_be_cut_where_the_column
         ({"file_name": "../{number}"}, "can't name files"),
         ({"file_name": ".{number}"}, "can't name files"),
         ({"file_name": "{number.real}"}, "can't name files"),
+        ({"file_name": "a{number}{"}, "can't name files"),
         ({"sign": "unsigned"}, "can't tell a refund"),
     ],
 )
