@@ -96,8 +96,9 @@ def _transaction(posted: PostedPayment, told: Told) -> dict[str, Any]:
         raise RuleBroken(f"'{told.to.name}' has no financial_transaction any more: say what is agreed, then replay")
     if told.version is FhirVersion.R5:
         raise RuleBroken(f"'{told.to.name}' speaks R5, and the financial transaction is one of R4")
-    assert told.target is not None
     lines = lines_for(posted, told.posting.numbers)
+    if told.target is None:  # no line is left that would have one
+        raise RuleBroken(f"nothing of {posted.id} is for that visit or account any more: there is nothing to post")
     return oracle_basic.render(posted, agreed, identifier=_number(told.posting), lines=lines, target=told.target)
 
 

@@ -16,6 +16,7 @@ from fhirpay.config import Connection, Tenant
 from fhirpay.config_writeback import FinancialTransaction
 from fhirpay.db.unit import Database, Tx, Units
 from fhirpay.domain.clock import FrozenClock
+from fhirpay.domain.money import Money
 from fhirpay.fhir import store as fhir
 from fhirpay.fhir.access import FixedToken
 from fhirpay.fhir.client import FhirClient
@@ -218,3 +219,18 @@ async def test_asked_for_twice_it_is_posted_once(units: Units) -> None:
     first, second = await units.write(twice)
     assert first == second
     assert len(first) == 1
+
+
+@pytest.mark.warns("call.parked")
+async def test_a_visit_of_which_nothing_is_paid_any_more_is_for_a_person(desk: Desk) -> None:
+    def nothing_left(tx: Tx, posting: Any, owner: Tenant) -> Any:
+        return replace(facts(tx, posting, owner), amount=Money.zero("USD"), lines=[])
+
+    desk.post_back = PostBack(desk.units, desk.tenant, desk.clients, facts=nothing_left)
+    handlers = {"writeback": desk.post_back.run}
+    desk.worker = Worker(desk.database, desk.units, queue="outbox", handlers=handlers, on_parked=note_parked_call)
+    payment = await desk.settle()
+    await desk.work()
+    posting = await desk.posting(payment)
+    assert posting.state == "parked"
+    assert "there is nothing to post" in (posting.reason or "")
