@@ -127,6 +127,7 @@ class Odd(httpx2.AsyncBaseTransport):
     calls: list[str] = field(default_factory=list[str])
     filters: bool = True
     sorts: bool = True
+    says_so: bool = True  # its link to itself names the sorting
     can_sort: bool = True
     date: timedelta | None = timedelta()
     version: str = "4.0.1"
@@ -185,10 +186,13 @@ class Odd(httpx2.AsyncBaseTransport):
         offset, count = int(params.get("_offset", 0)), min(int(params["_count"]), self.page_max)
         shown: dict[str, Any] = {"resourceType": "Bundle", "type": "searchset"}
         shown["entry"] = [{"resource": one} for one in found[offset : offset + count]]
+        said = {name: value for name, value in params.items() if name != "_sort" or (self.sorts and self.says_so)}
+        itself = "&".join(f"{name}={value}" for name, value in said.items())
+        shown["link"] = [{"relation": "self", "url": f"{BASE}/ChargeItem?{itself}"}]
         if offset + count < len(found):
             query = "&".join(f"{name}={value}" for name, value in params.items() if name != "_offset")
             link = self.next_link(f"{BASE}/ChargeItem?{query}&_offset={offset + count}")
-            shown["link"] = [{"relation": "next", "url": link}]
+            shown["link"].append({"relation": "next", "url": link})
         self.on_page(len(self.calls))
         return shown
 

@@ -249,12 +249,104 @@ async def test_an_outcome_in_place_of_a_statement_offers_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("120", 120), ("Fri, 20 Nov 2026 15:00:00 GMT", 0), ("9" * 30, 86_400), ("9" * 4_500, 86_400)],
+    [
+        ("120", 120),
+        ("Fri, 20 Nov 2026 15:00:00 GMT", 3_600),
+        ("Thu, 19 Nov 2026 15:00:00 GMT", 0),
+        ("Fri, 20 Nov 2099 15:00:00 GMT", 86_400),
+        ("soon", 0),
+        ("9" * 30, 86_400),
+        ("9" * 4_500, 86_400),
+    ],
 )
 async def test_how_long_the_ehr_wants_to_be_left_alone(header: str, seconds: int) -> None:
-    answer = httpx2.Response(503, headers={"retry-after": header})
+    answer = httpx2.Response(503, headers={"retry-after": header, "date": "Fri, 20 Nov 2026 14:00:00 GMT"})
     fhir = connect("http://ehr.example/fhir", transport=httpx2.MockTransport(lambda _: answer))
     with pytest.raises(EhrUnavailable) as caught:
         await fhir.create(KIND, POSTING)
     assert caught.value.retry_after_s == seconds
+    await fhir.aclose()
+
+
+FAILED = {"severity": "error", "code": "exception", "diagnostics": "the index is down"}
+OUTCOME: dict[str, Any] = {"resourceType": "OperationOutcome", "issue": [FAILED]}
+WARNED = {"resourceType": "OperationOutcome", "issue": [{"severity": "warning", "code": "informational"}]}
+
+
+def _bundle(*resources: Any) -> dict[str, Any]:
+    return {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": one} for one in resources]}
+
+
+@pytest.mark.parametrize("body", [OUTCOME, _bundle(OUTCOME), {"resourceType": "Patient"}, {}])
+async def test_a_search_that_failed_by_a_200_has_not_found_nothing(body: dict[str, Any]) -> None:
+    """Who believes it would make a second one."""
+    fhir = connect("http://ehr.example/fhir", transport=httpx2.MockTransport(lambda _: httpx2.Response(200, json=body)))
+    with pytest.raises(Uncertain):
+        await fhir.search(KIND, {"identifier": "x"})
+    with pytest.raises(Uncertain):
+        await fhir.page(KIND, {})
+    await fhir.aclose()
+
+
+async def test_a_search_that_warns_has_found_what_it_shows() -> None:
+    body = _bundle(WARNED, {"resourceType": KIND, "id": "pay1"})
+    fhir = connect("http://ehr.example/fhir", transport=httpx2.MockTransport(lambda _: httpx2.Response(200, json=body)))
+    assert [one.id for one in (await fhir.search(KIND, {})).found] == ["pay1"]
+    assert len((await fhir.page(KIND, {})).resources) == 1
+    await fhir.aclose()
+
+
+async def test_what_is_answered_by_an_outcome_of_errors_is_neither_read_nor_done() -> None:
+    fhir = connect(
+        "http://ehr.example/fhir", transport=httpx2.MockTransport(lambda _: httpx2.Response(200, json=OUTCOME))
+    )
+    with pytest.raises(Uncertain, match="the index is down"):
+        await fhir.read(KIND, "pay1")
+    with pytest.raises(Uncertain, match="the index is down"):
+        await fhir.update(KIND, "pay1", WITH_ID)
+    with pytest.raises(Uncertain, match="the index is down"):
+        await fhir.create(KIND, POSTING)
+    await fhir.aclose()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"entry": None},
+        {"entry": [None, {"resource": None}, {"resource": []}]},
+        _bundle({"resourceType": KIND, "id": {}, "meta": []}, {"resourceType": KIND, "id": "../../Patient"}),
+        {"link": "next"},
+        {"link": [{"relation": "next", "url": "http://["}]},
+        {"link": [{"relation": "next", "url": "http://ehr.example/fhir/\u0001"}]},
+        {"link": [{"relation": "next", "url": "http://ehr.example/fhir/%2e%2e/admin"}]},
+    ],
+)
+async def test_whatever_a_bundle_holds_ends_in_nothing_that_is_named(body: dict[str, Any]) -> None:
+    answer = {"resourceType": "Bundle", **body}
+    calls: list[str] = []
+
+    def answered(request: httpx2.Request) -> httpx2.Response:
+        calls.append(str(request.url))
+        return httpx2.Response(200, json=answer)
+
+    fhir = connect("http://ehr.example/fhir", transport=httpx2.MockTransport(answered))
+    assert {one.id for one in (await fhir.search(KIND, {})).found} <= {""}
+    await fhir.page(KIND, {})
+    assert len(calls) == 2
+    await fhir.aclose()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"issue": None},
+        {"issue": ["x"]},
+        {"issue": [{"details": "x", "expression": 1, "diagnostics": 2}]},
+        {"issue": {}},
+    ],
+)
+async def test_a_refusal_in_whatever_words_is_one(body: dict[str, Any]) -> None:
+    fhir = connect("http://ehr.example/fhir", transport=httpx2.MockTransport(lambda _: httpx2.Response(422, json=body)))
+    with pytest.raises(EhrRefused):
+        await fhir.read(KIND, "pay1")
     await fhir.aclose()

@@ -14,12 +14,12 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from ..errors import ConfigInvalid, EhrMisconfigured, MessageInvalid
+from ..net.dates import retry_after
 from ..net.errors import NeverSent, Uncertain
 from ..net.http import HttpClient, Response
 from .access import Access, authorized
 from .client import EhrRefused, failure
 from .json import loads
-from .pages import http_date
 
 LINE_MAX = 10_000_000  # bytes: as large as a body that is sent to us
 _NDJSON = "application/fhir+ndjson"
@@ -102,7 +102,7 @@ class BulkClient:
         """What there is of it; once it is complete, the manifest's text. Raises EhrRefused of 404 once it is gone."""
         answer = await self._send("GET", _path(url), {"accept": "application/json"})
         if answer.status == 202:
-            return Running(_again_in(answer.headers), answer.headers.get("x-progress", ""))
+            return Running(retry_after(answer.headers), answer.headers.get("x-progress", ""))
         if answer.status != 200:
             raise Uncertain(f"the EHR '{self.name}' answered {answer.status} about its export", connection=self.name)
         return answer.body.decode("utf-8", "replace")
@@ -235,17 +235,6 @@ def _file(role: str, index: int, one: Any) -> File:
 
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
-
-
-def _again_in(headers: Mapping[str, str]) -> timedelta | None:
-    """Retry-After in seconds, or as a moment by the server's own clock; a day at most."""
-    said = headers.get("retry-after", "").strip()
-    if said.isdecimal():
-        return min(timedelta(seconds=int(said[:9])), timedelta(days=1))
-    at, now = http_date(said), http_date(headers.get("date", ""))
-    if at is None or now is None:
-        return None
-    return min(max(at - now, timedelta()), timedelta(days=1))
 
 
 def _origin(url: str) -> str:

@@ -22,10 +22,12 @@ from ..net.errors import AnswerTooLarge, NeverSent, Uncertain
 from ..net.http import HttpClient, Response
 from .access import Access, FixedToken, authorized
 from .json import loads
-from .pages import Page, next_of, read_page, split_link
+from .loose import objects, text
+from .pages import Page, failed, is_error, next_of, read_page, split_link
 from .statement import Capability, FhirVersion, Statement, name_of, read_statement
 
 _JSON = "application/fhir+json"
+_ID = re.compile(r"[A-Za-z0-9.-]{1,64}\Z")
 _LOCATION = re.compile(r"/([A-Za-z0-9.-]{1,64})(?:/_history/([A-Za-z0-9.-]{1,64}))?/?\Z")
 _WORDS_MAX = 500
 
@@ -117,7 +119,13 @@ class FhirClient:
     async def read(self, resource_type: str, id: str) -> Remote | None:
         """The current version, or None where there was never one. One that was deleted is an EhrRefused of 410."""
         answer = await self._get(f"/{resource_type}/{id}", absent=(404,))
-        return None if answer is None else self._remote(resource_type, answer, id)
+        if answer is None:
+            return None
+        found = self._remote(resource_type, answer, id)
+        if not found.resource:
+            says = f"the EHR '{self.name}' answered a read by no {resource_type}: {_words(answer.body)}"
+            raise Uncertain(says, connection=self.name)
+        return found
 
     async def search(self, resource_type: str, params: Mapping[str, str], *, pages_max: int = 20) -> Matches:
         """All matches, page after page, up to a bound."""
@@ -125,11 +133,11 @@ class FhirClient:
         path, query = f"/{resource_type}", list(params.items())
         seen: set[str] = set()
         for _ in range(pages_max):
-            bundle = self._body(await self._get(path, params=query))
+            bundle = self._searchset(await self._get(path, params=query))
             found += [
-                Remote(resource_type, one.get("id", ""), _version_in(one), one)
-                for entry in bundle.get("entry", ())
-                if (one := entry.get("resource", {})).get("resourceType") == resource_type
+                Remote(resource_type, _id_in(one), _version_in(one), one)
+                for entry in objects(bundle.get("entry"))
+                if isinstance(one := entry.get("resource"), dict) and one.get("resourceType") == resource_type
             ]
             following, astray = next_of(bundle, self._http.base_url)
             if following is None and not astray:
@@ -147,11 +155,18 @@ class FhirClient:
         """
         path, query = split_link(link) if link else (f"/{resource_type}", list(params.items()))
         answer = await self._get(path, params=query)
+        return read_page(self._searchset(answer), resource_type, answer.headers, self._http.base_url)
+
+    def _searchset(self, answer: Response) -> dict[str, Any]:
+        """Raises Uncertain for what shows less than there is: "nothing was found" is a reason to make a second one."""
         bundle = self._body(answer)
         if bundle.get("resourceType") != "Bundle":
             says = f"the EHR '{self.name}' answered a search by no Bundle: {_words(answer.body)}"
             raise Uncertain(says, connection=self.name)
-        return read_page(bundle, resource_type, answer.headers, self._http.base_url)
+        if (outcome := failed(bundle)) is not None:
+            says = f"the EHR '{self.name}' answered a search by an error: {_said(outcome)}"
+            raise Uncertain(says, connection=self.name)
+        return bundle
 
     async def create(self, resource_type: str, body: str, *, if_none_exist: str = "") -> Remote:
         """The new resource; with `if_none_exist`, the one that matches it, when there is one."""
@@ -218,10 +233,12 @@ class FhirClient:
         """Who it is now: by the body, else by Location and ETag (a server may answer without a body)."""
         assert answer is not None
         resource = self._body(answer) if answer.body.strip() else {}
+        if is_error(resource):
+            raise Uncertain(f"the EHR '{self.name}' answered {answer.status}: {_said(resource)}", connection=self.name)
         if resource.get("resourceType") != resource_type:
             resource = {}
         located = _LOCATION.search(answer.headers.get("location", ""))
-        found = resource.get("id") or (located.group(1) if located else "") or id
+        found = _id_in(resource) or (located.group(1) if located else "") or id
         if not found and answer.status != 201:
             raise Uncertain(f"the EHR '{self.name}' answered and doesn't say about what", connection=self.name)
         tag = re.search(r'"(.+)"', answer.headers.get("etag", ""))
@@ -252,18 +269,31 @@ def _may_pass(error: BaseException) -> bool:
 
 
 def _version_in(resource: Mapping[str, Any]) -> str:
-    return str((resource.get("meta") or {}).get("versionId") or "")
+    meta = resource.get("meta")
+    return text(meta.get("versionId")) if isinstance(meta, dict) else ""
+
+
+def _id_in(resource: Mapping[str, Any]) -> str:
+    """Its id; nothing where it has none that FHIR allows: it becomes part of an address."""
+    id = text(resource.get("id"))
+    return id if _ID.match(id) else ""
 
 
 def _words(body: bytes) -> str:
     """What an OperationOutcome says, for the person who reads why it was refused."""
     try:
-        outcome = loads(body)
+        return _said(loads(body))
     except MessageInvalid:
         return "no OperationOutcome"
+
+
+def _said(outcome: Mapping[str, Any]) -> str:
     said: list[str] = []
-    for issue in outcome.get("issue", ()):
-        text = (issue.get("details") or {}).get("text") or issue.get("diagnostics") or issue.get("code", "")
-        where = ", ".join(issue.get("expression") or issue.get("location") or ())
-        said.append(f"{where}: {text}" if where else str(text))
+    for issue in objects(outcome.get("issue")):
+        details = issue.get("details")
+        stated = (details.get("text") if isinstance(details, dict) else "", issue.get("diagnostics"), issue.get("code"))
+        says = next(filter(None, map(text, stated)), "")
+        places = issue.get("expression") or issue.get("location")
+        where = ", ".join(map(text, places)) if isinstance(places, list) else ""
+        said.append(f"{where}: {says}" if where else says)
     return "; ".join(said)[:_WORDS_MAX] or "no OperationOutcome"

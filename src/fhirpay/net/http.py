@@ -18,12 +18,15 @@ import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cache
+from math import ceil
 from typing import Any
 
 import httpx2
 
 from ..errors import ConfigInvalid
+from .dates import retry_after
 from .errors import AnswerTooLarge, NeverSent, Uncertain
 from .guard import check_host, check_peer, check_url
 from .pace import Pace
@@ -34,7 +37,6 @@ Transport = httpx2.AsyncBaseTransport
 _NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 _CONNECT_S = 5.0
 _RESOLVED_FOR_S = 60.0
-_LEFT_ALONE_MAX_S = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +53,8 @@ class Response:
 
     @property
     def retry_after_s(self) -> int:
-        """How long it asks to be left alone, a day at most; 0 where it doesn't say, or by a date of its own clock."""
-        said = self.headers.get("retry-after", "")
-        if not said.isdecimal():
-            return 0
-        return min(int(said[:9]), _LEFT_ALONE_MAX_S)
+        """How long it asks to be left alone, a day at most; 0 where it doesn't say."""
+        return ceil((retry_after(self.headers) or timedelta()).total_seconds())
 
     def json_object(self) -> dict[str, Any]:
         """The body as a JSON object; empty where it is none, which the caller has to read as "no answer"."""

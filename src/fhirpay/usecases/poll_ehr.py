@@ -5,9 +5,10 @@
 Run by the worker role (`app`), on any number of processes: who holds the connection's lease asks. A page is taken
 before the next one is asked for, and how far we are is kept in the unit that takes it, so a crash reads a page again,
 whose versions are known. The watermark is the newest `meta.lastUpdated` that was read, or the moment of the answer by
-the server's own words if that is earlier: our clock has no say. Where pages come in order, the next one is a search
-from the last moment of this one: what changes meanwhile goes to the end and pushes nothing out of sight, as it does
-under pages that count; else the server's links are followed. What goes wrong is tried again, and told after a while.
+the server's own words if that is earlier: our clock has no say. Where pages come in order, and by the server's word not
+by chance, the next one is a search from the last moment of this one: what changes meanwhile goes to the end and pushes
+nothing out of sight, as it does under pages that count; else the server's links are followed. What goes wrong is tried
+again, and told after a while.
 
 Where the EHR tells of changes (`subscribe`), it is asked at once: keep_subscribed.py, receive_notification.py.
 Where a type is found only by encounter (`poll_by`), encounters stand in the same line: look_at_visit.py.
@@ -171,7 +172,7 @@ class EhrPoll:
             return _ended(mark)
         if mark.pages >= PAGES_MAX:
             raise EhrMisconfigured(f"its pages don't end: {mark.pages} were read")
-        if not unfiltered and moments and moments == sorted(moments) and moments[-1] > since:
+        if page.in_order and not unfiltered and moments and moments == sorted(moments) and moments[-1] > since:
             return replace(mark, since=moments[-1], link="", passed="", failures=0)
         if page.following in (mark.link, mark.passed):
             raise EhrMisconfigured("its pages go round in a circle")

@@ -23,6 +23,12 @@ pytestmark = pytest.mark.warns("poll.page_failed")
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 OUTCOME = {"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "exception"}]}
 
+FAILED = {
+    "resourceType": "Bundle",
+    "type": "searchset",
+    "entry": [{"resource": OUTCOME, "search": {"mode": "outcome"}}],
+}
+
 
 @pytest.fixture
 async def database(database_url: str, open_it: Any) -> AsyncIterator[Database]:
@@ -94,6 +100,19 @@ async def test_a_server_that_refuses_to_sort_is_read_by_its_links(poll: Poll, od
     assert sorted(await poll.messages()) == names
 
 
+@pytest.mark.parametrize("page_max", [1, 5])
+async def test_a_page_in_order_by_chance_hides_nothing_of_a_server_that_ignores_sort(
+    poll: Poll, odd: Odd, page_max: int
+) -> None:
+    odd.sorts, odd.page_max = False, page_max
+    for number in range(5):  # by its id: those that are old, and were changed last
+        odd.add(f"a{number}", SINCE + DAY + number * MINUTE)
+    for number in range(5):
+        odd.add(f"b{number}", SINCE + number * MINUTE)
+    await poll.look()
+    assert len(set(await poll.messages())) == len(await poll.messages()) == 10
+
+
 async def test_charges_of_one_moment_are_read_by_its_links(poll: Poll, odd: Odd) -> None:
     for number in range(12):
         odd.add(f"c{number}", SINCE + DAY)
@@ -134,6 +153,10 @@ async def test_what_shows_late_is_found_within_the_overlap(poll: Poll, odd: Odd,
     [
         (lambda _: httpx2.Response(200, text="<html>Sign in</html>"), "not FHIR"),
         (lambda _: httpx2.Response(200, json=OUTCOME), "no Bundle"),
+        (
+            lambda _: httpx2.Response(200, json=FAILED),
+            "answered a search by an error",
+        ),
         (lambda _: httpx2.Response(401), "doesn't accept our token"),
         (lambda _: httpx2.Response(403, json=OUTCOME), "answered 403"),
         (lambda _: httpx2.Response(503, headers={"retry-after": "1"}), "answered 503"),
@@ -165,6 +188,9 @@ async def test_a_token_that_dies_between_pages_loses_none(poll: Poll, odd: Odd) 
     ("link", "says"),
     [
         ("https://elsewhere.example/other/ChargeItem?page=2", "isn't followed"),
+        ("https://[elsewhere/ChargeItem?page=2", "isn't followed"),
+        (f"{BASE}/Charge\x01Item?page=2", "isn't followed"),
+        (f"{BASE}/%2E%2e/ChargeItem?page=2", "isn't followed"),
         (f"{BASE}/ChargeItem?_lastUpdated=ge2026-11-01T00:00:00Z&_count=50&_offset=0", "in a circle"),
     ],
 )
