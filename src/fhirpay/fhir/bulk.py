@@ -86,7 +86,11 @@ class BulkClient:
             raise EhrMisconfigured(f"its $export answered {answer.status}, not 202: it has none", connection=self.name)
         if not (location := answer.headers.get("content-location", "")):
             raise EhrMisconfigured("its $export names no Content-Location to ask at", connection=self.name)
-        return self._status_url(urljoin(url, location))
+        try:
+            return self._status_url(_called(urljoin(url, location)))
+        except ValueError:
+            says = "its $export is to be asked about at what is no address"
+            raise EhrMisconfigured(says, connection=self.name) from None
 
     def _status_url(self, url: str) -> str:
         """On the EHR's own host: another one under the same path is it too, as a proxy hides."""
@@ -227,7 +231,11 @@ def read_manifest(text: str) -> Manifest:
 
 def _file(role: str, index: int, one: Any) -> File:
     url, kind, count = (one.get(name) if isinstance(one, dict) else None for name in ("url", "type", "count"))
-    if not isinstance(url, str) or urlsplit(url).scheme not in ("http", "https"):
+    try:
+        url = _called(url) if isinstance(url, str) else ""
+    except ValueError:
+        url = ""
+    if urlsplit(url).scheme not in ("http", "https"):
         raise MessageInvalid("it has no address", location=f"{role}[{index}].url")
     counted = count if isinstance(count, int) and not isinstance(count, bool) and count >= 0 else None
     return File(role, kind if isinstance(kind, str) else "", url, counted)
@@ -235,6 +243,14 @@ def _file(role: str, index: int, one: Any) -> File:
 
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
+
+
+def _called(url: str) -> str:
+    """An address that can be called. Raises ValueError for what is none."""
+    if not url.isprintable() or " " in url or not urlsplit(url).hostname:
+        raise ValueError("this is no address")
+    _origin(url)
+    return url
 
 
 def _origin(url: str) -> str:

@@ -192,10 +192,10 @@ def _seen_of(tx: Tx, connection: str, resource_type: str, ids: Iterable[str]) ->
     return {by_key[row["resource_id"]]: row for row in rows}
 
 
-def seen_since(tx: Tx, connection: str, resource_type: str, ids: Iterable[str], moment: datetime) -> dict[str, str]:
-    """The versions of these that were read since then."""
+def seen(tx: Tx, connection: str, resource_type: str, ids: Iterable[str]) -> dict[str, tuple[str, datetime]]:
+    """The versions of these that were read last, and when."""
     rows = _seen_of(tx, connection, resource_type, ids).items()
-    return {id: row["version"] for id, row in rows if row["seen_at"] >= moment}
+    return {id: (row["version"], row["seen_at"]) for id, row in rows}
 
 
 def see(tx: Tx, connection: str, versions: Mapping[tuple[str, str], str]) -> None:

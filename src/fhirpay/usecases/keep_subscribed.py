@@ -321,6 +321,8 @@ class Subscribing:
             self._tell(tx, kind, error.message)
 
     def _tell(self, tx: Tx, kind: str, why: str) -> None:
+        for secret in self._own.subscribe_secrets:  # an EHR may repeat what it refuses
+            why = why.replace(secret, "…")
         says = legible(f"'{self._own.name}' doesn't tell us of changes of {kind}: {why}; {self._meanwhile}")
         worklist.open_item(tx, kind=UNTOLD, subject=f"{self._own.name}/{kind}", says=says, standing=True)
 

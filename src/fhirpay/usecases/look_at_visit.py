@@ -47,6 +47,7 @@ class VisitLook:
         """Take what it has of this one, and keep when to look again. Raises LeaseLost."""
         try:
             remote = visit.remote or await self._found(visit, fence)
+            asked_at = await self.pick.hold(fence)
             named = await self._contexts(visit.kind, remote, fence) if remote else None
             if named is None:
                 await self.pick.units.write(self._unfound, fence, visit)
@@ -54,7 +55,7 @@ class VisitLook:
             resource, contexts = named
             news, ends = 0, visit.ended_at
             if visit.kind == "Encounter":
-                news += await self.pick.take([resource], fence)
+                news += await self.pick.take([resource], fence, asked_at=asked_at)
                 ends = ended_at(resource, visit.ended_at or visit.due_at) or visit.ended_at
             for kind, by in self.pick.connection.poll_by.items():
                 if by in contexts:

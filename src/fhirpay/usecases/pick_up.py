@@ -53,17 +53,19 @@ class PickUp:
         *,
         at_once: int = store.PAGE,
         asked_at: datetime | None = None,
+        shown_until: datetime | None = None,
     ) -> int:
         """Those of them whose version is new, and what they refer to, stored; how many are new. Raises LeaseLost.
 
         `at_once` related ones at most are asked for in one search. What the EHR has told us since `asked_at`, when it
-        was asked for these, stands where it is the later version.
+        was asked for these, stands where it is the later version; so does what changed after `shown_until`, by the
+        EHR's clock, where these come from a copy of that moment.
         """
         read = await asyncio.to_thread(take_polled.read_all, resources, self.connection.base_url)
         new = await self.units.read(take_polled.news, self.connection.name, read)
         found = [*await self.related(new, at_once, fence), *new]
         for start in range(0, len(found), _AT_ONCE):
-            await self.units.write(self._take, fence, found[start : start + _AT_ONCE], asked_at)
+            await self.units.write(self._take, fence, found[start : start + _AT_ONCE], asked_at, shown_until)
         return len(new)
 
     async def related(self, picked: Iterable[Picked], at_once: int, fence: int) -> list[Picked]:
@@ -132,9 +134,13 @@ class PickUp:
         """The same, in a unit that writes what was read."""
         return store.hold(tx, self.lease, fence, timedelta(seconds=self.lease_s))
 
-    def _take(self, tx: Tx, fence: int, picked: list[Picked], asked_at: datetime | None) -> None:
+    def _take(
+        self, tx: Tx, fence: int, picked: list[Picked], asked_at: datetime | None, shown_until: datetime | None
+    ) -> None:
         self.held(tx, fence)
+        if self.lease_of:
+            store.wait_for_unit(tx, self.connection.name)
         if asked_at is not None:
-            late = take_polled.overtaken(tx, self.connection.name, picked, asked_at)
+            late = take_polled.overtaken(tx, self.connection.name, picked, asked_at, shown_until)
             picked = [one for one in picked if one.key not in late]
         take_polled.take(tx, self.intake, self.connection, picked)

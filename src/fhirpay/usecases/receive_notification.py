@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from ..billing import worklist
@@ -40,6 +41,7 @@ log = Log("subscriptions")
 KIND = "notification"
 SILENT = "subscription_silent"  # on the worklist
 _LARGE = 100_000  # bytes; beyond, a body is read beside the event loop
+_AT_ONCE = 10  # resources in one unit; more are asked for, page by page
 _BEARER = "bearer "
 
 
@@ -51,11 +53,14 @@ class Notifications:
     tenant: Tenant
     intake: FhirIntake
 
-    async def receive(self, connection: str, resource_type: str, authorization: str | None, body: bytes) -> None:
-        """Keep it. Raises NotAuthenticated (nothing is kept), NotFound, MessageInvalid."""
+    async def receive(
+        self, connection: str, resource_type: str, authorization: str | None, body_of: Callable[[], Awaitable[bytes]]
+    ) -> None:
+        """Keep it. Raises NotAuthenticated (nothing is kept, or read), NotFound, MessageInvalid."""
         by = self._who(connection, authorization)
         if resource_type not in by.subscribe:
             raise NotFound(f"'{connection}' isn't asked to tell of {resource_type[:64]} here: turn it off there")
+        body = await body_of()
         told, kept = await asyncio.to_thread(_read, body) if len(body) > _LARGE else _read(body)
         await self.units.write(self._record, by, resource_type, told, kept, urgent=True)
 
@@ -116,12 +121,20 @@ class Notifications:
             return await self.units.write(_end, work, message, "ignored", "it isn't subscribed to any more")
         wanted = {message.meta["type"], *RELATED}
         resources = [one for one in told.resources if one["resourceType"] in wanted]
-        read = await asyncio.to_thread(take_polled.read_all, resources, by.base_url)
+        many = len(resources) > _AT_ONCE
+        read = await asyncio.to_thread(take_polled.read_all, [] if many else resources, by.base_url)
         strange = sorted({one["resourceType"] for one in told.resources} - wanted)
-        await self.units.write(self._take, work, message, by, read, strange)
+        await self.units.write(self._take, work, message, by, read, strange, many)
 
     def _take(
-        self, tx: Tx, work: Work, message: InboxMessage, by: Connection, read: list[Picked], strange: list[str]
+        self,
+        tx: Tx,
+        work: Work,
+        message: InboxMessage,
+        by: Connection,
+        read: list[Picked],
+        strange: list[str],
+        many: bool,
     ) -> None:
         assert by.poll_since is not None  # config_connection.py
         store.wait_for_unit(tx, by.name)
@@ -129,11 +142,11 @@ class Notifications:
         related_first = sorted(read, key=lambda one: one.key[0] == kind)
         taken, asks = take_polled.readable(tx, by, related_first, by.poll_since)
         take_polled.take(tx, self.intake, by, taken, verb="PUT")
-        if asks:
+        if asks or many:
             store.hint(tx, by.name, {kind})
         says = f"{', '.join(strange)[:200]} isn't subscribed to" if strange else ""
         says = says or ("" if read and not asks else f"changes of {kind} are asked for")
-        ignored = bool(strange) and not read
+        ignored = bool(strange) and not (read or many)
         _end(tx, work, message, "ignored" if ignored else "applied", legible(says))
 
 

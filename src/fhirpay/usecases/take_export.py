@@ -122,13 +122,13 @@ class EhrExport:
     # ── the steps ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _kick_off(self, job: Job, fence: int) -> None:
-        await self.pick.hold(fence)
         assert self._connection.poll_since is not None  # config_connection.py
         since = job.loaded_at or self._connection.poll_since
         statement = await self.pick.ehr.statement()
         types = [kind for kind in self._types if kind in statement.resources or kind in self._connection.poll]
+        asked_at = await self.pick.hold(fence)
         url = await self.bulk.kick_off(types, since, group=self._connection.bulk_group)
-        await self.pick.units.write(self._moved, fence, job, lambda now: _begun(job, now, since, url))
+        await self.pick.units.write(self._moved, fence, job, lambda now: _begun(job, now, since, asked_at, url))
 
     @property
     def _types(self) -> tuple[str, ...]:
@@ -173,7 +173,7 @@ class EhrExport:
         await self.pick.hold(fence)
         async with aclosing(self._batches(file, manifest, job.line, fence)) as batches:
             async for batch in batches:
-                job = await self._take(job, file, batch, fence)
+                job = await self._take(job, file, batch, manifest, fence)
                 if stop is not None and stop.is_set():
                     return
         if file.count is not None and file.count != job.line:
@@ -201,12 +201,13 @@ class EhrExport:
         if lines:
             yield await asyncio.to_thread(_parsed, lines, file, number)
 
-    async def _take(self, job: Job, file: File, batch: _Read, fence: int) -> Job:
+    async def _take(self, job: Job, file: File, batch: _Read, manifest: Manifest, fence: int) -> Job:
         news = 0
         if file.role == "output":
             wanted = [one for one in batch.resources if self._wanted(one)]
-            # Files show what was there when the export began: what was read since is later.
-            news = await self.pick.take(wanted, fence, asked_at=job.started_at)
+            # Files show what was there when the export began, or at its transactionTime: what was read since is later.
+            shown_until = manifest.transaction_time
+            news = await self.pick.take(wanted, fence, asked_at=job.started_at, shown_until=shown_until)
         elif file.role == "deleted":
             await self.pick.units.write(self._tell_deleted, fence, batch.resources)
         else:
@@ -333,7 +334,7 @@ class EhrExport:
             worklist.open_item(tx, kind=UNREAD, subject=self._subject, says=says)
 
 
-def _begun(job: Job, now: datetime, since: datetime, url: str) -> Job:
+def _begun(job: Job, now: datetime, since: datetime, asked_at: datetime, url: str) -> Job:
     """`failures` stay: an export that is asked for again and again doesn't begin anew each time."""
     return Job(
         "running",
@@ -341,7 +342,7 @@ def _begun(job: Job, now: datetime, since: datetime, url: str) -> Job:
         loaded_at=job.loaded_at,
         failures=job.failures,
         since=since,
-        started_at=now,
+        started_at=asked_at,
         status_url=url,
     )
 

@@ -116,16 +116,20 @@ def news(tx: Tx, connection: str, picked: Iterable[Picked]) -> list[Picked]:
     ]
 
 
-def overtaken(tx: Tx, connection: str, picked: Iterable[Picked], asked_at: datetime) -> set[Key]:
-    """Those of which the EHR has told us a later version since we asked."""
+def overtaken(
+    tx: Tx, connection: str, picked: Iterable[Picked], asked_at: datetime, shown_until: datetime | None = None
+) -> set[Key]:
+    """Those of which the EHR has told us a later version since we asked, or one of after `shown_until`, by its clock:
+    what these were read from doesn't go further."""
     by_type: dict[str, dict[str, Picked]] = {}
     for one in picked:
         by_type.setdefault(one.key[0], {})[one.key[1]] = one
     return {
         ones[id].key
         for kind, ones in by_type.items()
-        for id, version in polled.seen_since(tx, connection, kind, ones, asked_at).items()
+        for id, (version, seen_at) in polled.seen(tx, connection, kind, ones).items()
         if (later := _moment(version)) and (moment := ones[id].moment) and later > moment
+        if seen_at >= asked_at or (shown_until is not None and later > shown_until)
     }
 
 

@@ -14,16 +14,18 @@ from fastapi import APIRouter, Request, Response
 from .hl7v2 import bounded_body
 
 PATH = "/fhir/notify"
-Receive = Callable[[str, str, str | None, bytes], Awaitable[None]]
+Body = Callable[[], Awaitable[bytes]]
+Receive = Callable[[str, str, str | None, Body], Awaitable[None]]
 
 
 def fhir_notify_router(receive: Receive, body_max_bytes: int) -> APIRouter:
     router = APIRouter(tags=["notifications"])
 
     async def told(request: Request, connection: str, resource_type: str) -> Response:
-        body = await bounded_body(request, body_max_bytes)
-        if request.method == "DELETE":
-            body = b""  # it says that something is gone, which asking shows
+        async def body() -> bytes:
+            sent = await bounded_body(request, body_max_bytes)
+            return sent if request.method != "DELETE" else b""  # that something is gone is shown by asking
+
         await receive(connection, resource_type, request.headers.get("authorization"), body)
         return Response(status_code=200)
 

@@ -15,6 +15,7 @@ from fhirpay.db.unit import Database
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.ids import CountedIds
 from fhirpay.domain.money import Money
+from fhirpay.fhir.client import EhrRefused, FhirClient
 from fhirpay.polling import subscribed
 from fhirpay.simulators.ehr import Ehr, create_app
 from fhirpay.simulators.ehr_capabilities import Switches
@@ -193,6 +194,19 @@ async def test_one_that_is_refused_is_told_until_it_is_taken_and_polling_goes_on
         for _ in range(8):
             await told.poll.look()
         assert (told.statuses, await told.poll.told(UNTOLD)) == (["active"], [])
+
+
+async def test_the_secret_is_not_told_though_the_ehr_repeats_it(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refused(*_: Any, **__: Any) -> None:
+        raise EhrRefused(f"channel.header: 'Authorization: Bearer {SECRET}' isn't allowed", status=422)
+
+    monkeypatch.setattr(FhirClient, "create", refused)
+    monkeypatch.setattr(FhirClient, "update", refused)
+    async with opened() as told:
+        await told.poll.look()
+        (line,) = await told.poll.told(UNTOLD)
+        assert "isn't allowed" in line
+        assert SECRET not in line
 
 
 async def test_one_that_was_refused_was_not_made_though_nothing_can_be_looked_up(opened: Open) -> None:

@@ -379,6 +379,33 @@ async def test_odd_parts_of_a_notification_stand_in_no_ones_way(told: Told, odd:
 
 
 @ON_SQLITE
+async def test_a_stranger_is_refused_before_a_body_is_read(told: Told) -> None:
+    read: list[int] = []
+
+    async def parts() -> AsyncIterator[bytes]:
+        for number in range(3):
+            read.append(number)
+            yield b" " * 1_000
+
+    headers = {"Authorization": "Bearer of-a-stranger"}
+    answer = await told.http.post("/fhir/notify/ehr/ChargeItem", content=parts(), headers=headers)
+    assert answer.status_code == 401
+    assert read == []
+
+
+@ON_SQLITE
+async def test_more_than_fits_a_unit_is_asked_for_in_pages(told: Told) -> None:
+    """Whoever writes meanwhile would wait for all of it."""
+    amounts = [charge(f"x{number}") for number in range(5_000)]
+    meta = {"versionId": "1", "lastUpdated": "2026-11-20T09:00:00Z"}
+    await told.told(notification(numbers=(1,), resources=tuple({**one, "meta": meta} for one in amounts)))
+    assert await told.poll.kept("ChargeItem", "x0") is None  # nobody has it: it was asked for
+    assert [one[1] for one in await told.notified()] == ["changes of ChargeItem are asked for"]
+    await told.changes("70.00")
+    assert await told.owed() == [Money(70_00, "USD")]
+
+
+@ON_SQLITE
 async def test_a_body_over_the_limit_is_refused(told: Told) -> None:
     assert (await told.tell(b" " * 10_000_001)).status_code == 413
 

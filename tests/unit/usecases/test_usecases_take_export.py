@@ -221,6 +221,40 @@ async def test_what_was_read_since_it_began_is_not_undone_by_a_file(
     assert kept["priceOverride"]["value"] == 77
 
 
+async def test_an_export_of_a_copy_that_lags_behind_undoes_nothing_that_was_read_before_it_began(
+    poll: Poll, server: BulkServer, clock: FrozenClock
+) -> None:
+    """Its transactionTime is what it shows: what changed after that is later, whenever we read it."""
+    server.shows_until = HOUR
+    meta = {"versionId": "9", "lastUpdated": (clock.now() - 10 * MINUTE).isoformat(timespec="milliseconds")}
+    (export,) = poll.system.exports("one")
+    pick = export.pick
+    later = read_all([{**charge("c0", "77.00"), "meta": meta}], pick.connection.base_url)
+    await poll.units.write(take, pick.intake, pick.connection, later)
+    await to_the_end(poll)
+    kept = await poll.kept("ChargeItem", "c0")
+    assert kept is not None
+    assert kept["priceOverride"]["value"] == 77
+
+
+@pytest.mark.parametrize(
+    "url", ["https://[elsewhere/f", "https://93.184.215.15:99999/f", f"{ORIGIN}/files/\x01", "https://a b/f"]
+)
+async def test_an_address_that_is_none_is_told(poll: Poll, server: BulkServer, url: str) -> None:
+    manifest = {"transactionTime": poll.clock.now().isoformat(), "requiresAccessToken": False}
+    manifest |= {"output": [{"type": "ChargeItem", "url": url}]}
+    server.answers["/bulk/status"] = [httpx2.Response(200, json=manifest) for _ in range(9)]
+    await to_the_end(poll)
+    assert len(await poll.told(UNREAD)) == 1
+
+
+@pytest.mark.parametrize("url", ["https://[elsewhere/f", "https://93.184.215.14:99999/f", f"{ORIGIN}/bulk/\x01"])
+async def test_a_status_address_that_is_none_is_told(poll: Poll, server: BulkServer, url: str) -> None:
+    server.answers["$export"] = [httpx2.Response(202, headers={"content-location": url.encode()}) for _ in range(9)]
+    await to_the_end(poll)
+    assert len(await poll.told(UNREAD)) == 1
+
+
 @pytest.mark.parametrize("more", [{"bulk": "nightly", "bulk_at": time(2), "zone": "America/New_York"}])
 async def test_the_night_asks_for_what_changed_since_the_last_transaction_time(
     poll: Poll, server: BulkServer, clock: FrozenClock
