@@ -175,3 +175,14 @@ async def test_a_transaction_that_only_reads_is_not_a_message(world: FhirWorld) 
     answer = await world.send("POST", "", bundle)
     assert answer.resource["entry"][0]["resource"]["type"] == "searchset"
     assert world.took == []
+
+
+async def test_what_would_have_to_be_looked_for_without_end_is_refused_before(world: FhirWorld) -> None:
+    """In the unit, where everybody else waits."""
+    named = [{"type": "Patient", "identifier": {"system": "urn:mrn", "value": str(i)}} for i in range(1001)]
+    many = await world.send("POST", "ChargeItem", CHARGE | {"supportingInformation": named})
+    assert (many.status, many.issue) == (413, ("too-long", "ChargeItem"))
+    asked = [{"reference": f"Patient?identifier=urn:mrn|{i}"} for i in range(1001)]
+    many = await world.send("POST", "ChargeItem", CHARGE | {"supportingInformation": asked})
+    assert (many.status, many.issue) == (413, ("too-long", "ChargeItem"))
+    assert (await world.send("POST", "ChargeItem", CHARGE | {"supportingInformation": named[1:]})).status == 201

@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..db.unit import Tx
-from ..errors import MessageInvalid, PreconditionFailed
+from ..errors import MessageInvalid, PreconditionFailed, TooLarge
 from . import replaced
 from .conditional import criteria, match
 from .models import references
 from .params import PARAMS
+
+LOOKED_UP_MAX = 1_000  # references of one resource by an identifier or a condition: each is looked for in the unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ def resolved(tx: Tx, resource: dict[str, Any], known: Known | None = None, *, ro
     """
     known = known or Known()
     resource, named, logical = _copied(resource)
+    _few_enough(resource, named, logical)
     for reference in named:
         literal = reference["reference"]
         if literal in known.urls:
@@ -74,6 +77,15 @@ def _copied(resource: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, An
         return [copied(one) if isinstance(one, dict | list) else one for one in value]
 
     return copied(resource), named, logical
+
+
+def _few_enough(resource: dict[str, Any], named: list[dict[str, Any]], logical: bool) -> None:
+    """Raises TooLarge for more than the writer can be kept with: nobody else's message would be stored meanwhile."""
+    count = sum(_is_condition(one["reference"]) for one in named)
+    count += sum("reference" not in one for _, one, _ in references(resource)) if logical else 0
+    if count > LOOKED_UP_MAX:
+        says = f"at most {LOOKED_UP_MAX} references by an identifier or a condition, and these are {count}"
+        raise TooLarge(says, location=str(resource["resourceType"]))
 
 
 def _to_survivors(tx: Tx, resource: dict[str, Any], named: list[dict[str, Any]]) -> None:
