@@ -65,6 +65,7 @@ from .usecases.poll_ehr import EhrPoll
 from .usecases.post_back import PostBack
 from .usecases.post_dft import PostDft
 from .usecases.post_file import PostFile
+from .usecases.post_invoice import PostInvoice
 from .usecases.receive_fhir import FhirIntake
 from .usecases.receive_hl7 import Hl7Intake
 from .usecases.receive_notification import Notifications
@@ -410,6 +411,7 @@ def _house(
         },
         writeback={
             postings.KIND: PostBack(units, tenant, ehrs).run,
+            postings.INVOICE_KIND: PostInvoice(units, tenant, ehrs).run,
             send_ack.KIND: SendAck(units, tenant, ack_clients, clock).run,
             events.KIND: notify.run,
             events.HEARTBEAT: notify.heartbeat,

@@ -19,6 +19,7 @@ AGREED = '[tenants.connections.financial_transaction]\npayment_alias = "0111"'
         (f'writes = ["Basic", "PaymentReconciliation"]\n{AGREED}', "its cash would count twice"),
         ('writes = ["PaymentNotice"]\norganization = "clinic"', "write that too"),
         ('writes = ["PaymentReconciliation", "PaymentNotice"]', "`organization` is its id there"),
+        ('writes = ["Invoice"]', "write that too"),
         ('writes = ["Basic"]', "belong together"),
         (AGREED, "belong together"),
         (f'writes = ["Basic"]\nfhir_version = "R5"\n{AGREED}', "is a Basic of R4"),

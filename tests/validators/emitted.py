@@ -18,6 +18,7 @@ from fhirpay.db.unit import Units
 from fhirpay.fhir.json import loads
 from fhirpay.fhir.statement import FhirVersion
 from fhirpay.web.fhir_server.spoken import R4, R5
+from fhirpay.writeback.invoice_status import balanced
 from fhirpay.writeback.payment_reconciliation import render
 from posted_payments import STATES
 
@@ -30,6 +31,13 @@ def posted(version: str) -> dict[str, Json]:
     spoken = FhirVersion(version)
     made = {name: render(one, organization="clinic", version=spoken) for name, one in STATES.items()}
     return made | {"without an Organization": render(STATES["a-copay"], organization="", version=spoken)}
+
+
+def balanced_invoice() -> Json:
+    """An Invoice of an EHR's as it is sent back; R4 and R5 have the same elements for it."""
+    money = {"value": Decimal("80.00"), "currency": "USD"}
+    theirs = {"resourceType": "Invoice", "id": "inv1", "status": "issued", "totalNet": money, "totalGross": money}
+    return loads(balanced(theirs | {"subject": {"reference": "Patient/p1"}}))
 
 
 @cache

@@ -325,26 +325,36 @@ def _insurance(coverage: Resource, priorities: Mapping[str, Any], zone: ZoneInfo
 
 
 def _bill(invoice: Resource, zone: ZoneInfo) -> Bill:
-    lines = [
-        InvoiceLine(reference(line.get("chargeItemReference")), _line_amount(line))
-        for line in invoice.get("lineItem", ())
-    ]
-    total = money_of(invoice.get("totalGross"))
-    if total is None:
-        total = money_of(invoice.get("totalNet"))
-    if total is None and lines and all(line.amount is not None for line in lines):
-        currencies = {line.amount.currency for line in lines if line.amount is not None}
-        if len(currencies) == 1:
-            total = Money(sum(line.amount.minor for line in lines if line.amount is not None), currencies.pop())
+    lines = _lines(invoice)
     return Bill(
         ref=own_ref(invoice),
         status=str(invoice.get("status", "")),
-        total=total,
+        total=total_of(invoice),
         day=day_of(invoice.get("date"), zone),
         subject=subject_of(invoice),
         recipient=reference(invoice.get("recipient")),
         lines=tuple(lines),
     )
+
+
+def total_of(invoice: Resource) -> Money | None:
+    """What an Invoice asks for in all; None where it doesn't say."""
+    total = money_of(invoice.get("totalGross"))
+    if total is None:
+        total = money_of(invoice.get("totalNet"))
+    lines = _lines(invoice)
+    if total is None and lines and all(line.amount is not None for line in lines):
+        currencies = {line.amount.currency for line in lines if line.amount is not None}
+        if len(currencies) == 1:
+            total = Money(sum(line.amount.minor for line in lines if line.amount is not None), currencies.pop())
+    return total
+
+
+def _lines(invoice: Resource) -> list[InvoiceLine]:
+    return [
+        InvoiceLine(reference(line.get("chargeItemReference")), _line_amount(line))
+        for line in invoice.get("lineItem", ())
+    ]
 
 
 def _line_amount(line: Resource) -> Money | None:

@@ -28,6 +28,7 @@ from .statement import Capability, FhirVersion, Statement, name_of, read_stateme
 
 _JSON = "application/fhir+json"
 _ID = re.compile(r"[A-Za-z0-9.-]{1,64}\Z")
+_JSON_PATCH = "application/json-patch+json"
 _LOCATION = re.compile(r"/([A-Za-z0-9.-]{1,64})(?:/_history/([A-Za-z0-9.-]{1,64}))?/?\Z")
 _WORDS_MAX = 500
 
@@ -180,6 +181,12 @@ class FhirClient:
         answer = await self._send("PUT", f"/{resource_type}/{id}", body=body, headers=headers)
         return self._remote(resource_type, answer, id)
 
+    async def patch(self, resource_type: str, id: str, body: str, *, if_match: str) -> Remote:
+        """The resource at `id`, changed by a JSON Patch; `if_match` is the version that may be changed."""
+        headers = {"if-match": f'W/"{if_match}"', "content-type": _JSON_PATCH}
+        answer = await self._send("PATCH", f"/{resource_type}/{id}", body=body, headers=headers)
+        return self._remote(resource_type, answer, id)
+
     async def aclose(self) -> None:
         await self._access.aclose()
         await self._http.aclose()
@@ -204,7 +211,7 @@ class FhirClient:
         params: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
         absent: tuple[int, ...] = (),
     ) -> Response | None:
-        sent = {"accept": _JSON, **(headers or {})} | ({"content-type": _JSON} if body is not None else {})
+        sent = {"accept": _JSON, **({"content-type": _JSON} if body is not None else {}), **(headers or {})}
         content = None if body is None else body.encode()
 
         async def call(authorization: str, left: float) -> Response:

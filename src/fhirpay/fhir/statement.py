@@ -47,13 +47,16 @@ def name_of(stated: str) -> str:
 @dataclass(frozen=True, slots=True)
 class Capability:
     """What the server says it can do with one resource type, as far as our scopes let us. `withheld` is what they
-    don't: letters of `cruds`."""
+    don't: letters of `cruds`. `versioned`: it keeps versions, by which an update says what it may replace."""
 
     read: bool = False
     create: bool = False
     update_create: bool = False
     conditional_create: bool = False
     search: bool = False
+    update: bool = False  # of what is there
+    patch: bool = False
+    versioned: bool = False
     withheld: str = ""
 
     def within(self, granted: frozenset[str] | None) -> Capability:
@@ -61,13 +64,17 @@ class Capability:
         if granted is None:
             return self
         updates = {"c", "u"} <= granted  # an update that creates is both
-        wanted = {"r": self.read, "c": self.create, "u": self.update_create, "s": self.search}
+        updated = self.update_create or self.update or self.patch
+        wanted = {"r": self.read, "c": self.create, "u": updated, "s": self.search}
         return Capability(
             read=self.read and "r" in granted,
             create=self.create and "c" in granted,
             update_create=self.update_create and updates,
             conditional_create=self.conditional_create and "c" in granted,
             search=self.search and "s" in granted,
+            update=self.update and "u" in granted,
+            patch=self.patch and "u" in granted,
+            versioned=self.versioned,
             withheld="".join(letter for letter in "crus" if wanted[letter] and letter not in granted),
         )
 
@@ -158,6 +165,9 @@ def _capability(resource: Mapping[str, Any]) -> Capability:
         update_create=resource.get("updateCreate") is True and "update" in codes,
         conditional_create=resource.get("conditionalCreate") is True and "create" in codes,
         search="search-type" in codes,
+        update="update" in codes,
+        patch="patch" in codes,
+        versioned=resource.get("versioning") in ("versioned", "versioned-update"),
     )
 
 

@@ -30,6 +30,7 @@ KINDS = {
     "reassess": "assesses an account anew on a day on which time alone changes what it owes",
     "go_live": "assesses the accounts of a feed that went live anew, a few at a time",
     "writeback": "posts a payment or a refund to the EHR",
+    "writeback.invoice": "sets an Invoice that is paid in full to balanced at its EHR",
     "writeback.dft": "posts what was paid, given back or adjusted to an HL7v2 receiver; each has a kind of its own",
     "writeback.file": "has a posting wait for the next posting file; each receiver has a kind of its own",
     "writeback.place": "puts a posting file where its receiver takes it; each has a kind of its own",

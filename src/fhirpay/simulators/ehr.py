@@ -108,7 +108,27 @@ class Ehr:
                 raise _refused(self.switches.update_refusal, "not-supported", says)
             if self.faults.takes("other_id"):
                 return self.store.create(self._kept(resource), sent=resource)
-        number = _version(if_match)
+        elif not self.switches.update:
+            raise _refused(405, "not-supported", "what is there is changed by PATCH here")
+        return self._put(kind, id, resource, if_match)
+
+    def patch(self, kind: str, id: str, body: bytes, if_match: str | None) -> Version:
+        """JSON Patch (RFC 6902): `test` and `replace` of elements at the top."""
+        if not self.switches.patch:
+            raise _refused(405, "not-supported", "PATCH is not offered; see /fhir/metadata")
+        current = self.read(kind, id)
+        resource = dict(current.resource)
+        for step in read(b'{"steps":' + body + b"}")["steps"]:
+            element = str(step.get("path", "")).removeprefix("/")
+            if step.get("op") not in ("test", "replace") or element not in resource:
+                raise _refused(422, "processing", f"{step.get('op')} of {element} can't be done here")
+            if step["op"] == "test" and resource[element] != step.get("value"):
+                raise _refused(422, "processing", f"{element} isn't {step.get('value')}")
+            resource[element] = step.get("value")
+        return self._put(kind, id, self._taken(kind, write(resource).encode()), if_match)[0]
+
+    def _put(self, kind: str, id: str, resource: dict[str, Any], if_match: str | None) -> tuple[Version, bool]:
+        number = _version(if_match) if self.switches.versioning else None
         try:
             return self.store.update(self._kept(resource), id, if_match=number, sent=resource)
         except Stale:
@@ -303,6 +323,14 @@ def _fhir_routes(app: FastAPI, ehr: Ehr, token: str) -> None:
         base, body, if_match = admit(request, kind), await request.body(), request.headers.get("if-match")
         version, new = ehr.update(kind, id, body, if_match)
         return _stored(request, base, version, 201 if new else 200, then=ehr.subscriptions.deliver)
+
+    @app.patch("/fhir/{kind}/{id}")
+    async def patch(request: Request, kind: str, id: str) -> Response:
+        base, body = admit(request, kind), await request.body()
+        if request.headers.get("content-type", "").split(";")[0] != "application/json-patch+json":
+            raise _refused(415, "not-supported", "send application/json-patch+json")
+        version = ehr.patch(kind, id, body, request.headers.get("if-match"))
+        return _stored(request, base, version, 200, then=ehr.subscriptions.deliver)
 
     @app.get("/fhir/{kind}/{id}/_history")
     async def history(request: Request, kind: str, id: str) -> Response:

@@ -23,6 +23,9 @@ class Switches:
     """What this EHR can do. Vendors differ in exactly these."""
 
     update_create: bool = True  # PUT to an id of the client's choice
+    update: bool = True  # PUT to what is there
+    patch: bool = False  # JSON Patch
+    versioning: bool = True  # If-Match
     conditional_create: bool = True  # If-None-Exist
     conditional_update: bool = True  # PUT [type]?identifier=…
     search: bool = True
@@ -87,7 +90,8 @@ ALL_ANNOUNCED: dict[str, Any] = {
 def _resource(kind: str, patient: str, switches: Switches) -> dict[str, Any]:
     if kind == "Basic":
         return {"type": kind, "interaction": [{"code": "create"}]}
-    interactions = ["read", "vread", "history-instance", "create", "update"]
+    interactions = ["read", "vread", "history-instance", "create"]
+    interactions += ["update"] * switches.update + ["patch"] * switches.patch
     parameters = [("_id", "token"), ("_lastUpdated", "date"), ("identifier", "token"), ("status", "token")]
     parameters += [("patient", "reference")] if patient else []
     parameters += [("account", "reference")] if kind in ("ChargeItem", "Invoice") else []
@@ -97,7 +101,7 @@ def _resource(kind: str, patient: str, switches: Switches) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "type": kind,
         "interaction": [{"code": code} for code in interactions + ["search-type"] * switches.search],
-        "versioning": "versioned-update",
+        "versioning": "versioned-update" if switches.versioning else "no-version",
         "readHistory": True,
         "updateCreate": switches.update_create,
         "conditionalCreate": switches.conditional_create,

@@ -62,13 +62,15 @@ def checked(scopes: Sequence[str], of: str) -> tuple[Scope, ...]:
 
 # Oracle Health's Basic (docs.oracle.com, op-basic-post): created and nothing else, by two scopes; visits are looked up.
 _TRANSACTIONS = {"Basic": "c", "FinancialTransaction": "c", "Encounter": "rs"}
+_NEEDED = {"Basic": _TRANSACTIONS, "Invoice": {"Invoice": "ru"}}
 
 
 def needed_to_write(resource_types: Iterable[str], *, v2: bool) -> tuple[str, ...]:
-    """What posting needs: to create, to put at an id of ours, to read back and to search for what was lost."""
+    """What posting needs: to create, to put at an id of ours, to read back and to search for what was lost. An Invoice
+    of theirs is read and updated."""
     needed: dict[str, str] = {}
     for kind in resource_types:
-        needed |= _TRANSACTIONS if kind == "Basic" else {kind: "crus"}
+        needed |= _NEEDED.get(kind) or {kind: "crus"}
     return tuple(f"system/{kind}.{verb}" for kind, letters in needed.items() for verb in _verbs(letters, v2))
 
 

@@ -27,6 +27,7 @@ from ..fhir import store as fhir
 from ..writeback import held, store
 from ..writeback.agreement import NEAR_DAYS, Item, Paired, pair, why_missed
 from ..writeback.payment_reconciliation import RESOURCE_TYPE
+from ..writeback.renderers import FOLLOWS
 from ..writeback.store import HELD, Posting
 from .posted_facts import facts_of
 from .rollout import zone_of
@@ -85,7 +86,8 @@ def agreement(tx: Tx, receiver: str, tenant: Tenant, *, since: date | None = Non
     if to is None:
         known = ", ".join(one.name for one in tenant.receivers) or "none"
         raise NotFound(f"there is no connection or destination '{receiver}'; defined: {known}")
-    postings = {one.posting_id: one for one in store.of_connection(tx, receiver)}
+    known = (one for one in store.of_connection(tx, receiver) if one.resource_type not in FOLLOWS)
+    postings = {one.posting_id: one for one in known}
     ours = _ours(tx, postings.values(), tenant)
     since = since or min((one.day for one in ours), default=None)
     until = tx.now.date() - _SETTLES

@@ -25,6 +25,9 @@ from ..smart.backend import BackendServices
 from ..smart.configuration import PATH, Configuration, read_configuration, what_it_is
 from ..smart.launch_configuration import LaunchConfiguration, read_launch_configuration
 from ..smart.token import clocks_differ, skew_s
+from ..writeback.invoice_status import RESOURCE_TYPE as INVOICE
+from ..writeback.invoice_status import Way as Update
+from ..writeback.invoice_status import lacks, way_of
 from ..writeback.oracle_basic import RESOURCE_TYPE as BASIC
 from ..writeback.payment_reconciliation import PAYMENT_SYSTEM, RESOURCE_TYPE
 from ..writeback.profile import Way
@@ -212,7 +215,7 @@ def _offers(report: Report, connection: Connection, access: Access) -> None:
     _polled(report, connection)
     _told(report, connection, access)
     for kind in connection.writes:
-        _written(report, kind)
+        (_balanced if kind == INVOICE else _written)(report, kind)
     if connection.financial_transaction:
         _transactions(report, connection.financial_transaction)
 
@@ -231,6 +234,15 @@ def _written(report: Report, kind: str) -> None:
     if kind == RESOURCE_TYPE and report.statement.of(BASIC).create:
         other = f'It takes Basic: an Oracle Health site is posted to with writes = ["{BASIC}"]'
     report.say(Level.BLOCKS, "no-postings", f"no {kind} can be posted: {why}. {other}")
+
+
+def _balanced(report: Report, kind: str) -> None:
+    offer = report.offers[kind]
+    if why := lacks(offer):
+        report.say(Level.BLOCKS, "no-invoice-status", f"no {kind} can be set to balanced: {why}")
+        return
+    how = "PUT of what was read, with If-Match" if way_of(offer) is Update.UPDATE else "JSON Patch, with If-Match"
+    report.say(Level.NOTE, "invoice-status", f"an {kind} that is paid in full is set to balanced by {how}")
 
 
 def _transactions(report: Report, agreed: FinancialTransaction) -> None:

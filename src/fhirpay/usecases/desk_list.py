@@ -44,6 +44,7 @@ from .merge_accounts import CONSENT
 from .parked import KIND as PARKED_CALL
 from .poll_ehr import UNFILTERED
 from .post_back import SHUT
+from .postings import BACK
 from .receive_batch import MISCOUNT
 from .receive_batch import REFUSED as BATCH_REFUSED
 from .receive_notification import SILENT as QUIET
@@ -90,6 +91,7 @@ NEXT: Mapping[str, str] = {
     GONE: "Configure it again under this name, and they go out; `fhirpay writeback list --all` shows them.",
     TO_CONFIRM: "Compare with the chart, then `fhirpay writeback confirm ID`, or POST /postings/ID/confirm; or reject.",
     SHUT: "Mend what it says, there or here; `fhirpay conformance check` tries it. Nothing is lost meanwhile.",
+    BACK: "Set it back at the EHR by hand where it is to be asked for again, then mark it done.",
     LAUNCH_SHUT: "Mend what it says, there or here; `fhirpay conformance check` tries it. Then open it from the EHR.",
     PARKED_CALL: "Mend what it says, then `fhirpay replay ID`; a posting that was made by hand: mark it done.",
     UNKNOWN: "Look at the processor; it ends by itself when the processor says what became of it.",

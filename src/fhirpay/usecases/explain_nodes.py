@@ -21,6 +21,7 @@ from ..inbox.decisions import Decision
 from ..inbox.store import InboxMessage
 from ..ledger.store import Posted
 from ..payments.records import Allocation, Operation, Payment, Refund
+from ..writeback.invoice_status import RESOURCE_TYPE as INVOICE
 from ..writeback.store import Posting
 from .explain_text import Node
 
@@ -182,7 +183,8 @@ def about(one: Posted, refund_id: str) -> bool:
 def posting(one: Posting) -> Node:
     name = f"{one.resource_type}/{one.remote_id}" if one.remote_id else one.resource_type
     version = f", version {one.remote_version}" if one.remote_version else ""
-    says = f"{name} at '{one.connection}': {one.state}{version}"
+    about = "status of " if one.resource_type == INVOICE else ""
+    says = f"{about}{name} at '{one.connection}': {one.state}{version}"
     facts = {
         "state": one.state,
         "connection": one.connection,

@@ -29,18 +29,22 @@ from ..flow.worker import Done
 from ..outbox import QUEUE, add
 from ..payments import refunds
 from ..payments import store as payments
-from ..writeback import dft, held, posting_file, store
+from ..writeback import dft, held, invoice_status, posting_file, store
 from ..writeback.oracle_basic import RESOURCE_TYPE as BASIC
 from ..writeback.payment_reconciliation import RESOURCE_TYPE
 from ..writeback.posted import REST
+from ..writeback.references import as_known_by
 from ..writeback.renderers import FOLLOWS
 from ..writeback.store import Posting
 from .parked import note_parked_call
 from .posted_adjustments import parts_for
 from .posted_facts import visit_of
 from .rollout import Facts, Withheld, check, held_back, stage_of, withhold
+from .settled_invoices import invoices_of, settled
 
 KIND = "writeback"
+INVOICE_KIND = f"{KIND}.invoice"
+BACK = "invoice_given_back"  # on the worklist; its subject is the posting that has balanced it
 Parts = Callable[[Tx, str, str | None], dict[str, list[int]]]
 
 
@@ -148,13 +152,37 @@ def follow(tx: Tx, posting: Posting, tenant: Tenant) -> None:
 
     Each has a place of its own, so that what goes wrong with it holds nothing else up.
     """
+    if posting.resource_type == RESOURCE_TYPE:
+        _follow_invoices(tx, posting, tenant)
     writes = next((one.writes for one in tenant.connections if one.name == posting.connection), ())
     for kind in writes:
-        if FOLLOWS.get(kind) != posting.resource_type:
+        if FOLLOWS.get(kind) != posting.resource_type or kind == invoice_status.RESOURCE_TYPE:
             continue
         family = f"{posting.subject}:{kind}"
         fact = _Fact(posting.subject, posting.payment_id, family, goes_back=False)
         _add(tx, tenant, KIND, posting.connection, fact, resource_type=kind, part=kind)
+
+
+def _follow_invoices(tx: Tx, posting: Posting, tenant: Tenant) -> None:
+    """Each Invoice that is paid in full now is to be balanced there; of one that is, what went back is noted."""
+    name = posting.connection
+    if not any(one.name == name and invoice_status.RESOURCE_TYPE in one.writes for one in tenant.connections):
+        return
+    for invoice in invoices_of(tx, posting.payment_id):
+        short = settled(tx, invoice, name).short
+        if posting.is_refund:
+            known = [one for one in store.of_part(tx, name, invoice) if one.state == "posted"]
+            if short and known:
+                note_given_back(tx, known[0], short)
+        elif not short and as_known_by(tx, invoice, name):
+            fact = _Fact(posting.payment_id, posting.payment_id, f"{posting.payment_id}:{invoice}", goes_back=False)
+            _add(tx, tenant, INVOICE_KIND, name, fact, resource_type=invoice_status.RESOURCE_TYPE, part=invoice)
+
+
+def note_given_back(tx: Tx, balanced: Posting, why: str) -> None:
+    """It stays as it is there: a person decides."""
+    says = f"{balanced.part} is balanced at '{balanced.connection}', and {why}"
+    worklist.open_item(tx, kind=BACK, subject=balanced.posting_id, says=says)
 
 
 def enqueue_adjustment(tx: Tx, adjustment: Adjustment, *, account_ref: str, tenant: Tenant) -> list[str]:

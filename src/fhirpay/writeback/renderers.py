@@ -13,7 +13,7 @@ from typing import Any
 from ..config import Connection
 from ..errors import RuleBroken
 from ..fhir.statement import Capability, FhirVersion
-from . import oracle_basic, payment_notice, payment_reconciliation
+from . import invoice_status, oracle_basic, payment_notice, payment_reconciliation
 from .payment_notice import NOTICE_SYSTEM
 from .payment_reconciliation import PAYMENT_SYSTEM, identifier_of
 from .posted import PostedPayment, Ref, lines_for
@@ -107,7 +107,10 @@ def _created_only(capability: Capability) -> tuple[Way, ...]:
     return (Way.BLIND,) if capability.create else ()
 
 
-FOLLOWS = {payment_notice.RESOURCE_TYPE: payment_reconciliation.RESOURCE_TYPE}
+FOLLOWS = {
+    payment_notice.RESOURCE_TYPE: payment_reconciliation.RESOURCE_TYPE,
+    invoice_status.RESOURCE_TYPE: payment_reconciliation.RESOURCE_TYPE,  # nothing is rendered: usecases/post_invoice.py
+}
 """What is posted after another one that the EHR has, of the same payment or refund → that one."""
 
 RENDERERS: Mapping[str, Renderer] = {

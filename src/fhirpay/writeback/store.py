@@ -139,6 +139,11 @@ def of_subject(tx: Tx, subject: str) -> list[Posting]:
     return _all(tx, _posting.c.subject == subject)
 
 
+def of_part(tx: Tx, connection: str, part: str) -> list[Posting]:
+    """Those of one receiver about one thing of ours, oldest first."""
+    return _all(tx, and_(_posting.c.connection == connection, _posting.c.part == part))
+
+
 def is_told(tx: Tx, subject: str, connection: str) -> bool:
     """Whether this receiver has been told of it, or is to be: who wasn't is not told what takes it back."""
     return any(one.connection == connection and one.state not in _NEVER for one in of_subject(tx, subject))

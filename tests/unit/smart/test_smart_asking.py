@@ -84,3 +84,8 @@ def test_a_financial_transaction_needs_two_scopes_to_write_and_one_to_look_visit
     assert "c" in letters_together("Basic", needed, both)
     assert letters_together("Basic", needed, both[:1]) == frozenset()
     assert "c" in letters_together("Basic", granted_in("system/Basic.c"), both[:1])
+
+
+def test_an_invoice_of_theirs_is_read_and_updated_and_never_made() -> None:
+    assert needed_to_write(["Invoice"], v2=True) == ("system/Invoice.ru",)
+    assert needed_to_write(["Invoice"], v2=False) == ("system/Invoice.read", "system/Invoice.write")

@@ -107,13 +107,13 @@ def charged(tx: Tx, owner: Tenant, body: bytes = b"-") -> Built:
     return Built(hl7, over_fhir, account, charge, invoice)
 
 
-def paid(tx: Tx, owner: Tenant, built: Built, captured: str = "80.00") -> Built:
-    """All of the Invoice asked for, `captured` taken."""
+def paid(tx: Tx, owner: Tenant, built: Built, captured: str = "80.00", *, number: str = "1") -> Built:
+    """All that is owed of the Invoice asked for, `captured` taken."""
     payment_id = start(tx, NewPayment(built.account, "desk"), owner)
     (operation,) = payments.operations_of(tx, payment_id)
-    payments.sent(tx, operation, processor_ref="cs_1")
+    payments.sent(tx, operation, processor_ref=f"cs_{number}")
     details = Details(brand="visa", last4="4242", authorization="A1B2C3", expires="2031-12")
-    outcome = Approved(Reference("ch_1"), usd(captured), details=details, payment=Reference("pi_1"))
+    outcome = Approved(Reference(f"ch_{number}"), usd(captured), details=details, payment=Reference(f"pi_{number}"))
     settle(tx, owner, operation.operation_id, outcome, source=f"operation:{operation.operation_id}")
     return replace(built, payment=payment_id)
 

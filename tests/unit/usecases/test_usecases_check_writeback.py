@@ -49,3 +49,23 @@ async def test_it_says_of_each_type_by_which_way_it_is_posted(clock: FrozenClock
     report = await checked(answering(stated), clock, **both)
     assert report.grade == "ready"
     assert any("PaymentNotice posted by search" in line for line in as_text(report))
+
+
+async def test_it_says_whether_an_invoice_can_be_balanced(clock: FrozenClock) -> None:
+    both = {"writes": ("PaymentReconciliation", "Invoice")}
+    stated = statement()
+    kinds = stated["rest"][0]["resource"]
+    kinds[:] = [one for one in kinds if one["type"] != "Invoice"]
+    invoice: dict[str, Any] = {"type": "Invoice", "interaction": [{"code": "read"}, {"code": "update"}]}
+    kinds.append(invoice)
+    unsafe = await checked(answering(stated), clock, **both)
+    assert unsafe.grade == "not ready"
+    assert any("it doesn't state versioning" in line for line in as_text(unsafe))
+    invoice["versioning"] = "versioned"
+    fine = await checked(answering(stated), clock, **both)
+    assert fine.grade == "ready"
+    assert any("balanced by PUT of what was read" in line for line in as_text(fine))
+    invoice["interaction"] = [{"code": "read"}, {"code": "patch"}]
+    assert any("balanced by JSON Patch" in line for line in as_text(await checked(answering(stated), clock, **both)))
+    invoice["interaction"] = [{"code": "read"}]
+    assert "no-invoice-status" in codes(await checked(answering(stated), clock, **both))
