@@ -135,6 +135,7 @@ class Odd(httpx2.AsyncBaseTransport):
     page_max: int = 5
     too_large: Callable[[int], bool] = lambda count: False  # whether so many are more than 10 MB
     large: frozenset[str] = frozenset()  # which are more than 10 MB each
+    hidden: frozenset[str] = frozenset()  # which aren't found by their ids
     elements: bool = True  # it knows _elements
     on_page: Callable[[int], None] = lambda number: None
     gate: asyncio.Event | None = None  # the answer waits for it
@@ -163,7 +164,7 @@ class Odd(httpx2.AsyncBaseTransport):
         if "_sort" in params and not self.can_sort:
             return httpx2.Response(400, json={"resourceType": "OperationOutcome", "issue": []})
         if "_id" in params:
-            ids = params["_id"].split(",")
+            ids = set(params["_id"].split(",")) - self.hidden
             entries = [{"resource": one} for one in self.resources if one["id"] in ids]
             if self.large.intersection(ids):
                 return httpx2.Response(200, content=b" " * 10_000_001)

@@ -144,6 +144,10 @@ class EhrPoll:
         ids = [id for id, version in versions.items() if id and known.get(id) != version]
         read = await self.pick.by_ids(kind, ids, fence) if ids else []
         left = {(kind, id): versions[id] for id in ids if id not in {one.get("id") for one in read}}
+        for _, id in left:
+            if not await self.pick.units.read(worklist.waits, REFUSED, [f"{name}/{kind}/{id}"]):
+                # It was on the page a moment ago, and nobody has been told why it can't be had.
+                raise EhrUnavailable(f"{kind}/{id} is on its page and not found by its id", connection=name)
         if left:  # until it has another version
             await self.pick.units.write(store.see, name, left)
         return read, await self.pick.units.read(worklist.waits, REFUSED, [f"{name}/{kind}/{id}" for id in versions])

@@ -254,6 +254,20 @@ async def test_a_resource_that_is_too_large_is_told_and_the_others_are_taken(
     assert "_elements" not in odd.calls[-1]  # it is out of sight
 
 
+async def test_what_is_on_a_page_and_not_found_by_its_id_is_not_passed_over(poll: Poll, odd: Odd) -> None:
+    """Resource by resource, since another one is too large."""
+    names = many(odd, 3)
+    odd.large, odd.hidden = frozenset({"c00"}), frozenset({"c01"})
+    for _ in range(3):
+        await poll.look()
+    (told,) = await poll.told(UNREAD)
+    assert "ChargeItem/c01 is on its page and not found by its id" in told
+    odd.hidden = frozenset()
+    await poll.look()
+    assert sorted(await poll.messages()) == names[1:]
+    assert await poll.told(UNREAD) == []
+
+
 async def test_a_resource_that_is_too_large_where_it_cant_be_named_is_told(poll: Poll, odd: Odd) -> None:
     names = many(odd, 2)
     odd.too_large, odd.elements = lambda count: True, False
