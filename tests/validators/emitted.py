@@ -19,6 +19,7 @@ from fhirpay.fhir.json import loads
 from fhirpay.fhir.statement import FhirVersion
 from fhirpay.web.fhir_server.spoken import R4, R5
 from fhirpay.writeback.invoice_status import balanced
+from fhirpay.writeback.payment_notice import render as notice
 from fhirpay.writeback.payment_reconciliation import render
 from posted_payments import STATES
 
@@ -31,6 +32,17 @@ def posted(version: str) -> dict[str, Json]:
     spoken = FhirVersion(version)
     made = {name: render(one, organization="clinic", version=spoken) for name, one in STATES.items()}
     return made | {"without an Organization": render(STATES["a-copay"], organization="", version=spoken)}
+
+
+def beside_it(version: str) -> list[Json]:
+    """What else is told of payments: a PaymentNotice in every state, and Oracle's financial transactions (R4)."""
+    spoken = FhirVersion(version)
+    notices = [
+        notice(one, organization="clinic", version=spoken, payment={"reference": f"PaymentReconciliation/{one.id}"})
+        for one in STATES.values()
+    ]
+    transactions = sorted((GOLDEN / "writeback").glob("*-basic.json")) if version == "R4" else []
+    return [*notices, *(loads(path.read_bytes()) for path in transactions)]
 
 
 def balanced_invoice() -> Json:
