@@ -1,7 +1,7 @@
 # make demo   the whole job on one machine, then keeps serving (ONCE=1: ends, last line is JSON)
 # make test   everything that CI runs: check, then the tests on SQLite and on a real PostgreSQL
 # make simulate   the program in a simulated world, seed after seed, until one is red: SEEDS=4711 that one, with its log;
-#             SEEDS=1000-2000 those between; SEEDS=200x the first 200 (what `make test` runs)
+#             SEEDS=1000-2000 those between; SEEDS=200x the first 200 (`make test` runs 100)
 # make fuzz   broken HL7v2 at the real listener, each frame accounted for: N=1000000 so many, SEED=7; CASE=4711 that one alone
 # make mutants   the program with one guard of SMART taken away, time after time: the twin of Inferno's test must see each
 # make lost-answers   payments posted to four kinds of EHR that answer into the void, a thousand times each: ANSWERS=1000 SEED=1

@@ -45,7 +45,15 @@ async def fhir(ehr: Running) -> AsyncIterator[FhirClient]:
 
 
 async def test_capability_is_read_once_until_forgotten(ehr: Running, fhir: FhirClient) -> None:
-    everything = Capability(read=True, create=True, update_create=True, conditional_create=True, search=True)
+    everything = Capability(
+        read=True,
+        create=True,
+        update=True,
+        update_create=True,
+        conditional_create=True,
+        search=True,
+        versioned=True,
+    )
     assert await fhir.capability(KIND) == everything
     ehr.ehr.switches.update_create = False
     assert await fhir.capability(KIND) == everything

@@ -108,7 +108,9 @@ async def test_a_stranger_gives_a_token_for_our_assertion_and_takes_a_posting(st
     fhir = stranger.client(key)
     stranger.tell("seen")
     capability = await fhir.capability(KIND)
-    assert capability == Capability(True, True, True, True, True)
+    assert capability == Capability(
+        read=True, create=True, update=True, update_create=True, conditional_create=True, search=True
+    )
     assert ways(capability)[0] is Way.PUT
     subject = f"pay{len(key)}"
     made = await fhir.update(KIND, subject, posting(subject))

@@ -155,7 +155,7 @@ async def test_a_second_401_ends_the_call(clock: FrozenClock, ids: CountedIds) -
 
 async def test_of_many_calls_that_find_the_token_dead_one_asks(clock: FrozenClock, ids: CountedIds) -> None:
     keys = ring(EC)
-    ehr = SmartEhr(clock, keys.published, resources=lambda _: httpx2.Response(200, json={"id": "1"}))
+    ehr = SmartEhr(clock, keys.published, resources=lambda _: httpx2.Response(200, text=STORED))
     fhir = connected(ehr, ehr.access(ids, keys))
     await fhir.read("PaymentReconciliation", "1")
     ehr.live.clear()
@@ -231,7 +231,7 @@ async def test_no_token_and_no_assertion_reaches_the_log(
     clock: FrozenClock, ids: CountedIds, heard: io.StringIO
 ) -> None:
     keys = ring(EC)
-    ehr = SmartEhr(clock, keys.published, resources=lambda _: httpx2.Response(200, json={"id": "1"}))
+    ehr = SmartEhr(clock, keys.published, resources=lambda _: httpx2.Response(200, text=STORED))
     fhir = connected(ehr, ehr.access(ids, keys))
     await fhir.read("PaymentReconciliation", "1")
     ehr.live.clear()
