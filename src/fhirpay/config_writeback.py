@@ -9,7 +9,7 @@ from pydantic import Field
 
 from .config_section import Section
 
-Written = Literal["PaymentReconciliation", "PaymentNotice", "Invoice", "Basic"]
+Written = Literal["PaymentReconciliation", "PaymentNotice", "Provenance", "Invoice", "Basic"]
 
 
 class FinancialTransaction(Section):
@@ -36,6 +36,8 @@ def wrong_in_writes(
         return "speaks R5, and a financial transaction is a Basic of R4"
     if "PaymentNotice" in writes and "PaymentReconciliation" not in writes:
         return "writes PaymentNotice, which names the PaymentReconciliation that it is about: write that too"
+    if "Provenance" in writes and "PaymentReconciliation" not in writes:
+        return "writes Provenance, which says where the PaymentReconciliation there comes from: write that too"
     if "Invoice" in writes and "PaymentReconciliation" not in writes:
         return "writes Invoice, which is balanced once the EHR has the PaymentReconciliation of it: write that too"
     if "PaymentNotice" in writes and not organization:

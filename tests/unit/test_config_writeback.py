@@ -19,6 +19,7 @@ AGREED = '[tenants.connections.financial_transaction]\npayment_alias = "0111"'
         (f'writes = ["Basic", "PaymentReconciliation"]\n{AGREED}', "its cash would count twice"),
         ('writes = ["PaymentNotice"]\norganization = "clinic"', "write that too"),
         ('writes = ["PaymentReconciliation", "PaymentNotice"]', "`organization` is its id there"),
+        ('writes = ["Provenance"]', "write that too"),
         ('writes = ["Invoice"]', "write that too"),
         ('writes = ["Basic"]', "belong together"),
         (AGREED, "belong together"),

@@ -25,6 +25,7 @@ from posted_payments import STATES
 
 Json = dict[str, Any]
 GOLDEN = Path(__file__).parents[1] / "golden"
+WRITTEN = GOLDEN / "writeback"
 
 
 def posted(version: str) -> dict[str, Json]:
@@ -35,14 +36,15 @@ def posted(version: str) -> dict[str, Json]:
 
 
 def beside_it(version: str) -> list[Json]:
-    """What else is told of payments: a PaymentNotice in every state, and Oracle's financial transactions (R4)."""
+    """What else is told of payments: PaymentNotice in every state, Provenance, Oracle's financial transactions (R4)."""
     spoken = FhirVersion(version)
     notices = [
         notice(one, organization="clinic", version=spoken, payment={"reference": f"PaymentReconciliation/{one.id}"})
         for one in STATES.values()
     ]
-    transactions = sorted((GOLDEN / "writeback").glob("*-basic.json")) if version == "R4" else []
-    return [*notices, *(loads(path.read_bytes()) for path in transactions)]
+    kept = ["*-basic.json"] if version == "R4" else []
+    goldens = [path for name in (*kept, f"*-provenance-{version.lower()}.json") for path in sorted(WRITTEN.glob(name))]
+    return [*notices, *(loads(path.read_bytes()) for path in goldens)]
 
 
 def balanced_invoice() -> Json:

@@ -80,6 +80,7 @@ REQUIRED: dict[str, frozenset[str]] = {
     "EpisodeOfCare.status": _EPISODE,
     "EpisodeOfCare.statusHistory.status": _EPISODE,
     "Procedure.status": _codes("preparation in-progress not-done on-hold stopped completed entered-in-error unknown"),
+    "Provenance.entity.role": _codes("derivation revision quotation source removal"),
     # what wraps them
     "Bundle.type": _BUNDLES,
     "Bundle.entry.search.mode": _codes("match include outcome"),
@@ -95,6 +96,7 @@ REQUIRED_R5: dict[str, frozenset[str]] = {
     "Bundle.type": _BUNDLES | {"subscription-notification"},
     "Bundle.entry.search.mode": _codes("match include"),  # what isn't found is told in Bundle.issues
     "MonetaryComponent.type": _PRICE,
+    "Provenance.entity.role": _codes("quotation revision source instantiates removal"),
     **_PAYMENTS,
     **_DATA_TYPES,
     "Availability.availableTime.daysOfWeek": _DAYS,

@@ -92,7 +92,8 @@ def _resource(kind: str, patient: str, switches: Switches) -> dict[str, Any]:
         return {"type": kind, "interaction": [{"code": "create"}]}
     interactions = ["read", "vread", "history-instance", "create"]
     interactions += ["update"] * switches.update + ["patch"] * switches.patch
-    parameters = [("_id", "token"), ("_lastUpdated", "date"), ("identifier", "token"), ("status", "token")]
+    parameters = [("_id", "token"), ("_lastUpdated", "date")]
+    parameters += [("identifier", "token"), ("status", "token")] if kind != "Provenance" else []
     parameters += [("patient", "reference")] if patient else []
     parameters += [("account", "reference")] if kind in ("ChargeItem", "Invoice") else []
     parameters += [("context", "reference")] if kind == "ChargeItem" else []

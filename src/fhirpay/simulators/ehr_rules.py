@@ -34,6 +34,7 @@ TYPES: dict[str, str] = {
     "Invoice": "subject",
     "PaymentReconciliation": "",
     "PaymentNotice": "",
+    "Provenance": "",
     "Subscription": "",
     "Basic": "",
 }
@@ -67,12 +68,14 @@ CODES: dict[str, str] = {
     "PaymentReconciliation.outcome": "queued complete error partial",
     "PaymentReconciliation.processNote.type": "display print printoper",
     "PaymentNotice.status": _FM_STATUS,
+    "Provenance.entity.role": "derivation revision quotation source removal",
 }
 # where R5 has others
 CODES_R5: dict[str, str] = CODES | {
     "Encounter.status": "planned in-progress on-hold discharged completed cancelled discontinued entered-in-error "
     "unknown",
     "Coverage.kind": "insurance self-pay other",
+    "Provenance.entity.role": "quotation revision source instantiates removal",
     "ChargeItem.unitPriceComponent.type": _COMPONENT,
     "ChargeItem.totalPriceComponent.type": _COMPONENT,
 }
@@ -87,6 +90,7 @@ _TYPE_CODES = {
     "text.status": "generated extensions additional empty",
 }
 _STAFF = "Practitioner PractitionerRole Organization"
+_AGENTS = f"{_STAFF} RelatedPerson Patient Device"
 # element path → the types that a reference there may name, where the definitions name any
 TARGETS: dict[str, str] = {
     "PaymentReconciliation.paymentIssuer": "Organization",
@@ -101,12 +105,16 @@ TARGETS |= {
     "PaymentNotice.payment": "PaymentReconciliation",
     "PaymentNotice.payee": _STAFF,
     "PaymentNotice.recipient": "Organization",
+    "Provenance.agent.who": _AGENTS,
+    "Provenance.agent.onBehalfOf": _AGENTS,
 }
 TARGETS_R5: dict[str, str] = {
     "PaymentNotice.reporter": _STAFF,
     "PaymentNotice.payment": "PaymentReconciliation",
     "PaymentNotice.payee": _STAFF,
     "PaymentNotice.recipient": "Organization",
+    "Provenance.agent.who": f"{_AGENTS} CareTeam HealthcareService",
+    "Provenance.agent.onBehalfOf": f"{_AGENTS} CareTeam",
     "PaymentReconciliation.paymentIssuer": "Organization Patient RelatedPerson",
     "PaymentReconciliation.enterer": _STAFF,
     "PaymentReconciliation.location": "Location",
@@ -128,6 +136,7 @@ _CURRENCIES = frozenset(
     "RUB RWF SAR SBD SCR SDG SEK SGD SHP SLL SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX "
     "USD UYU UZS VED VES VND VUV WST XAF XCD XOF XPF YER ZAR ZMW ZWL".split()
 )
+_RELATIVE = re.compile(r"[A-Z][A-Za-z]+/[^/]+(/_history/[^/]+)?\Z")
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}\Z")
 
 
@@ -230,7 +239,7 @@ def rewritten(resource: dict[str, Any]) -> dict[str, Any]:
 
 
 def references(resource: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Literal relative references (`ChargeItem/c1`) with the address where they stand."""
+    """Literal relative references (`ChargeItem/c1`), without their version, with the address where they stand."""
     for path, address, value in _leaves(resource, "", str(resource["resourceType"])):
-        if path.endswith(".reference") and isinstance(value, str) and re.match(r"[A-Z][A-Za-z]+/[^/]+\Z", value):
-            yield value, address
+        if path.endswith(".reference") and isinstance(value, str) and re.match(_RELATIVE, value):
+            yield value.partition("/_history/")[0], address

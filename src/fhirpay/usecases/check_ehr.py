@@ -31,7 +31,7 @@ from ..writeback.invoice_status import lacks, way_of
 from ..writeback.oracle_basic import RESOURCE_TYPE as BASIC
 from ..writeback.payment_reconciliation import PAYMENT_SYSTEM, RESOURCE_TYPE
 from ..writeback.profile import Way
-from ..writeback.renderers import RENDERERS
+from ..writeback.renderers import FOLLOWS, RENDERERS
 from .look_at_visit import search_param
 
 READ = ("ChargeItem", "Account", "Invoice", "Patient", "Encounter")  # what we would read, besides what we post
@@ -229,8 +229,12 @@ def _written(report: Report, kind: str) -> None:
             says = f"a {kind} whose answer is lost will be for a person"
             report.say(Level.ASK, "nothing-to-look-up", says)
         return
-    why = "our scopes don't let us write it" if set("cu") & set(posting.withheld) else "it takes none"
-    other = "Another way is a destination"
+    why = (
+        "our scopes don't let us write it"
+        if set("cu") & set(posting.withheld)
+        else f"it takes none{RENDERERS[kind].only}"
+    )
+    other = "Leave it out of `writes`" if kind in FOLLOWS else "Another way is a destination"
     if kind == RESOURCE_TYPE and report.statement.of(BASIC).create:
         other = f'It takes Basic: an Oracle Health site is posted to with writes = ["{BASIC}"]'
     report.say(Level.BLOCKS, "no-postings", f"no {kind} can be posted: {why}. {other}")

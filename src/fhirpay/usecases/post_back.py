@@ -34,7 +34,7 @@ from ..writeback import oracle_basic, store
 from ..writeback.pause import Pauses
 from ..writeback.posted import PostedPayment
 from ..writeback.profile import Way
-from ..writeback.renderers import FOLLOWS, Told, renderer_of
+from ..writeback.renderers import FOLLOWS, RENDERERS, Told, renderer_of
 from ..writeback.store import Posting
 from .post_basic import target_of
 from .posted_facts import posted_facts
@@ -244,7 +244,8 @@ def _not_taken(client: FhirClient, resource_type: str, capability: Capability) -
     if set("cu") & set(capability.withheld):
         says = f"the EHR '{client.name}' takes {resource_type}, and granted us no scope to write it"
         return EhrMisconfigured(says, connection=client.name)
-    return EhrRefused(f"'{client.name}' takes no {resource_type}", status=405, connection=client.name)
+    how = RENDERERS[resource_type].only
+    return EhrRefused(f"'{client.name}' takes no {resource_type}{how}", status=405, connection=client.name)
 
 
 def _first_after(tx: Tx, posting: Posting) -> str:

@@ -48,9 +48,14 @@ class _Seen:
 
 
 async def before_first(client: FhirClient, posting: Posting, ways: tuple[Way, ...]) -> Answer:
-    """It was never sent: found all the same (our records may be older than the EHR's), or the ways to send it."""
+    """It was never sent: found all the same (our records may be older than the EHR's), or the ways to send it. Raises
+    EhrRefused where there is none, since something else stands at its id."""
     seen = await look(client, posting, by_id=Way.PUT in ways, search=ways[0] is Way.SEARCH)
-    return Answer(found=seen.found, ways=tuple(way for way in ways if way is not Way.PUT or not seen.taken))
+    left = tuple(way for way in ways if way is not Way.PUT or not seen.taken)
+    if not left and not seen.found:
+        says = f"something else stands at {posting.resource_type}/{posting.subject} of '{client.name}'"
+        raise EhrRefused(says, status=409, connection=client.name)
+    return Answer(found=seen.found, ways=left)
 
 
 async def in_doubt(

@@ -13,7 +13,7 @@ from typing import Any
 from ..config import Connection
 from ..errors import RuleBroken
 from ..fhir.statement import Capability, FhirVersion
-from . import invoice_status, oracle_basic, payment_notice, payment_reconciliation
+from . import invoice_status, oracle_basic, payment_notice, payment_reconciliation, provenance
 from .payment_notice import NOTICE_SYSTEM
 from .payment_reconciliation import PAYMENT_SYSTEM, identifier_of
 from .posted import PostedPayment, Ref, lines_for
@@ -38,7 +38,7 @@ class Told:
 @dataclass(frozen=True, slots=True)
 class Renderer:
     """One resource type. `mark` is what a resource of ours is known by; `same` compares content, where an EHR has put
-    identifiers of its own in place of ours."""
+    identifiers of its own in place of ours; `only` in words how an EHR has to take it, where not every way will do."""
 
     render: Callable[[PostedPayment, Told], dict[str, Any]]
     sought: Callable[[Posting], Mapping[str, str]]
@@ -46,6 +46,7 @@ class Renderer:
     same: Callable[[Resource, Resource], bool]
     made_for: Callable[[FhirVersion, Resource], bool]
     ways: Callable[[Capability], tuple[Way, ...]] = ways
+    only: str = ""
 
 
 def renderer_of(posting: Posting) -> Renderer:
@@ -83,6 +84,27 @@ def _notice(posted: PostedPayment, told: Told) -> dict[str, Any]:
     return payment_notice.render(posted, organization=told.to.organization, version=told.version, payment=named)
 
 
+# ── Provenance ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _provenance(posted: PostedPayment, told: Told) -> dict[str, Any]:
+    main = told.main
+    if main is None or not main.remote_id or main.posted_at is None:
+        raise RuleBroken(f"'{told.to.name}' doesn't have {posted.id} (any more): there is nothing to say the source of")
+    return provenance.render(
+        id=main.remote_id,
+        version=main.remote_version or "",
+        at=main.posted_at,
+        zone=posted.zone,
+        organization=told.to.organization,
+    )
+
+
+def _put_only(capability: Capability) -> tuple[Way, ...]:
+    """What has no identifier is known again by its id alone, so that has to be ours to give."""
+    return (Way.PUT,) if capability.update_create else ()
+
+
 # ── Basic ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -109,6 +131,7 @@ def _created_only(capability: Capability) -> tuple[Way, ...]:
 
 FOLLOWS = {
     payment_notice.RESOURCE_TYPE: payment_reconciliation.RESOURCE_TYPE,
+    provenance.RESOURCE_TYPE: payment_reconciliation.RESOURCE_TYPE,
     invoice_status.RESOURCE_TYPE: payment_reconciliation.RESOURCE_TYPE,  # nothing is rendered: usecases/post_invoice.py
 }
 """What is posted after another one that the EHR has, of the same payment or refund → that one."""
@@ -129,6 +152,17 @@ RENDERERS: Mapping[str, Renderer] = {
         has_mark=lambda resource, posting: has_identifier(resource, NOTICE_SYSTEM, posting.subject),
         same=lambda one, other: (one.get("amount"), one.get("payment")) == (other.get("amount"), other.get("payment")),
         made_for=payment_notice.is_of,
+    ),
+    provenance.RESOURCE_TYPE: Renderer(
+        render=_provenance,
+        sought=lambda posting: {"_id": posting.subject},
+        has_mark=lambda resource, posting: provenance.is_ours(resource, posting.subject),
+        same=lambda one, other: (
+            (one.get("target"), one.get("recorded")) == (other.get("target"), other.get("recorded"))
+        ),
+        made_for=lambda *_: True,
+        ways=_put_only,
+        only=" at an id of ours (updateCreate)",
     ),
     oracle_basic.RESOURCE_TYPE: Renderer(
         render=_transaction,

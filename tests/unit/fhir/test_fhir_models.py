@@ -158,13 +158,14 @@ def test_values(kind: str, good: list[Any], bad: list[Any]) -> None:
     assert [value for value in bad if not fault(kind, value)] == []
 
 
+POSTED = ("PaymentReconciliation", "PaymentNotice", "Provenance")
 # version → its bindings, and the resources that are ours in it
 BOUND = {
     FhirVersion.R4: (
         REQUIRED,
-        (*TYPES, "PaymentReconciliation", "PaymentNotice", "Bundle", "CareTeam", "EpisodeOfCare", "Procedure"),
+        (*TYPES, *POSTED, "Bundle", "CareTeam", "EpisodeOfCare", "Procedure"),
     ),
-    FhirVersion.R5: (REQUIRED_R5, (*TYPES_OF_BOTH, "PaymentNotice", "Bundle")),
+    FhirVersion.R5: (REQUIRED_R5, (*TYPES_OF_BOTH, *POSTED, "Bundle")),
 }
 
 

@@ -51,6 +51,21 @@ async def test_it_says_of_each_type_by_which_way_it_is_posted(clock: FrozenClock
     assert any("PaymentNotice posted by search" in line for line in as_text(report))
 
 
+async def test_it_says_where_no_provenance_can_be_put_at_an_id_of_ours(clock: FrozenClock) -> None:
+    both = {"writes": ("PaymentReconciliation", "Provenance"), "organization": "clinic"}
+    stated = statement()
+    kind: dict[str, Any] = {"type": "Provenance", "conditionalCreate": True}
+    kind["interaction"] = [{"code": code} for code in ("create", "read", "search-type", "update")]
+    stated["rest"][0]["resource"].append(kind)
+    without = await checked(answering(stated), clock, **both)
+    assert (without.grade, without.ways["Provenance"]) == ("not ready", ())
+    says = "no Provenance can be posted: it takes none at an id of ours (updateCreate). Leave it out of `writes`"
+    assert any(says in line for line in as_text(without))
+    kind["updateCreate"] = True
+    report = await checked(answering(stated), clock, **both)
+    assert (report.grade, [way.value for way in report.ways["Provenance"]]) == ("ready", ["put"])
+
+
 async def test_it_says_whether_an_invoice_can_be_balanced(clock: FrozenClock) -> None:
     both = {"writes": ("PaymentReconciliation", "Invoice")}
     stated = statement()
