@@ -61,7 +61,7 @@ fix: dev
 	$(BIN)/ruff format -q $(SOURCES)
 
 test: check
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 simulate: dev
 	@PYTHONPATH=tests:tests/simulation $(BIN)/python tests/simulation/simulate.py $(or $(SEEDS),200x)

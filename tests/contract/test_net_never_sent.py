@@ -15,6 +15,7 @@ import select
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -282,10 +283,19 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
     lab = Lab(tmp_path_factory.mktemp("certificates"))
 
     async def everything() -> dict[str, Result]:
+        # A thread for each: a peer that is waited for must not keep another one's name from being looked up. And few
+        # at once: no connection may wait for its turn until its own limit.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(len(CASES)))
+        turn = asyncio.Semaphore(16)
         done: dict[str, Result] = {}
+
+        async def in_turn(case: Case) -> Result:
+            async with turn:
+                return await run(case, lab)
+
         for by_limit in (True, False):
             cases = [case for case in CASES if (case.limit_s == SHORT_S) is by_limit]
-            results = await asyncio.gather(*(run(case, lab) for case in cases))
+            results = await asyncio.gather(*((run(case, lab) if by_limit else in_turn(case)) for case in cases))
             done |= {case.name: result for case, result in zip(cases, results, strict=True)}
         return done
 

@@ -93,8 +93,11 @@ class _Stage:
         self.last = event
         if event == "connection.connect_tcp.complete":
             connected = more["return_value"]
+            if not (address := connected.get_extra_info("server_addr")):
+                await connected.aclose()
+                raise ConnectionResetError("it was closed before it could be asked whose it is")
             try:
-                check_peer(connected.get_extra_info("server_addr"), allow_private=self._allow_private)
+                check_peer(address, allow_private=self._allow_private)
             except ConfigInvalid:
                 await connected.aclose()
                 raise

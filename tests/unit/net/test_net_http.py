@@ -17,7 +17,7 @@ import httpx2
 import pytest
 
 from fhirpay.errors import ConfigInvalid
-from fhirpay.net.http import HttpClient, NeverSent, Uncertain, client
+from fhirpay.net.http import HttpClient, NeverSent, Uncertain, _Stage, client
 from tls_files import tls_files
 
 Peer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -151,3 +151,20 @@ async def test_a_server_that_speaks_nothing_newer_than_tls_1_1_is_not_called() -
             await http.send("POST", "/token", body=b"{}")
         await http.aclose()
         assert await shaken == "UNSUPPORTED_PROTOCOL"
+
+
+async def test_a_connection_that_is_gone_before_its_address_is_read_was_never_written_to() -> None:
+    class Gone:
+        closed = False
+
+        def get_extra_info(self, name: str) -> None:
+            return None
+
+        async def aclose(self) -> None:
+            self.closed = True
+
+    gone, stage = Gone(), _Stage(allow_private=False)
+    with pytest.raises(ConnectionResetError) as caught:
+        await stage.note("connection.connect_tcp.complete", {"return_value": gone})
+    assert gone.closed
+    assert stage.never_sent(caught.value)
