@@ -69,7 +69,7 @@ def said_of(resource: Resource) -> Said | None:
     if amount is None or not amount.minor or day is None or not identifiers or resource.get("status") not in _COUNTS:
         return None
     extensions = {one.get("url"): one for one in resource.get("extension", ())}
-    number = next((one for one in identifiers if str(one.get("system", "")).endswith(":transaction")), {})
+    number = next((one for one in identifiers if str(one.get("system", "")).endswith(urls.TRANSACTION_SYSTEM)), {})
     requests = [reference(one.get("request")) for one in resource.get("detail", ())]
     coding = (at(extensions, urls.PAYMENT_METHOD, "valueCodeableConcept", "coding") or [{}])[0]
     return Said(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Literal
 
+from ..domain.fhir_urls import CHARGE_SYSTEM
 from ..domain.money import Money
 
 CoverageKind = Literal["insurance", "self_pay", "medicaid", "workers_comp", "liability"]
@@ -53,6 +54,13 @@ class Charge:
     identifiers: frozenset[str] = frozenset()  # `system|value`
     message: str = ""  # the one it came in, where its sender gave it no number of its own
     content: str = ""  # with `message`: what it says, for comparison; empty: it is said to be no repeat
+    feed: str = ""  # the HL7v2 feed that it came from; empty: it came over FHIR
+
+    @property
+    def numbers(self) -> frozenset[str]:
+        """What its sender calls it, whatever the sender's system is called: FT1-2, or the value of an identifier."""
+        split = (name.partition("|") for name in self.identifiers)
+        return frozenset(value for system, _, value in split if value and not system.endswith(CHARGE_SYSTEM))
 
     def names(self, other: Charge) -> bool:
         """Whether this one says that it is part of `other`."""
@@ -253,6 +261,7 @@ class AccountFacts:
     holds: tuple[Hold, ...] = ()  # opened by staff
     suspended_by: tuple[str, ...] = ()  # parked messages of this account
     received: Mapping[str, Money] = field(default_factory=dict[str, Money])  # by basis: paid here, or on its way
+    paid_charges: frozenset[str] = frozenset()  # those of which money was received here, or is on its way
     elsewhere: tuple[AccountFacts, ...] = ()  # accounts that may ask for the same: reach.others_of
     # of those, amounts in minor units:
     drawn: Mapping[tuple[str, str, str], int] = field(default_factory=dict[tuple[str, str, str], int])

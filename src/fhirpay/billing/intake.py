@@ -267,7 +267,14 @@ def _charge(item: Resource, zone: ZoneInfo) -> Charge:
         identifiers=frozenset(identifiers_of(item)),
         message=message,
         content=_content(item) if message and urls.DUPLICATE_REASON not in extensions else "",
+        feed=_feed(item),
     )
+
+
+def _feed(item: Resource) -> str:
+    """By its first identifier, which is the key that its map has made of the message."""
+    system = str(at(next(iter(item.get("identifier", ())), {}), "system") or "")
+    return system.removesuffix(urls.CHARGE_SYSTEM) if system.endswith(urls.CHARGE_SYSTEM) else ""
 
 
 def _content(item: Resource) -> str:

@@ -1,16 +1,17 @@
-"""Charges that say only what one of another message said before, where the sender gives neither a number. Pure.
+"""Charges that may be another one come again: without a number, or by a second way. Pure.
 
 An interface engine that sends a message again under a new id makes such a pair, and so does a hospital that charges
 the same thing twice on one day: no rule can tell, so the later one waits for a person. Within one message two of the
-same are two. Called by responsibility.py; `other_service`, by apply_message.py, is about the opposite: one number that
-comes with another service.
+same are two. A site whose charges come by an HL7v2 feed and are read over FHIR as well has each of them twice, under
+numbers that need not be the same: one of the two waits. Called by responsibility.py; `other_service`, by
+apply_message.py, is about the opposite: one number that comes with another service.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Hashable, Iterable
 
-from .charges import COUNTS
+from .charges import COUNTS, is_credit
 from .elements import Resource, at, money_of
 from .facts import Charge
 
@@ -29,8 +30,46 @@ def look_alikes(charges: Iterable[Charge], seconds: Iterable[str]) -> dict[str, 
     return found
 
 
+def by_two_ways(charges: Iterable[Charge], billed: Collection[str], paid: Collection[str]) -> dict[str, Charge]:
+    """Charge → the one that came by the other way (an HL7v2 feed, FHIR) and may be it: the same number, or the same
+    day, amount and direction. One for one, in whatever order they came.
+
+    What was paid counts, before what an Invoice names (`billed`), before what came by the feed.
+    """
+    ranked = sorted(charges, key=lambda one: (one.ref not in paid, one.ref not in billed, not one.feed, one.ref))
+    counts: dict[Hashable, list[Charge]] = {}
+    explained: set[str] = set()
+    found: dict[str, Charge] = {}
+    for charge in ranked:
+        if charge.status not in COUNTS or not charge.amount:
+            continue
+        keys = _likeness(charge)
+        others = [one for key in keys for one in counts.get(key, ()) if bool(one.feed) != bool(charge.feed)]
+        other = next((one for one in others if one.ref not in explained), None)
+        if other is None or charge.ref in paid or charge.ref in billed:
+            for key in keys:
+                counts.setdefault(key, []).append(charge)
+        else:
+            explained.add(other.ref)
+            found[charge.ref] = other
+    return found
+
+
+def _likeness(charge: Charge) -> list[Hashable]:
+    assert charge.amount is not None
+    minor, credit = abs(charge.amount.minor), is_credit(charge)
+    numbers = [(number, credit) for number in sorted(charge.numbers)]
+    return [*numbers, *([(charge.day, charge.amount.currency, minor, credit)] if charge.day else [])]
+
+
 def question(charge: Charge, first: Charge) -> str:
     """The worklist's sentence."""
+    if bool(charge.feed) != bool(first.feed):
+        ways = [f"came by the feed {one.feed}" if one.feed else "came over FHIR" for one in (charge, first)]
+        return (
+            f"{charge.ref} {ways[0]} and {first.ref} {ways[1]}, with the same number, or the same day and amount: "
+            "two charges, or one that came both ways?"
+        )
     return (
         f"{charge.ref} of message {charge.message} says the same as {first.ref} of message {first.message}, "
         "and FT1-2 is empty in both: a second one, or the same one sent again?"

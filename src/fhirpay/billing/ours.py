@@ -46,6 +46,11 @@ def with_ours(tx: Tx, facts: AccountFacts, before: list[RowMapping], parked: lis
         second_charges=stated.second_charges,
         suspended_by=tuple(parked),
         received=received,
+        paid_charges=frozenset(
+            str(row["basis_key"])
+            for row in before
+            if row["basis_kind"] == Basis.CHARGE and row["paid_minor"] + row["in_flight_minor"]
+        ),
         **_of_others(tx, facts, before),
     )
 

@@ -26,7 +26,7 @@ from .charges import COUNTS, WITHDRAWN, Worth, is_credit, worths_of
 from .copays import add_copays
 from .facts import AccountFacts, Bill, Charge, Hold, Insurance
 from .holds import LIVE, holds_of
-from .look_alikes import LOOK_ALIKE, look_alikes, question
+from .look_alikes import LOOK_ALIKE, by_two_ways, look_alikes, question
 from .openings import add_openings
 from .relief import relieve
 from .waits import next_change
@@ -102,6 +102,8 @@ def _doubtful(facts: AccountFacts) -> dict[str, tuple[Charge, Charge]]:
     """Those that may be repeats, each with the first. One that an Invoice names was meant."""
     billed = {line.charge for one in (facts, *facts.elsewhere) for bill in standing(one) for line in bill.lines}
     alike = look_alikes(facts.charges, facts.second_charges | billed)
+    left = [one for one in facts.charges if one.ref not in facts.second_charges | alike.keys()]
+    alike |= by_two_ways(left, billed, facts.paid_charges)
     return {one.ref: (one, alike[one.ref]) for one in facts.charges if one.ref in alike}
 
 
@@ -109,7 +111,7 @@ def _doubtful_credits(doubtful: dict[str, tuple[Charge, Charge]]) -> Iterator[Ho
     """A credit that may count twice, or once: until somebody says, too much might be asked for."""
     for charge, first in doubtful.values():
         if is_credit(charge) and not any(charge.names(other) for other, _ in doubtful.values()):
-            yield Hold(LOOK_ALIKE, f"a credit that may be {first.ref} sent again: is it to count?", charge.ref)
+            yield Hold(LOOK_ALIKE, f"a credit that may be {first.ref} come again: is it to count?", charge.ref)
 
 
 def _add_doubtful(case: Case, charge: Charge, first: Charge) -> None:
@@ -119,7 +121,7 @@ def _add_doubtful(case: Case, charge: Charge, first: Charge) -> None:
         return
     says = [
         Says("charge", f"charge of {charge.amount}", charge.ref),
-        Says("hold", f"it may be {first.ref} sent again: a person decides", first.ref),
+        Says("hold", f"it may be {first.ref} come again: a person decides", first.ref),
     ]
     zero, pending = Money.zero(charge.amount.currency), charge.amount.minor
     case.add(Basis.CHARGE, charge.ref, zero, ObligationState.PENDING, says, targets=(charge.ref,), pending=pending)

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 EXTENSION = "https://fhirpay.dev/fhir/StructureDefinition/"
 
+# How the systems end of a charge's identifiers that an HL7v2 feed's map makes: its key of the charge, and FT1-2.
+CHARGE_SYSTEM, TRANSACTION_SYSTEM = ":charge", ":transaction"
+
 # on Account
 COPAY_DUE = EXTENSION + "copay-due"  # one per copay; nested below
 COPAY_AMOUNT = "amount"  # valueMoney

@@ -18,10 +18,9 @@ from ..billing.look_alikes import other_service
 from ..billing.ours import given_up_of
 from ..billing.reach import accounts_of
 from ..db.unit import Tx
+from ..domain.fhir_urls import CHARGE_SYSTEM, TRANSACTION_SYSTEM
 from ..fhir.store import Stored, find
 from ..inbox.store import InboxMessage
-
-_CHARGE, _TRANSACTION = ":charge", ":transaction"  # systems of our key and of FT1-2
 
 
 def note(tx: Tx, message: InboxMessage, stored: Stored) -> set[str]:
@@ -117,14 +116,14 @@ def recovered(tx: Tx, waiting: Mapping[str, str], entry_id: str, *, by: str) -> 
 def _key(charge: Resource) -> list[str]:
     """Sender, account, FT1-2 and direction, of a charge of an HL7v2 feed that numbers it."""
     first, *rest = charge.get("identifier") or [{}]
-    numbered = any(str(one.get("system", "")).endswith(_TRANSACTION) for one in rest)
-    return str(first["value"]).split("|") if numbered and str(first.get("system", "")).endswith(_CHARGE) else []
+    numbered = any(str(one.get("system", "")).endswith(TRANSACTION_SYSTEM) for one in rest)
+    return str(first["value"]).split("|") if numbered and str(first.get("system", "")).endswith(CHARGE_SYSTEM) else []
 
 
 def _twins(tx: Tx, stored: Stored, sender: str, number: str) -> Iterator[Stored]:
     """The other charges of this sender and number, on whatever account of this patient."""
     for one in stored.resource["identifier"][1:]:
-        if str(one.get("system", "")).endswith(_TRANSACTION):
+        if str(one.get("system", "")).endswith(TRANSACTION_SYSTEM):
             for twin in find(tx, "ChargeItem", one["system"], one["value"]):
                 key = _key(twin.resource)
                 same = len(key) == 4 and (key[0], key[2], key[3]) == (sender, number, "CG")

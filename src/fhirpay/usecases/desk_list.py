@@ -106,7 +106,7 @@ NEXT: Mapping[str, str] = {
     "invoice_over_charges": "Ask for a new Invoice: until then the lower amount is asked for.",
     "recipient_unknown": "Name the recipient as a guarantor of the account, or correct the Invoice.",
     PAID_ELSEWHERE: "Find out what that money is for: give it back, or leave it. Once it is gone, it is asked for.",
-    LOOK_ALIKE: "Ask the sender. A second one: POST /second-charges, and it counts; the same sent again: mark it done.",
+    LOOK_ALIKE: "Ask the sender. A second one: POST /second-charges, and it counts; the same come again: mark it done.",
     REPLACED: "Ask the sender. Corrected: mark it done. Two charges: have one sent again with another FT1-2.",
     BEFORE: "See whether the opening balance holds it. If not: `fhirpay cutover opening` with a line for it.",
     LOWERED: "Compare with the system before. Too high: `fhirpay cutover reverse`, then import what is right.",

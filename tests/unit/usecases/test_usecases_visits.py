@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from fhirpay.billing.look_alikes import LOOK_ALIKE
 from fhirpay.db.unit import Database
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.ids import CountedIds
@@ -17,11 +18,12 @@ from fhirpay.polling.visits import RARELY, first_due, next_look
 from fhirpay.simulators.ehr import Ehr, create_app
 from fhirpay.simulators.ehr_capabilities import Switches
 from fhirpay.simulators.ehr_faults import Fault
+from fhirpay.usecases import staff
 from fhirpay.usecases.desk_list import NEXT
 from fhirpay.usecases.look_at_visit import UNFOUND, UNREAD
 from fhirpay.usecases.visits import look
 from fhirpay.writeback.references import as_known_by
-from intake_world import SYSTEM, message
+from intake_world import SYSTEM, ft1, message
 from polling_world import PATIENT, Poll, charge, polling
 
 pytestmark = pytest.mark.warns("poll.visit_failed", "poll.page_failed")
@@ -367,3 +369,21 @@ def test_the_longer_nothing_is_new_the_rarer_a_look_until_the_last_one() -> None
     assert again(365 * DAY) is None
     assert again(29 * DAY + 23 * HOUR, heard) == heard + 30 * DAY
     assert again(30 * DAY, heard) is None
+
+
+async def test_a_charge_that_comes_by_the_feed_and_over_fhir_is_asked_for_once(poll: Poll, ehr: Ehr) -> None:
+    await send(poll, "ADT^A04", "1")
+    charged = message("2", ft1(1, "CG", "10.00&USD", {4: "20261110"}))
+    assert [one async for one in poll.system.house("main").intakes["clinic"].answers(charged, source="mllp")]
+    ehr.seed(of_visit(amount="10.00", **number("charge-number", "77")))
+    await poll.look()
+    await poll.look(HOUR)
+    ref = (await of_ours(poll)).partition("/")[2]
+    assert sum(one.patient.minor for one in await poll.owed(ref) if one.state == "collectable") == 1000
+    (says,) = await poll.told(LOOK_ALIKE)
+    assert "ChargeItem/c1 came over FHIR" in says
+    tenant = poll.system.house("main").tenant
+    two = {"by": "client:desk/jdoe", "reason": "two visits that day", "tenant": tenant}
+    await poll.units.write(staff.confirm_second_charge, "ChargeItem/c1", **two)
+    assert sum(one.patient.minor for one in await poll.owed(ref) if one.state == "collectable") == 2000
+    assert await poll.told(LOOK_ALIKE) == []
