@@ -167,7 +167,7 @@ class ProcessorContract:
         request, prepared = await self.sale(w, "decline")
         outcome = await w.processor.submit(prepared, request, idempotency_key=request.reference)
         assert isinstance(outcome, Declined)
-        assert outcome.reason
+        assert outcome.meaning.code is outcome.code
         assert isinstance(await w.processor.lookup(self.ref(request, prepared)), Declined)
         assert await w.taken(request.reference) == 0
 

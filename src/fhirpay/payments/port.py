@@ -19,6 +19,8 @@ from typing import Literal, NewType, Protocol, runtime_checkable
 
 from ..domain.money import Money
 from ..errors import RuleBroken, ValueInvalid
+from . import declines
+from .declines import Decline, DeclineCode
 
 Reference = NewType("Reference", str)
 """The processor's own id of something."""
@@ -137,12 +139,30 @@ class Approved:
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """Nothing was taken. `code` is our word, `reason` a sentence that the desk may read out."""
+    """Nothing was taken; why, in our words (declines.py says what it means). `said`: the processor's own code."""
 
-    reason: str
-    code: str = "declined"
+    code: DeclineCode = DeclineCode.DECLINED
     reference: Reference | None = None
-    again: bool = True  # False: the bank or the card network forbids to try this method again
+    said: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "said", declines.as_it_came(self.said))
+
+    @classmethod
+    def of(
+        cls,
+        said: str,
+        codes: Mapping[str, DeclineCode],
+        reference: Reference | None = None,
+        *,
+        stop: bool = False,
+    ) -> Declined:
+        """A processor's code by the adapter's `DECLINES`. `stop`: the bank or the network forbids another try."""
+        return cls(declines.code_of(said, codes, stop=stop), reference, said)
+
+    @property
+    def meaning(self) -> Decline:
+        return declines.TABLE[self.code]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from datetime import datetime
 from ..domain.money import Money
 from ..domain.operation import OperationState
 from ..domain.payment import FactKind, PaymentFact
+from ..payments.declines import DeclineCode
 from ..payments.port import (
     ActionNeeded,
     Approved,
@@ -93,7 +94,7 @@ def facts_of(
             return [fact(_K.CAPTURE_PENDING, reference=operation.operation_id)]
         case _ if kind in FOLLOW_UPS:
             return []
-        case Declined(code="failed"):
+        case Declined(code=DeclineCode.FAILED):
             return [fact(_K.PROCESSING), fact(_K.FAILED)]
         case Declined():
             return [fact(_K.DECLINED)]

@@ -212,7 +212,7 @@ def _take_in(tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, outcome: 
             key = f"{payment.payment_id}:refund-amount:{refund.refund_id}"
             store.open_break(tx, key, "refund_amount", says, payment=payment, amount=given)
         case Declined() | Canceled():
-            says = outcome.reason if isinstance(outcome, Declined) else "The processor canceled the refund."
+            says = outcome.meaning.desk if isinstance(outcome, Declined) else "The processor canceled the refund."
             if refund.state in (_S.SUBMITTED, _S.PENDING, _S.REQUIRES_ACTION):
                 return drop_refund(tx, tenant, payment, refund, _S.FAILED, says)
             if refund.state is _S.SUCCEEDED:

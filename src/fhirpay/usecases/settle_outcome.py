@@ -78,7 +78,7 @@ def settle(tx: Tx, tenant: Tenant, operation_id: str, outcome: Outcome, *, sourc
         _tell_of_other_amount(tx, payment, operation, outcome)
     _note_details(tx, payment, operation.kind, outcome)
     if operation.kind not in FOLLOW_UPS:
-        if isinstance(outcome, Declined) and not outcome.again and payment.method_id is not None:
+        if isinstance(outcome, Declined) and outcome.meaning.ends and payment.method_id is not None:
             stored_methods.end(tx, payment.method_id, "refused")
         if isinstance(outcome, ActionNeeded) and not outcome.url:
             _let_go(tx, payment)
@@ -117,8 +117,7 @@ def move_operation(tx: Tx, operation: Operation, outcome: Outcome, *, amount: Mo
             operation = store.operation(tx, operation.operation_id)
         new = state_of(outcome, operation.kind, amount)
         if new is not operation.state:
-            says = outcome.why[:300] if isinstance(outcome, Unknown) else ""
-            store.move_operation(tx, operation, new, says=says)
+            store.move_operation(tx, operation, new, says=_says(outcome))
     if isinstance(outcome, Unknown):
         _queue_lookup(tx, operation, FIRST_LOOK)
         return
@@ -127,6 +126,17 @@ def move_operation(tx: Tx, operation: Operation, outcome: Outcome, *, amount: Mo
         _queue_lookup(tx, operation, timedelta(minutes=2))
     elif holds(outcome, operation.kind):
         _queue_lookup(tx, operation, HELD_LOOK)
+
+
+def _says(outcome: Outcome) -> str:
+    """What is kept of it with the call: why nobody knows, or the processor's own code for why it was declined."""
+    match outcome:
+        case Unknown(why=why):
+            return why[:300]
+        case Declined(said=said):
+            return said
+        case _:
+            return ""
 
 
 def _absent(tx: Tx, operation: Operation) -> None:
@@ -239,8 +249,8 @@ def _note_details(tx: Tx, payment: Payment, kind: OperationKind, outcome: Outcom
             values |= _reference(tx, payment, reference)
             if got.captured and payment.capture_ref is None:
                 values["capture_ref"] = got.reference
-        case Declined(code=code, reason=reason):
-            values = {"failure_code": code, "failure_says": reason}
+        case Declined(code=code, meaning=meaning):
+            values = {"failure_code": str(code), "failure_says": meaning.desk}
         case Canceled(undoes=None) if payment.failure_code in (CODE, MUST_CONFIRM):
             return  # why we had it ended
         case Canceled(expired=expired, undoes=None):

@@ -22,6 +22,7 @@ from ..flow.lane import Work, complete, retry
 from ..flow.lease import still_ours
 from ..log import Log
 from ..payments import store
+from ..payments.declines import DeclineCode
 from ..payments.port import ActionNeeded, Declined, OperationKind, Outcome, Prepared, Reference, Unknown
 from ..payments.records import Operation, Payment
 from ..payments.registry import Registry
@@ -53,8 +54,9 @@ class TakePayment:
             return await self._units.write(self._too_late, work)
         try:
             prepared = await self._prepare(call, work.attempt)
-        except (RuleBroken, ValueInvalid) as error:  # such as a currency that this processor doesn't take
-            prepared = Declined(error.message, "refused")
+        except (RuleBroken, ValueInvalid) as error:  # nothing that can be asked of this processor
+            log.warning("payment.refused", payment_id=call.payment.payment_id, code=error.code)
+            prepared = Declined(DeclineCode.REFUSED)
         if isinstance(prepared, Declined):
             return await self._units.write(self._finish, work, prepared)
         sending = await self._units.write(self._sending, work, prepared)
@@ -74,6 +76,8 @@ class TakePayment:
             return Prepared(Reference(operation.processor_ref))
         # No money moves here, so after a few tries another key is safe: some processors repeat a stored 500 for ever.
         key = f"{operation.operation_id}-prepare-{attempt // 3}"
+        if payment.currency not in self._registry.of(payment.merchant).capabilities.currencies:
+            return Declined(DeclineCode.CURRENCY_UNSUPPORTED)
         if operation.kind is OperationKind.HOSTED:
             return await self._registry.hosted(payment.merchant).open_page(call.request, idempotency_key=key)
         return await self._registry.of(payment.merchant).prepare(call.request, idempotency_key=key)

@@ -12,6 +12,7 @@ import pytest
 from fhirpay.domain.money import Money
 from fhirpay.errors import MessageInvalid
 from fhirpay.payments.adapters import stripe_wire as wire
+from fhirpay.payments.declines import DeclineCode
 from fhirpay.payments.port import (
     ActionNeeded,
     Approved,
@@ -172,7 +173,7 @@ CASES: list[tuple[OperationKind, Doc, Outcome]] = [
             "requires_payment_method",
             last_payment_error={"code": "card_declined", "decline_code": "insufficient_funds"},
         ),
-        Declined("The card has insufficient funds.", "insufficient_funds", Reference("pi_1")),
+        Declined(DeclineCode.INSUFFICIENT_FUNDS, Reference("pi_1"), "insufficient_funds"),
     ),
     (
         SALE,
@@ -195,13 +196,13 @@ CASES: list[tuple[OperationKind, Doc, Outcome]] = [
             payment=Reference("pi_1"),
         ),
     ),
-    (VOID, PAID, Declined("It has been captured: it can only be refunded.", "captured", Reference("pi_1"))),
+    (VOID, PAID, Declined(DeclineCode.CAPTURED, Reference("pi_1"))),
     (REFUND, {"object": "refund", "id": "re_1", "status": "pending"}, Pending(Reference("re_1"))),
     (REFUND, {"object": "refund", "id": "re_1", "status": "requires_action"}, ActionNeeded("", Reference("re_1"))),
     (
         REFUND,
         {"object": "refund", "id": "re_1", "status": "failed"},
-        Declined("The refund failed.", "failed", Reference("re_1")),
+        Declined(DeclineCode.FAILED, Reference("re_1")),
     ),
     (REFUND, {"object": "refund", "id": "re_1", "status": "canceled"}, Canceled(Reference("re_1"))),
     (
@@ -277,9 +278,7 @@ def test_a_page_ends_when_it_was_paid_or_has_expired() -> None:
 
 def test_a_complete_page_whose_bank_debit_failed_days_later_has_failed() -> None:
     bounced = intent("requires_payment_method", last_payment_error={"code": "payment_intent_payment_attempt_failed"})
-    assert wire.outcome(page("complete", bounced), HOSTED) == Declined(
-        "The payment failed.", "failed", Reference("pi_1")
-    )
+    assert wire.outcome(page("complete", bounced), HOSTED) == Declined(DeclineCode.FAILED, Reference("pi_1"))
     assert isinstance(wire.outcome(page("complete", intent("canceled")), HOSTED), Canceled)
 
 
@@ -310,21 +309,28 @@ def card_error(code: str, decline_code: str | None = None, **more: Any) -> Doc:
         (card_error("card_declined", "a_code_of_tomorrow"), "declined", True),
         (card_error("card_declined", "insufficient_funds"), "insufficient_funds", True),
         (card_error("card_declined", "insufficient_funds", advice_code="try_again_later"), "insufficient_funds", True),
-        (card_error("card_declined", "generic_decline", advice_code="do_not_try_again"), "declined", False),
+        (card_error("card_declined", "generic_decline", advice_code="do_not_try_again"), "do_not_retry", False),
         (card_error("card_declined", "do_not_try_again"), "do_not_retry", False),
         (card_error("card_declined", "stolen_card"), "do_not_retry", False),
         (card_error("expired_card", "expired_card"), "method_expired", False),
         (card_error("expired_card"), "method_expired", False),
-        (card_error("incorrect_cvc", "incorrect_cvc"), "method_invalid", True),
+        (card_error("expired_card", advice_code="do_not_try_again"), "method_expired", False),
+        (card_error("card_declined", "generic_decline", network_advice_code="03"), "do_not_retry", False),
+        (card_error("card_declined", "generic_decline", network_advice_code="02"), "declined", True),
+        (card_error("card_declined", "approve_with_id"), "call_bank", True),
+        (card_error("incorrect_cvc", "incorrect_cvc"), "details_invalid", True),
         (card_error("processing_error", "processing_error"), "try_later", True),
     ],
 )
 def test_a_decline_in_our_words_with_the_advice_on_trying_again(error: Doc, code: str, again: bool) -> None:
     found = wire.answered_otherwise(402, error, SALE)
     assert isinstance(found, Declined)
-    assert (found.code, found.again, found.reference) == (code, again, "pi_1")
-    assert "stolen" not in found.reason
-    assert "lost" not in found.reason
+    assert (found.code, not found.meaning.ends, found.reference) == (code, again, "pi_1")
+
+
+def test_a_code_that_nobody_here_knows_is_kept_as_it_came() -> None:
+    found = wire.answered_otherwise(402, card_error("card_declined", "a_code_of_tomorrow"), SALE)
+    assert found == Declined(DeclineCode.DECLINED, Reference("pi_1"), "a_code_of_tomorrow")
 
 
 def test_off_session_a_bank_that_wants_to_ask_the_payer_has_not_declined() -> None:
@@ -354,7 +360,7 @@ def test_a_request_that_stripe_did_not_act_on_is_a_decline_in_our_own_words(stat
     found = wire.answered_otherwise(status, error, REFUND)
     assert isinstance(found, Declined)
     assert found.code == code
-    assert "CANARY" not in found.reason
+    assert "CANARY" not in found.said
 
 
 @pytest.mark.parametrize(

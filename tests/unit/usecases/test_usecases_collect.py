@@ -16,6 +16,7 @@ from fhirpay.domain.ids import CountedIds
 from fhirpay.domain.money import Money
 from fhirpay.payments import store as payments
 from fhirpay.payments import stored_methods
+from fhirpay.payments.declines import DeclineCode
 from fhirpay.payments.port import Approved, Declined, Outcome, Reference
 from fhirpay.payments.records import Payment
 from fhirpay.usecases.collect import act, reassess_accounts
@@ -161,7 +162,7 @@ async def test_a_decline_is_not_tried_again_by_itself_and_the_desk_is_told(at: O
         await with_method(w)
         await take(w, message("M1", COPAY))
         (payment,) = await paid(w)
-        await comes_out(w, payment, Declined("insufficient funds", "51"))
+        await comes_out(w, payment, Declined(DeclineCode.INSUFFICIENT_FUNDS, said="51"))
         assert await w.askable() == "25.00 USD"
         told = (
             "25.00 USD may be asked for from 2026-11-20; not by autopay: the stored method was tried and did not pay it"
@@ -179,7 +180,7 @@ async def test_another_amount_of_what_was_declined_is_for_a_person_too(at: Open)
         await with_method(w)
         await take(w, message("M1", COPAY))
         (payment,) = await paid(w)
-        await comes_out(w, payment, Declined("insufficient funds", "51"))
+        await comes_out(w, payment, Declined(DeclineCode.INSUFFICIENT_FUNDS, said="51"))
         await take(w, message("M2", ft1(1, "CO", "20.00&USD")))
         assert await w.autopay() == 0
         (line,) = await w.list_of("payment_due")

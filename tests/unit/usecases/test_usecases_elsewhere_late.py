@@ -14,6 +14,7 @@ from fhirpay.domain import fhir_urls as urls
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.fhir import store as fhir
 from fhirpay.payments import store as payments
+from fhirpay.payments.declines import DeclineCode
 from fhirpay.payments.port import Approved, Declined, Reference
 from fhirpay.usecases.collect import accounts_touched, reassess_accounts
 from fhirpay.usecases.refund import adopt, hear_again
@@ -79,7 +80,7 @@ async def test_an_outside_refund_that_fails_days_later_holds_the_invoice_again(w
     await say(world, PATIENT, A1, A2, CHARGE)
     payment_id = await world.paid("Account/a1")
     await say(world, INVOICE)
-    done, failed = Approved(Reference("re_out"), usd(100_00)), Declined("The account is closed.")
+    done, failed = Approved(Reference("re_out"), usd(100_00)), Declined(DeclineCode.METHOD_CLOSED)
 
     def made(tx: Tx) -> str:
         refund = adopt(tx, world.tenant, payments.lock(tx, payment_id), done, source="event:1")

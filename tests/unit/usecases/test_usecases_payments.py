@@ -72,7 +72,7 @@ async def test_what_the_processor_does_not_take_is_a_decline_and_frees_the_oblig
     adapter = world.registry.of("main")
     adapter.capabilities = replace(adapter.capabilities, currencies=frozenset({"EUR"}))
     payment = await world.units.read(store.get, await world.paid(account))
-    assert (payment.state, payment.failure_code) == ("declined", "refused")
+    assert (payment.state, payment.failure_code) == ("declined", "currency_unsupported")
     assert await world.askable(account) == 80_00
 
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from ...domain.money import Money
 from ...errors import FhirpayError, MessageInvalid
+from ..declines import DeclineCode
 from ..port import (
     ActionNeeded,
     Approved,
@@ -34,16 +35,17 @@ from ..port import (
 
 Doc = dict[str, Any]
 
-# The processor's decline codes → ours, and the sentence that the desk may read out.
-DECLINES = {
-    "card_declined": ("declined", "The card was declined by the bank."),
-    "insufficient_funds": ("insufficient_funds", "The card has insufficient funds."),
-    "authentication_failed": ("not_confirmed", "The payer did not confirm the payment."),
-    "expired_method": ("method_expired", "The stored method can't be used any more."),
-    "method_unknown": ("method_unknown", "The stored method does not exist any more."),
-    "currency_unsupported": ("currency_unsupported", "This currency is not taken here."),
+# The processor's decline codes → ours. One that isn't here is a plain decline.
+DECLINES: Mapping[str, DeclineCode] = {
+    "card_declined": DeclineCode.DECLINED,
+    "insufficient_funds": DeclineCode.INSUFFICIENT_FUNDS,
+    "authentication_failed": DeclineCode.NOT_CONFIRMED,
+    "expired_method": DeclineCode.METHOD_EXPIRED,
+    "method_unknown": DeclineCode.METHOD_UNKNOWN,
+    "currency_unsupported": DeclineCode.CURRENCY_UNSUPPORTED,
+    "amount_too_large": DeclineCode.AMOUNT_TOO_LARGE,
+    "amount_invalid": DeclineCode.REFUSED,
 }
-_ENDS = frozenset({"expired_method", "method_unknown"})  # of a method: it is not to be tried again
 # Refusals of a request as such: nothing was done, and asking again would not help.
 REFUSED = frozenset({"method_unknown", "currency_unsupported", "amount_too_large", "amount_invalid"})
 
@@ -88,8 +90,7 @@ def prepared(doc: Doc) -> Prepared:
 
 
 def declined(code: str, reference: Reference | None = None) -> Declined:
-    ours, says = DECLINES.get(code, ("declined", "The payment was declined."))
-    return Declined(says, ours, reference, again=code not in _ENDS)
+    return Declined.of(code, DECLINES, reference)
 
 
 # ── a payment's state → outcome of the operation that was asked about ─────────────────────────────────────────────
@@ -133,7 +134,7 @@ STATUS: dict[str, Callable[[Doc], Outcome]] = {
     "authorized": _authorized,
     "captured": _captured,
     "declined": lambda doc: declined(doc["decline"]["code"], Reference(doc["id"])),
-    "failed": lambda doc: Declined("The payment failed.", "failed", Reference(doc["id"])),
+    "failed": lambda doc: Declined(DeclineCode.FAILED, Reference(doc["id"])),
     "canceled": _ended,
     "voided": _ended,
     "expired": lambda doc: Canceled(Reference(doc["id"]), expired=True),
@@ -143,7 +144,7 @@ REFUND_STATUS: dict[str, Callable[[Doc], Outcome]] = {
     "succeeded": lambda doc: Approved(
         Reference(doc["id"]), money(doc["amount"], doc["currency"]), captured=False, payment=Reference(doc["payment"])
     ),
-    "failed": lambda doc: Declined("The refund failed.", "failed", Reference(doc["id"])),
+    "failed": lambda doc: Declined(DeclineCode.FAILED, Reference(doc["id"])),
 }
 
 

@@ -1,90 +1,88 @@
-"""What Stripe's errors mean, as data: declines by `decline_code`, refusals by `code`, advice on trying again. Pure.
+"""What Stripe's errors mean in our words: declines by `decline_code`, refusals by `code`, advice on trying again. Pure.
 
-Called by stripe_wire.py alone. A code that isn't here is a plain decline: Stripe adds codes at any time. A person at
-the desk is never told that a card was reported lost or stolen: that is between the bank and the cardholder.
+Called by stripe_wire.py alone. A code that isn't here is a plain decline: Stripe adds codes at any time.
+Source: https://docs.stripe.com/declines/codes
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from ..declines import NETWORK_STOPS, DeclineCode
 from ..port import Declined, Reference
 
 Doc = dict[str, Any]
+_C = DeclineCode
 
-_PLAIN = ("declined", "The card was declined by the bank.")
-_LATER = ("try_later", "The bank could not be asked just now. Try again later.")
-_OTHER = ("method_not_accepted", "This card can't be used for this payment. Another one is needed.")
-_NUMBER = ("method_invalid", "The details of the card are not right. It has to be entered anew.")
-_STOP = ("do_not_retry", "The card was declined, and the bank asks not to try it again.")
-
-# decline_code (of the bank) or code (of the error) → our word and the sentence that the desk may read out.
-DECLINES = {
-    "insufficient_funds": ("insufficient_funds", "The card has insufficient funds."),
-    "card_velocity_exceeded": ("over_limit", "The card's limit is exceeded."),
-    "withdrawal_count_limit_exceeded": ("over_limit", "The card's limit is exceeded."),
-    "expired_card": ("method_expired", "The card has expired."),
-    "invalid_expiry_month": _NUMBER,
-    "invalid_expiry_year": _NUMBER,
-    "incorrect_number": _NUMBER,
-    "invalid_number": _NUMBER,
-    "incorrect_cvc": _NUMBER,
-    "invalid_cvc": _NUMBER,
-    "incorrect_zip": _NUMBER,
-    "incorrect_address": _NUMBER,
-    "card_not_supported": _OTHER,
-    "currency_not_supported": _OTHER,
-    "transaction_not_allowed": _OTHER,
-    "service_not_allowed": _OTHER,
-    "not_permitted": _OTHER,
-    "issuer_not_available": _LATER,
-    "processing_error": _LATER,
-    "reenter_transaction": _LATER,
-    "try_again_later": _LATER,
-    "approve_with_id": _LATER,
-    "duplicate_transaction": (
-        "duplicate",
-        "The bank has seen the same payment a moment ago. Look before trying again.",
-    ),
-    "payment_intent_authentication_failure": ("not_confirmed", "The payer did not confirm the payment."),
-    # What says that this card is at its end here; read out as a plain decline.
-    "do_not_try_again": _STOP,
-    "invalid_account": _STOP,
-    "new_account_information_available": _STOP,
-    "no_action_taken": _STOP,
-    "lost_card": _STOP,
-    "stolen_card": _STOP,
-    "pickup_card": _STOP,
-    "restricted_card": _STOP,
-    "revocation_of_all_authorizations": _STOP,
-    "revocation_of_authorization": _STOP,
-    "stop_payment_order": _STOP,
-    "fraudulent": _STOP,
-    "merchant_blacklist": _STOP,
+# decline_code (of the bank) or code (of the error) → ours.
+DECLINES: Mapping[str, DeclineCode] = {
+    "call_issuer": _C.CALL_BANK,
+    "approve_with_id": _C.CALL_BANK,
+    "insufficient_funds": _C.INSUFFICIENT_FUNDS,
+    "card_velocity_exceeded": _C.OVER_LIMIT,
+    "withdrawal_count_limit_exceeded": _C.OVER_LIMIT,
+    "expired_card": _C.METHOD_EXPIRED,
+    "invalid_expiry_month": _C.DETAILS_INVALID,
+    "invalid_expiry_year": _C.DETAILS_INVALID,
+    "incorrect_cvc": _C.DETAILS_INVALID,
+    "invalid_cvc": _C.DETAILS_INVALID,
+    "incorrect_zip": _C.DETAILS_INVALID,
+    "incorrect_address": _C.DETAILS_INVALID,
+    "incorrect_number": _C.METHOD_INVALID,
+    "invalid_number": _C.METHOD_INVALID,
+    "incorrect_pin": _C.PIN_INVALID,
+    "invalid_pin": _C.PIN_INVALID,
+    "offline_pin_required": _C.PIN_INVALID,
+    "online_or_offline_pin_required": _C.PIN_INVALID,
+    "pin_try_exceeded": _C.PIN_INVALID,
+    "card_not_supported": _C.METHOD_NOT_ACCEPTED,
+    "transaction_not_allowed": _C.METHOD_NOT_ACCEPTED,
+    "service_not_allowed": _C.METHOD_NOT_ACCEPTED,
+    "not_permitted": _C.METHOD_NOT_ACCEPTED,
+    "currency_not_supported": _C.CURRENCY_UNSUPPORTED,
+    "invalid_amount": _C.OVER_LIMIT,
+    "issuer_not_available": _C.TRY_LATER,
+    "processing_error": _C.TRY_LATER,
+    "reenter_transaction": _C.TRY_LATER,
+    "try_again_later": _C.TRY_LATER,
+    "duplicate_transaction": _C.DUPLICATE,
+    "payment_intent_authentication_failure": _C.NOT_CONFIRMED,
+    "invalid_account": _C.METHOD_CLOSED,
+    "new_account_information_available": _C.METHOD_CLOSED,
+    "revocation_of_all_authorizations": _C.STOPPED_BY_PAYER,
+    "revocation_of_authorization": _C.STOPPED_BY_PAYER,
+    "stop_payment_order": _C.STOPPED_BY_PAYER,
+    "do_not_try_again": _C.DO_NOT_RETRY,
+    "no_action_taken": _C.DO_NOT_RETRY,
+    "lost_card": _C.DO_NOT_RETRY,
+    "stolen_card": _C.DO_NOT_RETRY,
+    "pickup_card": _C.DO_NOT_RETRY,
+    "restricted_card": _C.DO_NOT_RETRY,
+    "security_violation": _C.DO_NOT_RETRY,
+    "fraudulent": _C.DO_NOT_RETRY,
+    "merchant_blacklist": _C.DO_NOT_RETRY,
 }
-# Our words after which the same method is not tried again, whatever the advice.
-_ENDS = frozenset({_STOP[0], "method_expired"})
-
 # Refusals of a request as such (type `invalid_request_error`): nothing was done, and asking again would not help.
-REFUSALS = {
-    "amount_too_small": ("amount_too_small", "The amount is smaller than what the processor takes."),
-    "amount_too_large": ("amount_too_large", "The amount is larger than what the processor allows."),
-    "charge_already_refunded": ("already_refunded", "The payment has been given back already."),
-    "charge_disputed": ("disputed", "The payment is disputed: it can't be given back meanwhile."),
+REFUSALS: Mapping[str, DeclineCode] = {
+    "amount_too_small": _C.AMOUNT_TOO_SMALL,
+    "amount_too_large": _C.AMOUNT_TOO_LARGE,
+    "charge_already_refunded": _C.ALREADY_REFUNDED,
+    "charge_disputed": _C.DISPUTED,
 }
 
 
 def declined(error: Doc, reference: Reference | None = None) -> Declined:
-    """A card error: the bank's own code before the error's, and the advice on trying again."""
-    code, reason = DECLINES.get(str(error.get("decline_code"))) or DECLINES.get(str(error.get("code"))) or _PLAIN
-    again = code not in _ENDS and error.get("advice_code") != "do_not_try_again"
-    return Declined(reason, code, reference, again=again)
+    """A card error: the bank's own code before the error's, and Stripe's or the network's advice on trying again."""
+    codes = [str(error.get(name) or "") for name in ("decline_code", "code")]
+    said = next((code for code in codes if code in DECLINES), next(filter(None, codes), ""))
+    stop = error.get("advice_code") == "do_not_try_again" or str(error.get("network_advice_code")) in NETWORK_STOPS
+    return Declined.of(said, DECLINES, reference, stop=stop)
 
 
 def refused(error: Doc) -> Declined:
     """A request that Stripe did not act on. Its own words stay out of ours: they may repeat what was sent."""
     code = str(error.get("code") or "")
     if code == "resource_missing" and error.get("param") in ("payment_method", "customer"):
-        return Declined("The stored method does not exist any more.", "method_unknown", again=False)
-    ours, reason = REFUSALS.get(code, ("refused", f"The processor refused the request ({code or 'no code'})."))
-    return Declined(reason, ours)
+        return Declined(_C.METHOD_UNKNOWN, said=code)
+    return Declined(REFUSALS.get(code, _C.REFUSED), said=code)

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 from ...domain.money import Money
 from ...errors import FhirpayError, MessageInvalid
+from ..declines import DeclineCode
 from ..port import (
     ActionNeeded,
     Approved,
@@ -245,7 +246,7 @@ REFUND_STATUS: dict[str, Callable[[Doc], Outcome]] = {
         at=moment(doc["created"]),
         payment=Reference(doc["payment_intent"]) if doc["payment_intent"] else None,
     ),
-    "failed": lambda doc: Declined("The refund failed.", "failed", _id(doc)),
+    "failed": lambda doc: Declined(DeclineCode.FAILED, _id(doc)),
     "canceled": lambda doc: Canceled(_id(doc)),
 }
 # Statuses in which what was asked for has not happened (yet), by kind.
@@ -297,7 +298,7 @@ def _page(doc: Doc) -> Outcome:
         return Canceled(_id(doc), expired=True)
     if doc["status"] == "complete" and isinstance(paid, dict):
         if paid["status"] == "requires_payment_method" and paid.get("last_payment_error"):
-            return Declined("The payment failed.", "failed", _id(paid))
+            return Declined(DeclineCode.FAILED, _id(paid))
         if paid["status"] == "canceled":
             return _canceled(paid)
     return Unknown(f"a page that is {str(doc['status'])[:40]}")
@@ -311,7 +312,7 @@ def _voided(doc: Doc) -> Outcome:
     if isinstance(found, Canceled):
         return found
     if doc["status"] == "succeeded":
-        return Declined("It has been captured: it can only be refunded.", "captured", _id(doc))
+        return Declined(DeclineCode.CAPTURED, _id(doc))
     return Unknown(f"not voided, but {str(doc['status'])[:40]}")
 
 

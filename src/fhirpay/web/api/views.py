@@ -13,7 +13,8 @@ from ...db.unit import Tx
 from ...domain.money import Money
 from ...inbox.decisions import Decision
 from ...inbox.store import InboxMessage
-from ...payments import refunds, store, stored_methods
+from ...payments import declines, refunds, store, stored_methods
+from ...payments.declines import Decline
 from ...payments.records import Payment, StoredMethod
 from ...usecases.desk_list import Line
 
@@ -64,11 +65,24 @@ def payment(tx: Tx, payment_id: str) -> Json:
         ],
         "refunds": [one.refund_id for one in refunds.of_payment(tx, payment_id)],
     }
-    if found.failure_code:
+    if (why := declines.find(found.failure_code)) is not None:
+        body["decline"] = decline(why)
+    elif found.failure_code:
         body["failure"] = {"code": found.failure_code, "message": found.failure_says}
     if (operation := store.open_operation(tx, payment_id)) is not None:
         body["operation"] = {"kind": str(operation.kind), "state": str(operation.state), "since": at(operation.sent_at)}
     return body
+
+
+def decline(one: Decline) -> Json:
+    """`desk` is for staff, `patient` for the payer: neither repeats what a bank suspects."""
+    return {
+        "code": str(one.code),
+        "hard": one.hard,
+        "advice": str(one.advice),
+        "desk": one.desk,
+        "patient": one.patient,
+    }
 
 
 def _method_of(found: Payment) -> Json:

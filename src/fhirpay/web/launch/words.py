@@ -6,6 +6,7 @@ from ...billing.assessment import Basis
 from ...billing.rows import ObligationView
 from ...domain.obligation import ObligationState
 from ...domain.payment import PaymentState
+from ...payments import declines
 
 _S = PaymentState
 _OF_PAYMENT = {
@@ -34,6 +35,14 @@ _FOR = {
 
 def of_payment(state: PaymentState) -> str:
     return _OF_PAYMENT[state]
+
+
+def why_not(failure_code: str, *, staff: bool) -> str:
+    """What to do about a payment that was declined; empty for any other."""
+    decline = declines.find(failure_code)
+    if decline is None:
+        return ""
+    return decline.desk if staff else decline.patient
 
 
 def what_for(one: ObligationView) -> str:
