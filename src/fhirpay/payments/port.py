@@ -25,6 +25,9 @@ from .declines import Decline, DeclineCode
 Reference = NewType("Reference", str)
 """The processor's own id of something."""
 
+NOT_SETTLED = "not_settled"
+"""Code of a decline: this rail gives money back once it has settled. The refund is asked for again then."""
+
 _OPAQUE = re.compile(r"[a-z]{2,8}[0-9a-z]{16,40}\Z")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{4,80}\Z")
 _DESCRIPTOR = re.compile(r"[A-Za-z0-9 .*&'-]{1,22}\Z")
@@ -44,6 +47,8 @@ class Capabilities:
     void_after_capture: bool = False  # a capture can be taken back whole, as if it had not been; else only refunded
     hosted: bool = False
     vault: bool = False
+    prepares: bool = True  # else `prepare` is a name of ours, no call; the processor's id comes with the outcome
+    closes_pages: bool = True  # else a page takes payments until it ends by itself
 
     def absence(self, operation: OperationRef) -> Unknown | ProvenAbsent:
         """What it means that a lookup found nothing: proof only after the horizon of this rail."""
@@ -95,7 +100,7 @@ class OperationRef:
     processor_reference: Reference | None
     amount: Money
     age: timedelta  # since it was (first) sent
-    payment_reference: Reference | None = None  # of a refund or void: the processor's id of the payment
+    payment_reference: Reference | None = None  # the processor's id of the payment, once it is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +118,16 @@ class Details:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The processor knows of it and has moved no money. `url` where the payer has to go there."""
+    """The processor knows of it and has moved no money. `url` where the payer has to go there.
+
+    Without `Capabilities.prepares` the processor knows nothing yet: `reference` is what it will be told, to look it up
+    by. `posts`: the payer's browser has to post what stands behind the `#` of the url, as `token`; see web/to_page.py.
+    """
 
     reference: Reference
     url: str = ""
     expires_at: datetime | None = None
+    posts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +199,10 @@ class InReview:
 
 @dataclass(frozen=True, slots=True)
 class Canceled:
-    """It ended without money: canceled, or its page expired. After a capture: voided, taking back `undoes`."""
+    """It ended without money: canceled, or its page expired. After a capture: voided, taking back `undoes`.
+
+    `undoes` without `amount`: the processor doesn't say whether it had been captured; if it was, that is taken back.
+    """
 
     reference: Reference | None = None
     expired: bool = False
@@ -263,7 +276,8 @@ class Processor(Protocol):
         ...
 
     async def capture(self, authorization: Reference, amount: Money, *, idempotency_key: str) -> Outcome:
-        """Take the amount, once; what was held beyond it is released. `authorization` is what `prepare` gave."""
+        """Take the amount, once; what was held beyond it is released. `authorization` is the payment's id there: what
+        `prepare` gave, or the outcome named as `payment` where the capabilities say that it prepares nothing."""
         ...
 
     async def void(self, payment: Reference, *, idempotency_key: str) -> Outcome:
@@ -284,6 +298,15 @@ class Processor(Protocol):
 
     def scrub(self, transcript: str) -> str:
         """The transcript without keys, tokens and signatures: what a test or a support case may keep."""
+        ...
+
+
+@runtime_checkable
+class Renaming(Protocol):
+    """Optional: a processor that takes fewer characters than our references have, and is told a shorter name."""
+
+    def sent_as(self, our_reference: str) -> str:
+        """What the processor is told, and repeats in its events, instead of this reference. Always the same."""
         ...
 
 

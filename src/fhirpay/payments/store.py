@@ -76,6 +76,29 @@ _ADD_OPERATION, _ADD_SHARE = insert(_operation), insert(_allocation)
 _MOVE = update(_operation).where(_operation.c.tenant_id == _TENANT, _operation.c.operation_id == _ID)
 _OPEN_OF = _OPERATIONS_OF.where(_operation.c.state.in_([str(state) for state in operations.OPEN]))
 _UNKNOWN = _OPERATIONS.where(_operation.c.state == str(OperationState.UNKNOWN))
+_NO_ANSWER = (
+    select(_operation.c.operation_id, _operation.c.payment_id, _operation.c.refund_id)
+    .join(
+        _payment, (_payment.c.tenant_id == _operation.c.tenant_id) & (_payment.c.payment_id == _operation.c.payment_id)
+    )
+    .where(
+        _operation.c.tenant_id == _TENANT,
+        _payment.c.merchant == bindparam("merchant"),
+        _operation.c.state.in_([str(OperationState.SENT), str(OperationState.UNKNOWN)]),
+    )
+    .limit(PAGE)
+)
+_BY_OPERATION_REF = (
+    select(_operation.c.payment_id)
+    .join(
+        _payment, (_payment.c.tenant_id == _operation.c.tenant_id) & (_payment.c.payment_id == _operation.c.payment_id)
+    )
+    .where(
+        _operation.c.tenant_id == _TENANT,
+        _payment.c.merchant == bindparam("merchant"),
+        _operation.c.processor_ref == bindparam("reference"),
+    )
+)
 _FACTS = (
     select(_fact)
     .where(_fact.c.tenant_id == _TENANT, _fact.c.payment_id == _ID)
@@ -147,6 +170,16 @@ def by_processor_ref(tx: Tx, merchant: str, reference: str) -> str | None:
             _payment.c.tenant_id == tx.tenant, _payment.c.merchant == merchant, _payment.c.processor_ref == reference
         )
     )
+
+
+def by_operation_ref(tx: Tx, merchant: str, reference: str) -> str | None:
+    """The payment of which an operation is looked up by `reference` at this merchant's processor."""
+    return tx.scalar(_BY_OPERATION_REF, merchant=merchant, reference=reference)
+
+
+def references_without_answer(tx: Tx, merchant: str) -> list[str]:
+    """Our references, of payments and refunds, that were sent to this merchant's processor and have no outcome yet."""
+    return [row["refund_id"] or row["payment_id"] for row in tx.all(_NO_ANSWER, merchant=merchant)]
 
 
 def awaits_page(tx: Tx, merchant: str) -> bool:

@@ -60,7 +60,7 @@ def operation_ref(operation: Operation, *, payment_reference: str | None, now: d
         processor_reference=Reference(operation.processor_ref) if operation.processor_ref else None,
         amount=operation.amount,
         age=now - since,
-        payment_reference=Reference(payment_reference) if operation.refund_id and payment_reference else None,
+        payment_reference=Reference(payment_reference) if payment_reference else None,
     )
 
 

@@ -86,6 +86,8 @@ def facts_of(
                 fact(_K.CAPTURED, amount, undoes, when=when),
                 fact(_K.VOIDED, None, reference, undoes, when=when),
             ]
+        case Canceled(undoes=str(undoes), reference=reference, at=when) if undoes in captures:
+            return [fact(_K.VOIDED, None, reference, undoes, when)]
         case Canceled():
             return [fact(_K.CANCELED)]
         case Declined() if kind is OperationKind.CAPTURE:

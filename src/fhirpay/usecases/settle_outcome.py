@@ -80,7 +80,7 @@ def settle(tx: Tx, tenant: Tenant, operation_id: str, outcome: Outcome, *, sourc
     if operation.kind not in FOLLOW_UPS:
         if isinstance(outcome, Declined) and outcome.meaning.ends and payment.method_id is not None:
             stored_methods.end(tx, payment.method_id, "refused")
-        if isinstance(outcome, ActionNeeded) and not outcome.url:
+        if isinstance(outcome, ActionNeeded) and not outcome.url and operation.kind is not OperationKind.HOSTED:
             _let_go(tx, payment)
     now = refold_and_carry_out(tx, tenant, payment.payment_id)
     if isinstance(outcome, Approved) and outcome.given_back is not None:

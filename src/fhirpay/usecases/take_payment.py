@@ -101,7 +101,7 @@ class TakePayment:
         store.sent(tx, operation, processor_ref=prepared.reference)
         if operation.kind is OperationKind.HOSTED:
             store.change(tx, payment.payment_id, hosted_url=prepared.url, hosted_until=prepared.expires_at)
-        elif payment.processor_ref is None:
+        elif payment.processor_ref is None and self._registry.of(payment.merchant).capabilities.prepares:
             store.change(tx, payment.payment_id, processor_ref=prepared.reference)
         return read_call(tx, work.ref, self._tenant, self._public_url)
 

@@ -26,7 +26,16 @@ from ..flow.lane import Work, complete, retry
 from ..inbox.store import Incoming, Recorded, get, note_outcome, record
 from ..log import Log
 from ..payments import refunds, store
-from ..payments.port import Approved, EventAbout, OperationKind, OperationRef, Outcome, ProcessorEvent, Unknown
+from ..payments.port import (
+    Approved,
+    EventAbout,
+    OperationKind,
+    OperationRef,
+    Outcome,
+    ProcessorEvent,
+    Renaming,
+    Unknown,
+)
 from ..payments.port import Reference as ProcessorReference
 from ..payments.records import Operation, Payment, Refund
 from ..payments.registry import Registry
@@ -135,7 +144,8 @@ class Webhooks:
     def _find(self, tx: Tx, message_id: str) -> _Subject:
         message = get(tx, message_id)
         about, merchant = message.meta["about"], message.meta["merchant"]
-        ours, theirs = message.meta["our_reference"], message.meta["processor_reference"]
+        theirs = message.meta["processor_reference"]
+        ours = self._ours(tx, merchant, message.meta["our_reference"])
         found = _Subject(message.key[-1], merchant)
         if about == EventAbout.REFUND:
             return self._of_refund(tx, found, ours, theirs)
@@ -153,6 +163,15 @@ class Webhooks:
             return _Subject(found.event_id, merchant, None, ref, twin=payment)
         ref = operation_ref(operation, payment_reference=payment.processor_ref, now=tx.now)
         return _Subject(found.event_id, merchant, operation, ref)
+
+    def _ours(self, tx: Tx, merchant: str, said: str) -> str:
+        """Our reference, where the processor was told a shorter name of it: what we know already goes by its own id."""
+        processor = self._registry.of(merchant)
+        if not said or not isinstance(processor, Renaming):
+            return said
+        waiting = store.references_without_answer(tx, merchant)
+        found = next((ours for ours in waiting if processor.sent_as(ours) == said), None)
+        return found or store.by_operation_ref(tx, merchant, said) or said
 
     def _of_refund(self, tx: Tx, found: _Subject, ours: str, theirs: str) -> _Subject:
         known = _refund(tx, found.merchant, ours, theirs)
