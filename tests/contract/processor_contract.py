@@ -533,13 +533,13 @@ class ProcessorContract:
         request, prepared, _ = await self.paid(w)
         body = await w.event(request.reference)
         at = datetime.now(UTC)
-        event = w.processor.read_event(w.sign(body, at), body, now=at)
+        [event] = w.processor.read_events(w.sign(body, at), body, now=at)
         assert event.about is EventAbout.PAYMENT
         renaming = isinstance(w.processor, Renaming)
         ours = w.processor.sent_as(request.reference) if renaming else request.reference  # type: ignore[attr-defined]
         assert (event.our_reference, event.processor_reference) == (ours, prepared)
         assert event.id
-        rotated = w.processor.read_event(w.sign(body, at, w.other_live_secret), body, now=at)
+        [rotated] = w.processor.read_events(w.sign(body, at, w.other_live_secret), body, now=at)
         assert rotated == event
 
     async def test_a_forged_stale_or_changed_event_is_refused(self, w: World) -> None:
@@ -560,13 +560,13 @@ class ProcessorContract:
             cases += [(good, body, at + timedelta(seconds=301)), (good, body, at - timedelta(seconds=301))]
         for headers, changed, moment in cases:
             with pytest.raises(NotAuthenticated):
-                w.processor.read_event(headers, changed, now=moment)
+                w.processor.read_events(headers, changed, now=moment)
 
     @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"id": 1}', b"null", json.dumps({"data": 3}).encode()])
     async def test_a_signed_body_that_is_no_event_is_invalid(self, w: World, body: bytes) -> None:
         at = datetime.now(UTC)
         with pytest.raises(MessageInvalid):
-            w.processor.read_event(w.sign(body, at), body, now=at)
+            w.processor.read_events(w.sign(body, at), body, now=at)
 
     async def test_scrub_leaves_no_secret(self, w: World) -> None:
         at = datetime.now(UTC)

@@ -138,6 +138,6 @@ async def test_an_event_that_localstripe_signed_and_sent_is_believed(address: st
             while not (mine := [taken for taken in peer.taken if request.reference.encode() in taken[1]]):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         headers, body = mine[0]
-        event = world.processor.read_event(headers, body, now=datetime.now(UTC))
+        [event] = world.processor.read_events(headers, body, now=datetime.now(UTC))
         assert (event.about, event.type) == (EventAbout.PAYMENT, "payment_intent.succeeded")
         assert (event.our_reference, event.processor_reference) == (request.reference, made.reference)

@@ -37,6 +37,7 @@ MOVES: Moves[OperationState] = Moves(
         _S.PREPARED: (_S.SENT, _S.CANCELLED),
         _S.SENT: (*RESULTS, _S.NOT_SENT, _S.UNKNOWN),
         _S.UNKNOWN: (*RESULTS, _S.PROVEN_ABSENT, _S.BY_HAND, _S.SENT),
+        _S.PENDING: (_S.APPROVED, _S.PARTLY_APPROVED, _S.DECLINED),
         _S.NOT_SENT: (_S.PREPARED,),  # with a new attempt number
         _S.PROVEN_ABSENT: (_S.PREPARED,),  # the same
     },

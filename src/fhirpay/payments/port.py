@@ -11,7 +11,7 @@ method token, a neutral descriptor. There is no free-text field to put health in
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -41,6 +41,9 @@ class Capabilities:
     currencies: frozenset[str]
     idempotency_ttl: timedelta | None  # how long a key is honoured; None: it honours none
     lookup_settles_after: timedelta  # "not found" proves nothing before
+    readable: bool = (
+        True  # False: no payment can be read; the same call with its key, or an event that states it, tells
+    )
     partial_capture: bool = False
     partial_approval: bool = False
     refund_before_settlement: bool = True
@@ -237,8 +240,25 @@ class EventAbout(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Stated:
+    """What a signed event says itself of an operation, at a processor where nothing can be read.
+
+    `of` None: of whatever made the payment. `key` is the idempotency key of the call that it answers, where the event
+    tells. Of several `outcomes` the later follows from the earlier (a refund that came back had gone out): told
+    together, they end the same in whatever order events arrive. Only what the signature covers may stand here.
+    """
+
+    of: OperationKind | None
+    outcomes: tuple[Approved | Declined | Canceled, ...]
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ProcessorEvent:
-    """A verified event. It says what to look at again; what it says of money is never believed by itself."""
+    """A verified event. It says what to look at again; what it says of money is never believed by itself.
+
+    But for a processor that is not `readable`: there `states` is all that will ever be known, and it is applied.
+    """
 
     id: str
     type: str
@@ -246,6 +266,8 @@ class ProcessorEvent:
     our_reference: str
     processor_reference: Reference | None
     occurred_at: datetime
+    states: Stated | None = None
+    body: bytes | None = None  # its part of what came, where several came together
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,8 +314,9 @@ class Processor(Protocol):
         """`Unknown` until proof, whichever way. Never has an effect."""
         ...
 
-    def read_event(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> ProcessorEvent:
-        """Raises NotAuthenticated unless the signature is one of ours and fresh. Parses nothing before that."""
+    def read_events(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Sequence[ProcessorEvent]:
+        """What came in one delivery: at least one event. Raises NotAuthenticated unless each is signed by one of ours,
+        and freshly where the signature carries a time. Believes nothing before that."""
         ...
 
     def scrub(self, transcript: str) -> str:

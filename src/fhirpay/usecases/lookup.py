@@ -4,8 +4,10 @@ Queued by settle_outcome.py for everything that has no final outcome: `unknown` 
 often), and what waits for the payer or the processor (an event usually comes first; this is for those that get lost).
 One item an operation's attempt comes back by itself until the outcome is final. Looking never has an effect. Where the
 processor honours keys, and only while this key lives, the same bytes are sent again with the same key instead of
-waiting for the horizon; after it only reading is left. A refund that is proven absent goes out with that key first:
-a worker that was stopped right before its call may still make it, and no id of the processor's makes that harmless.
+waiting for the horizon; after it only reading is left. Where nothing can be read that call is the look itself, for as
+long as the key lives and what it was for is still owed; after it an event tells, or a person. A refund that is proven
+absent goes out with that key first: a worker that was stopped right before its call may still make it, and no id of the
+processor's makes that harmless.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ from ..payments.port import (
 from ..payments.records import Operation
 from ..payments.registry import Registry
 from . import refund
-from .call import Call, read_call, send
+from .call import Call, no_longer_owed, read_call, send
 from .outcome_says import FOLLOW_UPS
 from .settle_outcome import ENDS, HELD_LOOK, believed, holds, settle, unknown_key
 
@@ -44,6 +46,7 @@ log = Log("payments")
 
 RESENDS = 3  # with the same key; then reading until the horizon
 _WAITING = frozenset({OperationState.ACTION_NEEDED, OperationState.PENDING, OperationState.IN_REVIEW})
+_TAKES_MONEY = frozenset({OperationKind.SALE, OperationKind.AUTHORIZE, OperationKind.CAPTURE})
 _SOON = timedelta(seconds=5)
 _PATIENT = timedelta(minutes=2)
 _LONGEST = timedelta(hours=6)
@@ -115,7 +118,9 @@ class LookUp:
         operation = store.operation(tx, work.ref)
         store.lock(tx, operation.payment_id)
         operation = store.operation(tx, work.ref)
-        if operation.state is not OperationState.UNKNOWN or work.attempt > RESENDS or operation.sent_at is None:
+        if operation.state is not OperationState.UNKNOWN or operation.sent_at is None:
+            return False
+        if work.attempt > RESENDS and capabilities.readable:
             return False
         ttl = capabilities.idempotency_ttl
         merchant = self._tenant.merchant(store.get(tx, operation.payment_id).merchant)
@@ -125,6 +130,11 @@ class LookUp:
             return False
         if operation.kind is OperationKind.HOSTED or (operation.refund_id is None and operation.processor_ref is None):
             return False
+        if work.attempt > RESENDS and operation.kind in _TAKES_MONEY:
+            # It may be the first to arrive: nothing is taken that must not be taken any more.
+            payment = store.get(tx, operation.payment_id)
+            if no_longer_owed(tx, payment, operation.amount):
+                return False
         store.sent(tx, operation)
         log.info("operation.resent", operation_id=operation.operation_id, attempt=work.attempt)
         return True

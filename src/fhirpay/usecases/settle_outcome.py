@@ -111,7 +111,8 @@ def move_operation(tx: Tx, operation: Operation, outcome: Outcome, *, amount: Mo
         if operation.state is OperationState.UNKNOWN:
             _absent(tx, operation)
         return
-    if operation.state in OPEN:
+    ends = operation.state is OperationState.PENDING and isinstance(outcome, Approved | Declined | Canceled)
+    if operation.state in OPEN or ends:
         if operation.state is OperationState.PREPARED:  # an event was faster than our own unit
             store.sent(tx, operation)
             operation = store.operation(tx, operation.operation_id)
@@ -200,12 +201,16 @@ def unknown_refunds_key(payment_id: str) -> str:
 def _let_go(tx: Tx, payment: Payment) -> None:
     """The bank wants to ask the payer, and there is nowhere to send them: this payment can't be completed any more.
 
-    Neither a decline nor worth a retry. It is voided, so that what it is for can be paid by a link.
+    Neither a decline nor worth a retry. It is voided, so that what it is for can be paid by a link; where the
+    processor gave it no id nothing is left there to be voided.
     """
     if store.first_time(tx, payment.payment_id, "let-go", payment.amount):
         says = "The payer's bank wants the payer to confirm the payment: send a link."
         store.change(tx, payment.payment_id, failure_code=MUST_CONFIRM, failure_says=says)
-        queue_follow_up(tx, payment, OperationKind.VOID, payment.amount)
+        if payment.processor_ref is None:
+            store.record_facts(tx, payment.payment_id, [PaymentFact(FactKind.CANCELED, tx.now, "us")])
+        else:
+            queue_follow_up(tx, payment, OperationKind.VOID, payment.amount)
 
 
 def _queue_lookup(tx: Tx, operation: Operation, wait: timedelta) -> None:

@@ -5,8 +5,9 @@
               └▶ unit: inbox row by event id ──committed──▶ 200 ─▶ look the thing up again ─▶ unit: settle
 
 An event only says what to look at: what it says of money may be old, out of order or a duplicate, so the current
-object is read from the processor and *that* is settled. Events about what isn't ours are kept and ignored; one that
-can't be applied after its tries, and whose operation nobody looks up any more, is a break that names it.
+object is read from the processor and *that* is settled. Where nothing can be read (`Capabilities.readable`) the event
+states the outcome itself: told_by_event.py. Events about what isn't ours are kept and ignored; one that can't be
+applied after its tries, and whose operation nobody looks up any more, is a break that names it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from ..errors import MessageInvalid, NotFound, NotPermitted, ValueInvalid
 from ..flow.lane import Work, complete, retry
 from ..inbox.store import Incoming, Recorded, get, note_outcome, record
 from ..log import Log
-from ..payments import refunds, store
+from ..payments import refunds, stated, store
 from ..payments.port import (
     Approved,
     EventAbout,
@@ -34,13 +35,14 @@ from ..payments.port import (
     Outcome,
     ProcessorEvent,
     Renaming,
+    Stated,
     Unknown,
 )
 from ..payments.port import Reference as ProcessorReference
 from ..payments.records import Operation, Payment, Refund
 from ..payments.registry import Registry
 from ..security.blind_index import keyed_hash
-from . import refund
+from . import refund, told_by_event
 from .lookup import operation_ref, settle_any
 
 log = Log("webhooks")
@@ -63,16 +65,34 @@ async def receive(
     clock: Clock,
     hash_key: bytes,
 ) -> Recorded:
-    """Verify and keep one event. Raises NotAuthenticated (nothing is kept), NotFound, MessageInvalid."""
+    """Verify and keep what came, one event or several, together; the first of them. Raises NotAuthenticated (nothing is
+    kept), NotFound, MessageInvalid."""
     adapter = registry.for_webhook(processor, merchant)
     try:
-        event = adapter.read_event(headers, body, now=clock.now())
-        _check_keepable(event)
+        events = adapter.read_events(headers, body, now=clock.now())
+        for event in events:
+            _check_keepable(event)
     except (NotPermitted, MessageInvalid) as error:
         log.warning("webhook.refused", processor=processor, merchant=merchant, code=error.code)
         raise
-    kept = adapter.scrub(body.decode("utf-8", "replace")).encode()
-    return await units.write(_record, processor, merchant, event, kept, keyed_hash(hash_key, body), urgent=True)
+    kept: list[_Kept] = []
+    for event in events:
+        part = body if event.body is None else event.body
+        text = adapter.scrub(part.decode("utf-8", "replace")).encode()
+        kept.append(
+            _Kept(event, text, keyed_hash(hash_key, part), None if adapter.capabilities.readable else event.states)
+        )
+    return await units.write(_record_all, processor, merchant, kept, urgent=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """One event as it is kept. `states` only where nothing can be read instead."""
+
+    event: ProcessorEvent
+    body: bytes
+    body_hash: str
+    states: Stated | None
 
 
 def _check_keepable(event: ProcessorEvent) -> None:
@@ -88,7 +108,13 @@ def _check_keepable(event: ProcessorEvent) -> None:
             raise ValueInvalid(says, location=name)
 
 
-def _record(tx: Tx, processor: str, merchant: str, event: ProcessorEvent, body: bytes, body_hash: str) -> Recorded:
+def _record_all(tx: Tx, processor: str, merchant: str, kept: list[_Kept]) -> Recorded:
+    first, *_ = [_record(tx, processor, merchant, one) for one in kept]
+    return first
+
+
+def _record(tx: Tx, processor: str, merchant: str, kept: _Kept) -> Recorded:
+    event = kept.event
     subject = event.our_reference or event.processor_reference or event.id
     return record(
         tx,
@@ -97,14 +123,15 @@ def _record(tx: Tx, processor: str, merchant: str, event: ProcessorEvent, body: 
             interface=f"{processor}/{merchant}",
             kind="webhook",
             key=(processor, merchant, event.id),
-            body=body,
-            body_hash=body_hash,
+            body=kept.body,
+            body_hash=kept.body_hash,
             label=event.type,
             meta={
                 "merchant": merchant,
                 "about": str(event.about),
                 "our_reference": event.our_reference,
                 "processor_reference": event.processor_reference or "",
+                **({"states": stated.as_text(kept.states)} if kept.states else {}),
             },
             lanes=[f"processor:{merchant}:{subject}"],
         ),
@@ -121,6 +148,7 @@ class _Subject:
     ref: OperationRef | None = None
     refund: Refund | None = None  # made at the processor, and booked here before
     twin: Payment | None = None  # ours, taken already, whose reference another object of the processor has too
+    states: Stated | None = None  # what is applied without asking
     why_not: str = ""
 
 
@@ -134,6 +162,8 @@ class Webhooks:
 
     async def run(self, work: Work) -> None:
         subject = await self._units.read(self._find, work.ref)
+        if subject.states is not None:
+            return await self._units.write(self._told, work, subject, subject.states)
         if subject.ref is None:
             return await self._units.write(self._ignore, work, "not-ours", subject.why_not)
         outcome = await self._registry.of(subject.merchant).lookup(subject.ref)
@@ -141,12 +171,51 @@ class Webhooks:
             return await self._units.write(self._not_yet, work, subject, outcome.why)
         await self._units.write(self._settle, work, subject, outcome)
 
+    def _told(self, tx: Tx, work: Work, subject: _Subject, states: Stated) -> None:
+        """The event states its outcome: that is applied, and nothing asked."""
+        message = get(tx, work.ref)
+        ours, theirs = message.meta["our_reference"], message.meta["processor_reference"]
+        operation = told_by_event.by_key(tx, subject.merchant, states.key) if states.key else None
+        known = _refund(tx, subject.merchant, ours, theirs) if states.of is OperationKind.REFUND else None
+        if operation is not None or known is not None:
+            payment = store.get(tx, (operation or known).payment_id)  # type: ignore[union-attr]
+        else:
+            of = [str(one.payment) for one in states.outcomes if isinstance(one, Approved) and one.payment]
+            payment = _payment(tx, subject.merchant, ours, of[0] if of else theirs)
+        if payment is None:
+            return self._ignore(tx, work, "not-ours", "about a payment that was not made here")
+        payment = store.lock(tx, payment.payment_id)
+        if known is not None:
+            operation = told_by_event.of_refund(tx, payment.payment_id, known)
+        applied = told_by_event.apply(
+            tx,
+            self._tenant,
+            payment,
+            states,
+            operation=operation,
+            known=known,
+            theirs=theirs,
+            source=f"event:{subject.event_id}",
+            last_try=work.attempt >= _TRIES,
+        )
+        if applied.wait:
+            retry(tx, work, after=None, error=applied.wait)
+        elif applied.twin is not None:
+            self._tell_of_twin(tx, work, payment, applied.twin)
+        elif applied.ignored:
+            self._ignore(tx, work, "told-nothing", applied.ignored)
+        else:
+            complete(tx, work)
+            note_outcome(tx, work.ref, "applied", message.label, [f"payment/{payment.payment_id}"])
+
     def _find(self, tx: Tx, message_id: str) -> _Subject:
         message = get(tx, message_id)
         about, merchant = message.meta["about"], message.meta["merchant"]
         theirs = message.meta["processor_reference"]
         ours = self._ours(tx, merchant, message.meta["our_reference"])
         found = _Subject(message.key[-1], merchant)
+        if text := message.meta.get("states"):
+            return _Subject(found.event_id, merchant, states=stated.from_text(text))
         if about == EventAbout.REFUND:
             return self._of_refund(tx, found, ours, theirs)
         if about not in (EventAbout.PAYMENT, EventAbout.PAGE):

@@ -19,6 +19,7 @@ LEGAL = {
         prepared: sent cancelled
         sent: approved partly_approved declined action_needed pending in_review not_sent unknown
         unknown: approved partly_approved declined action_needed pending in_review proven_absent by_hand sent
+        pending: approved partly_approved declined
         not_sent: prepared
         proven_absent: prepared
         """,

@@ -189,10 +189,10 @@ class SimulatedProcessor:
 
     # ── events ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def read_event(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> ProcessorEvent:
+    def read_events(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Sequence[ProcessorEvent]:
         by_name = {name.lower(): value for name, value in headers.items()}
         signature.check(by_name.get(_SIGNATURE, ""), body, self._webhook_secrets, now)
-        return wire.read_event(body)
+        return (wire.read_event(body),)
 
     def scrub(self, transcript: str) -> str:
         return wire.scrub(transcript)

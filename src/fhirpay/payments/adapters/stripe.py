@@ -223,10 +223,10 @@ class StripeProcessor:
 
     # ── events ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def read_event(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> ProcessorEvent:
+    def read_events(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Sequence[ProcessorEvent]:
         by_name = {name.lower(): value for name, value in headers.items()}
         signature.check(by_name.get("stripe-signature", ""), body, self._webhook_secrets, now)
-        return wire.read_event(body, live=_LIVE.get(self._secret_key[:8]))
+        return (wire.read_event(body, live=_LIVE.get(self._secret_key[:8])),)
 
     def scrub(self, transcript: str) -> str:
         return wire.scrub(transcript)
