@@ -5,6 +5,7 @@
 # make fuzz   broken HL7v2 at the real listener, each frame accounted for: N=1000000 so many, SEED=7; CASE=4711 that one alone
 # make mutants   the program with one guard of SMART taken away, time after time: the twin of Inferno's test must see each
 # make lost-answers   payments posted to four kinds of EHR that answer into the void, a thousand times each: ANSWERS=1000 SEED=1
+# make explore   chance at the till: any moves of payments in any order, checked against the legal moves: RUNS=1000
 # demo and test set up .venv by themselves from hashed locks; nothing else need be installed but Python 3.11+.
 PYTHON ?= python3
 BIN := .venv/bin
@@ -13,10 +14,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE :=
 SOURCES := src tests
 
-.PHONY: help install dev demo run test simulate check fix golden bench soak fuzz mutants lost-answers lock clean
+.PHONY: help install dev demo run test simulate explore check fix golden bench soak fuzz mutants lost-answers lock clean
 
 help:
-	@sed -n 's/^# //p' Makefile | head -8; echo "also: install run check fix golden bench soak lock clean"
+	@sed -n 's/^# //p' Makefile | head -9; echo "also: install run check fix golden bench soak lock clean"
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "fhirpay needs Python 3.11 or newer; set PYTHON=…")'
@@ -65,6 +66,10 @@ test: check
 
 simulate: dev
 	@PYTHONPATH=tests:tests/simulation $(BIN)/python tests/simulation/simulate.py $(or $(SEEDS),200x)
+
+RUNS ?= 1000
+explore: dev
+	@FHIRPAY_EXPLORE=$(RUNS) $(BIN)/python -m pytest -s tests/simulation/test_books_and_states.py -k any_moves
 
 golden: dev
 	FHIRPAY_UPDATE_GOLDEN=1 $(BIN)/python -m pytest tests -k golden
