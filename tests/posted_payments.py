@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fhirpay.domain.money import Money
-from fhirpay.writeback.posted import Line, PostedPayment, allocation_id
+from fhirpay.writeback.posted import BANK, Line, PostedPayment, allocation_id
 
 
 def usd(text: str) -> Money:
@@ -68,7 +68,51 @@ REFUND = replace(
     channel="",
     authorization="",
 )
-CASES = {"a-copay": COPAY, "b-split-with-rest": SPLIT, "c-partial-refund": REFUND}
+BY_BANK = replace(
+    COPAY,
+    id="pay03",
+    amount=usd("100.00"),
+    at=datetime(2026, 11, 23, 15, 0, tzinfo=UTC),
+    reference="ch_3",
+    lines=[Line(1, usd("100.00"), ref("Invoice/i2"), account=ACCOUNT)],
+    method=BANK,
+    brand="",
+    last4="6789",
+    authorization="",
+)
+RETURN = replace(
+    BY_BANK,
+    id="ret01",
+    at=datetime(2026, 11, 27, 11, 10, tzinfo=UTC),
+    reference="ret_1",
+    lines=[
+        Line(1, usd("100.00"), ref("Invoice/i2"), account=ACCOUNT, takes_back=allocation_id("pay03", 1)),
+    ],
+    refund_of="pay03",
+    returned=True,
+    whole=True,
+    note="NACHA R01 insufficient funds",
+)
+REVERSED = replace(
+    RETURN,
+    id="ret02",
+    reference="rr_1",
+    at=datetime(2026, 11, 30, 11, 10, tzinfo=UTC),
+    lines=[
+        Line(1, usd("100.00"), ref("Invoice/i2"), account=ACCOUNT, takes_back=allocation_id("ret01", 1)),
+    ],
+    refund_of="",
+    restores="pay03",
+    note="",
+)
+CASES = {
+    "a-copay": COPAY,
+    "b-split-with-rest": SPLIT,
+    "c-partial-refund": REFUND,
+    "d-ach-payment": BY_BANK,
+    "d-ach-return": RETURN,
+    "d-ach-return-reversed": REVERSED,
+}
 
 _KNOWN_BY_NUMBER = {"type": "Account", "identifier": {"system": "urn:maple:account", "value": "4711"}}
 # Every state that a posting of ours may be of, whatever stands for it in the goldens too.
@@ -87,7 +131,13 @@ STATES = CASES | {
         amount=usd("40.00"),
         lines=[Line(1, usd("40.00"), ACCOUNT, account=ACCOUNT, takes_back=allocation_id("pay02", 4), advance=True)],
     ),
-    "a deposit, all of it unallocated": replace(COPAY, id="pay03", lines=[]),
+    "a capture that failed late": replace(
+        REFUND, id="ret03", amount=usd("30.00"), returned=True, reference="rt_3", brand="visa", last4="4242"
+    ),
+    "return of what was unallocated": replace(
+        RETURN, id="ret04", lines=[Line(1, usd("100.00"), ACCOUNT, account=ACCOUNT, advance=True)]
+    ),
+    "a deposit, all of it unallocated": replace(COPAY, id="pay10", lines=[]),
     "paid in part": replace(
         COPAY, id="pay04", amount=usd("0.01"), lines=[Line(1, usd("0.01"), VISIT, account=ACCOUNT)]
     ),

@@ -194,10 +194,14 @@ class _Books:
         self.entries.append(rules.deallocate(payment, obligation, self.money(minor), account_ref=account, **self.when))
 
     def void(self, draw: st.DrawFn) -> None:
-        self._out(draw, rules.void_capture)
+        payment, minor = self._some(draw, self.unapplied)
+        self.unapplied[payment] -= minor
+        self.entries.append(rules.void_capture(payment, "main", self.money(minor), **self.when))
 
     def give_back(self, draw: st.DrawFn) -> None:
-        self._out(draw, rules.payment_returned)
+        payment, minor = self._some(draw, self.unapplied)
+        self.unapplied[payment] -= minor
+        self.entries.append(rules.payment_returned(payment, "ret1", "main", self.money(minor), **self.when))
 
     def approve_refund(self, draw: st.DrawFn) -> None:
         payment, minor = self._some(draw, self.unapplied)
@@ -220,11 +224,6 @@ class _Books:
             del self.refunds[refund]
             self.unapplied[it.payment] += it.amount
             self.entries.append(rules.refund_dropped(it.payment, refund, amount, **self.when))
-
-    def _out(self, draw: st.DrawFn, rule: Callable[..., Entry]) -> None:
-        payment, minor = self._some(draw, self.unapplied)
-        self.unapplied[payment] -= minor
-        self.entries.append(rule(payment, "main", self.money(minor), **self.when))
 
     def _owed(self, rule: Callable[..., Entry], obligation: str, minor: int) -> None:
         self.entries.append(rule(obligation, self._account(obligation), self.money(minor), **self.when))

@@ -81,7 +81,13 @@ async def test_time_ends_what_is_processing_and_pending() -> None:
         assert (states[good["id"]], states[bad["id"]]) == ("captured", "failed")
         books = await running.books()
         assert books["refunds"][0]["status"] == "succeeded"
-        assert books["totals"]["USD"] == {"captured": 20_00, "voided": 0, "refunded": 4_00, "balance": 16_00}
+        assert books["totals"]["USD"] == {
+            "captured": 20_00,
+            "voided": 0,
+            "refunded": 4_00,
+            "returned": 0,
+            "balance": 16_00,
+        }
 
 
 async def test_keys_replay_conflict_and_die() -> None:

@@ -25,6 +25,7 @@ class Basis(StrEnum):
     STAFF = "staff"
     INVOICE = "invoice"
     OPENING = "opening"  # taken over at go-live; beside the others: what it holds they don't ask for
+    RECOVERY = "recovery"  # refunded and returned as well; beside the others, for no charge
 
 
 @dataclass(frozen=True, slots=True)

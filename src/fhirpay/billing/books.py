@@ -45,6 +45,7 @@ class Step:
     bucket: str
     other: str = ""  # the obligation on the other leg, where it isn't the same
     relief: str = ""  # of relief: where it is taken from, and what it is; of a write-off: its kind
+    came_from: tuple[str, str] = ("", "")  # of what was refunded and returned: payment and merchant
 
     def entry(self, account_ref: str, *, occurred_at: datetime, business_date: date) -> Entry:
         amount = Money(self.minor, self.currency)
@@ -71,6 +72,10 @@ class Step:
                 return rules.opening_receivable(*to, **when)
             case "opening_taken_back":
                 return rules.opening_taken_back(*to, **when)
+            case "recoverable":
+                payment, merchant = self.came_from
+                ids = {"account_ref": account_ref, "returned": self.bucket}
+                return rules.return_recoverable(payment, merchant, self.obligation, amount, **ids, **when)
             case "relief" | "relief_withdrawn":
                 where, _, kind = self.relief.partition("/")
                 back = self.rule == "relief_withdrawn"
@@ -93,6 +98,7 @@ class _Bucket:
     currency: str
     owner: str = ""
     opening: bool = False  # taken over from other books: its contra is their opening balance
+    recovery: bool = False  # refunded and returned: its contra is what the processor took from us
     pending: list[int] = field(default_factory=lambda: [0, 0])
     discount: list[int] = field(default_factory=lambda: [0, 0])
     patient: dict[str, list[int]] = field(default_factory=dict[str, list[int]])  # before any discount or relief
@@ -100,6 +106,8 @@ class _Bucket:
 
     def rule(self, charge: str, opening: str, unseen: str) -> str:
         """Of three rules the one for what this is: a charge, an opening balance, or a charge that has not come in."""
+        if self.recovery:
+            return "recoverable"
         return charge if self.owner else opening if self.opening else unseen
 
     def gross(self, at: int) -> int:
@@ -148,6 +156,8 @@ def _put(buckets: dict[tuple[str, str], _Bucket], position: Position, at: int) -
             own.patient.setdefault(position.obligation_id, [0, 0])[at] += position.discount
     if position.kind == Basis.OPENING:
         bucket(position.key).opening = True
+    if position.kind == Basis.RECOVERY:
+        bucket(position.key).recovery = True
     for name, minor in position.draws.items():
         bucket(name).patient.setdefault(position.obligation_id, [0, 0])[at] += minor
 

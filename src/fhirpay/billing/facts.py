@@ -184,6 +184,15 @@ class Opening:
 
 
 @dataclass(frozen=True, slots=True)
+class Recoverable:
+    """A payment that was refunded and whose money came back all the same: its payer has had it twice."""
+
+    recovery_id: str
+    payment_id: str
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True)
 class StaffAmount:
     """The patient's share of the account, entered by staff with a reason. The latest one counts."""
 
@@ -281,6 +290,7 @@ class AccountFacts:
     """What comes from a feed that has not gone live, and which one"""
     late: frozenset[str] = frozenset()  # what came first after its feed had gone live
     openings: tuple[Opening, ...] = ()
+    recoveries: tuple[Recoverable, ...] = ()
     copay_visits: frozenset[str] | None = None  # the visits whose coverage states a copay here; None: all
     known_as: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     """visit → the appointments, and former numbers, that its copay may have been asked for under (appointments.py)"""

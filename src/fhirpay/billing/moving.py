@@ -23,13 +23,14 @@ from . import money, rows
 from .cutover import carry_over
 from .money import CREDIT
 from .rows import ENDS
-from .tables import AccountCredit, AccountHold, ObligationShare, OpeningBalance, StaffEntry, WorklistItem
+from .tables import AccountCredit, AccountHold, ObligationShare, OpeningBalance, Recovery, StaffEntry, WorklistItem
 
 _credits, _shares, _list = table(AccountCredit), table(ObligationShare), table(WorklistItem)
 _WITH_IDS = {
     "hold": (table(AccountHold), "hold_id"),
     "entry": (table(StaffEntry), "entry_id"),
     "opening": (table(OpeningBalance), "opening_id"),
+    "recovery": (table(Recovery), "recovery_id"),
 }
 
 
@@ -111,9 +112,10 @@ def move_credits(tx: Tx, old: str, new: str) -> list[Item]:
 
 
 def move_openings(tx: Tx, old: str, new: str) -> list[Item]:
-    """What was owed at go-live, and what that is of before: together with the obligations, before `old` is assessed."""
+    """What was owed at go-live, what that is of before, and what was refunded and returned as well: together with the
+    obligations, before `old` is assessed."""
     carry_over(tx, old, new)
-    return list(_by_ids(tx, old, new, "opening"))
+    return list(_by_ids(tx, old, new, "opening", "recovery"))
 
 
 def move_words(tx: Tx, old: str, new: str) -> list[Item]:
@@ -151,7 +153,7 @@ def place_item(tx: Tx, item_id: str, account_ref: str, subject: str) -> None:
 
 
 def place_word(tx: Tx, what: str, ref: str, account_ref: str) -> None:
-    """Which account a hold, an entry of staff or an opening balance is about."""
+    """Which account a hold, an entry of staff, an opening balance or a recovery is about."""
     of, name = _WITH_IDS[what]
     tx.execute(update(of).where(of.c.tenant_id == tx.tenant, of.c[name] == ref).values(account_ref=account_ref))
 

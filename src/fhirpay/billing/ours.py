@@ -15,7 +15,7 @@ from sqlalchemy import RowMapping, bindparam, select
 from ..db.metadata import table
 from ..db.unit import Tx
 from ..domain.money import Money
-from . import entries, rows
+from . import entries, recoveries, rows
 from .assessment import Basis
 from .facts import AccountFacts, WriteOff
 from .rows import ENDS
@@ -51,6 +51,7 @@ def with_ours(tx: Tx, facts: AccountFacts, before: list[RowMapping], parked: lis
             for row in before
             if row["basis_kind"] == Basis.CHARGE and row["paid_minor"] + row["in_flight_minor"]
         ),
+        recoveries=recoveries.of_account(tx, facts.ref),
         **_of_others(tx, facts, before),
     )
 

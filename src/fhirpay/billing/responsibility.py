@@ -5,7 +5,8 @@ once, so the order in which messages came can't matter. Its one law: absence of 
 becomes collectable only by a positive statement, which is kept with it as sentences.
 
 The sources, strongest first, each taking its part of the charges: Invoice (bills.py), staff entry, copay (copays.py),
-self-pay class. What is left of a charge is pending insurance. An opening balance (openings.py) stands beside them. To
+self-pay class. What is left of a charge is pending insurance. An opening balance (openings.py) and what a payer
+has had twice (recoveries.py) stand beside them. To
 add a source: a `Basis`, a module like copays.py, and its place in `assess`; then stories, before and after every other.
 """
 
@@ -28,6 +29,7 @@ from .facts import AccountFacts, Bill, Charge, Hold, Insurance
 from .holds import LIVE, holds_of
 from .look_alikes import LOOK_ALIKE, by_two_ways, look_alikes, question
 from .openings import add_openings
+from .recoveries import add_recoveries
 from .relief import relieve
 from .waits import next_change
 from .watermark import beside, halves
@@ -69,6 +71,7 @@ def _assess(facts: AccountFacts, policy: Facility, at: datetime) -> Assessment:
     add_bills(case)
     staff = _add_staff(case)
     add_openings(case, staff=staff)
+    add_recoveries(case)
     add_copays(case, staff=staff)
     for charge in sorted(facts.charges, key=lambda one: one.ref):
         _add_charge(case, charge, staff)

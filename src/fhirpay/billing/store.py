@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -24,7 +24,7 @@ from ..domain.money import Money
 from ..domain.obligation import ObligationState
 from ..flow.overview import suspended
 from ..ledger import store as ledger
-from . import adjustments, cutover, entries, rows, worklist
+from . import adjustments, cutover, entries, recoveries, rows, worklist
 from .adjustments import Adjustment
 from .assessment import Assessment, Basis, Desired, Says
 from .bills import PAID_ELSEWHERE
@@ -306,6 +306,8 @@ def _post(
 ) -> None:
     business_date = tx.now.astimezone(ZoneInfo(facility.zone)).date()
     for number, step in enumerate(steps(map(_position, before), map(_position, after)), start=1):
+        if step.rule == "recoverable":
+            step = replace(step, came_from=recoveries.came_from(tx, step.bucket))
         entry = step.entry(account_ref, occurred_at=tx.now, business_date=business_date)
         ledger.post(tx, entry, key=f"reassess/{account_ref}/{revision}/{number}")
 

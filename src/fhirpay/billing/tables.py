@@ -234,6 +234,22 @@ class OpeningBalance(Row, table=True):
     taken_back_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
+class Recovery(Row, table=True):
+    """A return of money that had been refunded already: the payer has had it twice, and owes it."""
+
+    __tablename__ = "recovery"  # type: ignore[assignment]
+    __table_args__ = (CheckConstraint("amount_minor > 0", name="amount"), Index(None, "tenant_id", "account_ref"))
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    recovery_id: str = Field(primary_key=True, sa_type=Text)  # the return's id
+    account_ref: str = Field(sa_type=Text)
+    payment_id: str = Field(sa_type=Text)
+    merchant: str = Field(sa_type=Text)
+    currency: str = Field(sa_type=Text)
+    amount_minor: int = Field(sa_type=BigInteger)
+    opened_at: datetime = Field(sa_type=UtcDateTime)
+
+
 class WorklistItem(Row, table=True):
     """Something that a person should look at. (kind, subject) is there once; it can be done and opened again."""
 

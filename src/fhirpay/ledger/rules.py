@@ -271,21 +271,32 @@ def void_capture(payment: str, merchant: str, amount: Money, **when: Unpack[When
     return _entry(Event.CAPTURE_VOIDED, amount, when, {"payment": payment, "merchant": merchant})
 
 
-def payment_returned(payment: str, merchant: str, amount: Money, **when: Unpack[When]) -> Entry:
-    """An ACH payment returned after it had cleared, or a capture that failed late. De-allocate first."""
-    return _entry(Event.PAYMENT_RETURNED, amount, when, {"payment": payment, "merchant": merchant})
+def payment_returned(payment: str, returned: str, merchant: str, amount: Money, **when: Unpack[When]) -> Entry:
+    """An ACH payment returned after it had cleared, or a capture that failed late. De-allocate first.
+
+    `returned` is the return's id; in the postings it stands in the place of a refund's: what takes the payment back.
+    """
+    return _entry(Event.PAYMENT_RETURNED, amount, when, {"payment": payment, "refund": returned, "merchant": merchant})
 
 
-def return_reversed(payment: str, merchant: str, amount: Money, **when: Unpack[When]) -> Entry:
-    """The money of a return came back after all."""
-    return _entry(Event.RETURN_REVERSED, amount, when, {"payment": payment, "merchant": merchant})
+def return_reversed(payment: str, returned: str, merchant: str, amount: Money, **when: Unpack[When]) -> Entry:
+    """The money of a return came back after all; `returned` is the id of what reversed it."""
+    return _entry(Event.RETURN_REVERSED, amount, when, {"payment": payment, "refund": returned, "merchant": merchant})
 
 
 def return_recoverable(
-    payment: str, merchant: str, obligation: str, amount: Money, *, account_ref: str, **when: Unpack[When]
+    payment: str,
+    merchant: str,
+    obligation: str,
+    amount: Money,
+    *,
+    account_ref: str,
+    returned: str,
+    **when: Unpack[When],
 ) -> Entry:
     """A return of what had been refunded already: the patient has had it twice. An obligation of kind `recovery`."""
-    ids = {"payment": payment, "merchant": merchant, "obligation": obligation, "account_ref": account_ref}
+    ids = {"payment": payment, "refund": returned, "merchant": merchant}
+    ids |= {"obligation": obligation, "account_ref": account_ref}
     return _entry(Event.RETURN_RECOVERABLE, amount, when, ids)
 
 

@@ -201,7 +201,7 @@ def balances(tx: Tx, **dims: str) -> list[Balance]:
     return found
 
 
-def booked(tx: Tx, event: Event, ids: Sequence[str], *, by: str, less: Event) -> dict[str, Money]:
+def booked(tx: Tx, event: Event, ids: Sequence[str], *, by: str, less: Event | None = None) -> dict[str, Money]:
     """What entries of this event come to, less those of the one that takes it back, by payment or refund (`by`)."""
     column = _posting.c[COLUMNS[by]]
     signed = case((_entry.c.kind == str(event), _posting.c.amount_minor), else_=-_posting.c.amount_minor)
@@ -209,7 +209,7 @@ def booked(tx: Tx, event: Event, ids: Sequence[str], *, by: str, less: Event) ->
         select(column.label("id"), _posting.c.currency, cast(func.sum(signed), BigInteger).label("minor"))
         .join(_entry, (_entry.c.tenant_id == _posting.c.tenant_id) & (_entry.c.entry_id == _posting.c.entry_id))
         .where(_posting.c.tenant_id == tx.tenant, _posting.c.side == str(Side.DEBIT))
-        .where(_entry.c.kind.in_((str(event), str(less))), column.in_(ids))
+        .where(_entry.c.kind.in_([str(one) for one in (event, less) if one]), column.in_(ids))
         .group_by(column, _posting.c.currency)
     )
     return {row["id"]: Money(int(row["minor"]), row["currency"]) for row in (tx.all(query) if ids else ())}

@@ -134,11 +134,30 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
+class Return:
+    """Money of a capture that came back after it had been ours: a bank debit returned, a capture that failed late.
+
+    `code` is the network's own (R01 of NACHA) or the processor's word. `reversed_by` is the processor's id of what
+    brought it to us again, where the return itself was taken back.
+    """
+
+    reference: Reference
+    amount: Money
+    at: datetime
+    code: str = ""
+    reason: str = ""  # a sentence that the desk may read out
+    fee: Money | None = None  # what the processor takes for it
+    reversed_by: Reference | None = None
+    reversed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Approved:
     """Done. `amount` may be less than asked; `reference` is that of this capture, authorization, void or refund.
 
     `payment` is the processor's id of the whole payment, where one came to be (a hosted page that was paid).
     `given_back` is what has gone back of a captured payment in all, where the processor's object says so.
+    `returns` are the times that the money of this capture came back, each told again in every later outcome.
     """
 
     reference: Reference
@@ -148,6 +167,7 @@ class Approved:
     at: datetime | None = None
     payment: Reference | None = None
     given_back: Money | None = None
+    returns: tuple[Return, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

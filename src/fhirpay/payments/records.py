@@ -113,11 +113,12 @@ class Allocation(_Record):
     reserved: Money
     paid: Money
     refunded: Money
+    returned: Money
 
     @property
     def kept(self) -> Money:
         """What of it is still with us."""
-        return self.paid - self.refunded
+        return self.paid - self.refunded - self.returned
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +139,27 @@ class Refund(_Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Return(_Record):
+    """Money that came back, or (`reverses`) came again. `recovered` of it had been refunded already."""
+
+    return_id: str
+    payment_id: str
+    reference: str
+    reverses: str | None
+    amount: Money
+    recovered: Money
+    fee: Money
+    code: str
+    reason: str
+    occurred_at: datetime
+    booked_at: datetime | None
+    business_date: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class RefundShare(_Record):
-    """`allocation` is the sequence of the payment's share that it takes back; 0: nothing had claimed it."""
+    """Of a refund or a return. `allocation` is the sequence of the payment's share that it takes back; 0: nothing had
+    claimed it."""
 
     sequence: int
     allocation: int

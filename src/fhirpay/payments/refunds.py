@@ -96,12 +96,12 @@ def resize(tx: Tx, current: Refund, amount: Money) -> Refund:
     return get(tx, current.refund_id)
 
 
-def put_shares(tx: Tx, refund: Refund, shares: Sequence[RefundShare]) -> None:
-    """What it takes back, in place of what was noted before."""
+def put_shares(tx: Tx, refund_id: str, shares: Sequence[RefundShare]) -> None:
+    """What it (a refund, or a return) takes back, in place of what was noted before."""
     rows = [
         {
             "tenant_id": tx.tenant,
-            "refund_id": refund.refund_id,
+            "refund_id": refund_id,
             "sequence": share.sequence,
             "allocation": share.allocation,
             "obligation_id": share.obligation_id,
@@ -111,12 +111,12 @@ def put_shares(tx: Tx, refund: Refund, shares: Sequence[RefundShare]) -> None:
         }
         for share in shares
     ]
-    tx.execute(delete(_share).where(_share.c.tenant_id == tx.tenant, _share.c.refund_id == refund.refund_id))
+    tx.execute(delete(_share).where(_share.c.tenant_id == tx.tenant, _share.c.refund_id == refund_id))
     if rows:
         tx.execute(insert(_share).values(rows))
 
 
 def shares(tx: Tx, refund_id: str) -> list[RefundShare]:
-    """What it takes back, in sequence."""
+    """What it (a refund, or a return) takes back, in sequence."""
     statement = select(_share).where(_share.c.tenant_id == tx.tenant, _share.c.refund_id == refund_id)
     return [RefundShare.of(row) for row in tx.all(statement.order_by(_share.c.sequence))]

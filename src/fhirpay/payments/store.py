@@ -116,6 +116,7 @@ _ADD_TO_SHARE = (
     .values(
         paid_minor=_allocation.c.paid_minor + bindparam("paid"),
         refunded_minor=_allocation.c.refunded_minor + bindparam("refunded"),
+        returned_minor=_allocation.c.returned_minor + bindparam("returned"),
     )
 )
 _OPEN_BREAK = insert(_break).on_conflict_do_nothing()
@@ -368,6 +369,7 @@ def reserve_shares(tx: Tx, payment_id: str, shares: Sequence[Share]) -> None:
             "reserved_minor": share.amount.minor,
             "paid_minor": 0,
             "refunded_minor": 0,
+            "returned_minor": 0,
         }
         for share in shares
     ]
@@ -383,9 +385,11 @@ def allocations_to(tx: Tx, obligation_id: str) -> list[Allocation]:
     return [Allocation.of(row) for row in tx.all(_SHARES_TO, id=obligation_id)]
 
 
-def add_to_allocation(tx: Tx, payment_id: str, sequence: int, *, paid: int = 0, refunded: int = 0) -> None:
+def add_to_allocation(
+    tx: Tx, payment_id: str, sequence: int, *, paid: int = 0, refunded: int = 0, returned: int = 0
+) -> None:
     is_it = {"tenant": tx.tenant, "id": payment_id, "number": sequence}
-    tx.put(_ADD_TO_SHARE, {**is_it, "paid": paid, "refunded": refunded})
+    tx.put(_ADD_TO_SHARE, {**is_it, "paid": paid, "refunded": refunded, "returned": returned})
 
 
 # ── breaks ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -136,8 +136,9 @@ class PaymentEffectRow(Row, table=True):
 class AllocationRow(Row, table=True):
     """A payment's share for one obligation. `pay…-1` is how postings name it.
 
-    `reserved` was asked for, `paid` has been captured, `refunded` is taken back. What of it stands against the
-    obligation in the books is the ledger's to say: a copay may be paid before its charge is there.
+    `reserved` was asked for, `paid` has been captured, `refunded` was given back, `returned` came back.
+    What of it stands against the obligation in the books is the ledger's to say: a copay may be paid before its charge
+    is there.
     """
 
     __tablename__ = "allocation"
@@ -152,6 +153,7 @@ class AllocationRow(Row, table=True):
     reserved_minor: int = Field(sa_type=BigInteger)
     paid_minor: int = _minor()
     refunded_minor: int = _minor()
+    returned_minor: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
 
 
 class RefundRow(Row, table=True):
@@ -181,8 +183,35 @@ class RefundRow(Row, table=True):
     business_date: str | None = Field(default=None, sa_type=Text)
 
 
+class ReturnRow(Row, table=True):
+    """Money of a capture that came back (a bank debit returned, a capture failed late), or (`reverses`) came again."""
+
+    __tablename__ = "payment_return"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "payment_id", "reference"),
+        Index(None, "tenant_id", "reference"),
+    )
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    return_id: str = Field(primary_key=True, sa_type=Text)
+    payment_id: str = Field(sa_type=Text)
+    reference: str = Field(sa_type=Text)  # the processor's id of it
+    reverses: str | None = Field(default=None, sa_type=Text)  # the return_id of what it takes back
+    amount_minor: int = Field(sa_type=BigInteger)
+    recovered_minor: int = _minor()  # of it: what had been refunded, so that the payer has had it twice
+    fee_minor: int = _minor()
+    currency: str = Field(sa_type=Text)
+    code: str = Field(default="", sa_type=Text)  # R01 …
+    reason: str = Field(default="", sa_type=Text)
+    occurred_at: datetime = Field(sa_type=UtcDateTime)
+    recorded_at: datetime = Field(sa_type=UtcDateTime)
+    booked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    business_date: str | None = Field(default=None, sa_type=Text)
+
+
 class RefundShareRow(Row, table=True):
-    """What a refund takes back of which allocation. `allocation` 0 is money that no obligation had claimed."""
+    """What a refund, or a return, takes back of which allocation. `allocation` 0 is money that no obligation had
+    claimed. Of a return `refund_id` is the return's id."""
 
     __tablename__ = "refund_share"
 

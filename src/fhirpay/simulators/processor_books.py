@@ -187,7 +187,8 @@ class Books:
     # ── money ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def move(self, type_: str, payment: Doc, amount: int) -> None:
-        """Money moves: above zero to the merchant, below zero back. By capture, void, refund, refund_failed."""
+        """Money moves: above zero to the merchant, below zero back. By capture, void, refund, refund_failed, return,
+        return_reversed, return_fee."""
         values = (type_, payment["id"], amount, payment["currency"], self.now())
         self._db.execute("INSERT INTO movement (type, payment, amount, currency, at) VALUES (?, ?, ?, ?, ?)", values)
 
@@ -203,11 +204,15 @@ class Books:
         """Per currency: money taken, given back, and what this processor holds for the merchant."""
         sums: dict[str, dict[str, int]] = {}
         for one in self.movements():
-            line = sums.setdefault(one["currency"], {"captured": 0, "voided": 0, "refunded": 0, "balance": 0})
+            line = sums.setdefault(
+                one["currency"], {"captured": 0, "voided": 0, "refunded": 0, "returned": 0, "balance": 0}
+            )
             line["balance"] += one["amount"]
             if one["type"] == "void":
                 line["captured"] += one["amount"]
                 line["voided"] -= one["amount"]
-            else:
+            elif one["type"] in ("return", "return_reversed"):
+                line["returned"] -= one["amount"]
+            elif one["type"] != "return_fee":
                 line["captured" if one["type"] == "capture" else "refunded"] += abs(one["amount"])
         return sums

@@ -18,6 +18,7 @@ for what they want to see. To add a behaviour: a line in `TOKENS`, and in `CARDS
 | tok_weird | 4000 0000 0000 0127 | captured under a status that nobody has heard of |
 | tok_refundpending | 4000 0000 0000 7726 | approved; its refunds take two days |
 | tok_refundfails | 4000 0000 0000 5126 | approved; its refunds are pending, then fail |
+| tok_comesback | 4000 0000 0000 0259 | captured; its settlement fails two days later |
 
 With any approving method an amount that ends in .01 is declined, in .02 declined for insufficient funds, and in .03
 approved for half.
@@ -32,12 +33,21 @@ Result = Literal["captured", "declined", "partial", "requires_action", "processi
 
 
 @dataclass(frozen=True, slots=True)
+class Returns:
+    """A capture that comes back: why, and how long after it."""
+
+    code: str
+    after_s: float = 2 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
 class Behaviour:
     result: Result = "captured"
     decline_code: str = ""
     later: Literal["captured", "failed"] = "captured"  # what a payment in processing comes to
     refund: Literal["succeeded", "pending", "fails"] = "succeeded"
     answers: bool = True
+    returns: Returns | None = None  # what is captured comes back
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +71,7 @@ TOKENS: dict[str, Behaviour] = {
     "tok_weird": Behaviour("weird"),
     "tok_refundpending": Behaviour(refund="pending"),
     "tok_refundfails": Behaviour(refund="fails"),
+    "tok_comesback": Behaviour(returns=Returns("settlement_failed")),
 }
 
 CARDS: dict[str, TestCard] = {
@@ -77,6 +88,7 @@ CARDS: dict[str, TestCard] = {
     "4000000000000127": TestCard("tok_weird", "visa", "0127"),
     "4000000000007726": TestCard("tok_refundpending", "visa", "7726"),
     "4000000000005126": TestCard("tok_refundfails", "visa", "5126"),
+    "4000000000000259": TestCard("tok_comesback", "visa", "0259"),
 }
 
 DECLINES = {
@@ -84,6 +96,24 @@ DECLINES = {
     "insufficient_funds": "The card has insufficient funds.",
     "authentication_failed": "The payer did not confirm the payment.",
     "expired_method": "The stored method can't be used any more.",
+}
+
+# Why a capture came back: codes of NACHA's for bank debits, a word of this processor's for cards.
+RETURNS = {
+    "settlement_failed": "The card's bank did not settle the payment.",
+    "R01": "Insufficient funds.",
+    "R02": "The account is closed.",
+    "R03": "There is no such account.",
+    "R04": "The account number is invalid.",
+    "R05": "Unauthorized debit to a consumer account.",
+    "R07": "The authorization was revoked.",
+    "R08": "The payment was stopped.",
+    "R09": "Uncollected funds.",
+    "R10": "The account holder did not authorize it.",
+    "R11": "Not in accordance with the authorization.",
+    "R16": "The account is frozen.",
+    "R20": "Not a transaction account.",
+    "R29": "The corporate customer did not authorize it.",
 }
 
 BY_CENTS: dict[int, Behaviour] = {

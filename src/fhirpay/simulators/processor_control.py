@@ -79,9 +79,11 @@ def control(simulator: Simulator) -> APIRouter:
 
     @router.post("/decide")
     async def decide(body: dict[str, Any], request: Request) -> Doc:
-        """`{"id": "sp_…", "result": "captured|declined|failed"}`; a refund: `succeeded` or `failed`, also late."""
+        """`{"id": "sp_…", "result": "captured|declined|failed|returned|reversed", "code": "R01"}`, `code` where it is
+        `returned`; a refund: `succeeded` or `failed`, also late."""
+        how = {"base_url": str(request.base_url), "code": str(body.get("code", ""))}
         with books.transaction():
-            doc = rules.decide(books, str(body["id"]), str(body["result"]), base_url=str(request.base_url))
+            doc = rules.decide(books, str(body["id"]), str(body["result"]), **how)
         simulator.messenger.wake()
         return doc
 

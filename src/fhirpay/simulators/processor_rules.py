@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from .processor_books import Books, Doc, Refused
-from .processor_cards import CARDS, DECLINES, behaviour, card_of
+from .processor_cards import CARDS, DECLINES, RETURNS, behaviour, card_of
 
 CURRENCIES = ("USD", "EUR", "GBP", "CAD", "JPY", "KWD")
 LATER_S = 2 * 24 * 3600  # what takes time takes two days
+RETURN_FEE = 4_00  # of a bank debit; a card's failed settlement costs nothing
 HELD_S = 7 * 24 * 3600  # an authorization that nobody captures ends by itself
 PAGE_LIVES_S = 24 * 3600
 
@@ -70,6 +71,8 @@ def create(books: Books, body: Doc) -> Doc:
         decline=None,
         next_action=None,
         settles_at=None,
+        returns=[],
+        returns_at=None,
         checkout=None,
     )
 
@@ -115,6 +118,8 @@ def _approve(books: Books, payment: Doc, amount: int) -> None:
 def _take(books: Books, payment: Doc, amount: int) -> None:
     payment["capture"] = {"id": _id(books, "ch"), "amount": amount, "at": books.now()}
     payment["amount_captured"], payment["status"], payment["settles_at"] = amount, "captured", None
+    if returns := behaviour(payment["method"]["acts_as"], payment["amount"]).returns:
+        payment["returns_at"] = books.now() + returns.after_s
     books.move("capture", payment, amount)
     books.emit("payment.captured", payment)
 
@@ -184,8 +189,40 @@ def refund(books: Books, body: Doc) -> Doc:
     return made
 
 
-def decide(books: Books, id_: str, result: str, *, base_url: str) -> Doc:
-    """End what is processing, in review, waiting for its payer or pending; also fail a refund late."""
+def come_back(books: Books, payment: Doc, code: str) -> Doc:
+    """The whole capture comes back, whatever of it has been refunded: its bank, or the settlement, took it back."""
+    if payment["status"] != "captured":
+        raise Refused(409, "wrong_state", f"the payment is {payment['status']}")
+    if code not in RETURNS:
+        raise Refused(422, "return_unknown", f"a return is one of {', '.join(RETURNS)}")
+    made = {"id": _id(books, "rt"), "amount": payment["amount_captured"], "code": code, "at": books.now()}
+    made |= {"message": RETURNS[code], "fee": RETURN_FEE if code.startswith("R") else 0, "reversed": None}
+    payment["returns"].append(made)
+    payment["status"], payment["returns_at"] = "returned", None
+    books.move("return", payment, -made["amount"])
+    if made["fee"]:
+        books.move("return_fee", payment, -made["fee"])
+    books.save(payment)
+    books.emit("payment.returned", payment)
+    return payment
+
+
+def reverse_return(books: Books, payment: Doc) -> Doc:
+    """What came back is the merchant's again."""
+    if payment["status"] != "returned":
+        raise Refused(409, "wrong_state", f"the payment is {payment['status']}")
+    last = payment["returns"][-1]
+    last["reversed"] = {"id": _id(books, "rr"), "at": books.now()}
+    payment["status"] = "captured"
+    books.move("return_reversed", payment, last["amount"])
+    books.save(payment)
+    books.emit("payment.return_reversed", payment)
+    return payment
+
+
+def decide(books: Books, id_: str, result: str, *, base_url: str, code: str = "") -> Doc:
+    """End what is processing, in review, waiting for its payer or pending; also fail a refund late, have a capture come
+    back (`returned`, for a reason that `code` names) and come again (`reversed`)."""
     if id_.startswith("re_"):
         made = books.get("refund", id_)
         payment = books.get("payment", made["payment"])
@@ -204,6 +241,10 @@ def decide(books: Books, id_: str, result: str, *, base_url: str) -> Doc:
         books.emit(f"refund.{result}", made)
         return made
     payment = books.get("payment", id_)
+    if result == "returned":
+        return come_back(books, payment, code or "settlement_failed")
+    if result == "reversed":
+        return reverse_return(books, payment)
     if payment["status"] not in ("processing", "in_review", "requires_action"):
         raise Refused(409, "wrong_state", f"the payment is {payment['status']}")
     if result == "captured":
@@ -234,6 +275,10 @@ def tick(books: Books, *, base_url: str) -> None:
             else:
                 result = behaviour(doc["method"]["acts_as"], doc["amount"]).later
             decide(books, doc["id"], result, base_url=base_url)
+        elif doc["status"] == "captured" and doc.get("returns_at") and doc["returns_at"] <= now:
+            returns = behaviour(doc["method"]["acts_as"], doc["amount"]).returns
+            assert returns is not None
+            come_back(books, doc, returns.code)
         if doc["status"] == "authorized" and doc["authorization"]["expires_at"] <= now:
             doc["status"] = "expired"
             books.save(doc)

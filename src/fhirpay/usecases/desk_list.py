@@ -49,6 +49,7 @@ from .receive_batch import MISCOUNT
 from .receive_batch import REFUSED as BATCH_REFUSED
 from .receive_notification import SILENT as QUIET
 from .receivers_gone import GONE
+from .returned import RETURNED, UNEXPLAINED
 from .rollout import TO_CONFIRM
 from .settle_outcome import unknown_key
 from .silence import SILENT
@@ -67,6 +68,8 @@ _AT_PROCESSOR = "Compare with the processor's own record of the payment, then ma
 NEXT: Mapping[str, str] = {
     LIST: "Ask the payer: take a payment, or send the page's link.",
     CREDIT: "Find out whose money it is: refund it, or leave it for the next bill.",
+    RETURNED: "Ask the payer for another way to pay; it goes by itself if the return is reversed. Else mark it done.",
+    UNEXPLAINED: _AT_PROCESSOR,
     "refunded": "Decide whether it is asked for again: release the hold 'refunded', or leave it and mark this done.",
     OWNER_CHANGED: "See who owes and which insurance is right, then release the hold 'owner_changed'.",
     CHARGED_ELSEWHERE: "Is it moved, or a second one? Have the one that is wrong credited, then release the hold.",

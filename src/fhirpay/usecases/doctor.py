@@ -23,6 +23,7 @@ from ..billing.tables import (
     Obligation,
     ObligationShare,
     OpeningBalance,
+    Recovery,
     StaffEntry,
     WorklistItem,
 )
@@ -38,7 +39,7 @@ from ..ledger.tables import LedgerPosting
 from ..ledger.verify import verify
 from ..parties.tables import MergeRow
 from ..payments import store as payments
-from ..payments.tables import AllocationRow, OperationRow, PaymentRow, RefundRow, StoredMethodRow
+from ..payments.tables import AllocationRow, OperationRow, PaymentRow, RefundRow, ReturnRow, StoredMethodRow
 from ..writeback import files, files_check
 from ..writeback.store import HELD
 from ..writeback.tables import PostingFileRow, PostingRow
@@ -50,9 +51,9 @@ _obligation, _share, _list = table(Obligation), table(ObligationShare), table(Wo
 _payment, _operation, _refund = table(PaymentRow), table(OperationRow), table(RefundRow)
 _leg, _work, _topic = table(LedgerPosting), table(WorkRow), table(WorkTopicRow)
 _message, _posting, _file = table(InboxRow), table(PostingRow), table(PostingFileRow)
-_adjustment = table(Adjustment)
+_adjustment, _return = table(Adjustment), table(ReturnRow)
 _replaced, _merge, _opening = table(ReplacedRow), table(MergeRow), table(OpeningBalance)
-_STANDS_ON = (Obligation, ObligationShare, AccountCredit, AccountHold, StaffEntry, OpeningBalance)
+_STANDS_ON = (Obligation, ObligationShare, AccountCredit, AccountHold, StaffEntry, OpeningBalance, Recovery)
 _STANDS_ON += (PaymentRow, AllocationRow, StoredMethodRow)
 
 _CLEARING = ("processor_clearing", "ehr_receipts")
@@ -118,12 +119,14 @@ def _pending(tx: Tx) -> Iterator[Finding]:
 
 
 def _credit(tx: Tx) -> Iterator[Finding]:
-    """`unapplied_credit` of a payment is what came in, less what was allocated, given back or is to be given back."""
+    """`unapplied_credit` of a payment is what came in and stayed, less what was allocated, given back or is to be given
+    back. What was refunded and came back as well (`recovered`) came out of no credit."""
     sums = _sums(_share, _share.c.payment_id, allocated=_share.c.allocated_minor)
     back = {row["payment_id"]: row["back"] for row in tx.all(_GOES_BACK, tenant=tx.tenant)}
+    beside = {row["payment_id"]: row["recovered"] for row in tx.all(_RETURNS, tenant=tx.tenant)}
     ledger = dict(_balances(tx, "unapplied_credit", _leg.c.payment_id, debit=False))
     for row in _with(tx, sums, _payment, _payment.c.payment_id):
-        came = row["captured_minor"] - row["returned_minor"]
+        came = row["captured_minor"] - row["returned_minor"] + beside.get(row["id"], 0)
         left = came - (row["allocated"] or 0) - back.get(row["id"], 0)
         if ledger.get(row["id"], 0) != left:
             says = f"unapplied_credit is {ledger.get(row['id'], 0)}; came {came}, allocated {row['allocated'] or 0}"
@@ -142,11 +145,13 @@ def _payable(tx: Tx) -> Iterator[Finding]:
 
 def _clearing(tx: Tx) -> Iterator[Finding]:
     """`processor_clearing` of a payment (`ehr_receipts`, where the EHR took it) is what was captured, less what went
-    back."""
+    back and what its returns cost."""
+    fees = {row["payment_id"]: row["fee"] for row in tx.all(_RETURNS, tenant=tx.tenant)}
     books = {one: dict(_balances(tx, one, _leg.c.payment_id, debit=True)) for one in _CLEARING}
     for row in tx.all(_PAYMENTS, tenant=tx.tenant):
         account = _CLEARING[row["method"] == payments.EXTERNAL]
         wanted = row["captured_minor"] - row["returned_minor"] - row["refunded_minor"]
+        wanted -= fees.get(row["payment_id"], 0)
         stands = books[account].get(row["payment_id"], 0)
         if stands != wanted:
             yield Finding("clearing", row["payment_id"], f"{account} is {stands}, its facts come to {wanted}")
@@ -315,6 +320,15 @@ _GOES_BACK = (
     select(_refund.c.payment_id, cast(func.sum(_refund.c.amount_minor), BigInteger).label("back"))
     .where(_mine(_refund), _refund.c.state.in_(CLAIMS - {RefundState.REQUESTED}))
     .group_by(_refund.c.payment_id)
+)
+_RETURNS = (
+    select(
+        _return.c.payment_id,
+        cast(func.sum(_return.c.recovered_minor), BigInteger).label("recovered"),
+        cast(func.sum(_return.c.fee_minor), BigInteger).label("fee"),
+    )
+    .where(_mine(_return), _return.c.booked_at.is_not(None))
+    .group_by(_return.c.payment_id)
 )
 _REFUNDS, _PAYMENTS = select(_refund).where(_mine(_refund)), select(_payment).where(_mine(_payment))
 _HELD_BACK = (

@@ -23,7 +23,7 @@ from ..domain.money import Money
 from ..fhir import replaced
 from ..fhir.store import Change, Stored, find
 from ..mapping.mapped import Mapped
-from ..payments import refunds
+from ..payments import refunds, taken_back
 from ..payments import store as payments
 from ..writeback import dft, store
 from ..writeback.payment_reconciliation import RESOURCE_TYPE
@@ -103,7 +103,7 @@ def heard(tx: Tx, written: Iterable[tuple[Stored, Change]]) -> None:
         if echo.adjustment_id:
             _adjustment_heard(tx, echo, stored, amount)
             continue
-        payment, refund = payments.get(tx, echo.payment_id), bool(echo.refund_id)
+        payment, refund = payments.get(tx, echo.payment_id), taken_back.is_negative(tx, echo.refund_id)
         subject = echo.subject
         key = f"{echo.payment_id}:echo:{stored.reference}"
         if amount.minor and (amount.minor < 0) != refund:
@@ -162,7 +162,7 @@ def _amounts(tx: Tx, echo: Echo) -> list[Money]:
         return [echo.amount]
     if echo.refund_id:
         shares = refunds.shares(tx, echo.refund_id)
-        return [refunds.get(tx, echo.refund_id).amount, *(one.amount for one in shares)]
+        return [taken_back.amount_of(tx, echo.refund_id), *(one.amount for one in shares)]
     payment = payments.get(tx, echo.payment_id)
     paid = [one.paid for one in payments.allocations(tx, echo.payment_id) if one.paid]
     whole = payment.captured or payment.amount
@@ -224,8 +224,8 @@ def _adjustment_of(tx: Tx, account: str, amount: Money, day: date | None, heard_
 def _by_reference(tx: Tx, reference: str) -> Echo | None:
     own = [one for one in payments.find(tx, reference) if one.method != payments.EXTERNAL]
     subjects = {one.payment_id: (one.payment_id, "") for one in own if reference != one.payment_id}
-    back = refunds.find(tx, reference)
-    subjects |= {one.refund_id: (one.payment_id, one.refund_id) for one in back if reference != one.refund_id}
+    back = taken_back.find(tx, reference)
+    subjects |= {subject: (payment_id, subject) for subject, payment_id in back if reference != subject}
     if len(subjects) != 1:
         return None
     ((subject, (payment_id, refund_id)),) = subjects.items()

@@ -29,7 +29,7 @@ from ..inbox import decisions
 from ..inbox import store as inbox
 from ..inbox.store import InboxMessage
 from ..ledger import store as ledger
-from ..payments import refunds
+from ..payments import refunds, returns
 from ..payments import store as payments
 from ..writeback import store as writeback
 from ..writeback.references import sources
@@ -191,6 +191,9 @@ def _payment(tx: Tx, some_id: str) -> _Scope | None:
     if back := refunds.find(tx, some_id):
         said = f"a refund of {back[0].payment_id}"
         return _of_payments(tx, said, [one.payment_id for one in back])
+    if came_back := returns.find(tx, some_id):
+        said = f"a return of {came_back[0].payment_id}"
+        return _of_payments(tx, said, [one.payment_id for one in came_back])
     try:
         operation = payments.operation(tx, some_id)
     except NotFound:
@@ -364,7 +367,9 @@ class _Drawing:
         postings = writeback.of_payment(tx, payment_id)
         operations = payments.operations_of(tx, payment_id)
         entries = ledger.entries_for(tx, payment=payment_id)
-        of_refund = {one.refund_id: [e for e in entries if nodes.about(e, one.refund_id)] for one in backs}
+        came_back = returns.of_payment(tx, payment_id)
+        subjects = [*(one.refund_id for one in backs), *(one.return_id for one in came_back)]
+        of_refund = {one: [e for e in entries if nodes.about(e, one)] for one in subjects}
         own = [e for e in entries if not any(e in listed for listed in of_refund.values())]
         children = [nodes.operation(one) for one in operations if one.refund_id is None]
         children += [nodes.entry(one) for one in own]
@@ -374,6 +379,10 @@ class _Drawing:
             under += [nodes.entry(one) for one in of_refund[back.refund_id]]
             under += [nodes.posting(one) for one in postings if one.subject == back.refund_id]
             children.append(nodes.refund(back, under))
+        for back in came_back:
+            under = [nodes.entry(one) for one in of_refund[back.return_id]]
+            under += [nodes.posting(one) for one in postings if one.subject == back.return_id]
+            children.append(nodes.returned(back, under))
         return nodes.payment(payment, payments.allocations(tx, payment_id), children)
 
 

@@ -20,7 +20,7 @@ from ..fhir.store import Stored
 from ..inbox.decisions import Decision
 from ..inbox.store import InboxMessage
 from ..ledger.store import Posted
-from ..payments.records import Allocation, Operation, Payment, Refund
+from ..payments.records import Allocation, Operation, Payment, Refund, Return
 from ..writeback.invoice_status import RESOURCE_TYPE as INVOICE
 from ..writeback.store import Posting
 from .explain_text import Node
@@ -111,6 +111,7 @@ def payment(one: Payment, shares: Sequence[Allocation], children: Sequence[Node]
         "amount": _text(one.amount),
         "captured": _text(one.captured),
         "refunded": _text(one.refunded),
+        "returned": _text(one.returned),
         "currency": one.currency,
         "processor": one.processor,
         "processorReference": one.processor_ref,
@@ -152,6 +153,26 @@ def refund(one: Refund, children: Sequence[Node]) -> Node:
         "processorReference": one.processor_ref,
     }
     return Node("refund", one.refund_id, says, (one.failure_says,) if one.failure_says else (), facts, tuple(children))
+
+
+def returned(one: Return, children: Sequence[Node]) -> Node:
+    what = f"reverses {one.reverses}" if one.reverses else "came back"
+    code = f", {one.code}" if one.code else ""
+    says = f"return {one.return_id}: {one.amount} {what}{code}, {_at(one.occurred_at)}"
+    notes = [says for says in (one.reason, "" if one.booked_at else "not booked: see its break") if says]
+    if one.recovered:
+        notes.append(f"{one.recovered} of it had been refunded: owed as a recovery")
+    facts = {
+        "amount": _text(one.amount),
+        "recovered": _text(one.recovered),
+        "fee": _text(one.fee),
+        "currency": one.amount.currency,
+        "code": one.code or None,
+        "reverses": one.reverses,
+        "processorReference": one.reference,
+        "occurredAt": _iso(one.occurred_at),
+    }
+    return Node("return", one.return_id, says, tuple(notes), facts, tuple(children))
 
 
 def entry(one: Posted) -> Node:

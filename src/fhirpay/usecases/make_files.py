@@ -197,8 +197,13 @@ def _receipts(tx: Tx, postings: list[Posting], currency: str) -> Money:
     paid = [one.subject for one in postings if not one.is_refund]
     back = [one.subject for one in postings if one.is_refund]
     received = ledger.booked(tx, Event.PAYMENT_CAPTURED, paid, by="payment", less=Event.CAPTURE_VOIDED)
-    returned = ledger.booked(tx, Event.REFUND_TAKEN, back, by="refund", less=Event.REFUND_FAILED_LATE)
-    return sum((-one for one in returned.values()), sum(received.values(), Money.zero(currency)))
+    gone = [
+        ledger.booked(tx, Event.REFUND_TAKEN, back, by="refund", less=Event.REFUND_FAILED_LATE),
+        ledger.booked(tx, Event.PAYMENT_RETURNED, back, by="refund", less=Event.RETURN_REVERSED),
+        ledger.booked(tx, Event.RETURN_RECOVERABLE, back, by="refund"),
+    ]
+    total = sum(received.values(), Money.zero(currency))
+    return sum((-one for each in gone for one in each.values()), total)
 
 
 def _total(lines: list[Detail]) -> Money:

@@ -74,8 +74,14 @@ def facts_of(
         case Approved(reference=reference, at=when) if kind is OperationKind.VOID:
             undone = [fact(_K.VOIDED, None, reference, capture, when) for capture in captures]
             return undone or [fact(_K.CANCELED, when=when)]
-        case Approved(captured=True, amount=amount, reference=reference, at=when):
-            return [fact(_K.CAPTURED, amount, reference, when=when)]
+        case Approved(captured=True, amount=amount, reference=reference, at=when, returns=returns):
+            came_back = [fact(_K.RETURNED, one.amount, one.reference, when=one.at) for one in returns]
+            again = [
+                fact(_K.RETURN_REVERSED, None, one.reversed_by, one.reference, one.reversed_at)
+                for one in returns
+                if one.reversed_by is not None
+            ]
+            return [fact(_K.CAPTURED, amount, reference, when=when), *came_back, *again]
         case Approved(amount=amount, reference=reference, at=when):
             return [fact(_K.AUTHORIZED, amount, reference, when=when)]
         case Canceled(expired=True):

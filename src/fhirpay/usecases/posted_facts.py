@@ -6,16 +6,20 @@ that is write-back's. What a line pays is the target of its obligation: a Charge
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from ..billing import store as billing
 from ..config import Tenant
 from ..db.unit import Tx
+from ..domain import ach
 from ..domain.money import Money
 from ..errors import RuleBroken
 from ..fhir import store as fhir
 from ..fhir.json import loads
-from ..payments import refunds
+from ..payments import refunds, returns
 from ..payments import store as payments
-from ..payments.records import Payment
+from ..payments.records import Payment, Return
 from ..writeback import store as writeback
 from ..writeback.payment_reconciliation import RESOURCE_TYPE, lines_in
 from ..writeback.posted import Line, Posted, PostedPayment, Ref, allocation_id
@@ -36,7 +40,7 @@ def posted_facts(tx: Tx, posting: Posting, tenant: Tenant) -> PostedPayment:
     """Raises RuleBroken when there is nothing to post (any more)."""
     payment = payments.get(tx, posting.payment_id)
     if posting.is_refund:
-        return _refund(tx, posting, payment, tenant)
+        return _taken_back(tx, posting, payment, tenant)
     if not payment.captured or payment.captured_at is None:
         raise RuleBroken(f"nothing of {payment.payment_id} is captured: there is nothing to post")
     lines = [
@@ -63,14 +67,57 @@ def posted_facts(tx: Tx, posting: Posting, tenant: Tenant) -> PostedPayment:
     )
 
 
-def _refund(tx: Tx, posting: Posting, payment: Payment, tenant: Tenant) -> PostedPayment:
-    refund = refunds.get(tx, posting.subject)
-    if refund.succeeded_at is None:
-        raise RuleBroken(f"{refund.refund_id} has not gone out: there is nothing to post")
+def _taken_back(tx: Tx, posting: Posting, payment: Payment, tenant: Tenant) -> PostedPayment:
+    """A refund, a return, or what reverses a return."""
+    back = next((one for one in returns.find(tx, posting.subject) if one.return_id == posting.subject), None)
+    shares = refunds.shares(tx, posting.subject)
     account = _named(tx, posting, payment.account_ref)
+    lines = _lines_back(tx, posting, payment, account, reverses=back.reverses if back else None)
+    known = PostedPayment(
+        id=posting.subject,
+        amount=sum((share.amount for share in shares), Money.zero(payment.currency)),
+        at=payment.created_at,
+        zone=tenant.facility(payment.facility).zone,
+        processor=payment.processor,
+        reference="",
+        lines=lines,
+        account=account,
+        of_account=payment.account_ref,
+        facility=payment.facility,
+        brand=payment.brand,
+        last4=payment.last4,
+        expires=payment.expires,
+    )
+    if back is None:
+        refund = refunds.get(tx, posting.subject)
+        if refund.succeeded_at is None:
+            raise RuleBroken(f"{refund.refund_id} has not gone out: there is nothing to post")
+        amount, whole = refund.amount, refund.amount == payment.captured
+        reference = refund.processor_ref or ""
+        of: dict[str, Any] = {"refund_of": payment.payment_id, "whole": whole}
+        return replace(known, amount=amount, at=refund.succeeded_at, reference=reference, **of)
+    if back.booked_at is None:
+        raise RuleBroken(f"{back.return_id} is not booked: there is nothing to post")
+    of = {"restores" if back.reverses else "refund_of": payment.payment_id, "returned": True}
+    return replace(known, at=back.occurred_at, reference=back.reference, note=_why(back), **of)
+
+
+def _why(back: Return) -> str:
+    """The network's code with its meaning, and no free text of a processor's."""
+    return f"NACHA {back.code} {ach.REASONS[back.code]}" if back.code in ach.REASONS and not back.reverses else ""
+
+
+def _lines_back(tx: Tx, posting: Posting, payment: Payment, account: Ref | None, *, reverses: str | None) -> list[Line]:
     lines: list[Line] = []
-    for number, share in enumerate(refunds.shares(tx, refund.refund_id), start=1):
-        if share.allocation:
+    for number, share in enumerate(refunds.shares(tx, posting.subject), start=1):
+        if reverses:
+            takes_back = allocation_id(reverses, number)
+            ref = share.account_ref or payment.account_ref
+            line = Line(number, share.amount, account, account=account, takes_back=takes_back, advance=True)
+            if share.allocation:
+                line = _line(tx, posting, number, share.obligation_id, ref, share.amount, takes_back)
+            lines.append(line)
+        elif share.allocation:
             takes_back = allocation_id(payment.payment_id, share.allocation)
             account_ref = share.account_ref or payment.account_ref
             lines.append(_line(tx, posting, number, share.obligation_id, account_ref, share.amount, takes_back))
@@ -78,23 +125,7 @@ def _refund(tx: Tx, posting: Posting, payment: Payment, tenant: Tenant) -> Poste
             takes_back = _advance_of(tx, posting)
             rest = Line(number, share.amount, account, account=account, takes_back=takes_back, advance=True)
             lines.append(rest)
-    return PostedPayment(
-        id=refund.refund_id,
-        amount=refund.amount,
-        at=refund.succeeded_at,
-        zone=tenant.facility(payment.facility).zone,
-        processor=payment.processor,
-        reference=refund.processor_ref or "",
-        lines=lines,
-        account=account,
-        of_account=payment.account_ref,
-        facility=payment.facility,
-        refund_of=payment.payment_id,
-        whole=refund.amount == payment.captured,
-        brand=payment.brand,
-        last4=payment.last4,
-        expires=payment.expires,
-    )
+    return lines
 
 
 def _line(

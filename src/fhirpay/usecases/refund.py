@@ -263,7 +263,7 @@ def _succeeded_late(
     left = left_of(tx, payment)
     if outcome.amount > left:
         return refund  # it has been given back otherwise meanwhile: the break says so, the books can't
-    refunds.put_shares(tx, refund, [])
+    refunds.put_shares(tx, refund.refund_id, [])
     refund = refunds.resize(tx, refund, outcome.amount)
     take(tx, tenant, payment, refund, outcome.amount, left=left, key="refund-late")
     return _succeeded(tx, tenant, payment, refund, outcome, source=source, reference=outcome.reference)

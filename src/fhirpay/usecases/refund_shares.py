@@ -43,7 +43,7 @@ def take(tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, amount: Money
         shares.append(RefundShare(len(shares) + 1, part.sequence, *ids, part.amount))
         if of:
             store.add_to_allocation(tx, payment.payment_id, part.sequence, refunded=part.amount.minor)
-    refunds.put_shares(tx, refund, shares)
+    refunds.put_shares(tx, refund.refund_id, shares)
     moves = take_off(tx, payment, amount)
     for account_ref in dict.fromkeys(move.account_ref for move in moves):
         says = f"{refund.refund_id} gave money back that had paid a valid charge: is it to be asked for again?"
@@ -75,7 +75,7 @@ def leave(tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, amount: Mone
             shares.insert(
                 0, RefundShare(share.sequence, share.allocation, share.obligation_id, share.account_ref, kept)
             )
-    refunds.put_shares(tx, refund, shares)
+    refunds.put_shares(tx, refund.refund_id, shares)
     billing.add_credit(tx, payment.account_ref, payment.payment_id, amount)
     day = business_day(tenant, payment.facility, tx.now)
     entry = rules.refund_dropped(payment.payment_id, refund.refund_id, amount, occurred_at=tx.now, business_date=day)

@@ -40,7 +40,7 @@ from ..payments.port import (
     Unknown,
 )
 from ..payments.records import Operation, Payment
-from . import collect, postings
+from . import collect, postings, returned
 from .money_off import business_day, drop_refunds, take_off
 from .outcome_says import FOLLOW_UPS, facts_of, state_of
 from .stale_pages import CODE
@@ -74,6 +74,7 @@ def settle(tx: Tx, tenant: Tenant, operation_id: str, outcome: Outcome, *, sourc
     known = _captures(store.facts_of(tx, payment.payment_id), payment.currency)
     facts = facts_of(outcome, operation, captures=known, at=tx.now, source=source)
     store.record_facts(tx, payment.payment_id, facts)
+    returned.note(tx, payment, outcome)
     if operation.kind is OperationKind.CAPTURE and isinstance(outcome, Approved):
         _tell_of_other_amount(tx, payment, operation, outcome)
     _note_details(tx, payment, operation.kind, outcome)
@@ -92,6 +93,8 @@ def believed(outcome: Outcome) -> Outcome:
     """The outcome, or `Unknown` where its amount can't be: to be looked at again."""
     if isinstance(outcome, Approved) and outcome.captured and not outcome.amount:
         return Unknown("the processor says that it took an amount of nothing")
+    if isinstance(outcome, Approved) and not returned.believable(outcome):
+        return Unknown("the processor says that more came back of it than it took, or nothing")
     return outcome
 
 
@@ -294,6 +297,7 @@ def _carry_out(tx: Tx, tenant: Tenant, payment: Payment, folded: Folded) -> None
             for reference in [fact.undoes] if fact.undoes else list(captures):
                 if reference in captures:
                     _voided(tx, tenant, payment, reference, captures[reference][0], fact.occurred_at)
+    returned.carry_out(tx, tenant, payment, facts)
     came_to_nothing = folded.state in CLOSED and not any(amount for amount, _ in captures.values())
     if came_to_nothing and store.first_time(tx, payment.payment_id, "release", Money.zero(payment.currency)):
         billing.release(tx, payment.payment_id)

@@ -118,7 +118,7 @@ def _back(tx: Tx, one: Item, merge: Merge, *, by: str, why: str) -> None:
             resources.put_back(tx, one, source=f"urn:fhirpay:undo#{merge.merge_id}")
         case "replaced":
             replaced.restore(tx, one.ref)
-        case "hold" | "entry" | "opening":
+        case "hold" | "entry" | "opening" | "recovery":
             moving.place_word(tx, one.what, one.ref, one.before["account_ref"])
         case "item":
             moving.place_item(tx, one.ref, one.before["account_ref"], one.before["subject"])

@@ -2,9 +2,9 @@
 
 What R4 has no element for goes into the R5 cross-version extensions, so both say the same. No name, record number or
 diagnosis, and no Patient as `paymentIssuer`: an EHR knows whose account it is, and this text travels. The lines always
-sum to the total; an unallocated rest is an `advance` on the Account. A refund is a new negative whose lines name what
-they take back; the first one stays untouched. To change the shape, change it here and look at the difference in
-tests/golden/writeback, which has every case in both versions.
+sum to the total; an unallocated rest is an `advance` on the Account. A refund or a return is a new negative whose lines
+name what they take back; the first one stays untouched, and what reverses a return is a new positive. To change the
+shape, change it here and look at the difference in tests/golden/writeback, which has every case in both versions.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from ..domain.money import Money
 from ..fhir.statement import FhirVersion
-from .posted import Line, PostedPayment, Ref, all_lines, allocation_id
+from .posted import BANK, Line, PostedPayment, Ref, all_lines, allocation_id
 
 RESOURCE_TYPE = "PaymentReconciliation"
 PAYMENT_SYSTEM = "https://fhirpay.dev/payment"
@@ -89,6 +89,7 @@ def render(posted: PostedPayment, *, organization: str, version: FhirVersion) ->
         names.amount: _money(posted.amount, sign),
         "paymentIdentifier": {"system": PROCESSOR_SYSTEM + posted.processor, "value": posted.reference},
         names.lines: [_line(posted, line, sign, today, payee, version) for line in lines],
+        "processNote": [{"type": "display", "text": posted.note}] if posted.note else [],
     }
     return _without_empty(resource)
 
@@ -146,6 +147,9 @@ def _extension(element: str, value: Any) -> dict[str, Any]:
 
 
 def _disposition(posted: PostedPayment) -> str:
+    if posted.returned:
+        kind = "ACH return" if posted.method == BANK else "Return"
+        return f"{kind} of {posted.refund_of}" if posted.refund_of else f"{kind} of {posted.restores} reversed"
     if not posted.refund_of:
         return ""
     return f"{'Refund' if posted.whole else 'Partial refund'} of {posted.refund_of}"

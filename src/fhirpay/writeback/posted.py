@@ -1,7 +1,8 @@
 """What is posted of a payment, a refund or an adjustment. Made by usecases/posted_facts.py, for every renderer.
 
 A payment pays in lines, one for each allocation; what no line claims is an `advance` on the account, and the lines
-always sum to the whole. A refund is a posting of its own, whose lines name what they take back.
+always sum to the whole. A refund, or a return, is a posting of its own, whose lines name what they take back; and so is
+what reverses a return, which is a payment again.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from typing import Any, Literal
 
 from ..domain.money import Money
 from ..errors import InvariantBroken
+
+CARD, BANK = "CCCA", "CDAC"
+"""How it was paid, by HL7 table 0570."""
 
 REST = 0
 """The number of what no line of a payment claims, as long as nobody has said how many lines there are."""
@@ -41,7 +45,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class PostedPayment:
-    """What is posted, with amounts as they are said aloud: a refund of 30.00 has the amount 30.00."""
+    """What is posted, with amounts as they are said aloud: a refund or return of 30.00 has the amount 30.00."""
 
     id: str
     amount: Money
@@ -51,10 +55,13 @@ class PostedPayment:
     reference: str  # the processor's id of this payment or refund
     lines: Sequence[Line]
     account: Ref | None = None  # takes the unallocated rest
-    refund_of: str = ""  # the payment's id
+    refund_of: str = ""  # of what takes money back, the payment's id
+    restores: str = ""  # of what had come back and came again: the payment's id
+    returned: bool = False  # it was the bank, or the processor, that took it back: a return, or its reversal
+    note: str = ""  # of a return: why, in the network's words
     whole: bool = False  # the refund takes all of the payment back
     channel: Literal["", "online"] = ""
-    method: str = "CCCA"  # HL7 table 0570
+    method: str = CARD  # HL7 table 0570
     brand: str = ""
     last4: str = ""
     authorization: str = ""

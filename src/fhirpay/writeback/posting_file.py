@@ -101,7 +101,7 @@ def _detail(posted: PostedPayment, line: Line, numbers: Numbers, to: PostingFile
     values: dict[str, Value] = {
         "transaction": allocation_id(posted.id, line.number),
         "takes_back": line.takes_back,
-        "payment": posted.refund_of or posted.id,
+        "payment": posted.refund_of or posted.restores or posted.id,
         "type": (to.payment_code, to.refund_code)[back],
         "amount": Money(sign * line.amount.minor, line.amount.currency),
         "currency": line.amount.currency,

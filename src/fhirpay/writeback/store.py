@@ -96,6 +96,7 @@ class Posting:
 
     @property
     def is_refund(self) -> bool:
+        """Whether it takes money of a payment back (a refund, a return), or reverses what did."""
         return not self.is_adjustment and self.subject != self.payment_id
 
 

@@ -227,7 +227,7 @@ STORIES: dict[str, tuple[Event, tuple[Entry, ...], dict[str, int]]] = {
         (
             *PAID,
             deallocated(80),
-            rules.payment_returned("pay1", "main", usd(80), **WHEN),
+            rules.payment_returned("pay1", "ret1", "main", usd(80), **WHEN),
             rules.fee("main", usd(4), payment="pay1", **WHEN),
         ),
         {"ar_patient": 80, "charges_control": 80, "fees": 4, "processor_clearing": -4},
@@ -236,8 +236,8 @@ STORIES: dict[str, tuple[Event, tuple[Entry, ...], dict[str, int]]] = {
         Event.RETURN_REVERSED,
         (
             captured(80),
-            rules.payment_returned("pay1", "main", usd(80), **WHEN),
-            rules.return_reversed("pay1", "main", usd(80), **WHEN),
+            rules.payment_returned("pay1", "ret1", "main", usd(80), **WHEN),
+            rules.return_reversed("pay1", "ret2", "main", usd(80), **WHEN),
         ),
         {"processor_clearing": 80, "unapplied_credit": 80},
     ),
@@ -247,7 +247,9 @@ STORIES: dict[str, tuple[Event, tuple[Entry, ...], dict[str, int]]] = {
             captured(80),
             approved(80),
             taken(80),
-            rules.return_recoverable("pay1", "main", "obl2", usd(80), account_ref="Account/a1", **WHEN),
+            rules.return_recoverable(
+                "pay1", "main", "obl2", usd(80), account_ref="Account/a1", returned="ret1", **WHEN
+            ),
         ),
         {"ar_patient": 80, "processor_clearing": -80},
     ),

@@ -109,6 +109,7 @@ STATUSES = [
     ("in_review", InReview),
     ("authorized", Approved),
     ("captured", Approved),
+    ("returned", Approved),
     ("declined", Declined),
     ("failed", Declined),
     ("canceled", Canceled),

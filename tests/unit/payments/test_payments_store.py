@@ -155,7 +155,7 @@ async def test_refunds_count_against_what_was_captured_until_they_fail(units: Un
         store.reserve_shares(tx, "pay1", [Share(1, "obl1", "Account/a", usd(80_00))])
         store.add_to_allocation(tx, "pay1", 1, paid=80_00)
         refund = refunds.add(tx, store.get(tx, "pay1"), usd(30_00), reason="why", requested_by="test")
-        refunds.put_shares(tx, refund, [RefundShare(1, 1, "obl1", "Account/a", usd(30_00))])
+        refunds.put_shares(tx, refund.refund_id, [RefundShare(1, 1, "obl1", "Account/a", usd(30_00))])
         return refund.refund_id
 
     refund_id = await units.write(make)

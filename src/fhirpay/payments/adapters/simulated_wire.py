@@ -30,6 +30,7 @@ from ..port import (
     Prepared,
     ProcessorEvent,
     Reference,
+    Return,
     Unknown,
 )
 
@@ -105,6 +106,21 @@ def _captured(doc: Doc) -> Outcome:
         at=moment(took["at"]),
         payment=Reference(doc["id"]),
         given_back=money(doc.get("amount_refunded", 0), doc["currency"]),
+        returns=tuple(_return(one, doc["currency"]) for one in doc.get("returns", ())),
+    )
+
+
+def _return(one: Doc, currency: str) -> Return:
+    again = one["reversed"]
+    return Return(
+        reference=Reference(one["id"]),
+        amount=money(one["amount"], currency),
+        at=moment(one["at"]),
+        code=str(one["code"]),
+        reason=str(one["message"]),
+        fee=money(one["fee"], currency),
+        reversed_by=again and Reference(again["id"]),
+        reversed_at=again and moment(again["at"]),
     )
 
 
@@ -133,6 +149,7 @@ STATUS: dict[str, Callable[[Doc], Outcome]] = {
     "in_review": lambda doc: InReview(Reference(doc["id"])),
     "authorized": _authorized,
     "captured": _captured,
+    "returned": _captured,
     "declined": lambda doc: declined(doc["decline"]["code"], Reference(doc["id"])),
     "failed": lambda doc: Declined(DeclineCode.FAILED, Reference(doc["id"])),
     "canceled": _ended,

@@ -13,9 +13,9 @@ from ...db.unit import Tx
 from ...domain.money import Money
 from ...inbox.decisions import Decision
 from ...inbox.store import InboxMessage
-from ...payments import declines, refunds, store, stored_methods
+from ...payments import declines, refunds, returns, store, stored_methods
 from ...payments.declines import Decline
-from ...payments.records import Payment, StoredMethod
+from ...payments.records import Payment, Return, StoredMethod
 from ...usecases.desk_list import Line
 
 Json = dict[str, Any]
@@ -40,6 +40,7 @@ def payment(tx: Tx, payment_id: str) -> Json:
         "captured": money(found.captured),
         "voided": money(found.voided),
         "refunded": money(found.refunded),
+        "returned": money(found.returned),
         "account": found.account_ref,
         "method": _method_of(found),
         "allocations": [
@@ -50,6 +51,7 @@ def payment(tx: Tx, payment_id: str) -> Json:
                 "reserved": money(one.reserved),
                 "paid": money(one.paid),
                 "refunded": money(one.refunded),
+                "returned": money(one.returned),
             }
             for one in store.allocations(tx, payment_id)
         ],
@@ -64,6 +66,7 @@ def payment(tx: Tx, payment_id: str) -> Json:
             for one in store.operations_of(tx, payment_id)
         ],
         "refunds": [one.refund_id for one in refunds.of_payment(tx, payment_id)],
+        "returns": [_return(one) for one in returns.of_payment(tx, payment_id)],
     }
     if (why := declines.find(found.failure_code)) is not None:
         body["decline"] = decline(why)
@@ -88,6 +91,22 @@ def decline(one: Decline) -> Json:
 def _method_of(found: Payment) -> Json:
     shown = {"kind": found.method, "stored_method": found.method_id, "brand": found.brand, "last4": found.last4}
     return {name: value for name, value in shown.items() if value}
+
+
+def _return(one: Return) -> Json:
+    """Money that came back of a payment, or (`reverses`) came again."""
+    return {
+        "id": one.return_id,
+        "amount": money(one.amount),
+        "code": one.code or None,
+        "reason": one.reason or None,
+        "fee": money(one.fee),
+        "recovered": money(one.recovered),
+        "reverses": one.reverses,
+        "occurred_at": at(one.occurred_at),
+        "business_date": one.business_date,
+        "processor": {"reference": one.reference},
+    }
 
 
 def refund(tx: Tx, refund_id: str) -> Json:

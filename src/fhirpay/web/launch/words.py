@@ -30,6 +30,7 @@ _FOR = {
     Basis.STAFF: "Amount agreed with the practice",
     Basis.INVOICE: "Invoice",
     Basis.OPENING: "Balance from before",
+    Basis.RECOVERY: "Refunded payment that was returned as well",
 }
 
 

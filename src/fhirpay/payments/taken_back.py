@@ -1,0 +1,34 @@
+"""What takes a payment's money back, or brings it again after that: refunds, and returns with what reverses them.
+
+Called by whoever posts or hears of one by its id, without minding which it is. What it takes back of which allocation
+is in `refunds.shares` for both. To add another: its rows, and a case in each function.
+"""
+
+from __future__ import annotations
+
+from ..db.unit import Tx
+from ..domain.money import Money
+from . import refunds, returns
+
+
+def find(tx: Tx, some_id: str) -> list[tuple[str, str]]:
+    """(its id, the payment's), by our id or the processor's."""
+    found = [(one.refund_id, one.payment_id) for one in refunds.find(tx, some_id)]
+    return found + [(one.return_id, one.payment_id) for one in returns.find(tx, some_id)]
+
+
+def amount_of(tx: Tx, subject: str) -> Money:
+    """As said aloud. Raises NotFound."""
+    if (found := _return(tx, subject)) is not None:
+        return found.amount
+    return refunds.get(tx, subject).amount
+
+
+def is_negative(tx: Tx, subject: str) -> bool:
+    """Whether it takes money from us: all but what reverses a return, and no subject at all."""
+    found = _return(tx, subject)
+    return bool(subject) and (found is None or found.reverses is None)
+
+
+def _return(tx: Tx, subject: str) -> returns.Return | None:
+    return next((one for one in returns.find(tx, subject) if one.return_id == subject), None) if subject else None
