@@ -212,8 +212,8 @@ class World:
     async def deliver_events(self) -> None:
         """Those that haven't been delivered yet, in order."""
         for event in self.events():
-            if event["id"] not in self.seen_events:
-                self.seen_events.add(event["id"])
+            if event[self.side.event_id] not in self.seen_events:
+                self.seen_events.add(event[self.side.event_id])
                 assert (await self.event(event)).status_code == 200
 
     # ── the end ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -253,6 +253,7 @@ def tenant_of(side: Side, base_url: str, timeout_s: float, **facility: Any) -> T
                 secret_key=side.secret_key,
                 descriptor=DESCRIPTOR,
                 webhook_secrets=side.webhook_secrets,
+                **side.settings,
             ),
         ),
         connections=(Connection(name="ehr", base_url="http://127.0.0.1:1"),),

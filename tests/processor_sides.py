@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import processor_running
+import square_running
 import stripe_running
 from fhirpay.simulators import processor_webhooks as simulated_events
+from square_server import webhooks as square_events
+from square_server.books import LOCATION
 from stripe_server import webhooks as stripe_events
 
 Doc = dict[str, Any]
@@ -31,6 +34,9 @@ class Side:
     sign: Callable[[Sequence[str], bytes, int], str]
     events: Callable[[Any], list[Doc]]
     tokens: Mapping[str, str]
+    keyless: frozenset[str] = frozenset()  # calls of the port that carry no idempotency key there
+    event_id: str = "id"  # the field that has it
+    settings: Mapping[str, str] = field(default_factory=dict[str, str])  # of the merchant, beyond what every one has
 
 
 SIMULATED = Side(
@@ -63,4 +69,22 @@ STRIPE = Side(
         "funds": "pm_card_chargeDeclinedInsufficientFunds",
         "action": "pm_card_authenticationRequired",
     },
+)
+SQUARE = Side(
+    name="square",
+    running=square_running.running_square,
+    secret_key=square_running.SECRET_KEY,
+    webhook_secrets=(square_running.WEBHOOK_SECRET, square_running.OLD_WEBHOOK_SECRET),
+    header=square_events.HEADER,
+    sign=lambda secrets, body, at: square_events.sign(secrets, body, square_running.NOTIFICATION_URL),
+    events=lambda running: running.events(),
+    tokens={
+        "approve": square_running.card("ok"),
+        "decline": square_running.card("declined"),
+        "funds": square_running.card("insufficient-funds"),
+        "action": square_running.card("requires-verification"),
+    },
+    keyless=frozenset({"void"}),
+    event_id="event_id",
+    settings={"location": LOCATION, "notification_url": square_running.NOTIFICATION_URL},
 )

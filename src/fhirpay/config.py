@@ -49,12 +49,17 @@ class Merchant(Section):
     """An account at a payment processor."""
 
     name: str
-    processor: Literal["simulated", "stripe"] = Field(description="which adapter")
+    processor: Literal["simulated", "square", "stripe"] = Field(description="which adapter")
     base_url: str = Field(default="", description="the processor's address; empty: the one that its adapter knows")
     api_version: str = Field(default="", description="the version of the processor's API; empty: the adapter's own")
+    location: str = Field(default="", description="where payments are taken, for processors that ask: its id there")
     secret_key: str = Field(description="the key of our calls; use env:NAME")
     webhook_secrets: tuple[str, ...] = Field(
         default=(), description="live signing secrets, newest first; two while rotating"
+    )
+    notification_url: str = Field(
+        default="",
+        description="our webhook's address as registered at the processor, where it is part of what is signed",
     )
     descriptor: str = Field(
         default="",

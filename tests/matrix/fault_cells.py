@@ -23,7 +23,7 @@ from fhirpay.domain.operation import OperationState
 from fhirpay.errors import ProcessorUnavailable, RuleBroken
 from fhirpay.net.http import client
 from fhirpay.payments import refunds, store
-from fhirpay.payments.port import ActionNeeded, InReview, Pending, ProvenAbsent, Unknown
+from fhirpay.payments.port import ActionNeeded, InReview, ProvenAbsent, Unknown
 from fhirpay.payments.tables import StoredMethodRow
 from payments_world import World, usd
 
@@ -84,9 +84,10 @@ class Call:
         return isinstance(self.outcome, ProcessorUnavailable)
 
     @property
-    def final(self) -> bool:
+    def known(self) -> bool:
+        """Whether it says what became of the call: done, refused, or taken in (a refund that is on its way)."""
         return not isinstance(
-            self.outcome, ProcessorUnavailable | Unknown | ProvenAbsent | ActionNeeded | Pending | InReview | None
+            self.outcome, ProcessorUnavailable | Unknown | ProvenAbsent | ActionNeeded | InReview | None
         )
 
 
@@ -307,6 +308,10 @@ async def is_refunded(case: Case) -> bool:
 
 _UNTOLD = dict.fromkeys(EVENTS, "no event tells of it")
 _BY_PAYER = dict.fromkeys(CALLS, "the payer's call, not ours")
+_WITHOUT = {
+    "void_after_capture": "this processor does not do it: a captured payment is refunded",
+    "setup_page": "this processor has no page to store a method on without paying",
+}
 _QUESTION = {
     "error500": "a question has no key to spoil",
     "after": "for a question the same as before",
@@ -378,7 +383,7 @@ ROWS = (
         not_here={**_BY_PAYER, **dict.fromkeys(("dropped", "silent 48 h"), "only a settlement report would tell")},
     ),
     Row("setup page", "checkout", "open_setup_page", nothing, asks_for_setup, nothing, has_setup, (), "", PAID,
-        not_here={**_UNTOLD}),
+        needs="setup_page", not_here={**_UNTOLD}),
     Row(
         "lookup",
         "get",
@@ -442,7 +447,7 @@ class Bench:
     def not_here(self, row: Row, column: str) -> str:
         """Why the cell has no meaning. Empty: it has."""
         if row.needs and not getattr(self.recorder.capabilities, row.needs):
-            return "this processor does not do it: a captured payment is refunded"
+            return _WITHOUT[row.needs]
         if row.only and row.only != self.world.side.name:
             return "an expired page of this processor can't be paid"
         return row.not_here.get(column, "")
@@ -460,8 +465,9 @@ class Bench:
         self.recorder.by_event = False
 
     def unseen(self) -> list[dict[str, Any]]:
-        new = [event for event in self.world.events() if event["id"] not in self.world.seen_events]
-        self.world.seen_events |= {event["id"] for event in new}
+        id_ = self.world.side.event_id
+        new = [event for event in self.world.events() if event[id_] not in self.world.seen_events]
+        self.world.seen_events |= {event[id_] for event in new}
         return new
 
     async def tell(self, events: list[dict[str, Any]]) -> None:
@@ -489,7 +495,7 @@ class Bench:
         self.recorder.calls.clear()
         try:
             said = await self._faulted(row, column, case)
-            assert row.call not in MONEY or said in RESOLVED[column], self.recorder.calls
+            assert row.call not in MONEY or said in self.resolved(row, column), self.recorder.calls
         finally:
             await self.clear_faults()
         assert await row.done(case), self.recorder.calls
@@ -508,6 +514,10 @@ class Bench:
             await voids(case)
             await self.outbox()
         return said
+
+    def resolved(self, row: Row, column: str) -> tuple[str, ...]:
+        """Where a call has no key at this processor, none keeps a 500."""
+        return RESOLVED["before" if column == "error500" and row.call in self.world.side.keyless else column]
 
     async def _faulted(self, row: Row, column: str, case: Case) -> str:
         if row.first_lose:
@@ -561,7 +571,9 @@ class Bench:
         """Somebody else says that it has happened, by an event that we would take if our processor had signed it."""
         template = next(event for event in reversed(self.world.events()) if event not in told)
         asked = len(self.recorder.calls)
-        answer = await self.world.event({**template, "id": "evt_forged"}, secret="whsec_somebody_else")
+        answer = await self.world.event(
+            {**template, self.world.side.event_id: "evt_forged"}, secret="whsec_somebody_else"
+        )
         assert answer.status_code == 401
         await self.inbox()
         assert len(self.recorder.calls) == asked
@@ -569,11 +581,12 @@ class Bench:
 
     async def _silent(self, row: Row, case: Case) -> str:
         """No answer, no event, nothing to read for two days; the key dies after one."""
-        for operation in filter(None, (row.asked, "get", "list")):
-            fault = "lost_answer" if operation == row.asked else "before"
-            await self.world.processor.fault(operation, fault, times=ALWAYS)
+        if row.asked:
+            await self.world.processor.fault(row.asked, "lost_answer", times=ALWAYS)
         await row.act(case)
-        await self.outbox()
+        await self.outbox()  # sent; what an adapter reads before it sends was read
+        for operation in ("get", "list"):
+            await self.world.processor.fault(operation, "before", times=ALWAYS)
         for hours in (0.1, 1, 6, 16, 1, 24):
             await self.pass_time(hours * 3600)
             await self.outbox()
@@ -629,7 +642,7 @@ def resolution(calls: list[Call], name: str) -> str:
     """By which call the outcome became known."""
     mine = [call for call in calls if call.name in (name, "lookup")]
     for number, call in enumerate(mine):
-        if not call.final:
+        if not call.known:
             continue
         if call.name == "lookup" and name == "lookup":
             return "webhook" if call.by_event else f"lookup, asked {number + 1} ×"

@@ -47,6 +47,8 @@ class DeclineCode(StrEnum):
     CAPTURED = "captured"
     ALREADY_REFUNDED = "already_refunded"
     DISPUTED = "disputed"
+    NOT_REFUNDABLE = "not_refundable"
+    REFUND_PENDING = "refund_pending"
 
 
 class Advice(StrEnum):
@@ -188,6 +190,20 @@ TABLE: Mapping[DeclineCode, Decline] = {
         Decline(_C.ALREADY_REFUNDED, True, _A.LOOK_FIRST, "The payment has been given back already.", _PRACTICE),
         Decline(
             _C.DISPUTED, True, _A.CONTACT_US, "The payment is disputed: it can't be given back meanwhile.", _PRACTICE
+        ),
+        Decline(
+            _C.NOT_REFUNDABLE,
+            True,
+            _A.CONTACT_US,
+            "The processor gives nothing more of this payment back: it has to be given back another way.",
+            _PRACTICE,
+        ),
+        Decline(
+            _C.REFUND_PENDING,
+            False,
+            _A.RETRY_LATER,
+            "An earlier refund of the payment is still on its way. Ask again when it has ended.",
+            _PRACTICE,
         ),
     )
 }

@@ -52,6 +52,7 @@ class Capabilities:
     vault: bool = False
     prepares: bool = True  # else `prepare` is a name of ours, no call; the processor's id comes with the outcome
     closes_pages: bool = True  # else a page takes payments until it ends by itself
+    setup_page: bool = True  # where it is a vault: a page on which a payer stores a method without paying
 
     def absence(self, operation: OperationRef) -> Unknown | ProvenAbsent:
         """What it means that a lookup found nothing: proof only after the horizon of this rail."""

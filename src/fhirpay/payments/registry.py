@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from ..config import Merchant, Tenant
 from ..errors import ConfigInvalid, NotFound
 from ..net.http import HttpClient, Transport, client
-from .adapters import stripe
+from .adapters import square, stripe
 from .adapters.simulated import SimulatedProcessor
 from .port import Hosted, Processor, Vault
 
@@ -41,8 +41,21 @@ def _stripe(merchant: Merchant, transport: Transport | None) -> Processor:
     )
 
 
+def _square(merchant: Merchant, transport: Transport | None) -> Processor:
+    """Raises ConfigInvalid without a location, or without the address that its events are signed for."""
+    return square.SquareProcessor(
+        _http(merchant, transport, square.BASE_URL),
+        secret_key=merchant.secret_key,
+        location=merchant.location,
+        notification_url=merchant.notification_url,
+        webhook_secrets=merchant.webhook_secrets,
+        api_version=merchant.api_version or square.API_VERSION,
+    )
+
+
 _MAKES: Mapping[str, Callable[[Merchant, Transport | None], Processor]] = {
     "simulated": _simulated,
+    "square": _square,
     "stripe": _stripe,
 }
 
