@@ -42,6 +42,10 @@ class Facility(Section):
     bill_hold_days: int = Field(
         default=5, description="days after discharge (or service) before self-pay charges are asked for"
     )
+    partial_approval: Literal["keep", "void"] = Field(
+        default="keep",
+        description="a bank approves a part: keep it and ask for the rest, or take all or nothing",
+    )
     self_pay_discount_percent: int = Field(default=0, ge=0, le=100, description="taken off self-pay charges")
 
 

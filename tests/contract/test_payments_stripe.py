@@ -15,6 +15,7 @@ import pytest
 from fhirpay.db.unit import Database
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.payments import refunds, store, stored_methods
+from fhirpay.usecases import desk_list
 from payments_world import TOKEN, World, payments_world, usd
 from processor_sides import STRIPE
 
@@ -116,7 +117,7 @@ async def test_a_payer_on_session_is_sent_to_the_bank_and_comes_back_paid(world:
     await world.sweep()
 
 
-async def test_off_session_a_bank_that_wants_to_ask_frees_the_obligation_for_a_link(world: World) -> None:
+async def test_off_session_a_bank_that_wants_to_ask_gets_its_payer_a_link(world: World) -> None:
     account = await world.invoiced("ana", 80_00)
     method = await world.method(account, STRIPE.tokens["action"])
     payment_id = await world.start(account, method_id=method, initiated_by="merchant")
@@ -125,11 +126,13 @@ async def test_off_session_a_bank_that_wants_to_ask_frees_the_obligation_for_a_l
     assert (payment.state, payment.failure_code) == ("canceled", "payer-must-confirm")
     (theirs,) = await world.processor.payments(payment_id)
     assert theirs["status"] == "canceled"
-    assert await world.askable(account) == 80_00
     assert (await world.units.read(stored_methods.get, method)).state == "active"
-    link = await world.start(account)
-    await world.work()
-    await world.processor.pay_page((await world.units.read(store.get, link)).hosted_url or "")
+    (line,) = (await world.units.read(desk_list.read)).lines
+    link = line.subject
+    url = (await world.units.read(store.get, link)).hosted_url or ""
+    assert (line.kind, line.amount, url in line.says) == ("payer_must_confirm", usd(80_00), True)
+    assert await world.askable(account) == 0
+    await world.processor.pay_page(url)
     await world.until_quiet()
     assert [await world.state(one) for one in (payment_id, link)] == ["canceled", "captured"]
     assert await world.breaks() == set()

@@ -31,7 +31,16 @@ NOT_SETTLED = "not_settled"
 _OPAQUE = re.compile(r"[a-z]{2,8}[0-9a-z]{16,40}\Z")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{4,80}\Z")
 _DESCRIPTOR = re.compile(r"[A-Za-z0-9 .*&'-]{1,22}\Z")
+_NETWORK = re.compile(r"[A-Za-z0-9]{4,40}\Z")
 _RETURN_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~-]+)*/?\Z")  # nothing rides on it as a parameter
+
+MerchantReason = Literal["", "recurring", "installment", "unscheduled"]
+"""Why a payment by a stored method is asked for without its payer, in the card networks' words."""
+
+
+def is_network_reference(text: str) -> bool:
+    """Whether it can be a card network's id of a payment, as it is sent back to a processor."""
+    return _NETWORK.match(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +90,9 @@ class PaymentRequest:
     descriptor: str = ""  # what the payer's statement shows: the practice's neutral name
     capture: bool = True  # False: only authorize, to be captured later
     return_url: str = ""  # where a payer who has to go to the processor's page comes back to: an address of ours
+    merchant_reason: MerchantReason = ""  # empty: unscheduled
+    network_reference: str = ""  # the card network's id of the payer's first payment by this method, for who takes it
+    partial: bool = True  # less than the amount may be approved, where the processor asks before it does so
 
     def __post_init__(self) -> None:
         if not _OPAQUE.match(self.reference):
@@ -91,6 +103,10 @@ class PaymentRequest:
             raise ValueInvalid("a descriptor has at most 22 characters: letters, digits, space, . * & ' -")
         if self.return_url and not _RETURN_URL.match(self.return_url):
             raise ValueInvalid("a payer comes back to a plain address of ours, without parameters")
+        if self.network_reference and not is_network_reference(self.network_reference):
+            raise ValueInvalid("a card network's id is letters and digits, nothing else")
+        if self.merchant_reason and self.initiated_by != "merchant":
+            raise ValueInvalid("only what the merchant initiates has a merchant's reason")
         if self.amount.minor <= 0:
             raise RuleBroken(f"a payment of {self.amount} can't be asked for")
 
@@ -115,6 +131,7 @@ class Details:
     last4: str = ""
     authorization: str = ""
     expires: str = ""  # YYYY-MM
+    network: str = ""  # the card network's id of this payment
 
 
 # ── outcomes ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -14,7 +14,7 @@ from ..domain.money import Money
 from ..domain.operation import OperationState
 from ..domain.payment import PaymentState
 from ..domain.refund import RefundState
-from .port import OperationKind
+from .port import MerchantReason, OperationKind
 
 
 class _Record:
@@ -80,6 +80,8 @@ class Payment(_Record):
     changed_at: datetime
     captured_at: datetime | None
     business_date: str | None
+    merchant_reason: MerchantReason
+    network_ref: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +182,7 @@ class StoredMethod(_Record):
     expires: str
     state: str
     created_at: datetime
+    network_ref: str
 
 
 @dataclass(frozen=True, slots=True)

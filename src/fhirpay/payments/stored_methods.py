@@ -94,6 +94,12 @@ def end(tx: Tx, method_id: str, state: Literal["removed", "refused"]) -> None:
     tx.execute(update(_consent).where(*ends).values(revoked_at=tx.now))
 
 
+def note_network_reference(tx: Tx, method_id: str, reference: str) -> None:
+    """The card network's id of the first payment that the payer made by this method; the first one stays."""
+    where = (_method.c.tenant_id == tx.tenant, _method.c.method_id == method_id, _method.c.network_ref == "")
+    tx.execute(update(_method).where(*where).values(network_ref=reference))
+
+
 def record_consent(
     tx: Tx, method_id: str, *, text: str, cap: Money, given_at: datetime | None, recorded_by: str
 ) -> Consent:

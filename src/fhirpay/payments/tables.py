@@ -15,6 +15,7 @@ from sqlmodel import Field
 from ..db.metadata import Row
 from ..db.types import UtcDateTime
 
+_STORED, _ASKS = text("method_id IS NOT NULL"), text("state = 'requires_action'")
 _OPEN = text("state IN ('prepared', 'sent', 'unknown')")
 
 
@@ -32,6 +33,8 @@ class PaymentRow(Row, table=True):
         Index(None, "tenant_id", "account_ref"),
         Index(None, "tenant_id", "processor_ref"),
         Index(None, "tenant_id", "capture_ref"),
+        Index("ix_payment_method_id", "tenant_id", "method_id", sqlite_where=_STORED, postgresql_where=_STORED),
+        Index("ix_payment_asks_payer", "tenant_id", "payment_id", sqlite_where=_ASKS, postgresql_where=_ASKS),
     )
 
     tenant_id: str = Field(primary_key=True, sa_type=Text)
@@ -69,6 +72,9 @@ class PaymentRow(Row, table=True):
     captured_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     business_date: str | None = Field(default=None, sa_type=Text)  # of the capture, in the facility's zone
     expires: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})  # the card: YYYY-MM
+    # Of a merchant-initiated one: recurring, installment, unscheduled; and the network's id of the payer's first one.
+    merchant_reason: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
+    network_ref: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
 
 
 class OperationRow(Row, table=True):
@@ -245,6 +251,8 @@ class StoredMethodRow(Row, table=True):
     expires: str = Field(default="", sa_type=Text)
     state: str = Field(sa_type=Text)  # active, removed, refused
     created_at: datetime = Field(sa_type=UtcDateTime)
+    # The card network's id of the first payment that the payer made by it: sent with those that the merchant initiates.
+    network_ref: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
 
 
 class ConsentRow(Row, table=True):

@@ -11,6 +11,8 @@ from typing import Any
 from .processor_books import Books, Doc, Refused
 from .processor_cards import CARDS, DECLINES, RETURNS, behaviour, card_of
 
+_FIELDS = {"amount", "currency", "reference", "method", "descriptor", "initiated_by"}
+_FIELDS |= {"merchant_reason", "network_reference", "partial"}
 CURRENCIES = ("USD", "EUR", "GBP", "CAD", "JPY", "KWD")
 LATER_S = 2 * 24 * 3600  # what takes time takes two days
 RETURN_FEE = 4_00  # of a bank debit; a card's failed settlement costs nothing
@@ -50,7 +52,7 @@ def create(books: Books, body: Doc) -> Doc:
     reference = body.get("reference")
     if not isinstance(reference, str) or not 1 <= len(reference) <= 64:
         raise Refused(422, "reference_invalid", "reference has 1 to 64 characters")
-    if extra := body.keys() - {"amount", "currency", "reference", "method", "descriptor", "initiated_by"}:
+    if extra := body.keys() - _FIELDS:
         raise Refused(422, "unknown_parameter", f"unknown: {', '.join(sorted(extra))}")
     return books.new(
         "sp",
@@ -61,6 +63,9 @@ def create(books: Books, body: Doc) -> Doc:
         currency=currency,
         descriptor=body.get("descriptor", ""),
         initiated_by=body.get("initiated_by", "customer"),
+        merchant_reason=body.get("merchant_reason", ""),
+        network_reference=body.get("network_reference", ""),
+        partial=body.get("partial", True),
         method=method(books, str(body.get("method", ""))),
         amount_authorized=0,
         amount_captured=0,
@@ -85,6 +90,8 @@ def confirm(books: Books, payment: Doc, *, capture: bool, base_url: str) -> Doc:
     payment["wants_capture"] = capture
     if acts.result == "declined":
         return _decline(books, payment, acts.decline_code)
+    if acts.result == "partial" and not payment["partial"]:
+        return _decline(books, payment, "insufficient_funds")
     if acts.result == "requires_action":
         payment["status"] = "requires_action"
         payment["next_action"] = {"url": f"{base_url}challenge/{payment['id']}"}
@@ -106,6 +113,7 @@ def confirm(books: Books, payment: Doc, *, capture: bool, base_url: str) -> Doc:
 
 def _approve(books: Books, payment: Doc, amount: int) -> None:
     payment["authorization"] = {"id": _id(books, "au"), "code": books.token(3).upper(), "amount": amount}
+    payment["authorization"]["network"] = f"{payment['method']['brand'][:2].upper()}{books.token(6)}"
     payment["amount_authorized"], payment["next_action"] = amount, None
     if payment.get("wants_capture", True):
         _take(books, payment, amount)

@@ -28,6 +28,7 @@ class Call:
     token: str
     descriptor: str
     return_url: str
+    partial: bool = True
 
     @property
     def request(self) -> PaymentRequest:
@@ -40,6 +41,9 @@ class Call:
             descriptor=self.descriptor,
             capture=self.operation.kind is not OperationKind.AUTHORIZE,
             return_url=self.return_url,
+            merchant_reason=self.payment.merchant_reason,
+            network_reference=self.payment.network_ref,
+            partial=self.partial,
         )
 
 
@@ -49,7 +53,8 @@ def read_call(tx: Tx, operation_id: str, tenant: Tenant, public_url: str = "") -
     payment = store.get(tx, operation.payment_id)
     token = stored_methods.get(tx, payment.method_id).token if payment.method_id else ""
     back = f"{public_url.rstrip('/')}/api/v1/return/{tenant.name}/{payment.payment_id}" if public_url else ""
-    return Call(payment, operation, token, tenant.merchant(payment.merchant).descriptor, back)
+    whole = tenant.facility(payment.facility).partial_approval == "void"
+    return Call(payment, operation, token, tenant.merchant(payment.merchant).descriptor, back, partial=not whole)
 
 
 async def send(registry: Registry, call: Call) -> Outcome:

@@ -34,6 +34,7 @@ from ..outbox import add
 from ..parties.resources import repoint
 from ..payments import store as payments
 from ..payments import stored_methods
+from ..payments.unattended import may_not_try
 from . import external_payments
 from .postings import post_adjustments
 from .stale_pages import close_stale_pages
@@ -228,11 +229,20 @@ def _tried(tx: Tx, obligation_id: str) -> bool:
 
 
 def _once(tx: Tx, action: Action) -> Action:
-    """What has been charged once and is owed again, to the cent, is for a person."""
-    if isinstance(action, AutopayDue) and (known := payments.of_fact(tx, fact_of(action))):
+    """What has been charged once and is owed again, to the cent, is for a person; so is what may not be tried now."""
+    if not isinstance(action, AutopayDue):
+        return action
+    refused = ""
+    if action.due_at <= tx.now:
+        method = stored_methods.get(tx, action.method_id)
+        refused = may_not_try(tx, method, action.amount, unattended=True)
+    if known := payments.of_fact(tx, fact_of(action)):
         why = f"{known} was for the same"
-        return RequestPayment(action.obligations, action.amount, action.debtor_ref, action.not_before, why)
-    return action
+    elif refused:
+        why = f"the stored method: {refused}"
+    else:
+        return action
+    return RequestPayment(action.obligations, action.amount, action.debtor_ref, action.not_before, why)
 
 
 def _consents(tx: Tx, account_ref: str, merchant: str) -> list[Consent]:

@@ -29,7 +29,7 @@ from ..domain.money import Money
 from ..errors import NotFound, RuleBroken, ValueInvalid
 from ..flow import lane
 from ..outbox import QUEUE
-from ..payments import store
+from ..payments import store, unattended
 from .apply_message import PARKED, REPLACED
 from .check_traffic import DEPARTS
 from .collect import LIST
@@ -60,6 +60,7 @@ from .take_polled import REFUSED as POLLED_REFUSED
 
 PAGE = 100
 UNKNOWN = "unknown_outcome"
+TO_PAYER = "payer_must_confirm"
 LOOK = "Look at it with `fhirpay explain`, then mark it done."
 
 _STATED = "Ask who sent it to correct it: it counts as soon as it is stated right."
@@ -134,6 +135,8 @@ NEXT: Mapping[str, str] = {
     "unmatched": _AT_PROCESSOR,
     "not_carried_out": "Look at the processor why it refuses: it is tried on by itself, less and less often.",
     "not_sent": "Try it again: nothing has happened at the processor.",
+    TO_PAYER: "Send the payer this link; it goes once that is paid, or has expired and is asked for anew.",
+    "partly_approved": "See that it went back: refund it where it did not, and ask for the whole by another method.",
     "voided": "Take the payment back at the EHR by hand, then mark it done.",
     "event_not_applied": _AT_PROCESSOR,
     "capture_amount": _AT_PROCESSOR,
@@ -189,6 +192,8 @@ def read(
     ]
     if kind in (None, UNKNOWN):
         found += [one for one in _unknown(tx, account_ref) if after is None or (one.since, one.line_id) > after]
+    if kind in (None, TO_PAYER):
+        found += [one for one in _to_payers(tx, account_ref) if after is None or (one.since, one.line_id) > after]
     found.sort(key=lambda one: (one.since, one.line_id))
     page = tuple(found[:limit])
     return Lines(page, _cursor(page[-1]) if len(found) > limit else None)
@@ -209,12 +214,24 @@ def _unknown(tx: Tx, account_ref: str | None) -> list[Line]:
     return lines
 
 
+def _to_payers(tx: Tx, account_ref: str | None) -> list[Line]:
+    """Pages on which a payer has to confirm or pay what a stored method could not be charged with."""
+    lines: list[Line] = []
+    for one in unattended.waiting_for_payers(tx, account_ref):
+        until = f" until {one.hosted_until:%Y-%m-%d %H:%M} UTC" if one.hosted_until else ""
+        says = f"the payer's bank wants the payer to confirm {one.amount}, at {one.hosted_url}{until}"
+        lines.append(Line(one.payment_id, TO_PAYER, one.payment_id, says, one.account_ref, one.amount, one.created_at))
+    return lines
+
+
 def done(tx: Tx, line_id: str, *, by: str, why: str) -> None:
     """A person has dealt with it. Raises NotFound when it isn't on the list, RuleBroken where that is not enough."""
     if not why.strip():
         raise RuleBroken("say why it is done: it is kept with the line")
     if line_id.startswith("opn") or ":unknown:" in line_id:
         raise RuleBroken("an outcome that nobody knows ends when the processor says what it was, not before")
+    if line_id.startswith("pay") and ":" not in line_id:
+        raise RuleBroken("a link that waits for its payer ends when it is paid or has expired; or void the payment")
     item = worklist.find(tx, line_id)
     if item is None:
         if not store.close_break(tx, line_id, by=by, why=why):

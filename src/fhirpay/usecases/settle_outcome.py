@@ -20,6 +20,7 @@ from ..domain.money import Money
 from ..domain.operation import OPEN, OperationState
 from ..domain.payment import CLOSED, AnomalyKind, FactKind, Folded, PaymentFact, PaymentState
 from ..domain.refund import RefundState
+from ..errors import RuleBroken
 from ..ledger import rules
 from ..ledger import store as ledger
 from ..log import Log
@@ -38,13 +39,16 @@ from ..payments.port import (
     ProvenAbsent,
     Reference,
     Unknown,
+    is_network_reference,
 )
 from ..payments.records import Operation, Payment
+from ..payments.retries import MUST_CONFIRM, asks_payer
+from ..payments.unattended import BY_LINK
 from . import collect, postings, returned
 from .money_off import business_day, drop_refunds, take_off
 from .outcome_says import FOLLOW_UPS, facts_of, state_of
 from .stale_pages import CODE
-from .start_payment import lane_of
+from .start_payment import NewPayment, lane_of, start
 
 log = Log("payments")
 
@@ -55,7 +59,6 @@ SUBMIT = {
     OperationKind.REFUND: "refund.submit",
 }  # all others: payment.submit
 ENDS = CLOSED | {PaymentState.CAPTURED, PaymentState.RETURNED}
-MUST_CONFIRM = "payer-must-confirm"  # on the payment, for whoever asks why it came to nothing
 FIRST_LOOK = timedelta(seconds=1)  # most lost answers are found at once
 OFTEN = 4  # attempts that came to nothing: something is wrong that only a person can find out
 LONGEST_WAIT = timedelta(hours=6)
@@ -78,11 +81,17 @@ def settle(tx: Tx, tenant: Tenant, operation_id: str, outcome: Outcome, *, sourc
     if operation.kind is OperationKind.CAPTURE and isinstance(outcome, Approved):
         _tell_of_other_amount(tx, payment, operation, outcome)
     _note_details(tx, payment, operation.kind, outcome)
+    if operation.kind is OperationKind.VOID and isinstance(outcome, Approved):
+        store.close_break(tx, _part_key(payment), by="it was voided")
     if operation.kind not in FOLLOW_UPS:
         if isinstance(outcome, Declined) and outcome.meaning.ends and payment.method_id is not None:
             stored_methods.end(tx, payment.method_id, "refused")
         if isinstance(outcome, ActionNeeded) and not outcome.url and operation.kind is not OperationKind.HOSTED:
             _let_go(tx, payment)
+        _void_part(tx, tenant, payment, operation, outcome)
+        network = outcome.details.network if isinstance(outcome, Approved) else ""
+        if is_network_reference(network) and payment.method_id is not None and payment.initiated_by == "customer":
+            stored_methods.note_network_reference(tx, payment.method_id, network)
     now = refold_and_carry_out(tx, tenant, payment.payment_id)
     if isinstance(outcome, Approved) and outcome.given_back is not None:
         _tell_of_unknown_refunds(tx, now, outcome.given_back)
@@ -216,6 +225,38 @@ def _let_go(tx: Tx, payment: Payment) -> None:
             queue_follow_up(tx, payment, OperationKind.VOID, payment.amount)
 
 
+def _send_link(tx: Tx, tenant: Tenant, payment: Payment) -> None:
+    """A page for what the payer has to confirm: on the desk's list with its link until it is paid or has expired."""
+    obligations = tuple(one.obligation_id for one in store.allocations(tx, payment.payment_id))
+    wish = NewPayment(
+        account_ref=payment.account_ref,
+        requested_by=BY_LINK,
+        amount=payment.amount,
+        obligations=obligations,
+        fact_key=f"link:{payment.payment_id}",
+    )
+    try:
+        start(tx, wish, tenant)
+    except RuleBroken as error:  # a hold or a credit meanwhile: what may be asked for then is the policy's to say
+        log.info("payment.not_linked", payment_id=payment.payment_id, code=error.code)
+
+
+def _part_key(payment: Payment) -> str:
+    return f"{payment.payment_id}:part"
+
+
+def _void_part(tx: Tx, tenant: Tenant, payment: Payment, operation: Operation, outcome: Outcome) -> None:
+    """All or nothing, where the facility says so: an approval of less is taken back."""
+    if not isinstance(outcome, Approved) or operation.kind not in (OperationKind.SALE, OperationKind.AUTHORIZE):
+        return
+    if outcome.amount >= operation.amount or tenant.facility(payment.facility).partial_approval != "void":
+        return
+    if store.first_time(tx, payment.payment_id, "void-part", outcome.amount):
+        says = f"{outcome.amount} of {operation.amount} was approved; all or nothing is taken here, so it is voided"
+        store.open_break(tx, _part_key(payment), "partly_approved", says, payment=payment, amount=outcome.amount)
+        queue_follow_up(tx, payment, OperationKind.VOID, payment.amount)
+
+
 def _queue_lookup(tx: Tx, operation: Operation, wait: timedelta) -> None:
     """One item an attempt: it comes back by itself until the outcome is final."""
     outbox_add(
@@ -301,6 +342,8 @@ def _carry_out(tx: Tx, tenant: Tenant, payment: Payment, folded: Folded) -> None
     came_to_nothing = folded.state in CLOSED and not any(amount for amount, _ in captures.values())
     if came_to_nothing and store.first_time(tx, payment.payment_id, "release", Money.zero(payment.currency)):
         billing.release(tx, payment.payment_id)
+        if payment.initiated_by == "merchant" and asks_payer(payment.failure_code):
+            _send_link(tx, tenant, payment)
         collect.money_moved(tx, payment.account_ref, tenant)  # what was in flight is to be asked for again
         log.info("payment.ended", payment_id=payment.payment_id, state=folded.state)
 

@@ -18,9 +18,9 @@ from ..errors import RuleBroken
 from ..fhir.replaced import survivor
 from ..log import Log
 from ..outbox import add as outbox_add
-from ..payments import store, stored_methods
+from ..payments import store, stored_methods, unattended
 from ..payments.allocation import Share
-from ..payments.port import OperationKind
+from ..payments.port import MerchantReason, OperationKind
 
 log = Log("payments")
 
@@ -44,6 +44,7 @@ class NewPayment:
     capture: bool = True  # False: only authorize, by a stored method; the money is taken by capture.py, or never
     return_url: str = ""
     initiated_by: Literal["customer", "merchant"] = "customer"
+    merchant_reason: MerchantReason = ""  # of a merchant-initiated one
     fact_key: str | None = None  # the business fact that may be paid once
 
 
@@ -60,8 +61,7 @@ def start(tx: Tx, wish: NewPayment, tenant: Tenant) -> str:
     asked = _asked(tx, wish)
     facility = tenant.facility(asked.facility)
     merchant = tenant.merchant(facility.merchant)
-    if wish.method_id is not None:
-        _check_method(tx, wish, merchant.name, asked.amount)
+    network_ref = "" if wish.method_id is None else _check_method(tx, wish, merchant.name, asked.amount)
     payment_id = tx.ids.new("pay")
     reserved = billing.reserve(tx, asked.obligations, asked.amount, payment_id=payment_id)
     store.add(
@@ -79,6 +79,8 @@ def start(tx: Tx, wish: NewPayment, tenant: Tenant) -> str:
         initiated_by=wish.initiated_by,
         requested_by=wish.requested_by,
         return_url=wish.return_url or None,
+        merchant_reason=(wish.merchant_reason or "unscheduled") if wish.initiated_by == "merchant" else "",
+        network_ref=network_ref,
     )
     shares = [
         Share(sequence, share.obligation_id, share.account_ref, share.amount)
@@ -122,7 +124,9 @@ def _asked(tx: Tx, wish: NewPayment) -> _Asked:
     )
 
 
-def _check_method(tx: Tx, wish: NewPayment, merchant: str, amount: Money) -> None:
+def _check_method(tx: Tx, wish: NewPayment, merchant: str, amount: Money) -> str:
+    """Raises RuleBroken when it may not be charged with this now. The network's id of the payer's own first payment,
+    for one that the merchant initiates: read here, since an attempt's bytes are always the same."""
     assert wish.method_id is not None
     method = stored_methods.get(tx, wish.method_id)
     if method.state != "active":
@@ -135,3 +139,7 @@ def _check_method(tx: Tx, wish: NewPayment, merchant: str, amount: Money) -> Non
             raise RuleBroken("there is no consent to charge this method without asking", method_id=wish.method_id)
         if consent.cap.currency != amount.currency or consent.cap < amount:
             raise RuleBroken(f"the payer agreed to {consent.cap} at most, not {amount}", method_id=wish.method_id)
+    alone = wish.initiated_by == "merchant"
+    if why := unattended.may_not_try(tx, method, amount, unattended=alone):
+        raise RuleBroken(f"this stored method may not be tried with {amount} now: {why}", method_id=wish.method_id)
+    return method.network_ref if alone else ""

@@ -71,6 +71,9 @@ def test_what_goes_out_is_a_closed_list_of_fields() -> None:
         "method",
         "descriptor",
         "initiated_by",
+        "merchant_reason",
+        "network_reference",
+        "partial",
     }
     page = wire.to_page(request)
     assert set(page) == {"mode", "amount", "currency", "reference", "descriptor", "return_url"}
@@ -82,6 +85,9 @@ def test_what_goes_out_is_a_closed_list_of_fields() -> None:
         "descriptor",
         "capture",
         "return_url",
+        "merchant_reason",
+        "network_reference",
+        "partial",
     ]
 
 

@@ -60,6 +60,9 @@ def to_payment(request: PaymentRequest) -> Doc:
         "method": request.method,
         "descriptor": request.descriptor,
         "initiated_by": request.initiated_by,
+        "merchant_reason": request.merchant_reason,
+        "network_reference": request.network_reference,
+        "partial": request.partial,
     }
 
 
@@ -167,7 +170,14 @@ REFUND_STATUS: dict[str, Callable[[Doc], Outcome]] = {
 
 def _details(doc: Doc) -> Details:
     shown = doc["method"]
-    return Details(shown["brand"], shown["last4"], doc["authorization"]["code"], expires=shown.get("expires") or "")
+    held = doc["authorization"]
+    return Details(
+        shown["brand"],
+        shown["last4"],
+        held["code"],
+        expires=shown.get("expires") or "",
+        network=held.get("network") or "",
+    )
 
 
 def outcome(doc: Doc) -> Outcome:

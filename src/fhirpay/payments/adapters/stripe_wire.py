@@ -194,7 +194,8 @@ def _details(charge: Doc) -> Details:
     paid_by = charge.get("payment_method_details") or {}
     card = paid_by.get("card") or {}
     code = card.get("authorization_code") or ""
-    return Details(card.get("brand") or "", card.get("last4") or "", code, expires=_expires(card))
+    network = card.get("network_transaction_id") or ""  # kept; Stripe sends it by itself with what is off session
+    return Details(card.get("brand") or "", card.get("last4") or "", code, expires=_expires(card), network=network)
 
 
 def _expires(card: Doc) -> str:

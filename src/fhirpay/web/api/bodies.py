@@ -75,11 +75,16 @@ class NewPaymentBody(_Body):
     amount: Amount | None = None
     method: MethodChoice
     capture: Literal["automatic", "manual"] = "automatic"
+    merchant_initiated: Literal["recurring", "installment", "unscheduled"] | None = Field(
+        default=None, description="the payer is not there to be asked: by a stored method with consent, and why"
+    )
 
     @model_validator(mode="after")
     def _something(self) -> NewPaymentBody:
         if self.account is None and not self.obligations:
             raise ValueError("say what is to be paid: an account, or obligations")
+        if self.merchant_initiated and self.method.stored_method is None:
+            raise ValueError("without the payer only a stored method can be charged")
         return self
 
 

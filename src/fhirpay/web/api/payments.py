@@ -67,6 +67,8 @@ def payments_router(deps: Deps) -> APIRouter:
                 method_id=body.method.stored_method,
                 return_url=back,
                 capture=body.capture == "automatic",
+                initiated_by="merchant" if body.merchant_initiated else "customer",
+                merchant_reason=body.merchant_initiated or "",
             )
             return start(tx, wish, deps.tenant)
 

@@ -43,6 +43,8 @@ def payment(tx: Tx, payment_id: str) -> Json:
         "returned": money(found.returned),
         "account": found.account_ref,
         "method": _method_of(found),
+        "initiated_by": found.initiated_by,
+        "merchant_reason": found.merchant_reason or None,
         "allocations": [
             {
                 "number": one.sequence,
