@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 
@@ -30,9 +31,28 @@ routes_once.install()
 _LONG = ("e2e", "simulation", "matrix", "matrix_writeback", "matrix_dft", "interleavings")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long files first, so that no process is left with one of them at the end."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The long files first, so that no process is left with one of them at the end.
+
+    A test with several cases runs the first of them on PostgreSQL too: the others send it the same statements.
+    FHIRPAY_EVERY_CASE=1 (`make test EVERY=1`) runs all of them on both.
+    """
     items.sort(key=lambda item: item.path.parent.name not in _LONG)
+    if not os.environ.get("FHIRPAY_EVERY_CASE"):
+        again = set(_further_cases(items))
+        config.hook.pytest_deselected(items=[item for item in items if item in again])
+        items[:] = [item for item in items if item not in again]
+
+
+def _further_cases(items: list[pytest.Item]) -> Iterator[pytest.Item]:
+    seen: set[str] = set()
+    for item in items:
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
+            if item.callspec.params.get("database_url") == "postgresql":
+                test = f"{item.path}::{item.parent and item.parent.name}::{item.originalname}"
+                if test in seen:
+                    yield item
+                seen.add(test)
 
 
 def pytest_collection_finish() -> None:
