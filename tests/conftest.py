@@ -47,12 +47,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _further_cases(items: list[pytest.Item]) -> Iterator[pytest.Item]:
     seen: set[str] = set()
     for item in items:
-        if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
-            if item.callspec.params.get("database_url") == "postgresql":
-                test = f"{item.path}::{item.parent and item.parent.name}::{item.originalname}"
-                if test in seen:
-                    yield item
-                seen.add(test)
+        if isinstance(item, pytest.Function) and _engine(item) == "postgresql":
+            test = f"{item.path}::{item.parent and item.parent.name}::{item.originalname}"
+            if test in seen:
+                yield item
+            seen.add(test)
+
+
+def _engine(item: pytest.Function) -> str:
+    return str(item.callspec.params.get("database_url", "")) if hasattr(item, "callspec") else ""
 
 
 def pytest_collection_finish() -> None:
