@@ -6,6 +6,7 @@
 # make fuzz   broken HL7v2 at the real listener, each frame accounted for: N=1000000 so many, SEED=7; CASE=4711 that one alone
 # make mutants   the program with one guard of SMART taken away, time after time: the twin of Inferno's test must see each
 # make lost-answers   payments posted to four kinds of EHR that answer into the void, a thousand times each: ANSWERS=1000 SEED=1
+# make race   everybody who may pay, capture or give back the same thing, at once: ROUNDS=1000 ENGINE=both SEED=1
 # make explore   chance at the till: any moves of payments in any order, checked against the legal moves: RUNS=1000
 # demo and test set up .venv by themselves from hashed locks; nothing else need be installed but Python 3.11+.
 PYTHON ?= python3
@@ -15,10 +16,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE :=
 SOURCES := src tests
 
-.PHONY: help install dev demo run test simulate explore check fix golden bench soak fuzz mutants lost-answers lock clean
+.PHONY: help install dev demo run test simulate explore check fix golden bench soak race fuzz mutants lost-answers lock clean
 
 help:
-	@sed -n 's/^# //p' Makefile | head -9; echo "also: install run check fix golden bench soak lock clean"
+	@sed -n 's/^# //p' Makefile | head -10; echo "also: install run check fix golden bench soak lock clean"
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "fhirpay needs Python 3.11 or newer; set PYTHON=…")'
@@ -94,6 +95,10 @@ fuzz: dev
 
 mutants: dev
 	@$(BIN)/python tests/twins/twins.py $(if $(MUTANTS),--only "$(MUTANTS)")
+
+ROUNDS ?= 1000
+race: dev
+	@$(BIN)/python tests/e2e/race.py --rounds $(ROUNDS) --engine $(ENGINE) --seed $(SEED)
 
 ANSWERS ?= 1000
 lost-answers: dev

@@ -67,7 +67,7 @@ def postings(cases: Iterable[Case], resources: Sequence[Doc]) -> list[str]:
 
 
 @asynccontextmanager
-async def _reading(url: str) -> AsyncIterator[Units]:
+async def reading(url: str) -> AsyncIterator[Units]:
     clock = SystemClock()
     database = open_database(url, clock=clock, ids=RandomIds(clock), read_only=True)
     await database.start()
@@ -79,13 +79,13 @@ async def _reading(url: str) -> AsyncIterator[Units]:
 
 async def unfinished(url: str) -> list[str]:
     """What is still to be done, in words."""
-    async with _reading(url) as units:
+    async with reading(url) as units:
         return await units.read(_unfinished)
 
 
 async def in_hand(url: str) -> list[str]:
     """What a worker still holds a lease of."""
-    async with _reading(url) as units:
+    async with reading(url) as units:
         return await units.read(_in_hand)
 
 
@@ -114,7 +114,7 @@ async def our_books(
 ) -> list[str]:
     """Ours: what was acknowledged is here once and has taken effect once, the ledger is whole and says what the
     processor holds, nothing is unknown, and nothing waits for a person."""
-    async with _reading(url) as units:
+    async with reading(url) as units:
         wrong = await units.read(_stored_once, [*acknowledged, *delivered])
         for some in range(0, len(cases), 100):
             wrong += await units.read(_effects, cases[some : some + 100])

@@ -284,12 +284,16 @@ async def world(
 
 
 def _ports(kept: Path) -> dict[str, int]:
-    """Four that nobody listens at, below those that the system hands out; the same as before in a world that goes on:
-    its processor has given out addresses.
-    """
+    """The same as before in a world that goes on: its processor has given out addresses."""
     if kept.exists():
         return json.loads(kept.read_text(encoding="utf-8"))
-    names = ("http", "mllp", "processor", "ehr")
+    ports = free_ports("http", "mllp", "processor", "ehr")
+    kept.write_text(json.dumps(ports), encoding="utf-8")
+    return ports
+
+
+def free_ports(*names: str) -> dict[str, int]:
+    """As many in a row that nobody listens at, below those that the system hands out."""
     for first in range(20_000 + os.getpid() % 900 * 10, 32_000, len(names)):
         ports = {name: first + number for number, name in enumerate(names)}
         with contextlib.ExitStack() as stack:
@@ -298,9 +302,8 @@ def _ports(kept: Path) -> dict[str, int]:
                     stack.enter_context(socket.create_server(("127.0.0.1", port)))
             except OSError:
                 continue
-            kept.write_text(json.dumps(ports), encoding="utf-8")
             return ports
-    raise AssertionError("there are no four free ports in a row")
+    raise AssertionError(f"there are no {len(names)} free ports in a row")
 
 
 async def _answering(http: httpx2.AsyncClient, ports: dict[str, int]) -> None:

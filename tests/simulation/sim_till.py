@@ -380,7 +380,8 @@ class Till(World):
         self.do(self._no_faults())
         for payment in self.processor.simulator.books.all("payment"):
             if payment["status"] == "quantum_superposition":  # its own people have found out what that was
-                self.at_processor(lambda books, doc=payment: books.save({**doc, "status": "captured"}))
+                status = "captured" if payment["capture"] else "authorized"
+                self.at_processor(lambda books, doc=payment, is_=status: books.save({**doc, "status": is_}))
         for minutes in (0, 1, 2, 5, 30, 240, 1440, 1440, 1440):
             self.passes(60 * minutes)
             for document in self.processor.simulator.books.all("payment"):
