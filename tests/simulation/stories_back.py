@@ -116,6 +116,44 @@ def refund_made_there(till: Till) -> Moves:
     yield from known(till)
 
 
+def refund_fails_while_it_is_looked_up(till: Till) -> Moves:
+    """The processor says that it is done, and before that arrives that it has failed: the later of the two is so."""
+    account(till)
+    payment = by_card(till)
+    till.hand()
+    yield from known(till)
+    till.do(till.refund(payment, 20_00))
+    till.net.fates = ["lost_after"]
+    till.hand()
+    till.tells()
+    yield
+    till.passes(2)
+    till.net.fates = ["slow"]
+    till.hand(seconds=5, inbox=False)  # the look has been served, and its answer is on its way
+    till.decides(till.processor.simulator.books.all("refund")[-1]["id"], "failed")
+    till.tells(newest_first=True)
+    till.do(till.inbox.drain())
+    yield
+    till.hand()
+    yield from known(till)
+
+
+def refund_fails_before_its_answer_comes(till: Till) -> Moves:
+    account(till)
+    payment = by_card(till)
+    till.hand()
+    yield from known(till)
+    till.do(till.refund(payment, 20_00))
+    till.net.fates = ["slow"]
+    till.hand(seconds=5, inbox=False)
+    till.decides(till.processor.simulator.books.all("refund")[-1]["id"], "failed")
+    till.tells()
+    till.do(till.inbox.drain())
+    yield
+    till.hand()
+    yield from known(till)
+
+
 # ── what is owed ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -222,6 +260,8 @@ STORIES = [
     refunds_that_take_time,
     refund_fails_late_and_goes_out_after_all,
     refund_said_to_fail_goes_out,
+    refund_fails_while_it_is_looked_up,
+    refund_fails_before_its_answer_comes,
     refund_refused,
     refund_overtaken_by_a_void,
     refund_sent_and_voided,

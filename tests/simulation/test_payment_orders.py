@@ -191,7 +191,7 @@ _COMPARED = {
     "owed": "SELECT obligation_id, state, paid_minor, in_flight_minor FROM obligation ORDER BY obligation_id",
     "credit": "SELECT payment_id, sum(amount_minor) FROM account_credit WHERE amount_minor > 0 GROUP BY payment_id",
     "balances": "SELECT account, payment_id, refund_id, sum(CASE side WHEN 'debit' THEN amount_minor"
-    " ELSE -amount_minor END) FROM ledger_posting GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+    " ELSE -amount_minor END) AS kept FROM ledger_posting GROUP BY 1, 2, 3 HAVING kept <> 0",
     "entries": "SELECT e.kind, p.account, p.side, p.amount_minor, p.obligation_id, p.refund_id FROM ledger_entry e"
     " JOIN ledger_posting p ON p.entry_id = e.entry_id AND p.tenant_id = e.tenant_id ORDER BY 1, 2, 3, 4, 5, 6",
     "postings": "SELECT subject, connection FROM posting ORDER BY 1, 2",

@@ -35,7 +35,7 @@ from ..payments.port import (
     Reference,
     Unknown,
 )
-from ..payments.records import Operation
+from ..payments.records import Operation, Refund
 from ..payments.registry import Registry
 from . import refund
 from .call import Call, no_longer_owed, read_call, send
@@ -77,7 +77,7 @@ class LookUp:
         self._public_url = public_url
 
     async def run(self, work: Work) -> Done | None:
-        ref, merchant, final = await self._units.read(self._read, work.ref)
+        ref, merchant, final, seen = await self._units.read(self._read, work.ref)
         if final:
             return DONE
         processor = self._registry.of(merchant)
@@ -92,13 +92,14 @@ class LookUp:
                 outcome = await send(self._registry, await self._units.read(self._call, work.ref))
             except ProcessorUnavailable as error:
                 outcome = Unknown(error.message)
-        return await self._units.write(self._finish, work, outcome, processor.capabilities.lookup_settles_after)
+        return await self._units.write(self._finish, work, outcome, processor.capabilities.lookup_settles_after, seen)
 
-    def _read(self, tx: Tx, operation_id: str) -> tuple[OperationRef, str, bool]:
+    def _read(self, tx: Tx, operation_id: str) -> tuple[OperationRef, str, bool, Refund | None]:
         operation = store.operation(tx, operation_id)
         payment = store.get(tx, operation.payment_id)
         ref = operation_ref(operation, payment_reference=payment.processor_ref, now=tx.now)
-        return ref, payment.merchant, self._final(tx, operation)
+        seen = refunds.get(tx, operation.refund_id) if operation.refund_id else None
+        return ref, payment.merchant, self._final(tx, operation), seen
 
     def _final(self, tx: Tx, operation: Operation) -> bool:
         if operation.state in (OperationState.SENT, OperationState.UNKNOWN):
@@ -142,10 +143,14 @@ class LookUp:
     def _call(self, tx: Tx, operation_id: str) -> Call:
         return read_call(tx, operation_id, self._tenant, self._public_url)
 
-    def _finish(self, tx: Tx, work: Work, outcome: Outcome, settles_after: timedelta) -> None:
+    def _finish(
+        self, tx: Tx, work: Work, outcome: Outcome, settles_after: timedelta, seen: Refund | None = None
+    ) -> None:
         operation = store.operation(tx, work.ref)
         payment = store.lock(tx, operation.payment_id)
         operation = store.operation(tx, work.ref)
+        if refund.moved_since(tx, seen):
+            return retry(tx, work, after=timedelta(0), error="it has moved while it was looked up")
         outcome = refund.believed(tx, operation, outcome) if operation.refund_id else believed(outcome)
         if operation.state is OperationState.SENT and isinstance(outcome, ProvenAbsent):
             # `proven_absent` follows on `unknown` only.

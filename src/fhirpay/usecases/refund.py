@@ -201,10 +201,18 @@ def believed(tx: Tx, operation: Operation, outcome: Outcome) -> Outcome:
     return outcome
 
 
+def moved_since(tx: Tx, seen: Refund | None) -> bool:
+    """Whether the refund is not as it was before somebody looked it up: then what they saw may be older than what is
+    known by now, and a refund that was seen to succeed may have failed since. It is to be looked up once more."""
+    return seen is not None and refunds.get(tx, seen.refund_id) != seen
+
+
 def _take_in(tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, outcome: Outcome, *, source: str) -> Refund:
     match outcome:
         case Approved(reference=reference) if refund.state not in ENDS:
             return _succeeded(tx, tenant, payment, refund, outcome, source=source, reference=reference)
+        case Approved() if refund.state is _S.FAILED and source.startswith("operation:"):
+            pass  # the answer to our own call: older than whatever has said that it failed
         case Approved() if refund.state in (_S.FAILED, _S.CANCELED) and refund.succeeded_at is None:
             return _succeeded_late(tx, tenant, payment, refund, outcome, source=source)
         case Approved(amount=given) if refund.state is _S.SUCCEEDED and given != refund.amount:

@@ -147,6 +147,7 @@ class _Subject:
     operation: Operation | None = None
     ref: OperationRef | None = None
     refund: Refund | None = None  # made at the processor, and booked here before
+    seen: Refund | None = None  # the refund that it is about, as it was before the look
     twin: Payment | None = None  # ours, taken already, whose reference another object of the processor has too
     states: Stated | None = None  # what is applied without asking
     why_not: str = ""
@@ -250,12 +251,12 @@ class Webhooks:
             if sent:
                 payment = store.get(tx, known.payment_id)
                 ref = operation_ref(sent[-1], payment_reference=payment.processor_ref, now=tx.now)
-                return _Subject(found.event_id, found.merchant, sent[-1], ref)
+                return _Subject(found.event_id, found.merchant, sent[-1], ref, seen=known)
         ref = OperationRef(
             OperationKind.REFUND, ours, ProcessorReference(theirs), _NOTHING, _SINCE_EVER, payment_reference=None
         )
         outside = known if known and known.processor_ref else None
-        return _Subject(found.event_id, found.merchant, None, ref, outside)
+        return _Subject(found.event_id, found.merchant, None, ref, outside, seen=outside)
 
     def _settle(self, tx: Tx, work: Work, subject: _Subject, outcome: Outcome) -> None:
         source = f"event:{subject.event_id}"
@@ -267,6 +268,8 @@ class Webhooks:
                 return self._not_yet(tx, work, subject, "it may be about a page whose payment is not known yet")
             return self._ignore(tx, work, "not-ours", "about a payment that was not made here")
         payment = store.lock(tx, payment.payment_id)
+        if refund.moved_since(tx, subject.seen):
+            return retry(tx, work, after=timedelta(0), error="it has moved while it was looked up")
         adopts = subject.operation is None and subject.refund is None and work.attempt < _TRIES
         if adopts and isinstance(outcome, Approved) and (why := refund.not_to_adopt_yet(tx, payment, outcome)):
             return retry(tx, work, after=None, error=why)
