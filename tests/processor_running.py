@@ -72,12 +72,13 @@ class Running:
 
 
 @asynccontextmanager
-async def served(app: FastAPI, port: int = 0) -> AsyncIterator[int]:
-    """The app on a loopback port."""
+async def served(app: FastAPI, port: int = 0, *, date_header: bool = True) -> AsyncIterator[int]:
+    """The app on a loopback port. Without `date_header` the app tells the time, by a clock of its own."""
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(("127.0.0.1", port))
         config = uvicorn.Config(app, log_level="critical", access_log=False, timeout_graceful_shutdown=1)
+        config.date_header = date_header
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve(sockets=[sock]))
         while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)

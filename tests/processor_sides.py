@@ -11,9 +11,12 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
+import authorizenet_running
 import processor_running
 import square_running
 import stripe_running
+from authorizenet_server import webhooks as authorizenet_events
+from fhirpay.payments.adapters import authorizenet_wire
 from fhirpay.simulators import processor_webhooks as simulated_events
 from square_server import webhooks as square_events
 from square_server.books import LOCATION
@@ -37,6 +40,7 @@ class Side:
     keyless: frozenset[str] = frozenset()  # calls of the port that carry no idempotency key there
     event_id: str = "id"  # the field that has it
     settings: Mapping[str, str] = field(default_factory=dict[str, str])  # of the merchant, beyond what every one has
+    known_as: Callable[[str], str] = str  # what its books call our reference
 
 
 SIMULATED = Side(
@@ -87,4 +91,17 @@ SQUARE = Side(
     keyless=frozenset({"void"}),
     event_id="event_id",
     settings={"location": LOCATION, "notification_url": square_running.NOTIFICATION_URL},
+)
+AUTHORIZENET = Side(
+    name="authorizenet",
+    running=authorizenet_running.running_authorizenet,
+    secret_key=authorizenet_running.TRANSACTION_KEY,
+    webhook_secrets=(authorizenet_running.SIGNATURE_KEY, authorizenet_running.OLD_SIGNATURE_KEY),
+    header=authorizenet_events.HEADER,
+    sign=authorizenet_events.sign,
+    events=lambda running: running.simulator.books.events,
+    tokens=authorizenet_running.TOKENS,
+    settings={"account": authorizenet_running.LOGIN},
+    event_id="notificationId",
+    known_as=authorizenet_wire.sent_as,
 )

@@ -53,10 +53,11 @@ class Merchant(Section):
     """An account at a payment processor."""
 
     name: str
-    processor: Literal["simulated", "square", "stripe"] = Field(description="which adapter")
+    processor: Literal["simulated", "square", "stripe", "authorizenet"] = Field(description="which adapter")
     base_url: str = Field(default="", description="the processor's address; empty: the one that its adapter knows")
     api_version: str = Field(default="", description="the version of the processor's API; empty: the adapter's own")
     location: str = Field(default="", description="where payments are taken, for processors that ask: its id there")
+    account: str = Field(default="", description="the account's name at the processor; authorizenet: the API Login ID")
     secret_key: str = Field(description="the key of our calls; use env:NAME")
     webhook_secrets: tuple[str, ...] = Field(
         default=(), description="live signing secrets, newest first; two while rotating"
@@ -64,6 +65,10 @@ class Merchant(Section):
     notification_url: str = Field(
         default="",
         description="our webhook's address as registered at the processor, where it is part of what is signed",
+    )
+    webhook_key: Literal["text", "hex"] = Field(
+        default="text",
+        description="what a signing secret of authorizenet is: its text, or the bytes that its digits say",
     )
     descriptor: str = Field(
         default="",

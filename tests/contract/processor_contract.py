@@ -24,8 +24,8 @@ from fhirpay.domain.clock import SystemClock
 from fhirpay.domain.ids import RandomIds
 from fhirpay.domain.money import Money
 from fhirpay.errors import MessageInvalid, NotAuthenticated, ProcessorUnavailable, RuleBroken
+from fhirpay.payments.declines import DeclineCode
 from fhirpay.payments.port import (
-    NOT_SETTLED,
     ActionNeeded,
     Approved,
     Canceled,
@@ -47,6 +47,7 @@ from fhirpay.payments.port import (
 
 _ids = RandomIds(SystemClock())
 HOUR = timedelta(hours=1)
+_SOON = timedelta(minutes=1)  # a page is open for some minutes at least
 _OTHER_DIGITS = str.maketrans("0123456789abcdef", "123456789abcdef0")
 
 
@@ -321,7 +322,7 @@ class ProcessorContract:
         ours = _ids.new("ref")
         outcome = await w.processor.refund(prepared, self.money(25_00), our_reference=ours, idempotency_key=ours)
         assert isinstance(outcome, Declined)
-        assert outcome.code == NOT_SETTLED
+        assert outcome.code is DeclineCode.NOT_SETTLED
         assert await w.taken(request.reference) == 125_00
 
     async def test_a_refund_whose_answer_was_lost_is_found(self, w: World) -> None:
@@ -453,7 +454,7 @@ class ProcessorContract:
 
     async def test_a_hosted_page_that_is_paid(self, w: World) -> None:
         request, page = await self.page(w)
-        ref = self.ref(request, page.reference, kind=OperationKind.HOSTED)
+        ref = self.ref(request, page.reference, kind=OperationKind.HOSTED, age=_SOON)
         assert isinstance(await w.processor.lookup(ref), ActionNeeded)
         await w.pay(page.url, w.cards["approve"])
         found = await w.processor.lookup(ref)
@@ -469,7 +470,7 @@ class ProcessorContract:
 
     async def test_a_decline_on_the_page_is_one_try_and_not_the_end(self, w: World) -> None:
         request, page = await self.page(w)
-        ref = self.ref(request, page.reference, kind=OperationKind.HOSTED)
+        ref = self.ref(request, page.reference, kind=OperationKind.HOSTED, age=_SOON)
         await w.pay(page.url, w.cards["decline"])
         assert isinstance(await w.processor.lookup(ref), ActionNeeded)
         await w.pay(page.url, w.cards["approve"])

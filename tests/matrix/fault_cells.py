@@ -65,6 +65,13 @@ RESOLVED = {
     "dropped": ("lookup",),
     "silent 48 h": ("unknown, listed; lookup",),
 }
+# Where no key is honoured nothing goes out again before it is proven absent.
+WITHOUT_KEYS = {
+    "before": ("proven absent, anew",),
+    "lost request": ("proven absent, anew",),
+    "late": ("lookup",),
+    "forged": ("proven absent, anew",),
+}
 BACK = 30_00
 
 
@@ -222,6 +229,13 @@ async def paid(case: Case) -> None:
     assert await case.state() == "captured"
 
 
+async def refundable(case: Case) -> None:
+    """Paid, and settled where that has to be before anything goes back."""
+    await paid(case)
+    if not case.bench.recorder.capabilities.refund_before_settlement:
+        await case.world.processor.settle()
+
+
 async def held(case: Case) -> None:
     await holds(case)
     await case.world.work()
@@ -343,7 +357,7 @@ ROWS = (
         "refund",
         "refund",
         "refund",
-        paid,
+        refundable,
         refunds_a_part,
         refunds_more_than_the_rest,
         is_refunded,
@@ -402,7 +416,7 @@ ROWS = (
         "list",
         "list",
         "lookup",
-        paid,
+        refundable,
         refunds_a_part,
         refunds_more_than_the_rest,
         is_refunded,
@@ -448,6 +462,8 @@ class Bench:
         """Why the cell has no meaning. Empty: it has."""
         if row.needs and not getattr(self.recorder.capabilities, row.needs):
             return _WITHOUT[row.needs]
+        if row.call == "prepare" and not self.recorder.capabilities.prepares:
+            return "this processor prepares nothing: there is no call"
         if row.only and row.only != self.world.side.name:
             return "an expired page of this processor can't be paid"
         return row.not_here.get(column, "")
@@ -516,7 +532,9 @@ class Bench:
         return said
 
     def resolved(self, row: Row, column: str) -> tuple[str, ...]:
-        """Where a call has no key at this processor, none keeps a 500."""
+        """Where a call has no key at this processor, none keeps a 500; where none has one, nothing is sent again."""
+        if self.recorder.capabilities.idempotency_ttl is None:
+            return (RESOLVED | WITHOUT_KEYS)[column]
         return RESOLVED["before" if column == "error500" and row.call in self.world.side.keyless else column]
 
     async def _faulted(self, row: Row, column: str, case: Case) -> str:
@@ -611,7 +629,7 @@ class Bench:
     async def check(self, row: Row, case: Case) -> None:
         books = await self.world.processor.books()
         no_blind_resend(self.recorder.calls, self.recorder.capabilities.idempotency_ttl)
-        assert moved(books, case.payment_id) == list(row.moves)
+        assert moved(books, self.world.side.known_as(case.payment_id)) == list(row.moves)
         balances = await self.world.balances()
         held = books["totals"].get("USD", {}).get("balance", 0)
         assert balances.get("processor_clearing", 0) == held, (balances, books["totals"])

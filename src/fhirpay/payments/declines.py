@@ -49,6 +49,7 @@ class DeclineCode(StrEnum):
     DISPUTED = "disputed"
     NOT_REFUNDABLE = "not_refundable"
     REFUND_PENDING = "refund_pending"
+    NOT_SETTLED = "not_settled"
 
 
 class Advice(StrEnum):
@@ -188,6 +189,13 @@ TABLE: Mapping[DeclineCode, Decline] = {
             "The payment has been made. Please contact the practice to have it given back.",
         ),
         Decline(_C.ALREADY_REFUNDED, True, _A.LOOK_FIRST, "The payment has been given back already.", _PRACTICE),
+        Decline(
+            _C.NOT_SETTLED,
+            False,
+            _A.RETRY_LATER,
+            "The payment has not settled yet: it can be given back after that.",
+            "The payment can be given back once it has settled. Please contact the practice.",
+        ),
         Decline(
             _C.DISPUTED, True, _A.CONTACT_US, "The payment is disputed: it can't be given back meanwhile.", _PRACTICE
         ),

@@ -25,9 +25,6 @@ from .declines import Decline, DeclineCode
 Reference = NewType("Reference", str)
 """The processor's own id of something."""
 
-NOT_SETTLED = "not_settled"
-"""Code of a decline: this rail gives money back once it has settled. The refund is asked for again then."""
-
 _OPAQUE = re.compile(r"[a-z]{2,8}[0-9a-z]{16,40}\Z")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{4,80}\Z")
 _DESCRIPTOR = re.compile(r"[A-Za-z0-9 .*&'-]{1,22}\Z")
@@ -142,7 +139,7 @@ class Prepared:
     """The processor knows of it and has moved no money. `url` where the payer has to go there.
 
     Without `Capabilities.prepares` the processor knows nothing yet: `reference` is what it will be told, to look it up
-    by. `posts`: the payer's browser has to post what stands behind the `#` of the url, as `token`; see web/to_page.py.
+    by. `posts`: the payer's browser has to post what stands behind the `#` of the url, as `token`: see `Posting`.
     """
 
     reference: Reference
@@ -368,6 +365,24 @@ class Renaming(Protocol):
 
     def sent_as(self, our_reference: str) -> str:
         """What the processor is told, and repeats in its events, instead of this reference. Always the same."""
+        ...
+
+
+@runtime_checkable
+class Settling(Protocol):
+    """Optional: a processor that gives back only what has settled (`refund_before_settlement` is false)."""
+
+    async def has_settled(self, payment: Reference) -> bool:
+        """Whether waiting is over: it has settled, or never will. Raises ProcessorUnavailable when it can't be said."""
+        ...
+
+
+@runtime_checkable
+class Posting(Protocol):
+    """Optional: a processor whose pages are shown to whoever posts a token to them (`Prepared.posts`)."""
+
+    def page_address(self, what: Literal["pay", "store"]) -> str:
+        """Where the payer's browser posts it."""
         ...
 
 

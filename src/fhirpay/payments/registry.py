@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from ..config import Merchant, Tenant
 from ..errors import ConfigInvalid, NotFound
 from ..net.http import HttpClient, Transport, client
-from .adapters import square, stripe
+from .adapters import authorizenet, square, stripe
 from .adapters.simulated import SimulatedProcessor
 from .port import Hosted, Processor, Vault
 
@@ -53,10 +53,22 @@ def _square(merchant: Merchant, transport: Transport | None) -> Processor:
     )
 
 
+def _authorizenet(merchant: Merchant, transport: Transport | None) -> Processor:
+    """Raises ConfigInvalid without the API Login ID."""
+    return authorizenet.AuthorizeNetProcessor(
+        _http(merchant, transport, authorizenet.BASE_URL),
+        login=merchant.account,
+        transaction_key=merchant.secret_key,
+        signature_keys=merchant.webhook_secrets,
+        keys_are=merchant.webhook_key,
+    )
+
+
 _MAKES: Mapping[str, Callable[[Merchant, Transport | None], Processor]] = {
     "simulated": _simulated,
     "square": _square,
     "stripe": _stripe,
+    "authorizenet": _authorizenet,
 }
 
 

@@ -40,6 +40,8 @@ from ..payments.port import (
     OperationKind,
     Outcome,
     Pending,
+    Reference,
+    Settling,
     Unknown,
 )
 from ..payments.records import Operation, Payment, Refund
@@ -56,6 +58,9 @@ log = Log("payments")
 KIND = "refund.submit"
 _S = RefundState
 ENDS = frozenset({_S.REJECTED, _S.SUCCEEDED, _S.FAILED, _S.CANCELED, _S.REPLACED})
+_TO_SEND = frozenset({_S.APPROVED, _S.WAITING_SETTLEMENT})
+SETTLED_LOOK = timedelta(hours=1)  # a batch a day: soon enough, and two dozen questions
+TELL_OF_WAIT_AFTER = timedelta(days=4)  # a weekend and a holiday; then something is wrong at the processor
 _BUSY = timedelta(seconds=20)  # another operation of the payment has no outcome yet
 
 
@@ -117,6 +122,13 @@ class Refunds:
         self._registry = registry
 
     async def run(self, work: Work) -> None:
+        """Raises ProcessorUnavailable while it can't be said whether the payment has settled: again later."""
+        payment = await self._units.read(self._of, work)
+        processor = self._registry.of(payment.merchant)
+        if not processor.capabilities.refund_before_settlement and isinstance(processor, Settling):
+            asks = await self._units.read(self._not_sent_yet, work) and payment.processor_ref
+            if asks and not await processor.has_settled(Reference(asks)):
+                return await self._units.write(self._wait, work)
         call = await self._units.write(self._sending, work)
         if call is None:
             return
@@ -125,6 +137,35 @@ class Refunds:
         except ProcessorUnavailable as error:
             return await self._units.write(self._not_sent, work, call, error.message)
         await self._units.write(self._finish, work, call, outcome)
+
+    def _of(self, tx: Tx, work: Work) -> Payment:
+        return store.get(tx, refunds.get(tx, work.ref).payment_id)
+
+    def _not_sent_yet(self, tx: Tx, work: Work) -> bool:
+        """Nothing of it has gone out, and something is to."""
+        state = refunds.get(tx, work.ref).state
+        if state in _TO_SEND:
+            return True
+        open_ = store.open_operation(tx, refunds.get(tx, work.ref).payment_id)
+        return open_ is not None and open_.refund_id == work.ref and open_.state is OperationState.PREPARED
+
+    def _wait(self, tx: Tx, work: Work) -> None:
+        """This rail gives back only what it has settled. It comes back by itself, and nothing else waits for it."""
+        if not still_ours(tx, work):
+            raise LeaseLost(f"another worker has taken {work.work_id} over", work_id=work.work_id)
+        payment = store.lock(tx, refunds.get(tx, work.ref).payment_id)
+        complete(tx, work)
+        refund = refunds.get(tx, work.ref)
+        if refund.state in ENDS:
+            return
+        if refund.state is _S.APPROVED:
+            refund = refunds.move(tx, refund, _S.WAITING_SETTLEMENT)
+        key = f"{payment.payment_id}:refund-waits:{refund.refund_id}"
+        if tx.now - refund.created_at >= TELL_OF_WAIT_AFTER:
+            says = f"{refund.refund_id} waits since {refund.created_at:%Y-%m-%d} for its payment to settle"
+            store.open_break(tx, key, "refund_waits", says, payment=payment, amount=refund.amount)
+        outbox_add(tx, KIND, refund.refund_id, [f"refund:{refund.refund_id}"], tx.now + SETTLED_LOOK)
+        log.info("refund.waits", refund_id=refund.refund_id, payment_id=payment.payment_id)
 
     def _sending(self, tx: Tx, work: Work) -> Call | None:
         """Units 1 and 2: there is no call between them, since a refund has nothing to prepare."""
@@ -137,11 +178,12 @@ class Refunds:
         if operation is not None and operation.refund_id != refund.refund_id:
             retry(tx, work, after=_BUSY, error=f"{operation.operation_id} of this payment has no outcome yet")
             return None
-        if operation is None and refund.state is _S.APPROVED:
+        if operation is None and refund.state in _TO_SEND:
             kind = OperationKind.REFUND
             made = store.add_operation(tx, payment.payment_id, kind, refund.amount, refund_id=refund.refund_id)
             operation = store.operation(tx, made)
             refund = refunds.move(tx, refund, _S.SUBMITTED)
+            store.close_break(tx, f"{payment.payment_id}:refund-waits:{refund.refund_id}", by="it has settled")
         if operation is None or operation.state is not OperationState.PREPARED:
             complete(tx, work)
             if operation is not None and operation.state is OperationState.SENT:

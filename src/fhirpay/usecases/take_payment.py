@@ -29,6 +29,7 @@ from ..payments.registry import Registry
 from .call import Call, no_longer_owed, read_call, send
 from .settle_outcome import refold_and_carry_out, settle, unknown_key
 from .stale_pages import CODE
+from .to_page import through_ours
 
 log = Log("payments")
 
@@ -79,7 +80,11 @@ class TakePayment:
         if payment.currency not in self._registry.of(payment.merchant).capabilities.currencies:
             return Declined(DeclineCode.CURRENCY_UNSUPPORTED)
         if operation.kind is OperationKind.HOSTED:
-            return await self._registry.hosted(payment.merchant).open_page(call.request, idempotency_key=key)
+            made = await self._registry.hosted(payment.merchant).open_page(call.request, idempotency_key=key)
+            if isinstance(made, Declined):
+                return made
+            where = {"public_url": self._public_url, "tenant": self._tenant.name, "merchant": payment.merchant}
+            return through_ours(made, **where, what="pay")
         return await self._registry.of(payment.merchant).prepare(call.request, idempotency_key=key)
 
     # ── units ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -16,6 +16,7 @@ from ...errors import NotFound, RuleBroken
 from ...payments import stored_methods
 from ...payments.port import Method
 from ...usecases import collect
+from ...usecases.to_page import through_ours
 from . import bodies, views
 from .deps import Deps, answer_once, json_answer, known, once_of
 from .payments import account_ref
@@ -47,7 +48,9 @@ def methods_router(deps: Deps) -> APIRouter:
 
         async def answer(setup_id: str) -> tuple[int, dict[str, Any]]:
             vault = deps.registry.vault(merchant)
-            page = await vault.open_setup_page(setup_id, return_url=back, idempotency_key=setup_id)
+            made = await vault.open_setup_page(setup_id, return_url=back, idempotency_key=setup_id)
+            where = {"public_url": deps.public_url, "tenant": deps.tenant.name, "merchant": merchant}
+            page = through_ours(made, **where, what="store")
             return 201, {"setup": page.reference, "url": page.url, "expires_at": views.at(page.expires_at)}
 
         return await answer_once(deps, once, make, answer)

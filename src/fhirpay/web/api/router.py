@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from .deps import Deps
 from .messages import messages_router
 from .methods import methods_router
+from .pages import pages_router
 from .payments import owed_router, payments_router, refunds_router
 from .postings import postings_router
 from .staff import staff_router, worklist_router
@@ -20,6 +21,7 @@ def api_router(deps: Deps) -> APIRouter:
         refunds_router,
         owed_router,
         methods_router,
+        pages_router,
         worklist_router,
         messages_router,
         staff_router,
