@@ -22,7 +22,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fhirpay.billing import store as obligations
-from fhirpay.config import ApiClient, Connection, Facility, Merchant, Tenant
+from fhirpay.config import ApiClient, Connection, Facility, Merchant, Tenant, Till
 from fhirpay.db.unit import Database, Tx, Units
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.money import Money
@@ -239,9 +239,10 @@ class World:
         assert await self.units.read(store.unknown_operations) == []
 
 
-def tenant_of(side: Side, base_url: str, timeout_s: float, **facility: Any) -> Tenant:
+def tenant_of(side: Side, base_url: str, timeout_s: float, tills: tuple[Till, ...] = (), **facility: Any) -> Tenant:
     return Tenant(
         name="main",
+        tills=tills,
         facilities=(Facility(name="main", merchant="main", **facility),),
         merchants=(
             Merchant(

@@ -79,6 +79,16 @@ class Merchant(Section):
     private_network: bool = Field(default=False, description="the address may be a private or loopback one")
 
 
+class Till(Section):
+    """A cash drawer, with the desk at which it stands."""
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$", description="names it in the books: never to be another's"
+    )
+    facility: str = Field(default="main", description="the facility that is paid there")
+    currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$", description="what lies in it (ISO 4217)")
+
+
 class Tenant(Section):
     """One organisation's data. Everything below belongs to it alone."""
 
@@ -86,6 +96,7 @@ class Tenant(Section):
     facilities: tuple[Facility, ...] = ()
     interfaces: tuple[Interface, ...] = ()
     merchants: tuple[Merchant, ...] = ()
+    tills: tuple[Till, ...] = ()
     connections: tuple[Connection, ...] = ()
     destinations: tuple[Destination, ...] = ()
     posting_files: tuple[PostingFile, ...] = ()
@@ -101,6 +112,9 @@ class Tenant(Section):
 
     def merchant(self, name: str) -> Merchant:
         return _named(self.merchants, name, "merchant")
+
+    def till(self, name: str) -> Till:
+        return _named(self.tills, name, "till")
 
     def connection(self, name: str) -> Connection:
         return _named(self.connections, name, "connection")
@@ -124,6 +138,7 @@ class Tenant(Section):
             known_zone(facility.zone)
             if facility.merchant not in merchants:
                 raise ValueError(f"facility '{facility.name}' names merchant '{facility.merchant}', not defined")
+        _tills(self.tills, facilities)
         for connection in self.connections:
             if connection.interface and connection.interface not in {one.name for one in self.interfaces}:
                 says = f"connection '{connection.name}' names interface '{connection.interface}', not defined"
@@ -213,6 +228,16 @@ class Settings(Section):
     def path_of(self, tenant: str) -> str:
         """Where a tenant is served: the only one at the root, several each under a path of their own."""
         return "" if len(self.tenants) == 1 else f"/tenants/{tenant}"
+
+
+def _tills(tills: tuple[Till, ...], facilities: set[str]) -> None:
+    """Raises ValueError."""
+    names = [till.name for till in tills]
+    if twice := next((name for name in names if names.count(name) > 1), ""):
+        raise ValueError(f"two tills are named '{twice}': the books tell them apart by it")
+    for till in tills:
+        if till.facility not in facilities:
+            raise ValueError(f"till '{till.name}' names facility '{till.facility}', not defined")
 
 
 def _told_apart(clients: tuple[ApiClient, ...], issuers: set[str]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import RowMapping, bindparam, select, update
@@ -23,7 +24,7 @@ from ..errors import RuleBroken
 from ..ledger import rules
 from ..ledger import store as ledger
 from . import rows, worklist
-from .standing import oldest_first, spread
+from .standing import in_proportion, oldest_first, spread
 from .store import Reassessed, askable_of, credits
 from .tables import ObligationShare
 
@@ -109,8 +110,20 @@ class CarriedOut:
 # ── while a payment is under way ──────────────────────────────────────────────────────────────────────────────────
 
 
-def reserve(tx: Tx, obligation_ids: Sequence[str], amount: Money, *, payment_id: str) -> list[Share]:
-    """Set this amount aside for the payment, oldest obligation first; the parts sum to it.
+Spread = Literal["oldest", "proportional"]
+
+
+def reserve(
+    tx: Tx,
+    obligation_ids: Sequence[str],
+    amount: Money,
+    *,
+    payment_id: str,
+    spread_by: Spread = "oldest",
+    chosen: Mapping[str, Money] | None = None,
+) -> list[Share]:
+    """Set this amount aside for the payment: oldest obligation first, in proportion to what is open, or as `chosen`.
+    The parts sum to it.
 
     What may be asked is read again here, under the accounts' lock, less money in flight. Raises RuleBroken with the
     amount that may be asked now when it is less. The same payment again gets the same parts.
@@ -123,25 +136,42 @@ def reserve(tx: Tx, obligation_ids: Sequence[str], amount: Money, *, payment_id:
     amounts: dict[str, int] = {}
     for ref in accounts:
         amounts |= askable_of(tx, ref, [row for row in found if row["account_ref"] == ref])
-    chosen = [row for row in found if row["obligation_id"] in wanted]
-    if others := sorted({row["currency"] for row in chosen} - {amount.currency}):
+    named = [row for row in found if row["obligation_id"] in wanted]
+    if others := sorted({row["currency"] for row in named} - {amount.currency}):
         raise RuleBroken(f"what is owed here is in {', '.join(others)}, not in {amount.currency}")
-    chosen.sort(key=lambda row: list(amounts).index(row["obligation_id"]) if row["obligation_id"] in amounts else -1)
-    limits = [(row["obligation_id"], amounts.get(row["obligation_id"], 0)) for row in chosen]
+    named.sort(key=lambda row: list(amounts).index(row["obligation_id"]) if row["obligation_id"] in amounts else -1)
+    limits = [(row["obligation_id"], amounts.get(row["obligation_id"], 0)) for row in named]
     most = Money(sum(limit for _, limit in limits), amount.currency)
     if amount.minor <= 0 or amount > most:
         why = next((says for ref in accounts if (says := rows.stopped(tx, accounts[ref]))), "")
         says = f"{most} may be asked for now, not {amount}" + (f": {why}" if why else "")
         raise RuleBroken(says, payment_id=payment_id)
-    refs = {row["obligation_id"]: row["account_ref"] for row in chosen}
-    parts = [
-        Share(one, Money(part, amount.currency), payment_id, refs[one])
-        for one, part in spread(amount.minor, limits).items()
-    ]
+    refs = {row["obligation_id"]: row["account_ref"] for row in named}
+    spread_over = _chosen(limits, chosen, amount) if chosen else _spread(amount, limits, spread_by)
+    parts = [Share(one, Money(part, amount.currency), payment_id, refs[one]) for one, part in spread_over.items()]
     for part in parts:
         _put(tx, part, in_flight=part.amount.minor)
         rows.count_money(tx, part.obligation_id, in_flight=part.amount.minor)
     return parts
+
+
+def _spread(amount: Money, limits: Sequence[tuple[str, int]], spread_by: Spread) -> dict[str, int]:
+    if spread_by == "proportional":
+        return in_proportion(amount.minor, limits, amount.currency)
+    return spread(amount.minor, limits)
+
+
+def _chosen(limits: Sequence[tuple[str, int]], chosen: Mapping[str, Money], amount: Money) -> dict[str, int]:
+    """As somebody wants it. Raises RuleBroken for more than may be asked of one, or another sum than the whole."""
+    most = dict(limits)
+    for obligation_id, part in chosen.items():
+        if part.currency != amount.currency or not 0 < part.minor <= most.get(obligation_id, 0):
+            limit = Money(most.get(obligation_id, 0), amount.currency)
+            says = f"{limit} may be asked for of {obligation_id} now, not {part}"
+            raise RuleBroken(says, obligation_id=obligation_id)
+    if (total := sum(part.minor for part in chosen.values())) != amount.minor:
+        raise RuleBroken(f"the parts come to {Money(total, amount.currency)}, the payment to {amount}")
+    return {obligation_id: part.minor for obligation_id, part in chosen.items()}
 
 
 def release(tx: Tx, payment_id: str) -> None:

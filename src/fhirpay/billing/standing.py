@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from ..domain.money import Money, allocate
 from ..domain.obligation import ObligationState
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
@@ -82,3 +83,10 @@ def spread(minor: int, over: Sequence[tuple[str, int]]) -> dict[str, int]:
             parts[obligation_id] = parts.get(obligation_id, 0) + part
             minor -= part
     return parts
+
+
+def in_proportion(minor: int, over: Sequence[tuple[str, int]], currency: str) -> dict[str, int]:
+    """Split an amount over obligations in proportion to what each has open, by largest remainder; none gets more than
+    it has open where the amount is no more than all of it. The parts sum to it."""
+    parts = allocate(Money(minor, currency), [most for _, most in over])
+    return {obligation_id: part.minor for (obligation_id, _), part in zip(over, parts, strict=True) if part}

@@ -17,7 +17,7 @@ from ..domain.money import Money
 from ..errors import InvariantBroken
 from .chart import CHART, Side
 
-DIMS = ("account_ref", "obligation", "payment", "refund", "merchant")
+DIMS = ("account_ref", "obligation", "payment", "refund", "merchant", "till")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/#-]{0,199}")
 _BIGINT_MAX = 2**63 - 1
 

@@ -13,6 +13,7 @@ To add an event: a member of `domain.events.Event`, a row here, a function, and 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import NotRequired, TypedDict, Unpack
 
@@ -46,6 +47,7 @@ RULES: Mapping[Event, tuple[str, str]] = {
     Event.PENDING_MOVED:                    ("ar_pending",         "ar_pending"),
     Event.OPENING_RECEIVABLE:               ("ar_patient",         "opening_balance"),
     Event.OPENING_TAKEN_BACK:               ("opening_balance",    "ar_patient"),
+    #   of what a desk took the debit is the account of its tender (TENDERS)
     Event.PAYMENT_CAPTURED:                 ("processor_clearing", "unapplied_credit"),
     Event.PAYMENT_ALLOCATED:                ("unapplied_credit",   "ar_patient"),
     Event.PAYMENT_DEALLOCATED:              ("ar_patient",         "unapplied_credit"),
@@ -96,6 +98,7 @@ def _entry(
 def _dims(account: str, ids: Mapping[str, str]) -> dict[str, str]:
     # Unapplied credit is kept by payment and never by account: one payment may go to several accounts.
     kept_by = CHART[account].kept_by
+    ids = {name: value for name, value in ids.items() if value}
     kept = {*kept_by, "payment", "refund"} if kept_by else ids.keys()
     return {name: value for name, value in ids.items() if name in kept}
 
@@ -249,9 +252,34 @@ def opening_taken_back(obligation: str, account_ref: str, amount: Money, **when:
 # ── money in ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def capture(payment: str, merchant: str, amount: Money, **when: Unpack[When]) -> Entry:
-    """A capture, or an ACH payment cleared: gross, and nobody's charge yet."""
-    return _entry(Event.PAYMENT_CAPTURED, amount, when, {"payment": payment, "merchant": merchant})
+@dataclass(frozen=True, slots=True)
+class Tender:
+    """Where money that a front desk takes lies afterwards: the account of its kind, and of cash the till."""
+
+    kind: str
+    till: str
+
+
+# A processor holds what nobody took at a desk.
+TENDERS: Mapping[str, str] = {
+    "cash": "cash_drawer",
+    "check": "checks_on_hand",
+    "external_card": "external_terminal_clearing",
+}
+
+
+def capture(payment: str, merchant: str, amount: Money, *, tender: Tender | None = None, **when: Unpack[When]) -> Entry:
+    """A capture, or an ACH payment cleared: gross, and nobody's charge yet. With `tender`, what a desk has received:
+    of cash what is kept, not what was handed over."""
+    debit, credit = RULES[Event.PAYMENT_CAPTURED]
+    held, ids = _held(debit, payment, merchant, tender)
+    return _entry(Event.PAYMENT_CAPTURED, amount, when, ids, accounts=(held, credit))
+
+
+def _held(account: str, payment: str, merchant: str, tender: Tender | None) -> tuple[str, dict[str, str]]:
+    if tender is None:
+        return account, {"payment": payment, "merchant": merchant}
+    return TENDERS[tender.kind], {"payment": payment, "till": tender.till}
 
 
 def allocate(payment: str, obligation: str, amount: Money, *, account_ref: str, **when: Unpack[When]) -> Entry:
@@ -266,9 +294,13 @@ def deallocate(payment: str, obligation: str, amount: Money, *, account_ref: str
     return _entry(Event.PAYMENT_DEALLOCATED, amount, when, ids)
 
 
-def void_capture(payment: str, merchant: str, amount: Money, **when: Unpack[When]) -> Entry:
+def void_capture(
+    payment: str, merchant: str, amount: Money, *, tender: Tender | None = None, **when: Unpack[When]
+) -> Entry:
     """A void after capture, before settlement: the reversal of `capture`, after that of each allocation."""
-    return _entry(Event.CAPTURE_VOIDED, amount, when, {"payment": payment, "merchant": merchant})
+    debit, credit = RULES[Event.CAPTURE_VOIDED]
+    held, ids = _held(credit, payment, merchant, tender)
+    return _entry(Event.CAPTURE_VOIDED, amount, when, ids, accounts=(debit, held))
 
 
 def payment_returned(payment: str, returned: str, merchant: str, amount: Money, **when: Unpack[When]) -> Entry:

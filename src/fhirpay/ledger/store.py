@@ -34,6 +34,7 @@ COLUMNS: Mapping[str, str] = {
     "payment": "payment_id",
     "refund": "refund_id",
     "merchant": "merchant",
+    "till": "till",
 }
 PAGE = 1000
 
@@ -162,7 +163,7 @@ def _net(side: Side) -> Any:
 
 def balance(tx: Tx, account: str, *, currency: str | None = None, **dims: str) -> int:
     """Minor units on the account's normal side (assets: debit), along any of account_ref, obligation, payment, refund,
-    merchant. Raises RuleBroken when no currency is named and there is more than one.
+    merchant, till. Raises RuleBroken when no currency is named and there is more than one.
     """
     if account not in CHART:
         raise RuleBroken(f"'{account}' is not in the chart of accounts")

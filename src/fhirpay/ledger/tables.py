@@ -58,6 +58,7 @@ class LedgerPosting(Row, table=True):
     payment_id: str | None = Field(default=None, sa_type=Text)
     refund_id: str | None = Field(default=None, sa_type=Text)
     merchant: str | None = Field(default=None, sa_type=Text)
+    till: str | None = Field(default=None, sa_type=Text)
 
 
 class LedgerHead(Row, table=True):

@@ -14,9 +14,10 @@ from sqlalchemy import bindparam, select, update
 from ..db.metadata import table
 from ..db.unit import Tx
 from .store import EXTERNAL
-from .tables import AllocationRow, ConsentRow, PaymentRow, RefundShareRow, StoredMethodRow
+from .tables import AllocationRow, ConsentRow, MovementLineRow, PaymentRow, RefundShareRow, StoredMethodRow
 
 _payment, _allocation, _share = table(PaymentRow), table(AllocationRow), table(RefundShareRow)
+_line = table(MovementLineRow)
 _method, _consent = table(StoredMethodRow), table(ConsentRow)
 _LOCK_EXTERNAL = (
     select(_payment.c.payment_id)
@@ -50,7 +51,7 @@ def move(tx: Tx, old: str, new: str) -> list[str]:
     mine = (_payment.c.tenant_id == tx.tenant, _payment.c.account_ref == old)
     ids = [row["payment_id"] for row in tx.all(select(_payment.c.payment_id).where(*mine))]
     tx.execute(update(_payment).where(*mine).values(account_ref=new))
-    for of in (_allocation, _share):
+    for of in (_allocation, _share, _line):
         tx.execute(update(of).where(of.c.tenant_id == tx.tenant, of.c.account_ref == old).values(account_ref=new))
     return sorted(ids)
 
@@ -60,7 +61,7 @@ def move_back(tx: Tx, payment_ids: Iterable[str], obligation_ids: Iterable[str],
     ids, owed = sorted(payment_ids), sorted(obligation_ids)
     mine = (_payment.c.tenant_id == tx.tenant, _payment.c.payment_id.in_(ids), _payment.c.account_ref == new)
     tx.execute(update(_payment).where(*mine).values(account_ref=old))
-    for of in (_allocation, _share):
+    for of in (_allocation, _share, _line):
         where = (of.c.tenant_id == tx.tenant, of.c.account_ref == new, of.c.obligation_id.in_(owed))
         tx.execute(update(of).where(*where).values(account_ref=old))
 

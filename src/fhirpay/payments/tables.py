@@ -1,8 +1,9 @@
 """Tables of payments: what was asked, each call to a processor, what is known of it, and what came of it.
 
-Written by store.py, refunds.py and stored_methods.py alone. The unique keys are the law "one effect per business fact":
-one payment per `fact_key`, one open operation per payment, one row per fact and per effect, one answer per client key.
-Money is BIGINT minor units; a state is text, checked against the table of legal moves where it changes.
+Written by store.py, refunds.py, tenders.py, movements.py and stored_methods.py alone. The unique keys are the law "one
+effect per business fact": one payment per `fact_key`, one open operation per payment, one row per fact and per effect,
+one answer per client key. Money is BIGINT minor units; a state is text, checked against the table of legal moves where
+it changes.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class PaymentRow(Row, table=True):
     processor: str = Field(sa_type=Text)
     amount_minor: int = Field(sa_type=BigInteger)
     currency: str = Field(sa_type=Text)
-    method: str = Field(sa_type=Text)  # stored, hosted; external: the EHR took it
+    method: str = Field(sa_type=Text)  # stored, hosted; external: the EHR took it; cash, check, external_card: a desk
     method_id: str | None = Field(default=None, sa_type=Text)
     initiated_by: str = Field(sa_type=Text)  # customer, merchant
     requested_by: str = Field(sa_type=Text)
@@ -160,6 +161,65 @@ class AllocationRow(Row, table=True):
     paid_minor: int = _minor()
     refunded_minor: int = _minor()
     returned_minor: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
+
+
+class TenderRow(Row, table=True):
+    """What was handed over at a desk for one payment. A check's own number is kept, an account's never."""
+
+    __tablename__ = "tender"
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    payment_id: str = Field(primary_key=True, sa_type=Text)
+    till: str = Field(sa_type=Text)
+    taken_by: str = Field(sa_type=Text)
+    payer: str = Field(default="", sa_type=Text)  # whose money it is, where not the patient's or guarantor's
+    currency: str = Field(sa_type=Text)
+    tendered_minor: int = Field(sa_type=BigInteger)  # of cash, before the change
+    change_minor: int = _minor()
+    check_number: str = Field(default="", sa_type=Text)
+    purpose: str = Field(default="", sa_type=Text)  # of a deposit: what it is for
+    about: str = Field(default="", sa_type=Text)  # of a deposit: the Appointment
+    deposited_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # of a check: when it went to the bank
+
+
+class TillRow(Row, table=True):
+    """Locked by whoever takes cash out of a till, so that no two take the same. What lies in it the ledger says."""
+
+    __tablename__ = "till"
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    till: str = Field(primary_key=True, sa_type=Text)
+
+
+class MovementRow(Row, table=True):
+    """What became of a payment's money after it was posted, without a refund: voided, or made to pay something else."""
+
+    __tablename__ = "payment_movement"
+    __table_args__ = (Index(None, "tenant_id", "payment_id"),)
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    movement_id: str = Field(primary_key=True, sa_type=Text)
+    payment_id: str = Field(sa_type=Text)
+    kind: str = Field(sa_type=Text)  # void, reallocation
+    moved_by: str = Field(sa_type=Text)
+    reason: str = Field(sa_type=Text)
+    at: datetime = Field(sa_type=UtcDateTime)
+
+
+class MovementLineRow(Row, table=True):
+    """One side of it. `allocation` 0 is money that no obligation has claimed; below zero it is taken from there."""
+
+    __tablename__ = "movement_line"
+    __table_args__ = (Index(None, "tenant_id", "account_ref"),)
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    movement_id: str = Field(primary_key=True, sa_type=Text)
+    number: int = Field(primary_key=True, sa_type=BigInteger)
+    allocation: int = Field(sa_type=BigInteger)
+    obligation_id: str = Field(default="", sa_type=Text)
+    account_ref: str = Field(sa_type=Text)
+    amount_minor: int = Field(sa_type=BigInteger)
+    currency: str = Field(sa_type=Text)
 
 
 class RefundRow(Row, table=True):

@@ -1,27 +1,31 @@
-"""What takes a payment's money back, or brings it again after that: refunds, and returns with what reverses them.
+"""What takes a payment's money back, or brings it again after that: refunds, returns with what reverses them, voids,
+and money that came to pay something else.
 
 Called by whoever posts or hears of one by its id, without minding which it is. What it takes back of which allocation
-is in `refunds.shares` for both. To add another: its rows, and a case in each function.
+is in `refunds.shares`, and in a movement's lines. To add another: its rows, and a case in each function.
 """
 
 from __future__ import annotations
 
 from ..db.unit import Tx
 from ..domain.money import Money
-from . import refunds, returns
+from . import movements, refunds, returns
 
 
 def find(tx: Tx, some_id: str) -> list[tuple[str, str]]:
     """(its id, the payment's), by our id or the processor's."""
     found = [(one.refund_id, one.payment_id) for one in refunds.find(tx, some_id)]
-    return found + [(one.return_id, one.payment_id) for one in returns.find(tx, some_id)]
+    found += [(one.return_id, one.payment_id) for one in returns.find(tx, some_id)]
+    movement = movements.find(tx, some_id)
+    return found + ([(movement.movement_id, movement.payment_id)] if movement else [])
 
 
 def amount_of(tx: Tx, subject: str) -> Money:
     """As said aloud. Raises NotFound."""
     if (found := _return(tx, subject)) is not None:
         return found.amount
-    return refunds.get(tx, subject).amount
+    movement = movements.find(tx, subject)
+    return refunds.get(tx, subject).amount if movement is None else -movement.amount
 
 
 def is_negative(tx: Tx, subject: str) -> bool:

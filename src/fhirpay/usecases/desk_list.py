@@ -137,7 +137,6 @@ NEXT: Mapping[str, str] = {
     "not_sent": "Try it again: nothing has happened at the processor.",
     TO_PAYER: "Send the payer this link; it goes once that is paid, or has expired and is asked for anew.",
     "partly_approved": "See that it went back: refund it where it did not, and ask for the whole by another method.",
-    "voided": "Take the payment back at the EHR by hand, then mark it done.",
     "event_not_applied": _AT_PROCESSOR,
     "capture_amount": _AT_PROCESSOR,
     "refund_amount": _AT_PROCESSOR,

@@ -39,6 +39,7 @@ from ..ledger.tables import LedgerPosting
 from ..ledger.verify import verify
 from ..parties.tables import MergeRow
 from ..payments import store as payments
+from ..payments import tenders
 from ..payments.tables import AllocationRow, OperationRow, PaymentRow, RefundRow, ReturnRow, StoredMethodRow
 from ..writeback import files, files_check
 from ..writeback.store import HELD
@@ -56,7 +57,7 @@ _replaced, _merge, _opening = table(ReplacedRow), table(MergeRow), table(Opening
 _STANDS_ON = (Obligation, ObligationShare, AccountCredit, AccountHold, StaffEntry, OpeningBalance, Recovery)
 _STANDS_ON += (PaymentRow, AllocationRow, StoredMethodRow)
 
-_CLEARING = ("processor_clearing", "ehr_receipts")
+_AT_DESK = ("cash_drawer", "checks_on_hand", "external_terminal_clearing", "deposit_in_transit", "bank")
 _PAYABLE = CLAIMS - {RefundState.REQUESTED, RefundState.SUCCEEDED, RefundState.REPLACED}
 
 
@@ -144,17 +145,26 @@ def _payable(tx: Tx) -> Iterator[Finding]:
 
 
 def _clearing(tx: Tx) -> Iterator[Finding]:
-    """`processor_clearing` of a payment (`ehr_receipts`, where the EHR took it) is what was captured, less what went
-    back and what its returns cost."""
+    """`processor_clearing` of a payment (`ehr_receipts`, where the EHR took it; the accounts of tenders, where a desk
+    did) is what was captured, less what went back and what its returns cost."""
     fees = {row["payment_id"]: row["fee"] for row in tx.all(_RETURNS, tenant=tx.tenant)}
-    books = {one: dict(_balances(tx, one, _leg.c.payment_id, debit=True)) for one in _CLEARING}
+    places = dict.fromkeys(tenders.KINDS, _AT_DESK) | {payments.EXTERNAL: ("ehr_receipts",)}
+    names = {"processor_clearing", *(name for place in places.values() for name in place)}
+    books = {one: dict(_balances(tx, one, _leg.c.payment_id, debit=True)) for one in sorted(names)}
     for row in tx.all(_PAYMENTS, tenant=tx.tenant):
-        account = _CLEARING[row["method"] == payments.EXTERNAL]
+        place = places.get(row["method"], ("processor_clearing",))
         wanted = row["captured_minor"] - row["returned_minor"] - row["refunded_minor"]
         wanted -= fees.get(row["payment_id"], 0)
-        stands = books[account].get(row["payment_id"], 0)
+        stands = sum(books[account].get(row["payment_id"], 0) for account in place)
         if stands != wanted:
-            yield Finding("clearing", row["payment_id"], f"{account} is {stands}, its facts come to {wanted}")
+            yield Finding("clearing", row["payment_id"], f"{place[0]} is {stands}, its facts come to {wanted}")
+
+
+def _tills(tx: Tx) -> Iterator[Finding]:
+    """Nothing that isn't in a till can have been taken out of it."""
+    for till, stands in _balances(tx, "cash_drawer", _leg.c.till, debit=True):
+        if stands < 0:
+            yield Finding("tills", str(till), f"cash_drawer is {stands}")
 
 
 def _folded(tx: Tx) -> Iterator[Finding]:
@@ -384,6 +394,7 @@ _CHECKS: tuple[Callable[[Tx], Iterator[Finding]], ...] = (
     _credit,
     _payable,
     _clearing,
+    _tills,
     _folded,
     _in_hand,
     _listed,

@@ -23,13 +23,14 @@ from ..domain.money import Money
 from ..fhir import replaced
 from ..fhir.store import Change, Stored, find
 from ..mapping.mapped import Mapped
-from ..payments import refunds, taken_back
 from ..payments import store as payments
+from ..payments import taken_back
 from ..writeback import dft, store
 from ..writeback.payment_reconciliation import RESOURCE_TYPE
 from ..writeback.store import Posting
 from .post_dft import confirm
 from .posted_adjustments import amount_of
+from .told import back_lines, first_lines, first_rest, taken
 
 TURNED, DIFFERS = "echo_turned", "echo_differs"  # breaks
 ADJUSTED_OTHERWISE = "adjustment_differs"  # on the worklist
@@ -103,7 +104,9 @@ def heard(tx: Tx, written: Iterable[tuple[Stored, Change]]) -> None:
         if echo.adjustment_id:
             _adjustment_heard(tx, echo, stored, amount)
             continue
-        payment, refund = payments.get(tx, echo.payment_id), taken_back.is_negative(tx, echo.refund_id)
+        payment = payments.get(tx, echo.payment_id)
+        forward = echo.amount is not None and echo.amount.minor < 0  # what money pays instead
+        refund = taken_back.is_negative(tx, echo.refund_id) and not forward
         subject = echo.subject
         key = f"{echo.payment_id}:echo:{stored.reference}"
         if amount.minor and (amount.minor < 0) != refund:
@@ -111,7 +114,7 @@ def heard(tx: Tx, written: Iterable[tuple[Stored, Change]]) -> None:
             says = f"{subject} is {word} at the EHR, with {abs(amount)}: we hold it as it was"
             payments.open_break(tx, key, TURNED, says, payment=payment, amount=abs(amount))
         elif abs(amount) not in _amounts(tx, echo):
-            says = f"the EHR has {abs(amount)} of {subject}, which was posted with {echo.amount or payment.captured}"
+            says = f"the EHR has {abs(amount)} of {subject}, which was posted with {abs(echo.amount or taken(payment))}"
             payments.open_break(tx, key, DIFFERS, says, payment=payment, amount=abs(amount))
         else:
             payments.close_break(tx, key, by="fhirpay", why="it was corrected at the EHR")
@@ -159,13 +162,15 @@ def _found(tx: Tx, resource: dict[str, Any]) -> Echo | None:
 def _amounts(tx: Tx, echo: Echo) -> list[Money]:
     """With which amounts it may come back: of its line, or (by the reference alone) of any line and of the whole."""
     if echo.amount is not None:
-        return [echo.amount]
+        return [abs(echo.amount)]
     if echo.refund_id:
-        shares = refunds.shares(tx, echo.refund_id)
-        return [taken_back.amount_of(tx, echo.refund_id), *(one.amount for one in shares)]
+        return [
+            taken_back.amount_of(tx, echo.refund_id),
+            *(abs(one.amount) for one in back_lines(tx, echo.refund_id)),
+        ]
     payment = payments.get(tx, echo.payment_id)
-    paid = [one.paid for one in payments.allocations(tx, echo.payment_id) if one.paid]
-    whole = payment.captured or payment.amount
+    paid = [one.paid for one in first_lines(tx, echo.payment_id) if one.paid]
+    whole = taken(payment) or payment.amount
     return [whole, *paid, sum((-one for one in paid), whole)]
 
 
@@ -196,12 +201,12 @@ def _by_amount(tx: Tx, resource: dict[str, Any], accounts: list[str]) -> str:
         if amount.minor <= 0:
             return ""
         for payment in payments.of_account(tx, account):
-            own = payment.method != payments.EXTERNAL and payment.captured and payment.business_date
+            own = payment.method != payments.EXTERNAL and taken(payment) and payment.business_date
             if not own or day is None or abs(date.fromisoformat(str(payment.business_date)) - day) > timedelta(days=1):
                 continue
-            lines = [one.paid for one in payments.allocations(tx, payment.payment_id) if one.paid]
-            rest = sum((-one for one in lines), payment.captured)
-            if [*lines, rest].count(amount) > heard_of.count(payment.payment_id):
+            lines = [one for one in first_lines(tx, payment.payment_id) if one.paid]
+            rest = first_rest(payment, lines)
+            if [*(one.paid for one in lines), rest].count(amount) > heard_of.count(payment.payment_id):
                 return payment.payment_id
     return ""
 
@@ -246,11 +251,10 @@ def _amount(tx: Tx, posting: Posting, number: int) -> Money | None:
     if posting.is_adjustment:
         return amount_of(tx, posting.subject, number)
     if posting.is_refund:
-        shares = refunds.shares(tx, posting.subject)
-        return shares[number - 1].amount if 1 <= number <= len(shares) else None
-    paid = [share for share in payments.allocations(tx, posting.payment_id) if share.paid]
-    for share in paid:
-        if share.sequence == number:
-            return share.paid
-    rest = sum((-share.paid for share in paid), payments.get(tx, posting.payment_id).captured)
-    return rest if rest and number == max((share.sequence for share in paid), default=0) + 1 else None
+        return next((one.amount for one in back_lines(tx, posting.subject) if one.number == number), None)
+    paid = [one for one in first_lines(tx, posting.payment_id) if one.paid]
+    for one in paid:
+        if one.sequence == number:
+            return one.paid
+    rest = first_rest(payments.get(tx, posting.payment_id), paid)
+    return rest if rest and number == max((one.sequence for one in paid), default=0) + 1 else None

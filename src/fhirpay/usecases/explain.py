@@ -29,7 +29,7 @@ from ..inbox import decisions
 from ..inbox import store as inbox
 from ..inbox.store import InboxMessage
 from ..ledger import store as ledger
-from ..payments import refunds, returns
+from ..payments import movements, refunds, returns, tenders
 from ..payments import store as payments
 from ..writeback import store as writeback
 from ..writeback.references import sources
@@ -194,6 +194,8 @@ def _payment(tx: Tx, some_id: str) -> _Scope | None:
     if came_back := returns.find(tx, some_id):
         said = f"a return of {came_back[0].payment_id}"
         return _of_payments(tx, said, [one.payment_id for one in came_back])
+    if moved := movements.find(tx, some_id):
+        return _of_payments(tx, f"a {moved.kind} of {moved.payment_id}", [moved.payment_id])
     try:
         operation = payments.operation(tx, some_id)
     except NotFound:
@@ -383,7 +385,11 @@ class _Drawing:
             under = [nodes.entry(one) for one in of_refund[back.return_id]]
             under += [nodes.posting(one) for one in postings if one.subject == back.return_id]
             children.append(nodes.returned(back, under))
-        return nodes.payment(payment, payments.allocations(tx, payment_id), children)
+        for moved in movements.of_payment(tx, payment_id):
+            under = [nodes.posting(one) for one in postings if one.subject == moved.movement_id]
+            children.append(nodes.movement(moved, under))
+        tender = tenders.find(tx, payment)
+        return nodes.payment(payment, payments.allocations(tx, payment_id), children, tender)
 
 
 def _is_literal(line: Mapping[str, Any]) -> bool:

@@ -20,7 +20,9 @@ from ..fhir.store import Stored
 from ..inbox.decisions import Decision
 from ..inbox.store import InboxMessage
 from ..ledger.store import Posted
+from ..payments.movements import Movement
 from ..payments.records import Allocation, Operation, Payment, Refund, Return
+from ..payments.tenders import Tender
 from ..writeback.invoice_status import RESOURCE_TYPE as INVOICE
 from ..writeback.store import Posting
 from .explain_text import Node
@@ -101,10 +103,12 @@ def adjustment(one: Adjustment, takes_back: Sequence[str], children: Sequence[No
     return Node("adjustment", one.adjustment_id, says, notes, facts, tuple(children))
 
 
-def payment(one: Payment, shares: Sequence[Allocation], children: Sequence[Node]) -> Node:
+def payment(one: Payment, shares: Sequence[Allocation], children: Sequence[Node], tender: Tender | None = None) -> Node:
     method = " ".join(part for part in (one.brand, f"…{one.last4}" if one.last4 else "") if part)
-    says = f"payment {one.payment_id}: {one.amount} by {method or one.method} through {one.processor}, {one.state}"
-    notes = [f"{share.paid or share.reserved} of it for {share.obligation_id}" for share in shares]
+    through = f"at till '{tender.till}'" if tender else f"through {one.processor}"
+    says = f"payment {one.payment_id}: {one.amount} by {method or one.method} {through}, {one.state}"
+    notes = _handed(tender) if tender else []
+    notes += [f"{share.paid or share.reserved} of it for {share.obligation_id}" for share in shares]
     notes += [one.failure_says] if one.failure_says else []
     facts = {
         "state": str(one.state),
@@ -116,6 +120,8 @@ def payment(one: Payment, shares: Sequence[Allocation], children: Sequence[Node]
         "processor": one.processor,
         "processorReference": one.processor_ref,
         "captureReference": one.capture_ref,
+        "tender": one.method if tender else None,
+        "till": tender.till if tender else None,
         "allocations": [
             {
                 "id": f"{share.payment_id}-{share.sequence}",
@@ -126,6 +132,35 @@ def payment(one: Payment, shares: Sequence[Allocation], children: Sequence[Node]
         ],
     }
     return Node("payment", one.payment_id, says, tuple(notes), facts, tuple(children))
+
+
+def _handed(tender: Tender) -> list[str]:
+    """What was handed over; not by whom."""
+    notes = [f"{tender.tendered} was handed over, {tender.change} of it change"] if tender.change else []
+    notes += [f"check {tender.check_number}"] if tender.check_number else []
+    return notes + (["a deposit"] if tender.is_deposit else [])
+
+
+def movement(one: Movement, children: Sequence[Node]) -> Node:
+    """A void, or money that pays something else since."""
+    says = f"{one.kind} {one.movement_id} of {one.payment_id}, {_at(one.at)}"
+    notes = tuple(
+        f"{abs(line.amount)} {'taken from' if line.amount.minor < 0 else 'put on'} {line.obligation_id or 'credit'}"
+        for line in one.lines
+    )
+    facts = {
+        "movement": one.kind,
+        "lines": [
+            {
+                "id": f"{one.movement_id}-{number}",
+                "obligation": line.obligation_id,
+                "amount": _text(line.amount),
+                "currency": line.amount.currency,
+            }
+            for number, line in enumerate(one.lines, start=1)
+        ],
+    }
+    return Node("movement", one.movement_id, says, notes, facts, tuple(children))
 
 
 def operation(one: Operation) -> Node:

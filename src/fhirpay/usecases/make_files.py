@@ -28,6 +28,7 @@ from ..flow.lane import release
 from ..ledger import store as ledger
 from ..log import Log
 from ..outbox import add
+from ..payments import movements
 from ..writeback import files
 from ..writeback.file_numbers import numbers_of
 from ..writeback.files import File, Head
@@ -195,14 +196,18 @@ def details_of(tx: Tx, posting: Posting, tenant: Tenant, to: PostingFile, layout
 def _receipts(tx: Tx, postings: list[Posting], currency: str) -> Money:
     """What the ledger has of them: received, less given back."""
     paid = [one.subject for one in postings if not one.is_refund]
-    back = [one.subject for one in postings if one.is_refund]
+    moved = {one.subject: movement for one in postings if (movement := movements.find(tx, one.subject))}
+    back = [one.subject for one in postings if one.is_refund and one.subject not in moved]
+    voided = [one.payment_id for one in moved.values() if one.kind == "void"]
     received = ledger.booked(tx, Event.PAYMENT_CAPTURED, paid, by="payment", less=Event.CAPTURE_VOIDED)
+    later = [-one.amount for each in paid for one in movements.of_payment(tx, each) if one.kind == "void"]
     gone = [
         ledger.booked(tx, Event.REFUND_TAKEN, back, by="refund", less=Event.REFUND_FAILED_LATE),
         ledger.booked(tx, Event.PAYMENT_RETURNED, back, by="refund", less=Event.RETURN_REVERSED),
         ledger.booked(tx, Event.RETURN_RECOVERABLE, back, by="refund"),
+        ledger.booked(tx, Event.CAPTURE_VOIDED, voided, by="payment"),
     ]
-    total = sum(received.values(), Money.zero(currency))
+    total = sum([*received.values(), *later], Money.zero(currency))
     return sum((-one for each in gone for one in each.values()), total)
 
 

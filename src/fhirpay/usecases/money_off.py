@@ -18,7 +18,8 @@ from ..errors import InvariantBroken
 from ..ledger import rules
 from ..ledger import store as ledger
 from ..log import Log
-from ..payments import refunds, store
+from ..payments import movements, refunds, store
+from ..payments.movements import Movement, Side
 from ..payments.records import Payment, Refund
 
 log = Log("payments")
@@ -55,6 +56,22 @@ def take_off(tx: Tx, payment: Payment, amount: Money) -> list[billing.LedgerMove
     if left:
         raise InvariantBroken(f"{left} of {payment.payment_id} is on no account", payment_id=payment.payment_id)
     return moves
+
+
+def record_void(tx: Tx, payment: Payment, amount: Money, *, by: str) -> Movement:
+    """That all of the payment is taken back: from each allocation what it kept, and what none had claimed. EHRs are
+    told of it by the movement. Before `take_off`.
+    """
+    lines: list[Side] = []
+    left = amount
+    for one in store.allocations(tx, payment.payment_id):
+        if one.kept:
+            store.add_to_allocation(tx, payment.payment_id, one.sequence, paid=-one.kept.minor)
+            lines.append(Side(one.sequence, one.obligation_id, one.account_ref, -one.kept))
+            left = left - one.kept
+    if left.minor > 0:
+        lines.append(Side(0, "", payment.account_ref, -left))
+    return movements.add(tx, payment.payment_id, "void", lines, by=by, reason=payment.failure_says)
 
 
 def drop_refund(tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, end: RefundState, says: str) -> Refund:

@@ -17,16 +17,20 @@ from ..domain.money import Money
 from ..errors import RuleBroken
 from ..fhir import store as fhir
 from ..fhir.json import loads
-from ..payments import refunds, returns
+from ..payments import movements, refunds, returns, tenders
 from ..payments import store as payments
 from ..payments.records import Payment, Return
+from ..payments.tenders import Tender
 from ..writeback import store as writeback
 from ..writeback.payment_reconciliation import RESOURCE_TYPE, lines_in
-from ..writeback.posted import Line, Posted, PostedPayment, Ref, allocation_id
+from ..writeback.posted import CARD, Line, Posted, PostedPayment, Ref, allocation_id
 from ..writeback.references import as_known_by
 from ..writeback.store import Posting
 from .posted_adjustments import adjusted_facts
+from .told import back_lines, first_lines, said_as, taken
 
+_METHODS = {"cash": "CASH", "check": "CHCK"}  # HL7 table 0570
+_SAYS = {"void": "Void of", "reallocation": "Reallocation of"}
 # A Patient isn't named: its identifier is a record number, and the EHR knows whose account it is.
 _NAMED = frozenset({"Account", "ChargeItem", "Encounter", "Invoice"})
 
@@ -41,34 +45,51 @@ def posted_facts(tx: Tx, posting: Posting, tenant: Tenant) -> PostedPayment:
     payment = payments.get(tx, posting.payment_id)
     if posting.is_refund:
         return _taken_back(tx, posting, payment, tenant)
-    if not payment.captured or payment.captured_at is None:
+    amount = taken(payment)
+    if not amount or payment.captured_at is None:
         raise RuleBroken(f"nothing of {payment.payment_id} is captured: there is nothing to post")
     lines = [
-        _line(tx, posting, share.sequence, share.obligation_id, share.account_ref, share.paid)
-        for share in payments.allocations(tx, payment.payment_id)
-        if share.paid
+        _line(tx, posting, one.sequence, one.obligation_id, one.account_ref, one.paid)
+        for one in first_lines(tx, payment.payment_id)
+        if one.paid
     ]
+    tender = tenders.find(tx, payment)
     return PostedPayment(
         id=payment.payment_id,
-        amount=payment.captured,
+        amount=amount,
         at=payment.captured_at,
-        zone=tenant.facility(payment.facility).zone,
-        processor=payment.processor,
-        reference=payment.capture_ref or payment.processor_ref or "",
+        reference=_reference(payment, tender),
         lines=lines,
-        account=_named(tx, posting, payment.account_ref),
-        of_account=payment.account_ref,
-        facility=payment.facility,
-        channel="online" if payment.method == "hosted" else "",
-        brand=payment.brand,
-        last4=payment.last4,
+        channel="online" if payment.method == "hosted" else "deposit" if tender and tender.is_deposit else "",
         authorization=payment.authorization_code,
-        expires=payment.expires,
+        **_of_payment(tx, posting, payment, tenant),
     )
 
 
+def _of_payment(tx: Tx, posting: Posting, payment: Payment, tenant: Tenant) -> dict[str, Any]:
+    """What is the same of a payment and of what takes it back."""
+    return {
+        "zone": tenant.facility(payment.facility).zone,
+        "processor": payment.processor,
+        "account": _named(tx, posting, payment.account_ref),
+        "of_account": payment.account_ref,
+        "facility": payment.facility,
+        "method": _METHODS.get(payment.method, CARD),
+        "brand": payment.brand,
+        "last4": payment.last4,
+        "expires": payment.expires,
+    }
+
+
+def _reference(payment: Payment, tender: Tender | None) -> str:
+    """The processor's id of the capture; of what a desk took the check's number, or nothing."""
+    if tender is not None:
+        return tender.check_number
+    return payment.capture_ref or payment.processor_ref or ""
+
+
 def _taken_back(tx: Tx, posting: Posting, payment: Payment, tenant: Tenant) -> PostedPayment:
-    """A refund, a return, or what reverses a return."""
+    """A refund, a return, what reverses a return, or a movement."""
     back = next((one for one in returns.find(tx, posting.subject) if one.return_id == posting.subject), None)
     shares = refunds.shares(tx, posting.subject)
     account = _named(tx, posting, payment.account_ref)
@@ -77,24 +98,20 @@ def _taken_back(tx: Tx, posting: Posting, payment: Payment, tenant: Tenant) -> P
         id=posting.subject,
         amount=sum((share.amount for share in shares), Money.zero(payment.currency)),
         at=payment.created_at,
-        zone=tenant.facility(payment.facility).zone,
-        processor=payment.processor,
         reference="",
         lines=lines,
-        account=account,
-        of_account=payment.account_ref,
-        facility=payment.facility,
-        brand=payment.brand,
-        last4=payment.last4,
-        expires=payment.expires,
+        **_of_payment(tx, posting, payment, tenant),
     )
+    if movement := movements.find(tx, posting.subject):
+        of: dict[str, Any] = {"refund_of": payment.payment_id, "says": _SAYS[movement.kind]}
+        return replace(known, amount=-movement.amount, at=movement.at, **of)
     if back is None:
         refund = refunds.get(tx, posting.subject)
         if refund.succeeded_at is None:
             raise RuleBroken(f"{refund.refund_id} has not gone out: there is nothing to post")
         amount, whole = refund.amount, refund.amount == payment.captured
         reference = refund.processor_ref or ""
-        of: dict[str, Any] = {"refund_of": payment.payment_id, "whole": whole}
+        of = {"refund_of": payment.payment_id, "whole": whole}
         return replace(known, amount=amount, at=refund.succeeded_at, reference=reference, **of)
     if back.booked_at is None:
         raise RuleBroken(f"{back.return_id} is not booked: there is nothing to post")
@@ -109,22 +126,21 @@ def _why(back: Return) -> str:
 
 def _lines_back(tx: Tx, posting: Posting, payment: Payment, account: Ref | None, *, reverses: str | None) -> list[Line]:
     lines: list[Line] = []
-    for number, share in enumerate(refunds.shares(tx, posting.subject), start=1):
+    for one in back_lines(tx, posting.subject):
+        forward, amount = one.amount.minor < 0, abs(one.amount)
         if reverses:
-            takes_back = allocation_id(reverses, number)
-            ref = share.account_ref or payment.account_ref
-            line = Line(number, share.amount, account, account=account, takes_back=takes_back, advance=True)
-            if share.allocation:
-                line = _line(tx, posting, number, share.obligation_id, ref, share.amount, takes_back)
-            lines.append(line)
-        elif share.allocation:
-            takes_back = allocation_id(payment.payment_id, share.allocation)
-            account_ref = share.account_ref or payment.account_ref
-            lines.append(_line(tx, posting, number, share.obligation_id, account_ref, share.amount, takes_back))
+            takes_back = allocation_id(reverses, one.number)
+        elif forward:
+            takes_back = ""
         else:
-            takes_back = _advance_of(tx, posting)
-            rest = Line(number, share.amount, account, account=account, takes_back=takes_back, advance=True)
-            lines.append(rest)
+            takes_back = said_as(tx, payment.payment_id, one.allocation, before=posting.subject)
+        if one.allocation:
+            account_ref = one.account_ref or payment.account_ref
+            line = _line(tx, posting, one.number, one.obligation_id, account_ref, amount, takes_back)
+        else:
+            takes_back = takes_back if reverses or forward else takes_back or _advance_of(tx, posting)
+            line = Line(one.number, amount, account, account=account, takes_back=takes_back, advance=True)
+        lines.append(replace(line, forward=forward))
     return lines
 
 
@@ -162,7 +178,7 @@ def visit_of(tx: Tx, target: str) -> str:
 def _advance_of(tx: Tx, posting: Posting) -> str:
     """The identifier of the payment's unallocated line, as this EHR was told it."""
     if posting.resource_type != RESOURCE_TYPE:
-        paid = [share.sequence for share in payments.allocations(tx, posting.payment_id) if share.paid]
+        paid = [one.sequence for one in first_lines(tx, posting.payment_id) if one.paid]
         return allocation_id(posting.payment_id, max(paid, default=0) + 1)
     for other in writeback.of_payment(tx, posting.payment_id):
         if other.connection == posting.connection and not other.is_refund and other.body:

@@ -27,7 +27,6 @@ from ..flow.lane import Work, complete, park, parked, release, retry
 from ..flow.lease import still_ours
 from ..flow.worker import Done
 from ..outbox import QUEUE, add
-from ..payments import refunds
 from ..payments import store as payments
 from ..writeback import dft, held, invoice_status, posting_file, store
 from ..writeback.oracle_basic import RESOURCE_TYPE as BASIC
@@ -41,6 +40,7 @@ from .posted_adjustments import parts_for
 from .posted_facts import visit_of
 from .rollout import Facts, Withheld, check, held_back, stage_of, withhold
 from .settled_invoices import invoices_of, settled
+from .told import back_lines
 
 KIND = "writeback"
 INVOICE_KIND = f"{KIND}.invoice"
@@ -85,8 +85,8 @@ def parts_of(
         return at(tx, obligation_id, account_ref or payment.account_ref)
 
     if refund_id:
-        for number, share in enumerate(refunds.shares(tx, refund_id), start=1):
-            found.setdefault(place(share.obligation_id or "", share.account_ref), []).append(number)
+        for one in back_lines(tx, refund_id):
+            found.setdefault(place(one.obligation_id, one.account_ref), []).append(one.number)
         return found
     shares = payments.allocations(tx, payment_id)
     said = {place(share.obligation_id, share.account_ref) for share in shares if share.paid}
@@ -115,8 +115,8 @@ def enqueue(
     parts: Parts = parts_of,
     visits: Parts = visits_of,
 ) -> list[str]:
-    """Have a payment (or a refund of it) posted to every connection that it is written to, every destination and every
-    posting file of the tenant; the postings' ids.
+    """Have a payment (or a refund or movement of it) posted to every connection that it is written to, every
+    destination and every posting file of the tenant; the postings' ids.
 
     Call it in the unit that settles. Called again for the same fact it changes nothing. A refund waits for its
     payment: they share a lane, and while the payment's posting is parked the refund's stays behind it. Who is not

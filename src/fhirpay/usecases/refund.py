@@ -30,7 +30,7 @@ from ..ledger import rules
 from ..ledger import store as ledger
 from ..log import Log
 from ..outbox import add as outbox_add
-from ..payments import refunds, store
+from ..payments import refunds, store, tenders
 from ..payments.port import (
     ActionNeeded,
     Approved,
@@ -83,6 +83,8 @@ def request(tx: Tx, wish: NewRefund, tenant: Tenant) -> str:
     payment = store.lock(tx, wish.payment_id)
     if payment.method == store.EXTERNAL:
         raise RuleBroken("the EHR took this payment: it is given back there", payment_id=payment.payment_id)
+    if payment.method in tenders.KINDS:
+        raise RuleBroken("a desk took this payment: it is given back there", payment_id=payment.payment_id)
     if payment.merchant not in {one.name for one in tenant.merchants}:
         raise RuleBroken(f"merchant '{payment.merchant}' is not configured any more: nobody can send a refund")
     if not wish.reason.strip():

@@ -25,7 +25,7 @@ from ..ledger import rules
 from ..ledger import store as ledger
 from ..log import Log
 from ..outbox import add as outbox_add
-from ..payments import refunds, store, stored_methods
+from ..payments import refunds, store, stored_methods, tenders
 from ..payments.allocation import Share, in_order
 from ..payments.port import (
     ActionNeeded,
@@ -45,7 +45,7 @@ from ..payments.records import Operation, Payment
 from ..payments.retries import MUST_CONFIRM, asks_payer
 from ..payments.unattended import BY_LINK
 from . import collect, postings, returned
-from .money_off import business_day, drop_refunds, take_off
+from .money_off import business_day, drop_refunds, record_void, take_off
 from .outcome_says import FOLLOW_UPS, facts_of, state_of
 from .stale_pages import CODE
 from .start_payment import NewPayment, lane_of, start
@@ -337,7 +337,7 @@ def _carry_out(tx: Tx, tenant: Tenant, payment: Payment, folded: Folded) -> None
         if fact.kind is _K.VOIDED:
             for reference in [fact.undoes] if fact.undoes else list(captures):
                 if reference in captures:
-                    _voided(tx, tenant, payment, reference, captures[reference][0], fact.occurred_at)
+                    _voided(tx, tenant, payment, reference, captures[reference][0], fact.occurred_at, by=fact.source)
     returned.carry_out(tx, tenant, payment, facts)
     came_to_nothing = folded.state in CLOSED and not any(amount for amount, _ in captures.values())
     if came_to_nothing and store.first_time(tx, payment.payment_id, "release", Money.zero(payment.currency)):
@@ -366,6 +366,7 @@ def _captured(
     if payment.captured_at is None:
         values = {"captured_at": at, "business_date": day.isoformat(), "capture_ref": reference}
         store.change(tx, payment.payment_id, **values)
+    held = tenders.held(tx, payment)
     shares = _shares_left(tx, payment) if not late else []
     filled, left = in_order(amount, shares)
     for share in filled:
@@ -375,7 +376,7 @@ def _captured(
         store.open_break(
             tx, f"{payment.payment_id}:late:{reference}", "late_success", says, payment=payment, amount=amount
         )
-    elif left:
+    elif left and held is None:  # a desk takes more only as a deposit
         says = f"{left} more was captured than was asked for"
         store.open_break(
             tx, f"{payment.payment_id}:more:{reference}", "over_captured", says, payment=payment, amount=left
@@ -393,6 +394,7 @@ def _captured(
         payment=payment.payment_id,
         merchant=payment.merchant,
         amount=amount,
+        tender=held,
         occurred_at=at,
         business_date=day,
         refs={"capture": reference},
@@ -412,21 +414,24 @@ def _shares_left(tx: Tx, payment: Payment) -> list[Share]:
     ]
 
 
-def _voided(tx: Tx, tenant: Tenant, payment: Payment, reference: str, amount: Money, at: datetime) -> None:
+def _voided(tx: Tx, tenant: Tenant, payment: Payment, reference: str, amount: Money, at: datetime, *, by: str) -> None:
     """A capture taken back before it settled: allocations first, then the capture itself. All of it is owed again."""
     if not store.first_time(tx, payment.payment_id, f"void:{reference}", amount):
         return
     drop_refunds(tx, tenant, payment, says="The payment was voided: there is nothing to give back.")
-    for one in store.allocations(tx, payment.payment_id):
-        if one.kept:
-            store.add_to_allocation(tx, payment.payment_id, one.sequence, paid=-one.kept.minor)
-    says = f"{amount} was voided at the processor: what the EHR was told has to be taken back there"
-    store.open_break(tx, f"{payment.payment_id}:void:{reference}", "voided", says, payment=payment, amount=amount)
+    movement = record_void(tx, payment, amount, by=by)
+    postings.enqueue(tx, payment_id=payment.payment_id, refund_id=movement.movement_id, tenant=tenant)
     day = business_day(tenant, payment.facility, at)
     moves = take_off(tx, payment, amount)
     billing.post(tx, moves, business_date=day)
     entry = rules.void_capture(
-        payment.payment_id, payment.merchant, amount, occurred_at=at, business_date=day, refs={"capture": reference}
+        payment.payment_id,
+        payment.merchant,
+        amount,
+        tender=tenders.held(tx, payment),
+        occurred_at=at,
+        business_date=day,
+        refs={"capture": reference},
     )
     ledger.post(tx, entry, key=f"void/{payment.payment_id}/{reference}")
     for account_ref in dict.fromkeys([payment.account_ref, *(move.account_ref for move in moves)]):

@@ -6,7 +6,8 @@ has become collectable. Nothing has gone out when it is committed; take_payment.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ..billing import money as billing
@@ -46,6 +47,8 @@ class NewPayment:
     initiated_by: Literal["customer", "merchant"] = "customer"
     merchant_reason: MerchantReason = ""  # of a merchant-initiated one
     fact_key: str | None = None  # the business fact that may be paid once
+    spread_by: billing.Spread = "oldest"
+    chosen: Mapping[str, Money] = field(default_factory=dict[str, Money])  # how much of which obligation
 
 
 def start(tx: Tx, wish: NewPayment, tenant: Tenant) -> str:
@@ -58,12 +61,14 @@ def start(tx: Tx, wish: NewPayment, tenant: Tenant) -> str:
     wish = replace(wish, account_ref=survivor(tx, wish.account_ref))
     if wish.method_id is None and not wish.capture:
         raise RuleBroken("the processor's page takes the money at once: authorize by a stored method")
-    asked = _asked(tx, wish)
+    asked = asked_of(tx, wish.account_ref, wish.obligations, wish.amount)
     facility = tenant.facility(asked.facility)
     merchant = tenant.merchant(facility.merchant)
     network_ref = "" if wish.method_id is None else _check_method(tx, wish, merchant.name, asked.amount)
     payment_id = tx.ids.new("pay")
-    reserved = billing.reserve(tx, asked.obligations, asked.amount, payment_id=payment_id)
+    reserved = billing.reserve(
+        tx, asked.obligations, asked.amount, payment_id=payment_id, spread_by=wish.spread_by, chosen=wish.chosen
+    )
     store.add(
         tx,
         payment_id,
@@ -82,11 +87,7 @@ def start(tx: Tx, wish: NewPayment, tenant: Tenant) -> str:
         merchant_reason=(wish.merchant_reason or "unscheduled") if wish.initiated_by == "merchant" else "",
         network_ref=network_ref,
     )
-    shares = [
-        Share(sequence, share.obligation_id, share.account_ref, share.amount)
-        for sequence, share in enumerate(reserved, start=1)
-    ]
-    store.reserve_shares(tx, payment_id, shares)
+    reserve_shares(tx, payment_id, reserved)
     kind = OperationKind.SALE if wish.capture else OperationKind.AUTHORIZE
     kind = OperationKind.HOSTED if wish.method_id is None else kind
     operation_id = store.add_operation(tx, payment_id, kind, asked.amount)
@@ -95,21 +96,36 @@ def start(tx: Tx, wish: NewPayment, tenant: Tenant) -> str:
     return payment_id
 
 
+def reserve_shares(tx: Tx, payment_id: str, reserved: Sequence[billing.Share]) -> None:
+    """What billing has set aside, as the payment's allocations."""
+    shares = [
+        Share(sequence, share.obligation_id, share.account_ref, share.amount)
+        for sequence, share in enumerate(reserved, start=1)
+    ]
+    store.reserve_shares(tx, payment_id, shares)
+
+
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class Asked:
+    """`most` is what may be asked for of each of the obligations."""
+
     obligations: list[str]
+    most: list[Money]
     amount: Money
     facility: str
 
 
-def _asked(tx: Tx, wish: NewPayment) -> _Asked:
-    """Which obligations, how much, of which facility: of what may be asked for at this moment."""
-    owed = obligations.owed(tx, wish.account_ref)
-    chosen = [one for one in owed if not wish.obligations or one.obligation_id in wish.obligations]
-    if missing := set(wish.obligations) - {one.obligation_id for one in chosen}:
+def asked_of(tx: Tx, account_ref: str, named: Collection[str], amount: Money | None) -> Asked:
+    """Which obligations, how much, of which facility: of what may be asked for at this moment. Without names, all.
+
+    Raises RuleBroken.
+    """
+    owed = obligations.owed(tx, account_ref)
+    chosen = [one for one in owed if not named or one.obligation_id in named]
+    if missing := set(named) - {one.obligation_id for one in chosen}:
         raise RuleBroken(f"not to be asked for now: {', '.join(sorted(missing))}")
-    if wish.amount is not None:
-        chosen = [one for one in chosen if one.askable.currency == wish.amount.currency]
+    if amount is not None:
+        chosen = [one for one in chosen if one.askable.currency == amount.currency]
     if not chosen:
         raise RuleBroken("nothing may be asked for on this account now")
     currencies = {one.askable.currency for one in chosen}
@@ -119,9 +135,8 @@ def _asked(tx: Tx, wish: NewPayment) -> _Asked:
     if len(facilities) > 1:
         raise RuleBroken("what is owed belongs to several facilities: name the obligations of one")
     total = sum((one.askable for one in chosen), Money.zero(currencies.pop()))
-    return _Asked(
-        [one.obligation_id for one in chosen], total if wish.amount is None else wish.amount, facilities.pop()
-    )
+    most = [one.askable for one in chosen]
+    return Asked([one.obligation_id for one in chosen], most, total if amount is None else amount, facilities.pop())
 
 
 def _check_method(tx: Tx, wish: NewPayment, merchant: str, amount: Money) -> str:

@@ -15,8 +15,8 @@ from ..db.unit import Tx, Units
 from ..domain.money import Money
 from ..errors import ConfigInvalid, NotFound, RuleBroken
 from ..fhir.client import EhrRefused, FhirClient
-from ..payments import refunds
 from ..payments import store as payments
+from ..payments import taken_back
 from ..writeback import dft, files, store
 from ..writeback.posted import REST
 from ..writeback.renderers import RENDERERS, named
@@ -24,6 +24,7 @@ from ..writeback.store import Posting
 from .posted_adjustments import amount_for
 from .postings import by_hand, waiting
 from .seek_posting import is_ours_by
+from .told import back_lines, first_lines, first_rest, taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,18 +106,15 @@ def _amount(tx: Tx, posting: Posting) -> Money:
         return amount_for(tx, posting)
     payment = payments.get(tx, posting.payment_id)
     if posting.is_refund:
-        back = [
-            share.amount
-            for number, share in enumerate(refunds.shares(tx, posting.subject), start=1)
-            if number in posting.numbers
-        ]
-        return -sum(back, Money.zero(payment.currency)) if posting.numbers else -refunds.get(tx, posting.subject).amount
+        back = [one.amount for one in back_lines(tx, posting.subject) if one.number in posting.numbers]
+        whole = taken_back.amount_of(tx, posting.subject)
+        said = sum(back, Money.zero(payment.currency)) if posting.numbers else whole
+        return -said if taken_back.is_negative(tx, posting.subject) else said
     if not posting.numbers:
-        return payment.captured
-    shares = payments.allocations(tx, payment.payment_id)
-    here = sum((share.paid for share in shares if share.sequence in posting.numbers), Money.zero(payment.currency))
-    unclaimed = sum((-share.paid for share in shares), payment.captured)
-    return here + unclaimed if REST in posting.numbers else here
+        return taken(payment)
+    lines = first_lines(tx, payment.payment_id)
+    here = sum((one.paid for one in lines if one.sequence in posting.numbers), Money.zero(payment.currency))
+    return here + first_rest(payment, lines) if REST in posting.numbers else here
 
 
 def _todo(tx: Tx, posting: Posting, waits: bool) -> str:

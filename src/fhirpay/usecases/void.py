@@ -9,7 +9,7 @@ from __future__ import annotations
 from ..db.unit import Tx
 from ..domain.payment import PaymentState
 from ..errors import RuleBroken
-from ..payments import store
+from ..payments import store, tenders
 from ..payments.port import OperationKind
 from ..payments.registry import Registry
 from .follow_up import ask
@@ -23,6 +23,8 @@ def request(tx: Tx, payment_id: str, registry: Registry) -> str:
     payment = store.lock(tx, payment_id)
     if payment.method == store.EXTERNAL:
         raise RuleBroken("the EHR took this payment: it is given back there", payment_id=payment.payment_id)
+    if payment.method in tenders.KINDS:
+        raise RuleBroken("a desk took this payment: void it there", payment_id=payment.payment_id)
     captured = payment.state is PaymentState.CAPTURED
     held = payment.amount if payment.state is PaymentState.REQUIRES_ACTION else payment.authorized
     if captured and not registry.of(payment.merchant).capabilities.void_after_capture:

@@ -20,7 +20,7 @@ from ..hl7.charsets import codec_of
 from ..hl7.delimiters import DEFAULT
 from ..hl7.writer import Field, Repetition, SegmentValues, compose
 from .as_received import Chart
-from .posted import Line, Posted, PostedAdjustment, allocation_id
+from .posted import Line, Posted, PostedAdjustment, allocation_id, takes
 
 MESSAGE_TYPE = "DFT^P03"
 _UNKNOWN_CLASS = "U"  # table 0004
@@ -118,7 +118,7 @@ def _pid(chart: Chart, profile: Destination) -> SegmentValues:
 
 
 def _ft1(posted: Posted, profile: Destination, line: Line, number: int, at: str, entered: str) -> SegmentValues:
-    code, sign = _code_and_sign(posted, profile)
+    code, sign = _code_and_sign(posted, line, profile)
     amount = Money(sign * line.amount.minor, line.amount.currency)
     text = f"{amount.decimal}"
     money: Field = ((text, amount.currency),) if profile.currency_in_amount else text
@@ -156,12 +156,12 @@ def _beside(posted: Posted, profile: Destination, line: Line, charge: str) -> li
     return segments
 
 
-def _code_and_sign(posted: Posted, profile: Destination) -> tuple[str, int]:
+def _code_and_sign(posted: Posted, line: Line, profile: Destination) -> tuple[str, int]:
     """FT1-6, and the sign of FT1-11."""
     if isinstance(posted, PostedAdjustment):
         codes, sign = (profile.adjustment_code, profile.adjustment_back_code), ADJUSTMENT_SIGNS[profile.adjustment_sign]
         return codes[posted.back], sign[posted.back]
-    back = bool(posted.refund_of)
+    back = takes(posted, line)
     return (profile.payment_code, profile.refund_code)[back], MONEY_SIGNS[profile.sign][back]
 
 

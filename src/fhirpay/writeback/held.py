@@ -47,7 +47,7 @@ def said_by(posting_id: str, posted: Posted, numbers: Collection[int], zone: str
     sums: dict[tuple[str, str], int] = {}
     for line in lines_for(posted, numbers):
         key = line.of_account or posted.of_account, line.amount.currency
-        sums[key] = sums.get(key, 0) + (-line.amount.minor if back else line.amount.minor)
+        sums[key] = sums.get(key, 0) + (-line.amount.minor if back and not line.forward else line.amount.minor)
     return [Kept(posting_id, account, kind, Money(minor, code), day) for (account, code), minor in sums.items()]
 
 

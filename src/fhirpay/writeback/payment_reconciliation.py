@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from ..domain.money import Money
 from ..fhir.statement import FhirVersion
-from .posted import BANK, Line, PostedPayment, Ref, all_lines, allocation_id
+from .posted import BANK, Line, PostedPayment, Ref, all_lines, allocation_id, takes
 
 RESOURCE_TYPE = "PaymentReconciliation"
 PAYMENT_SYSTEM = "https://fhirpay.dev/payment"
@@ -87,16 +87,23 @@ def render(posted: PostedPayment, *, organization: str, version: FhirVersion) ->
         "disposition": _disposition(posted),
         names.date: today,
         names.amount: _money(posted.amount, sign),
-        "paymentIdentifier": {"system": PROCESSOR_SYSTEM + posted.processor, "value": posted.reference},
-        names.lines: [_line(posted, line, sign, today, payee, version) for line in lines],
+        "paymentIdentifier": _instrument(posted),
+        names.lines: [_line(posted, line, today, payee, version) for line in lines],
         "processNote": [{"type": "display", "text": posted.note}] if posted.note else [],
     }
     return _without_empty(resource)
 
 
-def _line(
-    posted: PostedPayment, line: Line, sign: int, date: str, payee: Ref | None, version: FhirVersion
-) -> dict[str, Any]:
+def _instrument(posted: PostedPayment) -> dict[str, str] | None:
+    """The processor's number, or a check's own; cash has none."""
+    if not posted.reference:
+        return None
+    return _without_empty(
+        {"system": posted.processor and PROCESSOR_SYSTEM + posted.processor, "value": posted.reference}
+    )
+
+
+def _line(posted: PostedPayment, line: Line, date: str, payee: Ref | None, version: FhirVersion) -> dict[str, Any]:
     about = {"encounter": line.encounter, "account": line.account}
     return _without_empty(
         {
@@ -107,7 +114,7 @@ def _line(
             _names(version).pays: dict(line.pays) if line.pays else None,
             "date": date,
             "payee": payee,
-            "amount": _money(line.amount, sign),
+            "amount": _money(line.amount, -1 if takes(posted, line) else 1),
         }
     )
 
@@ -152,6 +159,8 @@ def _disposition(posted: PostedPayment) -> str:
         return f"{kind} of {posted.refund_of}" if posted.refund_of else f"{kind} of {posted.restores} reversed"
     if not posted.refund_of:
         return ""
+    if posted.says:
+        return f"{posted.says} {posted.refund_of}"
     return f"{'Refund' if posted.whole else 'Partial refund'} of {posted.refund_of}"
 
 

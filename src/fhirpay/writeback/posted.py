@@ -1,8 +1,9 @@
 """What is posted of a payment, a refund or an adjustment. Made by usecases/posted_facts.py, for every renderer.
 
 A payment pays in lines, one for each allocation; what no line claims is an `advance` on the account, and the lines
-always sum to the whole. A refund, or a return, is a posting of its own, whose lines name what they take back; and so is
-what reverses a return, which is a payment again.
+always sum to the whole. A refund, a void or a return is a posting of its own, whose lines name what they take back; and
+so is what reverses a return, which is a payment again, and money that came to pay something else: a posting of nothing
+in all, with lines that take back and lines `forward`.
 """
 
 from __future__ import annotations
@@ -39,13 +40,15 @@ class Line:
     encounter: Ref | None = None
     takes_back: str = ""
     advance: bool = False
+    forward: bool = False  # of what takes back: this line pays, with what the others have taken
     target: str = ""
     of_account: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class PostedPayment:
-    """What is posted, with amounts as they are said aloud: a refund or return of 30.00 has the amount 30.00."""
+    """What is posted, with amounts as they are said aloud: a refund or return of 30.00 has the amount 30.00. There is
+    no `reference` where no processor and no check has a number for it."""
 
     id: str
     amount: Money
@@ -60,7 +63,8 @@ class PostedPayment:
     returned: bool = False  # it was the bank, or the processor, that took it back: a return, or its reversal
     note: str = ""  # of a return: why, in the network's words
     whole: bool = False  # the refund takes all of the payment back
-    channel: Literal["", "online"] = ""
+    says: str = ""  # what takes back, where it is neither refund nor return: "Void of"
+    channel: Literal["", "online", "deposit"] = ""
     method: str = CARD  # HL7 table 0570
     brand: str = ""
     last4: str = ""
@@ -87,6 +91,11 @@ class PostedAdjustment:
 Posted = PostedPayment | PostedAdjustment
 
 
+def takes(posted: PostedPayment, line: Line) -> bool:
+    """Whether the line takes money back."""
+    return bool(posted.refund_of) and not line.forward
+
+
 def allocation_id(posted_id: str, number: int) -> str:
     """The identifier of a line, by which a refund (or an adjustment) names what it takes back."""
     return f"{posted_id}-{number}"
@@ -97,7 +106,7 @@ def all_lines(posted: Posted) -> list[Line]:
     lines = list(posted.lines)
     if isinstance(posted, PostedAdjustment):
         return lines
-    rest = sum((-line.amount for line in lines), posted.amount)
+    rest = sum((line.amount if line.forward else -line.amount for line in lines), posted.amount)
     if rest.minor < 0:
         raise InvariantBroken(f"{posted.id} is of {posted.amount}, and its lines claim {-rest} more")
     if rest:

@@ -19,7 +19,7 @@ from ..config_posting_file import PostingFile
 from ..domain.money import Money
 from ..errors import InvariantBroken, RuleBroken
 from .layout import DATES, Column, Layout
-from .posted import Line, PostedPayment, all_lines, allocation_id
+from .posted import Line, PostedPayment, all_lines, allocation_id, takes
 
 RESOURCE_TYPE = "PostingFile"
 """In a posting: it goes out in a file."""
@@ -96,7 +96,7 @@ def render(
 
 
 def _detail(posted: PostedPayment, line: Line, numbers: Numbers, to: PostingFile) -> Detail:
-    back = bool(posted.refund_of)
+    back = takes(posted, line)
     sign = MONEY_SIGNS[to.sign][back]
     values: dict[str, Value] = {
         "transaction": allocation_id(posted.id, line.number),

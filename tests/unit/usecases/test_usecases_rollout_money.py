@@ -122,6 +122,6 @@ async def test_bytes_that_leave_by_stage_and_kind(database: Database, units: Uni
     assert heard == {}
     assert {one.state for one in postings} == {"shadow" if stage == "shadow" else "proposed"}
     kept = await units.read(held.kept_of, [one.posting_id for one in postings])
-    amounts = {"refund": {"80.00", "-30.00"}, "adjustment": {"10.00"}}.get(kind, {"80.00"})
+    amounts = {"refund": {"80.00", "-30.00"}, "void": {"80.00", "-80.00"}, "adjustment": {"10.00"}}.get(kind, {"80.00"})
     assert {str(fact.amount.decimal) for facts in kept.values() for fact in facts} == amounts
     assert len(kept) == len(postings) == (1 if kind == "adjustment" else 2 * len(amounts))

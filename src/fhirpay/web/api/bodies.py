@@ -24,6 +24,7 @@ from ..hl7v2 import bounded_body
 M = TypeVar("M", bound=BaseModel)
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000)]
 Short = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)]
+Words = Annotated[str, StringConstraints(strip_whitespace=True, max_length=300)]
 
 
 class _Body(BaseModel):
@@ -67,12 +68,53 @@ class MethodChoice(_Body):
         return self
 
 
-class NewPaymentBody(_Body):
-    """Without `amount`: all that may be asked for now. `capture` manual: only authorize, by a stored method."""
+class PartBody(_Body):
+    obligation: str
+    amount: Amount
+
+
+class SpreadBody(_Body):
+    """What is paid: of an account, oldest first or in proportion; or of each obligation so much, as chosen."""
 
     account: Short | None = Field(default=None, description="Account/ID, or system|value")
     obligations: tuple[str, ...] = Field(default=(), max_length=100)
     amount: Amount | None = None
+    spread: Literal["oldest", "proportional"] = "oldest"
+    parts: tuple[PartBody, ...] = Field(default=(), max_length=100, description="instead: so much of each")
+
+    @model_validator(mode="after")
+    def _something(self) -> SpreadBody:
+        if self.account is None and not self.obligations and not self.parts:
+            raise ValueError("say what is to be paid: an account, obligations, or parts")
+        if self.parts and self.obligations:
+            raise ValueError("give either obligations or parts")
+        named = [one.obligation for one in self.parts]
+        if len(set(named)) < len(named):
+            raise ValueError("an obligation stands in parts once")
+        return self
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        return self.obligations or tuple(one.obligation for one in self.parts)
+
+    @property
+    def chosen(self) -> dict[str, Money]:
+        return {one.obligation: one.amount.money for one in self.parts}
+
+    @property
+    def whole(self) -> Money | None:
+        """What is to be paid in all; None: all that may be asked for. Raises ValueInvalid for parts that sum to other
+        than the amount that is said."""
+        said, parts = self.amount.money if self.amount else None, list(self.chosen.values())
+        total = sum(parts[1:], parts[0]) if parts else said
+        if said is not None and total != said:
+            raise ValueInvalid(f"the parts come to {total}, the payment to {said}", location="parts")
+        return total
+
+
+class NewPaymentBody(SpreadBody):
+    """Without `amount`: all that may be asked for now. `capture` manual: only authorize, by a stored method."""
+
     method: MethodChoice
     capture: Literal["automatic", "manual"] = "automatic"
     merchant_initiated: Literal["recurring", "installment", "unscheduled"] | None = Field(
@@ -80,9 +122,7 @@ class NewPaymentBody(_Body):
     )
 
     @model_validator(mode="after")
-    def _something(self) -> NewPaymentBody:
-        if self.account is None and not self.obligations:
-            raise ValueError("say what is to be paid: an account, or obligations")
+    def _by_stored_method(self) -> NewPaymentBody:
         if self.merchant_initiated and self.method.stored_method is None:
             raise ValueError("without the payer only a stored method can be charged")
         return self
@@ -129,6 +169,30 @@ class StaffBody(_Body):
     by: Short = Field(description="the person, as the client knows them", examples=["jdoe"])
 
 
+class TenderBody(_Body):
+    """What was handed over. A check has its own number; a card of the practice's terminal what the slip says."""
+
+    kind: Literal["cash", "check", "external_card"]
+    till: Short = Field(description="of the configuration", examples=["front"])
+    tendered: Amount | None = Field(default=None, description="cash as it was handed over, before the change")
+    check_number: Words = Field(default="", description="ten digits at most", examples=["1041"])
+    brand: Words = Field(default="", examples=["visa"])
+    last4: Words = Field(default="", examples=["4242"])
+    authorization: Words = Field(default="", description="as the terminal's slip has it", examples=["A1B2C3"])
+    payer: Words = Field(default="", description="whose money it is, where not the patient's or guarantor's")
+
+
+class NewDeskPaymentBody(SpreadBody, StaffBody):
+    """Without `amount`: all that may be asked for now."""
+
+    tender: TenderBody
+
+
+class DeskVoidBody(StaffBody):
+    till: Short = Field(description="where it was taken", examples=["front"])
+    reason: Short = Field(examples=["typed 80.00 for 8.00"])
+
+
 class NewHoldBody(StaffBody):
     account: Short = Field(description="Account/ID, or system|value", examples=["urn:clinic:account|A100"])
     name: Short = Field(description="what kind of hold", examples=["dispute"])
@@ -162,9 +226,6 @@ class WriteOffBody(StaffBody):
     kind: Literal["charity", "bad_debt", "small_balance"]
     amount: Amount | None = None
     reason: Short = Field(examples=["under the limit of what is asked for"])
-
-
-Words = Annotated[str, StringConstraints(strip_whitespace=True, max_length=300)]
 
 
 class Selection(_Body):

@@ -40,6 +40,16 @@ def account_ref(tx: Tx, said: str) -> str:
     return f"Account/{found[0].id}"
 
 
+def account_of(tx: Tx, body: bodies.SpreadBody) -> str:
+    """The one account that is paid on. Raises NotFound, RuleBroken for more than one."""
+    if body.account is not None:
+        return account_ref(tx, body.account)
+    accounts = {obligations.obligation(tx, one).account_ref for one in body.named}
+    if len(accounts) > 1:
+        raise RuleBroken("these obligations are of several accounts; pay them one account at a time")
+    return accounts.pop()
+
+
 def payments_router(deps: Deps) -> APIRouter:
     router = APIRouter(prefix="/api/v1", tags=["payments"])
 
@@ -48,22 +58,17 @@ def payments_router(deps: Deps) -> APIRouter:
         """Take a payment of what is owed now, by a stored method or on the processor's page."""
         client = await deps.client(request)
         raw, body = await bodies.read(request, bodies.NewPaymentBody, max_bytes=deps.body_max_bytes)
-        amount = body.amount.money if body.amount else None
+        amount, chosen = body.whole, body.chosen
         back = bodies.checked_url(body.method.hosted.return_url) if body.method.hosted else ""
 
         def make(tx: Tx) -> str:
-            if body.account is not None:
-                account = account_ref(tx, body.account)
-            else:
-                accounts = {obligations.obligation(tx, one).account_ref for one in body.obligations}
-                if len(accounts) > 1:
-                    raise RuleBroken("these obligations are of several accounts; pay them one account at a time")
-                account = accounts.pop()
             wish = NewPayment(
-                account_ref=account,
+                account_ref=account_of(tx, body),
                 requested_by=f"client:{client.name}",
                 amount=amount,
-                obligations=body.obligations,
+                obligations=body.named,
+                spread_by=body.spread,
+                chosen=chosen,
                 method_id=body.method.stored_method,
                 return_url=back,
                 capture=body.capture == "automatic",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from .deps import Deps
+from .desk import desk_router
 from .messages import messages_router
 from .methods import methods_router
 from .pages import pages_router
@@ -18,6 +19,7 @@ def api_router(deps: Deps) -> APIRouter:
     router = APIRouter()
     ours = (
         payments_router,
+        desk_router,
         refunds_router,
         owed_router,
         methods_router,

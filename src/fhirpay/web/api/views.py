@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from ...billing import money as billing
 from ...billing import store as obligations
 from ...billing.entries import EntryRecord, HoldRecord
 from ...billing.rows import ObligationView
+from ...config import Facility
 from ...db.unit import Tx
 from ...domain.money import Money
+from ...errors import RuleBroken
 from ...inbox.decisions import Decision
 from ...inbox.store import InboxMessage
-from ...payments import declines, refunds, returns, store, stored_methods
+from ...payments import declines, refunds, returns, store, stored_methods, tenders
 from ...payments.declines import Decline
 from ...payments.records import Payment, Return, StoredMethod
+from ...payments.tenders import Tender
 from ...usecases.desk_list import Line
+from ...usecases.told import first_lines, first_rest
 
 Json = dict[str, Any]
 
@@ -42,7 +47,7 @@ def payment(tx: Tx, payment_id: str) -> Json:
         "refunded": money(found.refunded),
         "returned": money(found.returned),
         "account": found.account_ref,
-        "method": _method_of(found),
+        "method": _method_of(tx, found),
         "initiated_by": found.initiated_by,
         "merchant_reason": found.merchant_reason or None,
         "allocations": [
@@ -90,7 +95,9 @@ def decline(one: Decline) -> Json:
     }
 
 
-def _method_of(found: Payment) -> Json:
+def _method_of(tx: Tx, found: Payment) -> Json:
+    if (tender := tenders.find(tx, found)) is not None:
+        return _tender(found, tender)
     shown = {"kind": found.method, "stored_method": found.method_id, "brand": found.brand, "last4": found.last4}
     return {name: value for name, value in shown.items() if value}
 
@@ -109,6 +116,48 @@ def _return(one: Return) -> Json:
         "business_date": one.business_date,
         "processor": {"reference": one.reference},
     }
+
+
+def _tender(found: Payment, tender: Tender) -> Json:
+    cash = found.method == "cash"
+    shown: Json = {"kind": found.method, "till": tender.till, "taken_by": tender.taken_by, "payer": tender.payer}
+    shown |= {"tendered": money(tender.tendered), "change": money(tender.change)} if cash else {}
+    shown |= {"check_number": tender.check_number, "brand": found.brand, "last4": found.last4}
+    shown |= {"authorization": found.authorization_code, "deposit_for": tender.purpose, "about": tender.about}
+    return {name: value for name, value in shown.items() if value}
+
+
+def receipt(tx: Tx, payment_id: str, facility: Facility) -> Json:
+    """What a receipt says: no name, no diagnosis. `left` may still be asked for. Raises NotFound, RuleBroken."""
+    found = store.get(tx, payment_id)
+    tender = tenders.find(tx, found)
+    if tender is None or found.captured_at is None:
+        raise RuleBroken(f"no desk took payment {payment_id}: its processor has the receipt")
+    paid = [
+        {"obligation": one.obligation_id, "for": one.obligation_id and _targets(tx, one.obligation_id)}
+        | {"amount": money(one.paid)}
+        for one in first_lines(tx, payment_id)
+        if one.paid
+    ]
+    rest = first_rest(found, first_lines(tx, payment_id))
+    askable = balance(tx, found.account_ref)["askable"]
+    return {
+        "number": found.payment_id,
+        "facility": facility.name,
+        "account": found.account_ref,
+        "at": found.captured_at.astimezone(ZoneInfo(facility.zone)).isoformat(timespec="seconds"),
+        "business_date": found.business_date,
+        "state": str(found.state),
+        "amount": money(found.amount),
+        "tender": _tender(found, tender),
+        "paid": paid,
+        "credit": money(rest),
+        "left": askable,
+    }
+
+
+def _targets(tx: Tx, obligation_id: str) -> list[str]:
+    return list(obligations.obligation(tx, obligation_id).targets)
 
 
 def refund(tx: Tx, refund_id: str) -> Json:

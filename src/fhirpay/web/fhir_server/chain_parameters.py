@@ -17,7 +17,9 @@ from ...usecases.explain_text import Chain, Node
 _AMOUNTS = {"amount", "askable", "captured", "fee", "memo", "paid", "patient", "pending", "recovered", "refunded"}
 _AMOUNTS |= {"returned", "writtenOff"}
 _LITERAL = re.compile(r"[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}\Z")
-_PLAIN = frozenset({"message", "obligation", "adjustment", "payment", "operation", "refund", "entry", "mention"})
+_PLAIN = frozenset(
+    {"message", "obligation", "adjustment", "payment", "movement", "operation", "refund", "entry", "mention"}
+)
 # Who decided and why is for staff; a caller of the payments API sees neither.
 _NO_NOTES = frozenset({"message"})
 _OF_STAFF = frozenset({"decidedBy", "decidedWhy"})

@@ -1,0 +1,113 @@
+"""What was handed over at a desk, as rows. Takes the caller's `tx`. Called by usecases/desk.py and whoever shows it.
+
+The kinds are those of `ledger.rules.TENDERS`, and a payment's `method` is its tender's kind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from ..db.metadata import table
+from ..db.unit import Tx
+from ..domain.money import Money
+from ..ledger import rules
+from .records import Payment
+from .tables import PaymentRow, TenderRow, TillRow
+
+_tender, _payment, _till = table(TenderRow), table(PaymentRow), table(TillRow)
+KINDS = frozenset(rules.TENDERS)
+_FIND = select(_tender).where(_tender.c.tenant_id == bindparam("tenant"), _tender.c.payment_id == bindparam("id"))
+
+
+@dataclass(frozen=True, slots=True)
+class Tender:
+    """`tendered` is what was handed over, `change` what went back over the counter at once."""
+
+    payment_id: str
+    till: str
+    taken_by: str
+    payer: str
+    tendered: Money
+    change: Money
+    check_number: str
+    purpose: str
+    about: str
+    deposited_at: datetime | None
+
+    @property
+    def is_deposit(self) -> bool:
+        return bool(self.purpose)
+
+
+def add(tx: Tx, one: Tender) -> None:
+    row: dict[str, Any] = {"tenant_id": tx.tenant, "payment_id": one.payment_id, "till": one.till}
+    row |= {"taken_by": one.taken_by, "payer": one.payer, "currency": one.tendered.currency}
+    row |= {"tendered_minor": one.tendered.minor, "change_minor": one.change.minor}
+    row |= {"check_number": one.check_number, "purpose": one.purpose, "about": one.about}
+    tx.execute(insert(_tender).values(row))
+
+
+def find(tx: Tx, payment: Payment) -> Tender | None:
+    """None of a payment that no desk took."""
+    row = tx.one(_FIND, id=payment.payment_id) if payment.method in KINDS else None
+    if row is None:
+        return None
+    currency = row["currency"]
+    return Tender(
+        payment_id=row["payment_id"],
+        till=row["till"],
+        taken_by=row["taken_by"],
+        payer=row["payer"],
+        tendered=Money(row["tendered_minor"], currency),
+        change=Money(row["change_minor"], currency),
+        check_number=row["check_number"],
+        purpose=row["purpose"],
+        about=row["about"],
+        deposited_at=row["deposited_at"],
+    )
+
+
+def held(tx: Tx, payment: Payment) -> rules.Tender | None:
+    """Where its money lies, for the ledger. None: a processor holds it."""
+    found = find(tx, payment)
+    return None if found is None else rules.Tender(payment.method, found.till)
+
+
+def with_check(tx: Tx, account_ref: str, number: str) -> list[str]:
+    """The payments on the account by a check of this number that stand."""
+    mine = (_payment.c.account_ref == account_ref, _payment.c.method == "check", _payment.c.state == "captured")
+    return _standing(tx, *mine, _tender.c.check_number == number)
+
+
+def with_authorization(tx: Tx, account_ref: str, code: str, business_date: str) -> list[str]:
+    """The payments on the account that day by a card of the practice's own terminal with this code that stand."""
+    mine = (_payment.c.account_ref == account_ref, _payment.c.method == "external_card")
+    same = (_payment.c.authorization_code == code, _payment.c.business_date == business_date)
+    return _standing(tx, *mine, *same, _payment.c.state == "captured")
+
+
+def _standing(tx: Tx, *where: Any) -> list[str]:
+    joined = _tender.join(
+        _payment, (_payment.c.tenant_id == _tender.c.tenant_id) & (_payment.c.payment_id == _tender.c.payment_id)
+    )
+    query = select(_tender.c.payment_id).select_from(joined).where(_tender.c.tenant_id == tx.tenant, *where)
+    return [row["payment_id"] for row in tx.all(query.order_by(_tender.c.payment_id))]
+
+
+def lock_till(tx: Tx, till: str) -> None:
+    """Nobody else takes cash out of it until this unit ends. After payments, before accounts."""
+    statement = select(_till.c.till).where(_till.c.tenant_id == tx.tenant, _till.c.till == till).with_for_update()
+    if tx.scalar(statement) is None:
+        tx.execute(insert(_till).values(tenant_id=tx.tenant, till=till).on_conflict_do_nothing())
+        tx.scalar(statement)
+
+
+def deposited(tx: Tx, payment_id: str) -> None:
+    """The check is on its way to the bank."""
+    is_it = (_tender.c.tenant_id == tx.tenant, _tender.c.payment_id == payment_id)
+    tx.execute(update(_tender).where(*is_it).values(deposited_at=tx.now))

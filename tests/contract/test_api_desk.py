@@ -1,0 +1,130 @@
+"""The front desk's part of `/api/v1` as a client sees it, on both engines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from typing import Any
+
+import httpx2
+import pytest
+
+from fhirpay.config import Till
+from fhirpay.db.unit import Database
+from fhirpay.domain.clock import FrozenClock
+from payments_world import World, payments_world
+
+Json = dict[str, Any]
+
+
+@pytest.fixture
+async def world(database: Database, clock: FrozenClock) -> AsyncIterator[World]:
+    tills = (Till(name="front"), Till(name="back"))
+    async with payments_world(database, clock, tills=tills) as made:
+        yield made
+
+
+async def post(world: World, path: str, body: Json, key: str = "k1") -> httpx2.Response:
+    return await world.api.post(f"/api/v1{path}", content=json.dumps(body), headers={"Idempotency-Key": key})
+
+
+def read(answer: httpx2.Response) -> Json:
+    return json.loads(answer.text, parse_float=Decimal)
+
+
+def usd(text: str) -> Json:
+    return {"value": text, "currency": "USD"}
+
+
+CASH = {"kind": "cash", "till": "front"}
+
+
+async def test_cash_with_change_a_receipt_and_a_void(world: World) -> None:
+    account = await world.invoiced("ana", 80_00, 45_50)
+    body = {
+        "by": "jdoe",
+        "account": account,
+        "amount": usd("100.00"),
+        "tender": {**CASH, "tendered": usd("120.00"), "payer": "her aunt"},
+    }
+    answer = await post(world, "/desk-payments", body)
+    paid = read(answer)
+    assert (answer.status_code, paid["state"], paid["captured"]["value"]) == (201, "captured", Decimal("100.00"))
+    assert paid["method"] == {
+        "kind": "cash",
+        "till": "front",
+        "taken_by": "client:desk/jdoe",
+        "payer": "her aunt",
+        "tendered": {"value": Decimal("120.00"), "currency": "USD"},
+        "change": {"value": Decimal("20.00"), "currency": "USD"},
+    }
+    again = await post(world, "/desk-payments", body)
+    assert (again.status_code, again.content) == (201, answer.content)
+    receipt = read(await world.api.get(f"/api/v1/desk-payments/{paid['id']}/receipt"))
+    assert [(one["for"], one["amount"]["value"]) for one in receipt["paid"]] == [
+        (["Invoice/ana-1"], Decimal("80.00")),
+        (["Invoice/ana-2"], Decimal("20.00")),
+    ]
+    assert [one["value"] for one in receipt["left"]] == [Decimal("25.50")]
+    said = {"by": "jdoe", "till": "front", "reason": "she had paid at the other desk"}
+    gone = await post(world, f"/desk-payments/{paid['id']}/void", said, "v")
+    assert (gone.status_code, read(gone)["state"], read(gone)["voided"]["value"]) == (200, "voided", Decimal("100.00"))
+    assert "Canary" not in answer.text + gone.text
+    await world.sweep()
+
+
+async def test_it_is_spread_in_proportion_or_as_chosen(world: World) -> None:
+    account = await world.invoiced("ana", 10_00, 20_00, 40_00)
+    body: Json = {"by": "jdoe", "account": account, "amount": usd("10.00"), "tender": CASH, "spread": "proportional"}
+    paid = read(await post(world, "/desk-payments", body))
+    assert [one["paid"]["value"] for one in paid["allocations"]] == [Decimal(x) for x in ("1.43", "2.86", "5.71")]
+    owed = read(await world.api.get("/api/v1/obligations", params={"account": account}))["obligations"]
+    last = max(owed, key=lambda one: one["basis"]["key"])["id"]
+    chosen = {"by": "jdoe", "tender": CASH, "parts": [{"obligation": last, "amount": usd("30.00")}]}
+    paid = read(await post(world, "/desk-payments", chosen, "k2"))
+    assert [(one["obligation"], one["paid"]["value"]) for one in paid["allocations"]] == [(last, Decimal("30.00"))]
+    over = await post(world, "/desk-payments", {**chosen, "parts": [{"obligation": last, "amount": usd("4.30")}]}, "k3")
+    assert (over.status_code, over.json()["detail"][:9]) == (422, "4.29 USD ")
+    await world.sweep()
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "location"),
+    [
+        ({"amount": usd("0")}, 400, "amount.value"),
+        ({"amount": usd("-1")}, 400, "amount.value"),
+        ({"amount": usd("1.001")}, 400, None),
+        ({"amount": {"value": "1.00", "currency": "XXX"}}, 400, None),
+        ({"amount": {"value": "1.00", "currency": "CAD"}}, 422, None),
+        ({"amount": usd("80.01")}, 422, None),
+        ({"by": None}, 400, "by"),
+        ({"tender": {**CASH, "payer": "card 4242 4242 4242 4242"}}, 400, "tender.payer"),
+        ({"tender": {"kind": "check", "till": "front", "check_number": "12345678901"}}, 400, "tender.check_number"),
+        ({"tender": {"kind": "shells", "till": "front"}}, 400, "tender.kind"),
+        ({"parts": [{"obligation": "o", "amount": usd("1")}], "amount": usd("2")}, 400, "parts"),
+        ({"account": "Account/nobody"}, 404, "account"),
+    ],
+)
+async def test_bad_input_is_named_and_leaves_nothing_behind(
+    world: World, change: Json, status: int, location: str | None
+) -> None:
+    account = await world.invoiced("ana", 80_00)
+    body = {"by": "jdoe", "account": account, "tender": CASH, **change}
+    answer = await post(world, "/desk-payments", {name: value for name, value in body.items() if value is not None})
+    assert (answer.status_code, answer.json().get("location")) == (status, location)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert await world.askable(account) == 80_00
+
+
+async def test_a_desk_takes_no_more_than_an_open_page_leaves(world: World) -> None:
+    account = await world.invoiced("ana", 80_00)
+    page = read(await post(world, "/payments", {"account": account, "amount": usd("50.00"), "method": {"hosted": {}}}))
+    await world.work()
+    over = await post(
+        world, "/desk-payments", {"by": "j", "account": account, "amount": usd("40"), "tender": CASH}, "2"
+    )
+    assert (over.status_code, over.json()["detail"][:9]) == (422, "30.00 USD")
+    rest = await post(world, "/desk-payments", {"by": "j", "account": account, "tender": CASH}, "3")
+    assert read(rest)["captured"]["value"] == Decimal("30.00")
+    assert page["state"] in ("created", "requires_action")
