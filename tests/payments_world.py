@@ -44,6 +44,7 @@ from fhirpay.usecases.apply_message import ApplyMessage
 from fhirpay.usecases.close_page import ClosePage
 from fhirpay.usecases.collect import Reassess, reassess_accounts
 from fhirpay.usecases.follow_up import FollowUp
+from fhirpay.usecases.look_at_dispute import LookAtDispute
 from fhirpay.usecases.lookup import LookUp
 from fhirpay.usecases.refund import NewRefund, Refunds, request
 from fhirpay.usecases.start_payment import NewPayment, start
@@ -270,6 +271,8 @@ def handlers_of(units: Units, tenant: Tenant, registry: Registry) -> dict[str, H
         "payment.submit": TakePayment(units, tenant, registry, public_url=PUBLIC_URL).run,
         "payment.capture": follow_ups.run,
         "payment.void": follow_ups.run,
+        "dispute.accept": follow_ups.run,
+        "dispute.look": LookAtDispute(units, tenant, registry).run,
         "reassess": Reassess(units, tenant).run,
         "payment.close": ClosePage(units, tenant, registry).run,
         "payment.lookup": looks.run,

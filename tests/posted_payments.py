@@ -105,6 +105,9 @@ REVERSED = replace(
     restores="pay03",
     note="",
 )
+LOST = replace(
+    REFUND, id="dsl01", at=datetime(2026, 12, 9, 17, 0, tzinfo=UTC), reference="dp_1", disputed=True, whole=False
+)
 CASES = {
     "a-copay": COPAY,
     "b-split-with-rest": SPLIT,
@@ -112,6 +115,7 @@ CASES = {
     "d-ach-payment": BY_BANK,
     "d-ach-return": RETURN,
     "d-ach-return-reversed": REVERSED,
+    "f-lost-dispute": LOST,
 }
 
 _KNOWN_BY_NUMBER = {"type": "Account", "identifier": {"system": "urn:maple:account", "value": "4711"}}
@@ -136,6 +140,15 @@ STATES = CASES | {
     ),
     "return of what was unallocated": replace(
         RETURN, id="ret04", lines=[Line(1, usd("100.00"), ACCOUNT, account=ACCOUNT, advance=True)]
+    ),
+    "a dispute won after it was lost": replace(
+        LOST,
+        id="dsl02",
+        lines=[
+            Line(1, usd("30.00"), ref("ChargeItem/c2"), account=ACCOUNT, takes_back=allocation_id("dsl01", 1)),
+        ],
+        refund_of="",
+        restores="pay02",
     ),
     "a deposit, all of it unallocated": replace(COPAY, id="pay10", lines=[]),
     "paid in part": replace(

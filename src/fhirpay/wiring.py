@@ -56,6 +56,7 @@ from .usecases.autopay import Autopay
 from .usecases.check_traffic import TrafficWatch
 from .usecases.close_page import ClosePage
 from .usecases.follow_up import FollowUp
+from .usecases.look_at_dispute import LookAtDispute
 from .usecases.lookup import LookUp
 from .usecases.make_files import FileMaker, place_kind_of
 from .usecases.notify import Notify
@@ -403,6 +404,8 @@ def _house(
             refund.KIND: refund.Refunds(units, tenant, processors).run,
             "payment.capture": follow_ups.run,
             "payment.void": follow_ups.run,
+            "dispute.accept": follow_ups.run,
+            "dispute.look": LookAtDispute(units, tenant, processors).run,
             "payment.lookup": lookups.run,
             "refund.lookup": lookups.run,
             collect.KIND: Autopay(units, tenant).run,

@@ -17,7 +17,19 @@ from .errors import Doc, missing
 
 _LETTERS = string.ascii_letters + string.digits
 # Prefixes and lengths as in the examples of the API reference.
-_LENGTHS = {"pi": 24, "ch": 24, "py": 24, "re": 24, "pyr": 24, "seti": 24, "pm": 24, "evt": 24, "txn": 24, "cus": 14}
+_LENGTHS = {
+    "pi": 24,
+    "ch": 24,
+    "py": 24,
+    "re": 24,
+    "pyr": 24,
+    "seti": 24,
+    "pm": 24,
+    "evt": 24,
+    "txn": 24,
+    "du": 24,
+    "cus": 14,
+}
 
 
 class Books:

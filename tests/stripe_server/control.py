@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, HTTPException
 
-from . import checkout, payment_intents, refunds, setup
+from . import checkout, disputes, payment_intents, refunds, setup
 from .errors import Doc, Refused
 from .faults import FAULTS, Fault
 
@@ -87,6 +87,19 @@ def control(server: Server) -> APIRouter:
         messenger.wake()
         return doc
 
+    @router.post("/disputes")
+    async def dispute(body: dict[str, Any]) -> Doc:
+        """The payer's bank takes a payment back: see disputes.open_dispute."""
+        doc = disputes.open_dispute(books, body)
+        messenger.wake()
+        return doc
+
+    @router.post("/disputes/{dispute_id}")
+    async def change_dispute(dispute_id: str, body: dict[str, Any]) -> Doc:
+        doc = disputes.change(books, books.things[dispute_id], body)
+        messenger.wake()
+        return doc
+
     @router.get("/books")
     async def show() -> Doc:
         """Everything this account believes: what a ledger is compared with."""
@@ -125,13 +138,16 @@ def believed(server: Server) -> Doc:
         empty = {"captured": 0, "voided": 0, "refunded": 0, "balance": 0}
         line = totals.setdefault(movement["currency"].upper(), empty)
         line["balance"] += movement["amount"]
-        if movement["type"] in ("charge", "payment"):
+        if movement["type"] == "adjustment":  # of a dispute: its fee is taken with it
+            line["balance"] -= movement["fee"]
+        elif movement["type"] in ("charge", "payment"):
             line["captured"] += movement["amount"]
         else:
             line["refunded"] -= movement["amount"]
     return {
         "payments": [_payment(server, doc) for doc in books.all("payment_intent")],
         "refunds": [_refund(server, doc) for doc in books.all("refund")],
+        "disputes": list(books.all("dispute")),
         "checkouts": [
             {**doc, "reference": references(server, doc)[0], "payment": doc["payment_intent"]}
             for doc in books.all("checkout.session")

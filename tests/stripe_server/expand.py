@@ -33,6 +33,7 @@ EXPANDABLE: dict[str, dict[str, str]] = {
     "setup_intent": {"customer": "customer", "payment_method": "payment_method"},
     "payment_method": {"customer": "customer"},
     "balance_transaction": {"source": "charge"},
+    "dispute": {"charge": "charge", "payment_intent": "payment_intent"},
 }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from . import checkout, intent_forms, payment_intents, refunds, setup
+from . import checkout, disputes, intent_forms, payment_intents, refunds, setup
 from .errors import Doc
 from .expand import existing, page
 from .forms import EXPAND, PAGE, Form, array, string
@@ -44,6 +44,9 @@ def routes(server: Server) -> APIRouter:
     def one(object_: str, param: str) -> _Deed:
         return lambda params, call, id_: books.get(object_, id_, param=param, in_path=True)
 
+    def close(params: Doc, call: Call, id_: str) -> Doc:
+        return disputes.close(books, books.get("dispute", id_, param="dispute", in_path=True))
+
     _intents(server, post, get, one)
     post("/refunds", "refund", "refund", refunds.CREATE, lambda params, call: refunds.create(books, params))
     get("/refunds", "list", "list.refund", refunds.LIST, lambda params, call: refunds.listed(books, params))
@@ -52,6 +55,9 @@ def routes(server: Server) -> APIRouter:
     get("/charges/{id_}", "get", "charge", _EXPAND, one("charge", "charge"))
     get("/events", "list", "list.event", _EVENTS, lambda params, call: _events(server, params))
     get("/events/{id_}", "get", "event", _EXPAND, one("event", "event"))
+    get("/disputes", "list", "list.dispute", disputes.LIST, lambda params, call: disputes.listed(books, params))
+    get("/disputes/{id_}", "get", "dispute", _EXPAND, one("dispute", "dispute"))
+    post("/disputes/{id_}/close", "accept", "dispute", disputes.CLOSE, close)
     _sessions(server, post, get, one)
     _methods(server, post, get, one)
     return router

@@ -27,7 +27,9 @@ REFUNDED = "refunded"  # opened by a refund of what is still owed: is it to be a
 OWNER_CHANGED = "owner_changed"  # opened when an account is given to another patient: who owes?
 CHARGED_ELSEWHERE = "charged_elsewhere"  # opened by a charge under a number of another account: moved, or twice?
 GIVEN_UP_ELSEWHERE = "given_up_elsewhere"  # opened where the other one was written off: does that stand here too?
-BY_US = frozenset({REFUNDED, OWNER_CHANGED, CHARGED_ELSEWHERE, GIVEN_UP_ELSEWHERE})
+DISPUTED = "card_dispute"  # opened while a payer's bank disputes a payment; released by the dispute's end alone
+DISPUTE_LOST = "dispute_lost"  # opened where what a lost dispute took back is owed again: is it to be asked for?
+BY_US = frozenset({REFUNDED, OWNER_CHANGED, CHARGED_ELSEWHERE, GIVEN_UP_ELSEWHERE, DISPUTED, DISPUTE_LOST})
 
 _holds, _entries = table(AccountHold), table(StaffEntry)
 _TENANT, _ACCOUNT = bindparam("tenant"), bindparam("account")
@@ -120,6 +122,13 @@ def release_hold(tx: Tx, hold_id: str, *, by: str, why: str) -> HoldRecord:
     if row is None:
         raise NotFound(f"there is no open hold {hold_id}", hold_id=hold_id)
     return _hold(row)
+
+
+def end_hold(tx: Tx, account_ref: str, name: str, *, by: str, why: str) -> None:
+    """End the hold of this name, where one is open: what it was opened for is over."""
+    for one in all_holds(tx, account_ref):
+        if one.name == name and one.released_at is None:
+            release_hold(tx, one.hold_id, by=by, why=why)
 
 
 def holds_of(tx: Tx, account_ref: str) -> tuple[Hold, ...]:

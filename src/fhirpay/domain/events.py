@@ -42,6 +42,13 @@ class Event(StrEnum):
     FEE_TAKEN = "fee_taken"
     EHR_PAYMENT_TAKEN_IN = "ehr_payment_taken_in"
     EHR_PAYMENT_TAKEN_BACK = "ehr_payment_taken_back"
+    # disputes
+    DISPUTE_WITHDRAWN = "dispute_withdrawn"
+    DISPUTE_REINSTATED = "dispute_reinstated"
+    DISPUTE_FEE_TAKEN = "dispute_fee_taken"
+    DISPUTE_FEE_BACK = "dispute_fee_back"
+    DISPUTE_LOST = "dispute_lost"
+    DISPUTE_REGAINED = "dispute_regained"
     # money back
     REFUND_APPROVED = "refund_approved"
     REFUND_TAKEN = "refund_taken"

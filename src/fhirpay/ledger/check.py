@@ -20,6 +20,7 @@ CONTROLS = {
     "ar_pending": "account_ref",  # a copay's share comes out of the charges' pending amount
     "unapplied_credit": "payment",
     "refunds_payable": "refund",
+    "dispute_receivable": "payment",
 }
 _BODY = frozenset("v tenant seq prev entry_id kind key occurred_at recorded_at business_date refs postings".split())
 

@@ -58,6 +58,12 @@ RULES: Mapping[Event, tuple[str, str]] = {
     Event.FEE_TAKEN:                        ("fees",               "processor_clearing"),
     Event.EHR_PAYMENT_TAKEN_IN:             ("ehr_receipts",       "unapplied_credit"),
     Event.EHR_PAYMENT_TAKEN_BACK:           ("unapplied_credit",   "ehr_receipts"),
+    Event.DISPUTE_WITHDRAWN:                ("dispute_receivable", "processor_clearing"),
+    Event.DISPUTE_REINSTATED:               ("processor_clearing", "dispute_receivable"),
+    Event.DISPUTE_FEE_TAKEN:                ("dispute_fees",       "processor_clearing"),
+    Event.DISPUTE_FEE_BACK:                 ("processor_clearing", "dispute_fees"),
+    Event.DISPUTE_LOST:                     ("unapplied_credit",   "dispute_receivable"),
+    Event.DISPUTE_REGAINED:                 ("dispute_receivable", "unapplied_credit"),
     Event.REFUND_APPROVED:                  ("unapplied_credit",   "refunds_payable"),
     Event.REFUND_TAKEN:                     ("refunds_payable",    "processor_clearing"),
     Event.REFUND_FAILED_LATE:               ("processor_clearing", "refunds_payable"),
@@ -346,6 +352,38 @@ def ehr_payment(payment: str, amount: Money, **when: Unpack[When]) -> Entry:
 def ehr_payment_back(payment: str, amount: Money, **when: Unpack[When]) -> Entry:
     """The reversal of `ehr_payment`, after that of each allocation: it was corrected, taken back, or ours after all."""
     return _entry(Event.EHR_PAYMENT_TAKEN_BACK, amount, when, {"payment": payment})
+
+
+# ── disputes ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def dispute_withdrawn(payment: str, merchant: str, amount: Money, **when: Unpack[When]) -> Entry:
+    """The processor has taken this much for a dispute. Whose it is shows when the dispute ends."""
+    return _entry(Event.DISPUTE_WITHDRAWN, amount, when, {"payment": payment, "merchant": merchant})
+
+
+def dispute_reinstated(payment: str, merchant: str, amount: Money, **when: Unpack[When]) -> Entry:
+    """It gave this much back: the dispute was won, or reversed late."""
+    return _entry(Event.DISPUTE_REINSTATED, amount, when, {"payment": payment, "merchant": merchant})
+
+
+def dispute_fee(payment: str, merchant: str, amount: Money, *, back: bool = False, **when: Unpack[When]) -> Entry:
+    """What the processor takes for a dispute; `back`: given back, as some do where it is won."""
+    event = Event.DISPUTE_FEE_BACK if back else Event.DISPUTE_FEE_TAKEN
+    return _entry(event, amount, when, {"payment": payment, "merchant": merchant})
+
+
+def dispute_lost(payment: str, loss: str, amount: Money, **when: Unpack[When]) -> Entry:
+    """What was withdrawn is the payer's for good. De-allocate first: what it had paid is owed again, on hold.
+
+    `loss` is its id; in the postings it stands in the place of a refund's: what takes the payment back.
+    """
+    return _entry(Event.DISPUTE_LOST, amount, when, {"payment": payment, "refund": loss})
+
+
+def dispute_regained(payment: str, loss: str, amount: Money, **when: Unpack[When]) -> Entry:
+    """What came back of a dispute that had been lost is the payer's credit with us again."""
+    return _entry(Event.DISPUTE_REGAINED, amount, when, {"payment": payment, "refund": loss})
 
 
 # ── money back ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal, NewType, Protocol, runtime_checkable
 
+from ..domain.dispute import DisputeState
 from ..domain.money import Money
 from ..errors import RuleBroken, ValueInvalid
 from . import declines
@@ -59,6 +60,8 @@ class Capabilities:
     prepares: bool = True  # else `prepare` is a name of ours, no call; the processor's id comes with the outcome
     closes_pages: bool = True  # else a page takes payments until it ends by itself
     setup_page: bool = True  # where it is a vault: a page on which a payer stores a method without paying
+    disputes: bool = False
+    accept_disputes: bool = False  # and one can be given up through the API
 
     def absence(self, operation: OperationRef) -> Unknown | ProvenAbsent:
         """What it means that a lookup found nothing: proof only after the horizon of this rail."""
@@ -74,6 +77,7 @@ class OperationKind(StrEnum):
     VOID = "void"
     REFUND = "refund"
     HOSTED = "hosted"  # the payer pays on the processor's own page
+    ACCEPT_DISPUTE = "accept_dispute"  # give a dispute up: its money stays with the payer
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +275,7 @@ class EventAbout(StrEnum):
     PAYMENT = "payment"
     REFUND = "refund"
     PAGE = "page"
+    DISPUTE = "dispute"
     OTHER = "other"  # kept and ignored
 
 
@@ -303,6 +308,37 @@ class ProcessorEvent:
     occurred_at: datetime
     states: Stated | None = None
     body: bytes | None = None  # its part of what came, where several came together
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeMoney:
+    """A line of money that a dispute has moved, by the processor's id of it: taken from us, or (`back`) given back."""
+
+    reference: Reference
+    amount: Money  # above zero
+    back: bool
+    fee: Money  # of the dispute, taken with it; below zero: given back
+    at: datetime
+    round: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeSeen:
+    """A dispute as the processor shows it now. A payment may have several.
+
+    `round` counts how often it was taken up: a processor that doesn't say so is read by its money, which comes back
+    where a round is won. `payment` is the processor's id of the whole payment.
+    """
+
+    reference: Reference
+    payment: Reference
+    state: DisputeState
+    amount: Money
+    opened_at: datetime
+    money: tuple[DisputeMoney, ...] = ()
+    round: int = 1
+    reason: str = ""  # the processor's word
+    respond_by: datetime | None = None  # evidence is taken until then
 
 
 @dataclass(frozen=True, slots=True)
@@ -406,4 +442,22 @@ class Vault(Protocol):
 
     async def read_method(self, token: str) -> Method | None:
         """None when there is no such method, or not any more."""
+        ...
+
+
+@runtime_checkable
+class Disputes(Protocol):
+    """Optional: disputes can be read. Announced by `capabilities.disputes`.
+
+    Evidence is uploaded by a person at the processor: no way leads from here to there.
+    """
+
+    async def read_dispute(self, dispute: Reference) -> DisputeSeen | Unknown:
+        """As it is now. `Unknown` for whatever can't be read, or says what we don't know."""
+        ...
+
+    async def accept_dispute(self, dispute: Reference, *, idempotency_key: str) -> Outcome:
+        """Give it up; announced by `capabilities.accept_disputes`. `Approved` with its amount, not captured: it is lost
+        by now, whoever decided that. `Declined`: it has ended otherwise, or can't be given up. `lookup` of the kind
+        `ACCEPT_DISPUTE`, by the dispute's id, answers the same way."""
         ...

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from sqlalchemy import RowMapping
 
+from ..domain.dispute import OPEN, DisputeState, Funds
 from ..domain.money import Money
 from ..domain.operation import OperationState
 from ..domain.payment import PaymentState
@@ -171,6 +172,58 @@ class RefundShare(_Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Dispute(_Record):
+    """`lost` of what was withdrawn is booked as the payer's."""
+
+    dispute_id: str
+    payment_id: str
+    merchant: str
+    processor_ref: str
+    state: DisputeState
+    round: int
+    funds: Funds
+    amount: Money
+    withdrawn: Money
+    reinstated: Money
+    fee: Money
+    lost: Money
+    reason: str
+    respond_by: datetime | None
+    accepted_by: str
+    accepted_why: str
+    opened_at: datetime
+    recorded_at: datetime
+    changed_at: datetime
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in OPEN
+
+    @property
+    def out(self) -> Money:
+        """What the processor holds back at present."""
+        return self.withdrawn - self.reinstated
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeLoss(_Record):
+    """What a lost dispute took of its payment, or (`kind`) what was `regained` afterwards."""
+
+    loss_id: str
+    dispute_id: str
+    payment_id: str
+    number: int
+    kind: str
+    amount: Money
+    occurred_at: datetime
+    business_date: str
+
+    @property
+    def regained(self) -> bool:
+        return self.kind == "regained"
+
+
+@dataclass(frozen=True, slots=True)
 class StoredMethod(_Record):
     method_id: str
     account_ref: str
@@ -215,4 +268,6 @@ _STATES: dict[tuple[str, str], Any] = {
     ("Operation", "state"): OperationState,
     ("Operation", "kind"): OperationKind,
     ("Refund", "state"): RefundState,
+    ("Dispute", "state"): DisputeState,
+    ("Dispute", "funds"): Funds,
 }

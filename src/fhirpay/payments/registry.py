@@ -13,7 +13,7 @@ from ..errors import ConfigInvalid, NotFound
 from ..net.http import HttpClient, Transport, client
 from .adapters import authorizenet, square, stripe
 from .adapters.simulated import SimulatedProcessor
-from .port import Hosted, Processor, Vault
+from .port import Disputes, Hosted, Processor, Vault
 
 
 def _http(merchant: Merchant, transport: Transport | None, base_url: str = "") -> HttpClient:
@@ -95,6 +95,12 @@ class Registry:
         found = self.of(merchant)
         if not found.capabilities.vault or not isinstance(found, Vault):
             raise ConfigInvalid(f"the processor of merchant '{merchant}' keeps no payment methods")
+        return found
+
+    def disputes(self, merchant: str) -> Disputes:
+        found = self.of(merchant)
+        if not found.capabilities.disputes or not isinstance(found, Disputes):
+            raise ConfigInvalid(f"the processor of merchant '{merchant}' shows no disputes")
         return found
 
     def for_webhook(self, processor: str, merchant: str) -> Processor:

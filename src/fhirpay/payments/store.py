@@ -220,12 +220,22 @@ def topic(payment_id: str) -> str:
 # ── operations ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def add_operation(tx: Tx, payment_id: str, kind: OperationKind, amount: Money, *, refund_id: str | None = None) -> str:
-    """A prepared operation. The database refuses a second open one of the same payment."""
+def add_operation(
+    tx: Tx,
+    payment_id: str,
+    kind: OperationKind,
+    amount: Money,
+    *,
+    refund_id: str | None = None,
+    processor_ref: str | None = None,
+) -> str:
+    """A prepared operation. The database refuses a second open one of the same payment. `processor_ref` where it is
+    about something else there than the payment."""
     operation_id = tx.ids.new("opn")
     row: dict[str, Any] = {"tenant_id": tx.tenant, "operation_id": operation_id, "payment_id": payment_id}
     row |= {"refund_id": refund_id, "kind": str(kind), "state": str(OperationState.PREPARED), "attempt": 1}
     row |= {"amount_minor": amount.minor, "currency": amount.currency, "says": "", "created_at": tx.now}
+    row |= {"processor_ref": processor_ref}
     tx.put(_ADD_OPERATION, row)
     return operation_id
 

@@ -291,6 +291,78 @@ class RefundShareRow(Row, table=True):
     currency: str = Field(sa_type=Text)
 
 
+class DisputeRow(Row, table=True):
+    """A payer's bank takes a payment back. State, funds and amounts are the fold over `dispute_fact`."""
+
+    __tablename__ = "dispute"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "merchant", "processor_ref"),
+        Index(None, "tenant_id", "payment_id"),
+        Index(None, "tenant_id", "state"),
+    )
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    dispute_id: str = Field(primary_key=True, sa_type=Text)
+    payment_id: str = Field(sa_type=Text)
+    merchant: str = Field(sa_type=Text)
+    processor_ref: str = Field(sa_type=Text)
+    state: str = Field(sa_type=Text)
+    round: int = Field(sa_type=BigInteger)
+    funds: str = Field(sa_type=Text)  # none, withdrawn, reinstated
+    amount_minor: int = Field(sa_type=BigInteger)
+    currency: str = Field(sa_type=Text)
+    withdrawn_minor: int = _minor()
+    reinstated_minor: int = _minor()
+    fee_minor: int = _minor()
+    lost_minor: int = _minor()  # of what was withdrawn: booked as the payer's
+    reason: str = Field(sa_type=Text)  # the processor's word
+    respond_by: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    accepted_by: str = Field(default="", sa_type=Text)  # who had it given up from here, and why
+    accepted_why: str = Field(default="", sa_type=Text)
+    opened_at: datetime = Field(sa_type=UtcDateTime)
+    recorded_at: datetime = Field(sa_type=UtcDateTime)
+    changed_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class DisputeFactRow(Row, table=True):
+    """One thing known of a dispute: a state that it was seen in, or a line of money. See domain/dispute.py."""
+
+    __tablename__ = "dispute_fact"
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    dispute_id: str = Field(primary_key=True, sa_type=Text)
+    kind: str = Field(primary_key=True, sa_type=Text)
+    round: int = Field(primary_key=True, sa_type=BigInteger)
+    reference: str = Field(primary_key=True, sa_type=Text)
+    amount_minor: int = Field(primary_key=True, sa_type=BigInteger)  # two of one line are two facts, and a break
+    fee_minor: int = Field(primary_key=True, sa_type=BigInteger)
+    currency: str = Field(primary_key=True, sa_type=Text)
+    source: str = Field(sa_type=Text)  # who said so first
+    occurred_at: datetime = Field(sa_type=UtcDateTime)
+    recorded_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class DisputeLossRow(Row, table=True):
+    """What a lost dispute took of its payment, or what came back after that, as it became known.
+
+    Its shares are in `refund_share`, by its id: what is posted of it takes back the same lines as a refund's.
+    """
+
+    __tablename__ = "dispute_loss"
+    __table_args__ = (UniqueConstraint("tenant_id", "dispute_id", "number"), Index(None, "tenant_id", "payment_id"))
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    loss_id: str = Field(primary_key=True, sa_type=Text)
+    dispute_id: str = Field(sa_type=Text)
+    payment_id: str = Field(sa_type=Text)
+    number: int = Field(sa_type=BigInteger)  # within the dispute
+    kind: str = Field(sa_type=Text)  # lost, regained
+    amount_minor: int = Field(sa_type=BigInteger)
+    currency: str = Field(sa_type=Text)
+    occurred_at: datetime = Field(sa_type=UtcDateTime)
+    business_date: str = Field(sa_type=Text)
+
+
 class StoredMethodRow(Row, table=True):
     """A payment method that the processor keeps; we know its token and what may be shown of it."""
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
+from . import processor_disputes as disputes
 from . import processor_rules as rules
 from .processor_books import Books, Doc, Refused
 from .processor_control import control
@@ -185,6 +186,7 @@ def create_app(
     app.add_exception_handler(Refused, _refused)
     _payments(app, simulator)
     _pages_and_methods(app, simulator)
+    _disputes(app, simulator)
     app.include_router(pages(simulator))
     app.include_router(control(simulator))
     return app
@@ -293,6 +295,21 @@ def _pages_and_methods(app: FastAPI, simulator: Simulator) -> None:
             return 200, stored
 
         return await simulator.act("method", request, action)
+
+
+def _disputes(app: FastAPI, simulator: Simulator) -> None:
+    books = simulator.books
+
+    @app.get("/v1/disputes/{dispute_id}")
+    async def dispute(dispute_id: str, request: Request) -> Response:
+        return await simulator.read("get", request, lambda: books.get("dispute", dispute_id))
+
+    @app.post("/v1/disputes/{dispute_id}/accept")
+    async def accept(dispute_id: str, request: Request) -> Response:
+        def action(_: Doc) -> tuple[int, Doc]:
+            return 200, disputes.accept(books, books.get("dispute", dispute_id))
+
+        return await simulator.act("accept", request, action)
 
 
 def main() -> None:

@@ -188,7 +188,7 @@ class Books:
 
     def move(self, type_: str, payment: Doc, amount: int) -> None:
         """Money moves: above zero to the merchant, below zero back. By capture, void, refund, refund_failed, return,
-        return_reversed, return_fee."""
+        return_reversed, return_fee, dispute_withdrawn, dispute_reinstated, dispute_fee."""
         values = (type_, payment["id"], amount, payment["currency"], self.now())
         self._db.execute("INSERT INTO movement (type, payment, amount, currency, at) VALUES (?, ?, ?, ?, ?)", values)
 
@@ -208,6 +208,8 @@ class Books:
                 one["currency"], {"captured": 0, "voided": 0, "refunded": 0, "returned": 0, "balance": 0}
             )
             line["balance"] += one["amount"]
+            if one["type"].startswith("dispute"):
+                continue
             if one["type"] == "void":
                 line["captured"] += one["amount"]
                 line["voided"] -= one["amount"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
 
+from . import processor_disputes as disputes
 from . import processor_rules as rules
 from .processor_books import Doc, Refused
 from .processor_faults import FAULTS, Fault
@@ -47,6 +48,7 @@ def control(simulator: Simulator) -> APIRouter:
         simulator.do_what_was_late()
         with books.transaction():
             rules.tick(books, base_url=str(request.base_url))
+            disputes.tick(books)
         simulator.messenger.wake()
         return {"now": books.now()}
 
@@ -87,6 +89,22 @@ def control(simulator: Simulator) -> APIRouter:
         simulator.messenger.wake()
         return doc
 
+    @router.post("/disputes")
+    async def dispute(body: dict[str, Any]) -> Doc:
+        """The payer's bank takes a payment back: see `processor_disputes.open_dispute`."""
+        with books.transaction():
+            doc = disputes.open_dispute(books, body)
+        simulator.messenger.wake()
+        return doc
+
+    @router.post("/disputes/{dispute_id}")
+    async def change_dispute(dispute_id: str, body: dict[str, Any]) -> Doc:
+        """It goes on: state and money, see `processor_disputes.change`."""
+        with books.transaction():
+            doc = disputes.change(books, books.get("dispute", dispute_id), body)
+        simulator.messenger.wake()
+        return doc
+
     @router.post("/late_success")
     async def late_success(body: dict[str, Any], request: Request) -> Doc:
         """`{"checkout": "cs_…", "card": "4242…"}`: the payer pays on a page that has expired."""
@@ -103,6 +121,7 @@ def control(simulator: Simulator) -> APIRouter:
             "payments": books.all("payment"),
             "refunds": books.all("refund"),
             "checkouts": books.all("checkout"),
+            "disputes": books.all("dispute"),
             "movements": books.movements(),
             "totals": books.totals(),
             "asked": simulator.faults.asked,

@@ -91,6 +91,8 @@ async def _sent(registry: Registry, call: Call) -> Outcome:
             return await processor.refund(
                 reference, operation.amount, our_reference=operation.refund_id, idempotency_key=key
             )
+        case OperationKind.ACCEPT_DISPUTE:
+            return await registry.disputes(call.payment.merchant).accept_dispute(reference, idempotency_key=key)
         case OperationKind.HOSTED:
             raise AssertionError("a page is opened, and its payer does the rest")
 

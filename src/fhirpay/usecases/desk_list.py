@@ -33,6 +33,9 @@ from ..payments import store, unattended
 from .apply_message import PARKED, REPLACED
 from .check_traffic import DEPARTS
 from .collect import LIST
+from .dispute import DUE as DISPUTE_DUE
+from .dispute import LOST as DISPUTE_LOST
+from .dispute_losses import OVER as DISPUTE_OVER
 from .echoes import ADJUSTED_OTHERWISE, DIFFERS, TURNED
 from .external_payments import BEFORE as EHR_BEFORE
 from .external_payments import LOOK_ALIKE as EHR_LOOK_ALIKE
@@ -123,7 +126,10 @@ NEXT: Mapping[str, str] = {
     UNMATCHED: "Look at the EHR which payment it is, and ask the sender for its FT1-2; nothing was changed.",
     EHR_LOOK_ALIKE: "Ask the sender. The same sent again: have it taken back. Two payments: mark it done.",
     "coverage_withdrawn": "Find out who pays: confirm self-pay, or wait for the coverage.",
+    DISPUTE_DUE: "Upload evidence at the processor by the day it says, or accept the dispute; it goes by itself.",
+    DISPUTE_LOST: "Is it asked for again? Release the hold 'dispute_lost', or leave it and mark this done.",
     # of payments
+    DISPUTE_OVER: "Claim at the processor what was given back before, then mark it done.",
     "late_success": "Find out whose money it is: refund it, or leave it for the next bill.",
     "no_longer_owed": "Find out whose money it is: refund it, or leave it for the next bill.",
     "over_captured": "Refund what was taken too much.",
@@ -248,7 +254,7 @@ def done(tx: Tx, line_id: str, *, by: str, why: str) -> None:
 def _discard(tx: Tx, work_id: str, why: str) -> None:
     """The call is not to be made any more: a person did what it was for."""
     work = next((one for one in lane.parked(tx, QUEUE) if one.work_id == work_id), None)
-    if work is not None and work.kind.startswith(("payment.", "refund.")):
+    if work is not None and work.kind.startswith(("payment.", "refund.", "dispute.")):
         raise RuleBroken(f"a call that moves money is tried again, never dropped: fhirpay replay {work_id}")
     if work is not None:
         lane.discard(tx, work_id, reason=why)

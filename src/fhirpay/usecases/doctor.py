@@ -29,6 +29,7 @@ from ..billing.tables import (
 )
 from ..db.metadata import table
 from ..db.unit import Tx
+from ..domain.dispute import GONE
 from ..domain.operation import OPEN
 from ..domain.payment import CLOSED, fold
 from ..domain.refund import CLAIMS, RefundState
@@ -38,13 +39,23 @@ from ..inbox.tables import InboxRow
 from ..ledger.tables import LedgerPosting
 from ..ledger.verify import verify
 from ..parties.tables import MergeRow
+from ..payments import disputes, tenders
 from ..payments import store as payments
-from ..payments import tenders
-from ..payments.tables import AllocationRow, OperationRow, PaymentRow, RefundRow, ReturnRow, StoredMethodRow
+from ..payments.tables import (
+    AllocationRow,
+    DisputeRow,
+    OperationRow,
+    PaymentBreakRow,
+    PaymentRow,
+    RefundRow,
+    ReturnRow,
+    StoredMethodRow,
+)
 from ..writeback import files, files_check
 from ..writeback.store import HELD
 from ..writeback.tables import PostingFileRow, PostingRow
 from .apply_message import PARKED
+from .dispute_losses import over_key
 from .parked import KIND as PARKED_CALL
 from .rollout import TO_CONFIRM
 
@@ -53,6 +64,7 @@ _payment, _operation, _refund = table(PaymentRow), table(OperationRow), table(Re
 _leg, _work, _topic = table(LedgerPosting), table(WorkRow), table(WorkTopicRow)
 _message, _posting, _file = table(InboxRow), table(PostingRow), table(PostingFileRow)
 _adjustment, _return = table(Adjustment), table(ReturnRow)
+_dispute, _told = table(DisputeRow), table(PaymentBreakRow)
 _replaced, _merge, _opening = table(ReplacedRow), table(MergeRow), table(OpeningBalance)
 _STANDS_ON = (Obligation, ObligationShare, AccountCredit, AccountHold, StaffEntry, OpeningBalance, Recovery)
 _STANDS_ON += (PaymentRow, AllocationRow, StoredMethodRow)
@@ -121,13 +133,14 @@ def _pending(tx: Tx) -> Iterator[Finding]:
 
 def _credit(tx: Tx) -> Iterator[Finding]:
     """`unapplied_credit` of a payment is what came in and stayed, less what was allocated, given back or is to be given
-    back. What was refunded and came back as well (`recovered`) came out of no credit."""
+    back, or lost to a dispute. What was refunded and came back as well (`recovered`) came out of no credit."""
     sums = _sums(_share, _share.c.payment_id, allocated=_share.c.allocated_minor)
     back = {row["payment_id"]: row["back"] for row in tx.all(_GOES_BACK, tenant=tx.tenant)}
     beside = {row["payment_id"]: row["recovered"] for row in tx.all(_RETURNS, tenant=tx.tenant)}
+    lost = {row["payment_id"]: row["lost"] for row in tx.all(_DISPUTED, tenant=tx.tenant)}
     ledger = dict(_balances(tx, "unapplied_credit", _leg.c.payment_id, debit=False))
     for row in _with(tx, sums, _payment, _payment.c.payment_id):
-        came = row["captured_minor"] - row["returned_minor"] + beside.get(row["id"], 0)
+        came = row["captured_minor"] - row["returned_minor"] + beside.get(row["id"], 0) - lost.get(row["id"], 0)
         left = came - (row["allocated"] or 0) - back.get(row["id"], 0)
         if ledger.get(row["id"], 0) != left:
             says = f"unapplied_credit is {ledger.get(row['id'], 0)}; came {came}, allocated {row['allocated'] or 0}"
@@ -146,15 +159,16 @@ def _payable(tx: Tx) -> Iterator[Finding]:
 
 def _clearing(tx: Tx) -> Iterator[Finding]:
     """`processor_clearing` of a payment (`ehr_receipts`, where the EHR took it; the accounts of tenders, where a desk
-    did) is what was captured, less what went back and what its returns cost."""
+    did) is what was captured, less what went back, what its returns cost, and what disputes hold, with their fees."""
     fees = {row["payment_id"]: row["fee"] for row in tx.all(_RETURNS, tenant=tx.tenant)}
+    disputed = {row["payment_id"]: row["out"] + row["fee"] for row in tx.all(_DISPUTED, tenant=tx.tenant)}
     places = dict.fromkeys(tenders.KINDS, _AT_DESK) | {payments.EXTERNAL: ("ehr_receipts",)}
     names = {"processor_clearing", *(name for place in places.values() for name in place)}
     books = {one: dict(_balances(tx, one, _leg.c.payment_id, debit=True)) for one in sorted(names)}
     for row in tx.all(_PAYMENTS, tenant=tx.tenant):
         place = places.get(row["method"], ("processor_clearing",))
         wanted = row["captured_minor"] - row["returned_minor"] - row["refunded_minor"]
-        wanted -= fees.get(row["payment_id"], 0)
+        wanted -= fees.get(row["payment_id"], 0) + disputed.get(row["payment_id"], 0)
         stands = sum(books[account].get(row["payment_id"], 0) for account in place)
         if stands != wanted:
             yield Finding("clearing", row["payment_id"], f"{place[0]} is {stands}, its facts come to {wanted}")
@@ -165,6 +179,30 @@ def _tills(tx: Tx) -> Iterator[Finding]:
     for till, stands in _balances(tx, "cash_drawer", _leg.c.till, debit=True):
         if stands < 0:
             yield Finding("tills", str(till), f"cash_drawer is {stands}")
+
+
+def _disputes(tx: Tx) -> Iterator[Finding]:
+    """`dispute_receivable` of a payment is what its open disputes hold, and of one that has ended nothing that no break
+    tells of; what a dispute's row says is the fold over its facts."""
+    ledger = dict(_balances(tx, "dispute_receivable", _leg.c.payment_id, debit=True))
+    for row in tx.all(_DISPUTED, tenant=tx.tenant):
+        stands, wanted = ledger.pop(row["payment_id"], 0), row["out"] - row["lost"]
+        if stands != wanted:
+            says = f"dispute_receivable is {stands}, its disputes hold {wanted}"
+            yield Finding("disputes", row["payment_id"], says)
+    for payment_id, stands in ledger.items():
+        if stands:
+            yield Finding("disputes", str(payment_id), f"dispute_receivable is {stands}, and nothing is disputed")
+    for one in disputes.some(tx):
+        left = one.out - one.lost
+        told = tx.scalar(_BREAK, key=over_key(one.payment_id, one.dispute_id)) is not None
+        if one.state in GONE and left and not told:
+            yield Finding("disputes", one.dispute_id, f"{one.state}, and {left} of it stands in dispute_receivable")
+        folded = disputes.folded(tx, one)
+        kept = (one.state, one.round, one.withdrawn, one.reinstated, one.fee)
+        facts = (folded.state, folded.round, folded.withdrawn, folded.reinstated, folded.fees)
+        if kept != facts:
+            yield Finding("disputes", one.dispute_id, f"{kept} is kept, its facts come to {facts}")
 
 
 def _folded(tx: Tx) -> Iterator[Finding]:
@@ -340,6 +378,17 @@ _RETURNS = (
     .where(_mine(_return), _return.c.booked_at.is_not(None))
     .group_by(_return.c.payment_id)
 )
+_DISPUTED = (
+    select(
+        _dispute.c.payment_id,
+        cast(func.sum(_dispute.c.withdrawn_minor - _dispute.c.reinstated_minor), BigInteger).label("out"),
+        cast(func.sum(_dispute.c.fee_minor), BigInteger).label("fee"),
+        cast(func.sum(_dispute.c.lost_minor), BigInteger).label("lost"),
+    )
+    .where(_mine(_dispute))
+    .group_by(_dispute.c.payment_id)
+)
+_BREAK = select(_told.c.break_key).where(_mine(_told), _told.c.break_key == bindparam("key"))
 _REFUNDS, _PAYMENTS = select(_refund).where(_mine(_refund)), select(_payment).where(_mine(_payment))
 _HELD_BACK = (
     select(_share.c.payment_id)
@@ -395,6 +444,7 @@ _CHECKS: tuple[Callable[[Tx], Iterator[Finding]], ...] = (
     _payable,
     _clearing,
     _tills,
+    _disputes,
     _folded,
     _in_hand,
     _listed,

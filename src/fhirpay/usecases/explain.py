@@ -29,7 +29,7 @@ from ..inbox import decisions
 from ..inbox import store as inbox
 from ..inbox.store import InboxMessage
 from ..ledger import store as ledger
-from ..payments import movements, refunds, returns, tenders
+from ..payments import disputes, movements, refunds, returns, tenders
 from ..payments import store as payments
 from ..writeback import store as writeback
 from ..writeback.references import sources
@@ -196,6 +196,9 @@ def _payment(tx: Tx, some_id: str) -> _Scope | None:
         return _of_payments(tx, said, [one.payment_id for one in came_back])
     if moved := movements.find(tx, some_id):
         return _of_payments(tx, f"a {moved.kind} of {moved.payment_id}", [moved.payment_id])
+    if disputed := disputes.find(tx, some_id):
+        said = f"a dispute of {disputed[0].payment_id}"
+        return _of_payments(tx, said, [one.payment_id for one in disputed])
     try:
         operation = payments.operation(tx, some_id)
     except NotFound:
@@ -370,7 +373,10 @@ class _Drawing:
         operations = payments.operations_of(tx, payment_id)
         entries = ledger.entries_for(tx, payment=payment_id)
         came_back = returns.of_payment(tx, payment_id)
+        disputed = disputes.of_payment(tx, payment_id)
+        losses = disputes.losses_of_payment(tx, payment_id)
         subjects = [*(one.refund_id for one in backs), *(one.return_id for one in came_back)]
+        subjects += [*(one.dispute_id for one in disputed), *(one.loss_id for one in losses)]
         of_refund = {one: [e for e in entries if nodes.about(e, one)] for one in subjects}
         own = [e for e in entries if not any(e in listed for listed in of_refund.values())]
         children = [nodes.operation(one) for one in operations if one.refund_id is None]
@@ -388,6 +394,12 @@ class _Drawing:
         for moved in movements.of_payment(tx, payment_id):
             under = [nodes.posting(one) for one in postings if one.subject == moved.movement_id]
             children.append(nodes.movement(moved, under))
+        for dispute in disputed:
+            mine = [dispute.dispute_id, *(one.loss_id for one in losses if one.dispute_id == dispute.dispute_id)]
+            listed = {one.entry_id: one for subject in mine for one in of_refund[subject]}
+            under = [nodes.entry(one) for one in listed.values()]
+            under += [nodes.posting(one) for one in postings if one.subject in mine]
+            children.append(nodes.dispute(dispute, under))
         tender = tenders.find(tx, payment)
         return nodes.payment(payment, payments.allocations(tx, payment_id), children, tender)
 

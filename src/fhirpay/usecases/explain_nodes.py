@@ -21,7 +21,7 @@ from ..inbox.decisions import Decision
 from ..inbox.store import InboxMessage
 from ..ledger.store import Posted
 from ..payments.movements import Movement
-from ..payments.records import Allocation, Operation, Payment, Refund, Return
+from ..payments.records import Allocation, Dispute, Operation, Payment, Refund, Return
 from ..payments.tenders import Tender
 from ..writeback.invoice_status import RESOURCE_TYPE as INVOICE
 from ..writeback.store import Posting
@@ -208,6 +208,30 @@ def returned(one: Return, children: Sequence[Node]) -> Node:
         "occurredAt": _iso(one.occurred_at),
     }
     return Node("return", one.return_id, says, tuple(notes), facts, tuple(children))
+
+
+def dispute(one: Dispute, children: Sequence[Node]) -> Node:
+    round_ = f", round {one.round}" if one.round > 1 else ""
+    says = f"dispute {one.dispute_id}: {one.amount}, {one.state}{round_}, funds {one.funds}"
+    notes = [f"reason: {one.reason}" if one.reason else ""]
+    if one.is_open and one.respond_by:
+        notes.append(f"an answer is taken until {_at(one.respond_by)}")
+    if one.accepted_by:
+        notes.append(f"accepted by {one.accepted_by}: {one.accepted_why}")
+    facts = {
+        "amount": _text(one.amount),
+        "withdrawn": _text(one.withdrawn),
+        "reinstated": _text(one.reinstated),
+        "fee": _text(one.fee),
+        "lost": _text(one.lost),
+        "currency": one.amount.currency,
+        "state": str(one.state),
+        "funds": str(one.funds),
+        "round": one.round,
+        "processorReference": one.processor_ref,
+        "openedAt": _iso(one.opened_at),
+    }
+    return Node("dispute", one.dispute_id, says, tuple(filter(None, notes)), facts, tuple(children))
 
 
 def entry(one: Posted) -> Node:

@@ -1,11 +1,13 @@
-"""Sending a capture or a void: a second call on a payment that stands already. capture.py and void.py ask for one.
+"""Sending a capture, a void, or that a dispute is accepted: a second call on a payment that stands already. capture.py,
+void.py and accept_dispute.py ask for one.
 
     request  payment locked, the move checked, operation recorded with its key    ── crash here: nothing has moved
     unit 1   still allowed, operation `sent`, the lease still ours                ── crash here: look it up
-    call     capture or void                                                      ── crash here: look it up
+    call     capture, void or accept                                              ── crash here: look it up
     unit 2   outcome, ledger, write-back and work complete, together              ── crash here: rolled back; look it up
 
-`FollowUp.run` is the outbox handler of the kinds `payment.capture` and `payment.void`; `work.ref` is the operation.
+`FollowUp.run` is the outbox handler of the kinds `payment.capture`, `payment.void` and `dispute.accept`; `work.ref` is
+the operation.
 What stays `unknown` is lookup.py's to find out, and while it is nobody can ask for a second one.
 """
 
@@ -20,11 +22,12 @@ from ..errors import LeaseLost, ProcessorUnavailable, RuleBroken
 from ..flow.lane import Work, complete, retry
 from ..flow.lease import still_ours
 from ..log import Log
-from ..payments import refunds, store
+from ..payments import disputes, refunds, store
 from ..payments.port import OperationKind, Outcome, Unknown
 from ..payments.records import Operation, Payment
 from ..payments.registry import Registry
 from .call import Call, no_longer_owed, read_call, send
+from .dispute import not_accepted
 from .settle_outcome import queue_follow_up, settle, unknown_key
 
 log = Log("payments")
@@ -52,13 +55,15 @@ def _not_now(tx: Tx, payment: Payment, kind: OperationKind, amount: Money) -> st
     waits = payment.state is PaymentState.REQUIRES_ACTION and payment.method == "stored"
     if payment.state not in (PaymentState.AUTHORIZED, PaymentState.CAPTURED) and not waits:
         return f"payment {payment.payment_id} is {payment.state}: there is nothing to void"
+    if disputes.of_payment(tx, payment.payment_id):
+        return f"{payment.payment_id} is disputed, or was: it can't be voided any more"
     if refunds.claimed(tx, payment):
         return f"{payment.payment_id} was refunded, or is to be: it can't be voided any more"
     return ""
 
 
 class FollowUp:
-    """The outbox handler of captures and voids."""
+    """The outbox handler of captures, voids and acceptances."""
 
     def __init__(self, units: Units, tenant: Tenant, registry: Registry) -> None:
         self._units = units
@@ -88,11 +93,12 @@ class FollowUp:
                 why = Unknown("the worker that sent it did not come back")
                 settle(tx, self._tenant, work.ref, why, source=f"operation:{work.ref}")
             return None
-        if why := _not_now(tx, payment, operation.kind, operation.amount):
+        about = operation.kind is OperationKind.ACCEPT_DISPUTE
+        if why := not_accepted(tx, operation) if about else _not_now(tx, payment, operation.kind, operation.amount):
             complete(tx, work)
             self._give_up(tx, payment, operation, why)
             return None
-        store.sent(tx, operation, processor_ref=payment.processor_ref)
+        store.sent(tx, operation, processor_ref=operation.processor_ref or payment.processor_ref)
         return read_call(tx, work.ref, self._tenant)
 
     def _give_up(self, tx: Tx, payment: Payment, operation: Operation, why: str) -> None:

@@ -206,6 +206,7 @@ def _receipts(tx: Tx, postings: list[Posting], currency: str) -> Money:
         ledger.booked(tx, Event.PAYMENT_RETURNED, back, by="refund", less=Event.RETURN_REVERSED),
         ledger.booked(tx, Event.RETURN_RECOVERABLE, back, by="refund"),
         ledger.booked(tx, Event.CAPTURE_VOIDED, voided, by="payment"),
+        ledger.booked(tx, Event.DISPUTE_LOST, back, by="refund", less=Event.DISPUTE_REGAINED),
     ]
     total = sum([*received.values(), *later], Money.zero(currency))
     return sum((-one for each in gone for one in each.values()), total)

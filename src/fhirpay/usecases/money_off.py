@@ -13,6 +13,7 @@ from ..billing import store as obligations
 from ..config import Tenant
 from ..db.unit import Tx
 from ..domain.money import Money
+from ..domain.operation import OperationState
 from ..domain.refund import CLAIMS, RefundState
 from ..errors import InvariantBroken
 from ..ledger import rules
@@ -91,6 +92,17 @@ def drop_refunds(tx: Tx, tenant: Tenant, payment: Payment, *, says: str) -> None
     """Every refund that has not gone out ends here: what it was to give back is no longer there."""
     for refund in refunds.of_payment(tx, payment.payment_id):
         if refund.state in CLAIMS - {RefundState.SUCCEEDED, RefundState.REPLACED}:
+            drop_refund(tx, tenant, payment, refund, RefundState.CANCELED, says)
+
+
+def drop_unsent_refunds(tx: Tx, tenant: Tenant, payment: Payment, *, says: str) -> None:
+    """Every refund that has provably not gone out ends here: it would give the money back a second time."""
+    operation = store.open_operation(tx, payment.payment_id)
+    for refund in refunds.of_payment(tx, payment.payment_id):
+        unsent = refund.state in (RefundState.APPROVED, RefundState.WAITING_SETTLEMENT)
+        if operation is not None and operation.refund_id == refund.refund_id:
+            unsent |= refund.state is RefundState.SUBMITTED and operation.state is OperationState.PREPARED
+        if unsent:
             drop_refund(tx, tenant, payment, refund, RefundState.CANCELED, says)
 
 

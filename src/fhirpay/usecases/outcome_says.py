@@ -29,7 +29,7 @@ from ..payments.records import Operation
 
 _K = FactKind
 # A call on a payment that stands already: it can't decline the payment, send its payer somewhere or put it in review.
-FOLLOW_UPS = frozenset({OperationKind.CAPTURE, OperationKind.VOID})
+FOLLOW_UPS = frozenset({OperationKind.CAPTURE, OperationKind.VOID, OperationKind.ACCEPT_DISPUTE})
 
 
 def state_of(outcome: Outcome, kind: OperationKind, asked: Money) -> OperationState:

@@ -17,9 +17,9 @@ from ..domain.money import Money
 from ..errors import RuleBroken
 from ..fhir import store as fhir
 from ..fhir.json import loads
-from ..payments import movements, refunds, returns, tenders
+from ..payments import disputes, movements, refunds, returns, tenders
 from ..payments import store as payments
-from ..payments.records import Payment, Return
+from ..payments.records import DisputeLoss, Payment, Return
 from ..payments.tenders import Tender
 from ..writeback import store as writeback
 from ..writeback.payment_reconciliation import RESOURCE_TYPE, lines_in
@@ -89,11 +89,13 @@ def _reference(payment: Payment, tender: Tender | None) -> str:
 
 
 def _taken_back(tx: Tx, posting: Posting, payment: Payment, tenant: Tenant) -> PostedPayment:
-    """A refund, a return, what reverses a return, or a movement."""
+    """A refund, a return, a lost dispute, what reverses one of the last two, or a movement."""
+    loss = disputes.find_loss(tx, posting.subject)
     back = next((one for one in returns.find(tx, posting.subject) if one.return_id == posting.subject), None)
     shares = refunds.shares(tx, posting.subject)
     account = _named(tx, posting, payment.account_ref)
-    lines = _lines_back(tx, posting, payment, account, reverses=back.reverses if back else None)
+    reverses = back.reverses if back else _lost_before(tx, loss) if loss and loss.regained else None
+    lines = _lines_back(tx, posting, payment, account, reverses=reverses)
     known = PostedPayment(
         id=posting.subject,
         amount=sum((share.amount for share in shares), Money.zero(payment.currency)),
@@ -105,6 +107,10 @@ def _taken_back(tx: Tx, posting: Posting, payment: Payment, tenant: Tenant) -> P
     if movement := movements.find(tx, posting.subject):
         of: dict[str, Any] = {"refund_of": payment.payment_id, "says": _SAYS[movement.kind]}
         return replace(known, amount=-movement.amount, at=movement.at, **of)
+    if loss is not None:
+        dispute = disputes.get(tx, loss.dispute_id)
+        of = {"restores" if loss.regained else "refund_of": payment.payment_id, "disputed": True}
+        return replace(known, at=loss.occurred_at, reference=dispute.processor_ref, **of)
     if back is None:
         refund = refunds.get(tx, posting.subject)
         if refund.succeeded_at is None:
@@ -117,6 +123,12 @@ def _taken_back(tx: Tx, posting: Posting, payment: Payment, tenant: Tenant) -> P
         raise RuleBroken(f"{back.return_id} is not booked: there is nothing to post")
     of = {"restores" if back.reverses else "refund_of": payment.payment_id, "returned": True}
     return replace(known, at=back.occurred_at, reference=back.reference, note=_why(back), **of)
+
+
+def _lost_before(tx: Tx, loss: DisputeLoss) -> str:
+    """The loss that what came back reverses: the last one before it."""
+    before = [one for one in disputes.losses_of(tx, loss.dispute_id) if not one.regained and one.number < loss.number]
+    return before[-1].loss_id
 
 
 def _why(back: Return) -> str:

@@ -30,7 +30,7 @@ from ..ledger import rules
 from ..ledger import store as ledger
 from ..log import Log
 from ..outbox import add as outbox_add
-from ..payments import refunds, store, tenders
+from ..payments import disputes, refunds, store, tenders
 from ..payments.port import (
     ActionNeeded,
     Approved,
@@ -94,6 +94,9 @@ def request(tx: Tx, wish: NewRefund, tenant: Tenant) -> str:
     before = store.unfinished_operation(tx, payment.payment_id)
     if before is not None and before.kind is OperationKind.VOID:
         raise RuleBroken(f"the void of {payment.payment_id} has no outcome yet", payment_id=payment.payment_id)
+    if (dispute := disputes.open_of(tx, payment.payment_id)) is not None:
+        says = f"{payment.payment_id} is disputed ({dispute.dispute_id}), and the payer's bank may give the money back"
+        raise RuleBroken(f"{says}: accept the dispute, or wait for its end", payment_id=payment.payment_id)
     left = left_of(tx, payment)
     amount = left if wish.amount is None else wish.amount
     if amount.currency != payment.currency or amount.minor <= 0 or amount > left:

@@ -14,7 +14,7 @@ from ..domain.money import Money
 from ..domain.refund import CLAIMS, RefundState
 from ..ledger import rules
 from ..ledger import store as ledger
-from ..payments import refunds, store
+from ..payments import disputes, refunds, store
 from ..payments.allocation import take_back
 from ..payments.records import Payment, Refund, RefundShare
 from . import collect
@@ -22,8 +22,8 @@ from .money_off import business_day, drop_refund, take_off
 
 
 def left_of(tx: Tx, payment: Payment) -> Money:
-    """What has not gone back yet and isn't about to."""
-    return payment.captured - payment.returned - refunds.claimed(tx, payment)
+    """What has not gone back yet and isn't about to, and what no dispute has taken for good."""
+    return payment.captured - payment.returned - refunds.claimed(tx, payment) - disputes.gone(tx, payment)
 
 
 def take(tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, amount: Money, *, left: Money, key: str) -> None:

@@ -15,18 +15,16 @@ from ..billing import recoveries, worklist
 from ..config import Tenant
 from ..db.unit import Tx
 from ..domain.money import Money
-from ..domain.operation import OperationState
 from ..domain.payment import FactKind, PaymentFact
-from ..domain.refund import CLAIMS, RefundState
 from ..ledger import rules
 from ..ledger import store as ledger
 from ..log import Log
-from ..payments import refunds, returns, store
+from ..payments import disputes, refunds, returns, store
 from ..payments.allocation import TakenBack, take_back
 from ..payments.port import Approved, Outcome
 from ..payments.records import Allocation, Payment, RefundShare, Return
 from . import collect, postings
-from .money_off import business_day, drop_refund, take_off
+from .money_off import business_day, drop_unsent_refunds, take_off
 
 log = Log("payments")
 
@@ -61,13 +59,14 @@ def carry_out(tx: Tx, tenant: Tenant, payment: Payment, facts: Iterable[PaymentF
 
 
 def _returned(tx: Tx, tenant: Tenant, payment: Payment, one: Return) -> None:
-    _drop_unsent_refunds(tx, tenant, payment, one)
+    says = f"The payment came back{_why(one)}: there is nothing to give back."
+    drop_unsent_refunds(tx, tenant, payment, says=says)
     allocated = store.allocations(tx, payment.payment_id)
     before = [other for other in returns.standing(tx, payment.payment_id) if other.booked_at is not None]
     recovered_before = sum((other.recovered for other in before), Money.zero(payment.currency))
     back_before = sum((other.amount for other in before), Money.zero(payment.currency))
     given_back = refunds.claimed(tx, payment)
-    with_us = payment.captured - given_back - (back_before - recovered_before)
+    with_us = payment.captured - given_back - (back_before - recovered_before) - disputes.gone(tx, payment)
     own = _least(one.amount, with_us)
     recovered = _least(one.amount - own, given_back - recovered_before)
     if beyond := one.amount - own - recovered:
@@ -169,18 +168,6 @@ def _shares(allocated: list[Allocation], parts: Iterable[TakenBack]) -> list[Ref
         RefundShare(number, part.sequence, *of.get(part.sequence, ("", "")), part.amount)
         for number, part in enumerate(parts, start=1)
     ]
-
-
-def _drop_unsent_refunds(tx: Tx, tenant: Tenant, payment: Payment, one: Return) -> None:
-    """What has provably not gone out is not given back any more: it would be the second time."""
-    says = f"The payment came back{_why(one)}: there is nothing to give back."
-    operation = store.open_operation(tx, payment.payment_id)
-    for refund in refunds.of_payment(tx, payment.payment_id):
-        unsent = refund.state in (RefundState.APPROVED, RefundState.WAITING_SETTLEMENT)
-        if operation is not None and operation.refund_id == refund.refund_id and refund.state in CLAIMS:
-            unsent |= operation.state is OperationState.PREPARED and refund.state is RefundState.SUBMITTED
-        if unsent:
-            drop_refund(tx, tenant, payment, refund, RefundState.CANCELED, says)
 
 
 def _owed_again(tx: Tx, tenant: Tenant, payment: Payment, moves: Iterable[billing.LedgerMove]) -> None:

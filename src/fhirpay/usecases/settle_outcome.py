@@ -44,7 +44,7 @@ from ..payments.port import (
 from ..payments.records import Operation, Payment
 from ..payments.retries import MUST_CONFIRM, asks_payer
 from ..payments.unattended import BY_LINK
-from . import collect, postings, returned
+from . import collect, dispute, postings, returned
 from .money_off import business_day, drop_refunds, record_void, take_off
 from .outcome_says import FOLLOW_UPS, facts_of, state_of
 from .stale_pages import CODE
@@ -57,6 +57,7 @@ SUBMIT = {
     OperationKind.CAPTURE: "payment.capture",
     OperationKind.VOID: "payment.void",
     OperationKind.REFUND: "refund.submit",
+    OperationKind.ACCEPT_DISPUTE: "dispute.accept",
 }  # all others: payment.submit
 ENDS = CLOSED | {PaymentState.CAPTURED, PaymentState.RETURNED}
 FIRST_LOOK = timedelta(seconds=1)  # most lost answers are found at once
@@ -74,6 +75,9 @@ def settle(tx: Tx, tenant: Tenant, operation_id: str, outcome: Outcome, *, sourc
     if isinstance(outcome, Canceled) and outcome.expired and payment.failure_code == CODE:
         outcome = replace(outcome, expired=False)  # we had the page closed: whoever tells it, we tell it so
     move_operation(tx, operation, outcome, amount=operation.amount)
+    if operation.kind is OperationKind.ACCEPT_DISPUTE:
+        dispute.answered(tx, tenant, payment, operation, outcome, source=source)
+        return store.get(tx, payment.payment_id)
     known = _captures(store.facts_of(tx, payment.payment_id), payment.currency)
     facts = facts_of(outcome, operation, captures=known, at=tx.now, source=source)
     store.record_facts(tx, payment.payment_id, facts)

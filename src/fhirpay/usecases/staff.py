@@ -18,6 +18,7 @@ from ..domain.obligation import ObligationState
 from ..errors import RuleBroken
 from ..ledger.rules import BY_STAFF
 from ..log import Log
+from ..payments import disputes
 from . import charged_elsewhere
 from .collect import reassess_accounts
 
@@ -37,8 +38,11 @@ def open_hold(tx: Tx, account_ref: str, name: str, *, says: str, by: str, tenant
 
 def release_hold(tx: Tx, hold_id: str, *, by: str, why: str, tenant: Tenant) -> None:
     """What it held back may be asked for again, unless another hold stands. Raises NotFound when it isn't open."""
-    account_ref = entries.hold(tx, hold_id).account_ref
+    hold = entries.hold(tx, hold_id)
+    account_ref = hold.account_ref
     rows.lock(tx, [account_ref])
+    if hold.name == entries.DISPUTED and any(one.is_open for one in disputes.some(tx, account_ref=account_ref)):
+        raise RuleBroken("this hold ends with the dispute: accept it, or wait for the bank", hold_id=hold_id)
     released = entries.release_hold(tx, hold_id, by=by, why=why).name
     if released in entries.BY_US:
         worklist.settled_but(tx, released, account_ref, [])  # what it asked has been answered

@@ -29,6 +29,7 @@ from ..log import Log
 from ..payments import refunds, stated, store
 from ..payments.port import (
     Approved,
+    DisputeSeen,
     EventAbout,
     OperationKind,
     OperationRef,
@@ -42,7 +43,7 @@ from ..payments.port import Reference as ProcessorReference
 from ..payments.records import Operation, Payment, Refund
 from ..payments.registry import Registry
 from ..security.blind_index import keyed_hash
-from . import refund, told_by_event
+from . import dispute, refund, told_by_event
 from .lookup import operation_ref, settle_any
 
 log = Log("webhooks")
@@ -150,6 +151,7 @@ class _Subject:
     seen: Refund | None = None  # the refund that it is about, as it was before the look
     twin: Payment | None = None  # ours, taken already, whose reference another object of the processor has too
     states: Stated | None = None  # what is applied without asking
+    dispute: ProcessorReference | None = None
     why_not: str = ""
 
 
@@ -165,6 +167,8 @@ class Webhooks:
         subject = await self._units.read(self._find, work.ref)
         if subject.states is not None:
             return await self._units.write(self._told, work, subject, subject.states)
+        if subject.dispute is not None:
+            return await self._look_at_dispute(work, subject, subject.dispute)
         if subject.ref is None:
             return await self._units.write(self._ignore, work, "not-ours", subject.why_not)
         outcome = await self._registry.of(subject.merchant).lookup(subject.ref)
@@ -219,6 +223,8 @@ class Webhooks:
             return _Subject(found.event_id, merchant, states=stated.from_text(text))
         if about == EventAbout.REFUND:
             return self._of_refund(tx, found, ours, theirs)
+        if about == EventAbout.DISPUTE and theirs:
+            return _Subject(found.event_id, merchant, dispute=ProcessorReference(theirs))
         if about not in (EventAbout.PAYMENT, EventAbout.PAGE):
             return _Subject(found.event_id, merchant, why_not=f"events of type {message.label} are kept and ignored")
         payment = _payment(tx, merchant, ours, theirs)
@@ -282,6 +288,25 @@ class Webhooks:
         elif isinstance(outcome, Approved):
             refund.adopt(tx, self._tenant, payment, outcome, source=source)
 
+    async def _look_at_dispute(self, work: Work, subject: _Subject, theirs: ProcessorReference) -> None:
+        seen = await self._registry.disputes(subject.merchant).read_dispute(theirs)
+        if isinstance(seen, Unknown):
+            return await self._units.write(self._not_yet, work, subject, seen.why)
+        await self._units.write(self._settle_dispute, work, subject, seen)
+
+    def _settle_dispute(self, tx: Tx, work: Work, subject: _Subject, seen: DisputeSeen) -> None:
+        payment_id = store.by_processor_ref(tx, subject.merchant, seen.payment)
+        if payment_id is None:
+            if store.awaits_page(tx, subject.merchant):
+                return self._not_yet(tx, work, subject, "it may be about a page whose payment is not known yet")
+            return self._ignore(tx, work, "not-ours", "a dispute about a payment that was not made here")
+        payment = store.lock(tx, payment_id)
+        if not payment.captured and work.attempt < _TRIES:
+            return retry(tx, work, after=None, error=f"the capture of {payment_id} is not known yet")
+        complete(tx, work)
+        note_outcome(tx, work.ref, "applied", f"dispute {seen.state}", [f"payment/{payment_id}"])
+        dispute.settle(tx, self._tenant, payment_id, seen, source=f"event:{subject.event_id}")
+
     def _tell_of_twin(self, tx: Tx, work: Work, payment: Payment, outcome: Outcome) -> None:
         """Money beside the payment that we know, under its reference: perhaps the payer's second; it is not booked."""
         if not isinstance(outcome, Approved) or not outcome.captured or not outcome.amount:
@@ -330,7 +355,7 @@ class Webhooks:
 
 def _spoken_of(operations: list[Operation]) -> Operation | None:
     """Whose lookup tells what an event is about: the capture or void that is under way, else what made the payment."""
-    mine = [one for one in operations if one.refund_id is None]
+    mine = [one for one in operations if one.refund_id is None and one.kind is not OperationKind.ACCEPT_DISPUTE]
     under_way = [one for one in mine if one.state in (OperationState.SENT, OperationState.UNKNOWN)]
     return under_way[-1] if under_way else mine[0] if mine else None
 

@@ -154,6 +154,10 @@ def _extension(element: str, value: Any) -> dict[str, Any]:
 
 
 def _disposition(posted: PostedPayment) -> str:
+    if posted.disputed:
+        return (
+            f"Lost dispute of {posted.refund_of}" if posted.refund_of else f"Dispute of {posted.restores} won after all"
+        )
     if posted.returned:
         kind = "ACH return" if posted.method == BANK else "Return"
         return f"{kind} of {posted.refund_of}" if posted.refund_of else f"{kind} of {posted.restores} reversed"

@@ -61,6 +61,7 @@ class PostedPayment:
     refund_of: str = ""  # of what takes money back, the payment's id
     restores: str = ""  # of what had come back and came again: the payment's id
     returned: bool = False  # it was the bank, or the processor, that took it back: a return, or its reversal
+    disputed: bool = False  # a dispute took it for good, or it came back of one that had been lost
     note: str = ""  # of a return: why, in the network's words
     whole: bool = False  # the refund takes all of the payment back
     says: str = ""  # what takes back, where it is neither refund nor return: "Void of"

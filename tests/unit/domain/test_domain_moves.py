@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fhirpay.domain import obligation, operation, payment, refund
+from fhirpay.domain import dispute, obligation, operation, payment, refund
 from fhirpay.errors import IllegalMove
 
 LEGAL = {
@@ -56,6 +56,17 @@ LEGAL = {
         succeeded: failed
         failed: replaced succeeded
         canceled: succeeded
+        """,
+    ),
+    "dispute": (
+        dispute.DisputeState,
+        dispute.MOVES,
+        """
+        inquiry: inquiry_closed needs_response
+        needs_response: under_review accepted lost
+        under_review: won lost
+        won: needs_response
+        lost: won
         """,
     ),
     "obligation": (

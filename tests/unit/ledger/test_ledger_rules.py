@@ -59,7 +59,12 @@ def taken(dollars: int) -> Entry:
     return rules.refund_taken("pay1", "ref1", "main", usd(dollars), **WHEN)
 
 
+def withdrawn(dollars: int) -> Entry:
+    return rules.dispute_withdrawn("pay1", "main", usd(dollars), **WHEN)
+
+
 PAID = (charged(80), captured(80), allocated(80))
+DISPUTED = (*PAID, withdrawn(80))
 TO = "Account/a2"
 
 STORIES: dict[str, tuple[Event, tuple[Entry, ...], dict[str, int]]] = {
@@ -257,6 +262,42 @@ STORIES: dict[str, tuple[Event, tuple[Entry, ...], dict[str, int]]] = {
         Event.FEE_TAKEN,
         (captured(80), rules.fee("main", usd(3), **WHEN)),
         {"processor_clearing": 77, "fees": 3, "unapplied_credit": 80},
+    ),
+    "a dispute takes the money, and nobody knows yet whose it is": (
+        Event.DISPUTE_WITHDRAWN,
+        DISPUTED,
+        {"dispute_receivable": 80, "charges_control": 80},
+    ),
+    "a dispute that is won": (
+        Event.DISPUTE_REINSTATED,
+        (*DISPUTED, rules.dispute_reinstated("pay1", "main", usd(80), **WHEN)),
+        {"processor_clearing": 80, "charges_control": 80},
+    ),
+    "the fee of a dispute": (
+        Event.DISPUTE_FEE_TAKEN,
+        (*PAID, rules.dispute_fee("pay1", "main", usd(15), **WHEN)),
+        {"processor_clearing": 65, "dispute_fees": 15, "charges_control": 80},
+    ),
+    "the fee of a dispute given back": (
+        Event.DISPUTE_FEE_BACK,
+        (*PAID, *(rules.dispute_fee("pay1", "main", usd(15), back=back, **WHEN) for back in (False, True))),
+        {"processor_clearing": 80, "charges_control": 80},
+    ),
+    "a dispute that is lost: it is owed again": (
+        Event.DISPUTE_LOST,
+        (*DISPUTED, deallocated(80), rules.dispute_lost("pay1", "dsl1", usd(80), **WHEN)),
+        {"ar_patient": 80, "charges_control": 80},
+    ),
+    "a dispute that is won after it was lost": (
+        Event.DISPUTE_REGAINED,
+        (
+            *DISPUTED,
+            deallocated(80),
+            rules.dispute_lost("pay1", "dsl1", usd(80), **WHEN),
+            rules.dispute_reinstated("pay1", "main", usd(80), **WHEN),
+            rules.dispute_regained("pay1", "dsl2", usd(80), **WHEN),
+        ),
+        {"ar_patient": 80, "charges_control": 80, "processor_clearing": 80, "unapplied_credit": 80},
     ),
     "a refund approved, of a charge that stays valid": (
         Event.REFUND_APPROVED,

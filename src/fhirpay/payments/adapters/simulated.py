@@ -27,6 +27,7 @@ from ...net.http import HttpClient, NeverSent, Uncertain
 from ..port import (
     Capabilities,
     Declined,
+    DisputeSeen,
     Method,
     OperationKind,
     OperationRef,
@@ -50,6 +51,8 @@ CAPABILITIES = Capabilities(
     void_after_capture=True,
     hosted=True,
     vault=True,
+    disputes=True,
+    accept_disputes=True,
 )
 _SIGNATURE = "simulator-signature"
 
@@ -68,7 +71,7 @@ class _Said:
 
 
 class SimulatedProcessor:
-    """`Processor`, `Hosted` and `Vault` over one HTTP client."""
+    """`Processor`, `Hosted`, `Vault` and `Disputes` over one HTTP client."""
 
     name = "simulated"
 
@@ -115,6 +118,8 @@ class SimulatedProcessor:
             found = await self._find("refunds", operation.processor_reference, operation)
         elif operation.kind is OperationKind.HOSTED:
             found = await self._find("checkouts", operation.processor_reference, operation)
+        elif operation.kind is OperationKind.ACCEPT_DISPUTE:
+            found = await self._find("disputes", operation.processor_reference, operation)
         else:
             by_id = operation.payment_reference or operation.processor_reference
             found = await self._find("payments", by_id, operation)
@@ -133,6 +138,7 @@ class SimulatedProcessor:
             OperationKind.AUTHORIZE: {"created"},
             OperationKind.CAPTURE: {"authorized"},
             OperationKind.VOID: {"created", "authorized", "captured", "requires_action"},
+            OperationKind.ACCEPT_DISPUTE: {"needs_response"},
         }.get(operation.kind, set[str]())
         return self.capabilities.absence(operation) if statuses <= waits_for else None
 
@@ -154,6 +160,18 @@ class SimulatedProcessor:
         if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
             return Unknown("a list that we can't read")
         return listed
+
+    # ── disputes ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def read_dispute(self, dispute: Reference) -> DisputeSeen | Unknown:
+        said = await self._read(f"/v1/disputes/{dispute}")
+        if isinstance(said, Unknown):
+            return said
+        return wire.dispute(said.doc) if said.status == 200 else Unknown(f"there is no dispute {dispute}")
+
+    async def accept_dispute(self, dispute: Reference, *, idempotency_key: str) -> Outcome:
+        said = await self._move(f"/v1/disputes/{dispute}/accept", {}, idempotency_key)
+        return said if not isinstance(said, _Said) else wire.outcome(said.doc)
 
     # ── hosted pages and stored methods ───────────────────────────────────────────────────────────────────────────
 

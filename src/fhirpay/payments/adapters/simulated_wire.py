@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from ...domain.dispute import DisputeState
 from ...domain.money import Money
 from ...errors import FhirpayError, MessageInvalid
 from ..declines import DeclineCode
@@ -20,6 +21,8 @@ from ..port import (
     Canceled,
     Declined,
     Details,
+    DisputeMoney,
+    DisputeSeen,
     EventAbout,
     InReview,
     Method,
@@ -167,6 +170,19 @@ REFUND_STATUS: dict[str, Callable[[Doc], Outcome]] = {
     "failed": lambda doc: Declined(DeclineCode.FAILED, Reference(doc["id"])),
 }
 
+# What a dispute says of an attempt to give it up.
+DISPUTE_STATUS: dict[str, Callable[[Doc], Outcome]] = {
+    "lost": lambda doc: Approved(
+        Reference(doc["id"]), money(doc["amount"], doc["currency"]), captured=False, payment=Reference(doc["payment"])
+    ),
+    "needs_response": lambda doc: Unknown("the dispute still waits for a response"),
+    **dict.fromkeys(
+        ("inquiry", "inquiry_closed", "under_review", "won"),
+        lambda doc: Declined(DeclineCode.REFUSED, Reference(doc["id"])),
+    ),
+}
+_TABLES = {"refund": REFUND_STATUS, "dispute": DISPUTE_STATUS}
+
 
 def _details(doc: Doc) -> Details:
     shown = doc["method"]
@@ -185,8 +201,7 @@ def outcome(doc: Doc) -> Outcome:
     try:
         if doc["object"] == "checkout":
             return _page(doc)
-        table = REFUND_STATUS if doc["object"] == "refund" else STATUS
-        read = table.get(doc["status"])
+        read = _TABLES.get(doc["object"], STATUS).get(doc["status"])
         return read(doc) if read else Unknown(f"a status that we don't know: {str(doc['status'])[:40]}")
     except (LookupError, TypeError, AttributeError, ValueError, OverflowError, FhirpayError) as error:
         return Unknown(f"an answer that we can't read ({type(error).__name__})")
@@ -222,9 +237,47 @@ def of_many(docs: Sequence[Doc], kind: OperationKind) -> Outcome | None:
     return approved[0] if approved else outcomes[-1] if outcomes else None
 
 
+# ── disputes ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def dispute(doc: Doc) -> DisputeSeen | Unknown:
+    """A dispute as it is now. Whatever we don't recognise is `Unknown`."""
+    try:
+        ends = doc["respond_by"]
+        return DisputeSeen(
+            reference=Reference(doc["id"]),
+            payment=Reference(doc["payment"]),
+            state=DisputeState(doc["status"]),
+            amount=money(doc["amount"], doc["currency"]),
+            opened_at=moment(doc["created"]),
+            money=tuple(_dispute_money(line, doc["currency"]) for line in doc["money"]),
+            round=doc["round"],
+            reason=str(doc["reason"]),
+            respond_by=moment(ends) if ends is not None else None,
+        )
+    except (LookupError, TypeError, AttributeError, ValueError, OverflowError, FhirpayError) as error:
+        return Unknown(f"a dispute that we can't read ({type(error).__name__})")
+
+
+def _dispute_money(line: Doc, currency: str) -> DisputeMoney:
+    return DisputeMoney(
+        reference=Reference(line["id"]),
+        amount=money(line["amount"], currency),
+        back={"withdrawn": False, "reinstated": True}[line["type"]],
+        fee=money(line["fee"], currency),
+        at=moment(line["at"]),
+        round=line["round"],
+    )
+
+
 # ── events ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-_ABOUT = {"payment": EventAbout.PAYMENT, "refund": EventAbout.REFUND, "checkout": EventAbout.PAGE}
+_ABOUT = {
+    "payment": EventAbout.PAYMENT,
+    "refund": EventAbout.REFUND,
+    "checkout": EventAbout.PAGE,
+    "dispute": EventAbout.DISPUTE,
+}
 
 
 def read_event(body: bytes) -> ProcessorEvent:

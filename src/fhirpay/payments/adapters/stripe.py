@@ -31,6 +31,7 @@ from ..port import (
     Approved,
     Capabilities,
     Declined,
+    DisputeSeen,
     Method,
     OperationKind,
     OperationRef,
@@ -41,7 +42,7 @@ from ..port import (
     Reference,
     Unknown,
 )
-from . import signature
+from . import signature, stripe_disputes
 from . import stripe_wire as wire
 
 BASE_URL = "https://api.stripe.com"
@@ -62,14 +63,21 @@ CAPABILITIES = Capabilities(
     partial_capture=True,
     hosted=True,
     vault=True,
+    disputes=True,
+    accept_disputes=True,
 )
 _LIVE = {"sk_live_": True, "rk_live_": True, "sk_test_": False, "rk_test_": False}  # by how a key begins
 _PAGE = 100  # the most that one listing returns
 _PAGES = 20
 _SLACK = timedelta(hours=1)  # how much older than its operation an object may be
-_PATHS = {OperationKind.REFUND: "/v1/refunds", OperationKind.HOSTED: "/v1/checkout/sessions"}
+_PATHS = {
+    OperationKind.REFUND: "/v1/refunds",
+    OperationKind.HOSTED: "/v1/checkout/sessions",
+    OperationKind.ACCEPT_DISPUTE: "/v1/disputes",
+}
 _INTENTS = "/v1/payment_intents"
 _SESSIONS = "/v1/checkout/sessions"
+_DISPUTES = "/v1/disputes"
 Params = Sequence[tuple[str, str]]
 
 
@@ -87,7 +95,7 @@ class _Said:
 
 
 class StripeProcessor:
-    """`Processor`, `Hosted` and `Vault` over one HTTP client."""
+    """`Processor`, `Hosted`, `Vault` and `Disputes` over one HTTP client."""
 
     name = "stripe"
 
@@ -155,7 +163,7 @@ class StripeProcessor:
 
     async def _read_one(self, theirs: Reference, operation: OperationRef) -> Outcome:
         path = _PATHS.get(operation.kind, _INTENTS)
-        charge = {OperationKind.REFUND: "", OperationKind.HOSTED: f"payment_intent.{wire.CHARGE}"}
+        charge = dict.fromkeys(_PATHS, "") | {OperationKind.HOSTED: f"payment_intent.{wire.CHARGE}"}
         expand = charge.get(operation.kind, wire.CHARGE)
         said = await self._call("GET", f"{path}/{theirs}", params=[("expand[]", expand)] if expand else ())
         if said.status != 200:
@@ -187,6 +195,21 @@ class StripeProcessor:
                 return []
             after = [("starting_after", str(docs[-1].get("id")))]
         return Unknown("too many to look through: it has to be looked for at the processor")
+
+    # ── disputes ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def read_dispute(self, dispute: Reference) -> DisputeSeen | Unknown:
+        try:
+            said = await self._call("GET", f"{_DISPUTES}/{dispute}")
+        except (Uncertain, ProcessorUnavailable) as error:
+            return Unknown(error.message)
+        if said.status != 200:
+            return Unknown(f"the processor answered {said.status} when asked for {dispute}")
+        return stripe_disputes.seen(said.doc)
+
+    async def accept_dispute(self, dispute: Reference, *, idempotency_key: str) -> Outcome:
+        """API reference, Close a dispute: dismissed, acknowledged as lost, irreversible."""
+        return await self._move(f"{_DISPUTES}/{dispute}/close", {}, idempotency_key, OperationKind.ACCEPT_DISPUTE)
 
     # ── hosted pages and stored methods ───────────────────────────────────────────────────────────────────────────
 

@@ -33,6 +33,7 @@ from ..port import (
     Reference,
     Unknown,
 )
+from . import stripe_disputes
 from .stripe_declines import declined, refused
 
 Doc = dict[str, Any]
@@ -255,6 +256,7 @@ _WAITS: dict[OperationKind, frozenset[str]] = {
     OperationKind.SALE: frozenset({"requires_confirmation"}),
     OperationKind.AUTHORIZE: frozenset({"requires_confirmation"}),
     OperationKind.CAPTURE: frozenset({"requires_confirmation", "requires_capture"}),
+    OperationKind.ACCEPT_DISPUTE: frozenset({"needs_response"}),
     OperationKind.VOID: frozenset(
         {"requires_payment_method", "requires_confirmation", "requires_action", "requires_capture", "processing"}
     ),
@@ -273,6 +275,8 @@ def outcome(doc: Doc, kind: OperationKind) -> Outcome:
     try:
         if doc["object"] == "checkout.session":
             return _page(doc)
+        if doc["object"] == "dispute":
+            return stripe_disputes.given_up(doc)
         if kind is OperationKind.VOID:
             return _voided(doc)
         return _by_status(REFUND_STATUS if doc["object"] == "refund" else STATUS, doc)
@@ -391,6 +395,7 @@ _ABOUT = {
     "refund.created": EventAbout.REFUND,
     "refund.updated": EventAbout.REFUND,
     "refund.failed": EventAbout.REFUND,
+    **dict.fromkeys(stripe_disputes.EVENTS, EventAbout.DISPUTE),
     "checkout.session.completed": EventAbout.PAGE,
     "checkout.session.expired": EventAbout.PAGE,
     "checkout.session.async_payment_succeeded": EventAbout.PAGE,

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from .deps import Deps
 from .desk import desk_router
+from .disputes import disputes_router
 from .messages import messages_router
 from .methods import methods_router
 from .pages import pages_router
@@ -21,6 +22,7 @@ def api_router(deps: Deps) -> APIRouter:
         payments_router,
         desk_router,
         refunds_router,
+        disputes_router,
         owed_router,
         methods_router,
         pages_router,

@@ -16,7 +16,7 @@ from ...domain.money import Money
 from ...errors import RuleBroken
 from ...inbox.decisions import Decision
 from ...inbox.store import InboxMessage
-from ...payments import declines, refunds, returns, store, stored_methods, tenders
+from ...payments import declines, disputes, refunds, returns, store, stored_methods, tenders
 from ...payments.declines import Decline
 from ...payments.records import Payment, Return, StoredMethod
 from ...payments.tenders import Tender
@@ -74,6 +74,7 @@ def payment(tx: Tx, payment_id: str) -> Json:
         ],
         "refunds": [one.refund_id for one in refunds.of_payment(tx, payment_id)],
         "returns": [_return(one) for one in returns.of_payment(tx, payment_id)],
+        "disputes": [one.dispute_id for one in disputes.of_payment(tx, payment_id)],
     }
     if (why := declines.find(found.failure_code)) is not None:
         body["decline"] = decline(why)
@@ -181,6 +182,32 @@ def refund(tx: Tx, refund_id: str) -> Json:
     }
     if found.failure_says:
         body["failure"] = {"message": found.failure_says}
+    return body
+
+
+def dispute(tx: Tx, dispute_id: str) -> Json:
+    """Raises NotFound."""
+    found = disputes.get(tx, dispute_id)
+    body: Json = {
+        "id": found.dispute_id,
+        "payment": found.payment_id,
+        "account": store.get(tx, found.payment_id).account_ref,
+        "state": str(found.state),
+        "round": found.round,
+        "funds": str(found.funds),
+        "amount": money(found.amount),
+        "withdrawn": money(found.withdrawn),
+        "reinstated": money(found.reinstated),
+        "fee": money(found.fee),
+        "lost": money(found.lost),
+        "reason": found.reason or None,
+        "respond_by": at(found.respond_by) if found.is_open else None,
+        "opened_at": at(found.opened_at),
+        "merchant": found.merchant,
+        "processor": {"reference": found.processor_ref},
+    }
+    if found.accepted_by:
+        body["accepted"] = {"by": found.accepted_by, "why": found.accepted_why}
     return body
 
 
