@@ -47,6 +47,7 @@ from fhirpay.usecases.follow_up import FollowUp
 from fhirpay.usecases.look_at_dispute import LookAtDispute
 from fhirpay.usecases.lookup import LookUp
 from fhirpay.usecases.refund import NewRefund, Refunds, request
+from fhirpay.usecases.reverse import Reverse
 from fhirpay.usecases.start_payment import NewPayment, start
 from fhirpay.usecases.take_payment import TakePayment
 from fhirpay.usecases.webhook import Webhooks
@@ -273,6 +274,7 @@ def handlers_of(units: Units, tenant: Tenant, registry: Registry) -> dict[str, H
         "payment.void": follow_ups.run,
         "dispute.accept": follow_ups.run,
         "dispute.look": LookAtDispute(units, tenant, registry).run,
+        "payment.reverse": Reverse(units, tenant).run,
         "reassess": Reassess(units, tenant).run,
         "payment.close": ClosePage(units, tenant, registry).run,
         "payment.lookup": looks.run,

@@ -22,6 +22,7 @@ KINDS = {
     "payment.submit": "sends an operation of a payment to its processor",
     "payment.capture": "takes what was authorized, or a part of it",
     "payment.void": "ends a payment before it settles",
+    "payment.reverse": "gives back what could not be voided any more",
     "payment.close": "has the processor close a page whose amount is no longer owed",
     "payment.lookup": "asks the processor what became of an operation",
     "refund.submit": "sends a refund to its processor",

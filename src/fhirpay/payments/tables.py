@@ -249,6 +249,19 @@ class RefundRow(Row, table=True):
     business_date: str | None = Field(default=None, sa_type=Text)
 
 
+class ReversalRow(Row, table=True):
+    """A payment that is to be taken back whole: the wish behind a void."""
+
+    __tablename__ = "reversal"
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    operation_id: str = Field(primary_key=True, sa_type=Text)
+    payment_id: str = Field(sa_type=Text)
+    reason: str = Field(sa_type=Text)
+    requested_by: str = Field(sa_type=Text)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
 class ReturnRow(Row, table=True):
     """Money of a capture that came back (a bank debit returned, a capture failed late), or (`reverses`) came again."""
 

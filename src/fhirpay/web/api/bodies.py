@@ -138,6 +138,12 @@ class NewVoidBody(_Body):
     """Nothing to say: a payment is voided whole."""
 
 
+class NewReversalBody(_Body):
+    """A payment is reversed whole."""
+
+    reason: Short
+
+
 class NewRefundBody(_Body):
     """Without `amount`: all that is left."""
 

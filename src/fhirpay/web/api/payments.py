@@ -16,6 +16,7 @@ from ...payments import refunds, store
 from ...payments.records import Payment
 from ...usecases import capture as capturing
 from ...usecases import refund as refunding
+from ...usecases import reverse as reversing
 from ...usecases import void as voiding
 from ...usecases.start_payment import NewPayment, start
 from . import bodies, views
@@ -104,6 +105,20 @@ def payments_router(deps: Deps) -> APIRouter:
 
         def make(tx: Tx) -> str:
             voiding.request(tx, payment_id, deps.registry)
+            return payment_id
+
+        return await answer_once(deps, once_of(deps, request, client, raw), make, changed)
+
+    @router.post("/payments/{payment_id}/reverse", openapi_extra=bodies.openapi(bodies.NewReversalBody))
+    async def reverse(payment_id: str, request: Request) -> Response:
+        """Take a payment back whole: a void while it has not settled, else a refund of all that is left."""
+        client = await deps.client(request)
+        raw, body = await bodies.read(request, bodies.NewReversalBody, max_bytes=deps.body_max_bytes)
+        reason = bodies.checked_text(body.reason, "reason")
+        wish = reversing.NewReversal(payment_id, reason, f"client:{client.name}")
+
+        def make(tx: Tx) -> str:
+            reversing.request(tx, wish, deps.tenant, deps.registry)
             return payment_id
 
         return await answer_once(deps, once_of(deps, request, client, raw), make, changed)
