@@ -102,7 +102,8 @@ def carry_out(tx: Tx, tenant: Tenant, payment: Payment, dispute: Dispute) -> Dis
     more = folded.lost - dispute.lost
     if more.minor > 0:
         taken, lost = lose(tx, tenant, payment, dispute, more)
-        _ask_about_lost(tx, payment, dispute, taken)
+        if lost:
+            _ask_about_lost(tx, payment, dispute, [*accounts, *(move.account_ref for move in taken)])
     elif more:
         taken, lost = regain(tx, tenant, payment, dispute, -more)
     else:
@@ -162,10 +163,11 @@ def _stop(tx: Tx, tenant: Tenant, payment: Payment, dispute: Dispute, accounts: 
         entries.open_hold(tx, account_ref, entries.DISPUTED, says=held, by=BY)
 
 
-def _ask_about_lost(tx: Tx, payment: Payment, dispute: Dispute, taken: Iterable[billing.LedgerMove]) -> None:
-    """What is owed again stays on hold until a person has said that it is to be asked for."""
+def _ask_about_lost(tx: Tx, payment: Payment, dispute: Dispute, accounts: Iterable[str]) -> None:
+    """What is owed again stays on hold until a person has said that it is to be asked for; also what no charge stands
+    for yet, such as a copay, and so moves nothing in the ledger."""
     says = f"{dispute.dispute_id} took back what {payment.payment_id} had paid: is it to be asked for again?"
-    for account_ref in dict.fromkeys(move.account_ref for move in taken):
+    for account_ref in dict.fromkeys(accounts):
         entries.open_hold(tx, account_ref, LOST, says=says, by=BY)
     worklist.open_item(
         tx,

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from disputes_world import disputed, goes_on, heard, holds, the
 from fhirpay.billing import entries
 from fhirpay.billing import store as obligations
 from fhirpay.db.unit import Database, Tx
@@ -16,7 +17,6 @@ from fhirpay.errors import RuleBroken
 from fhirpay.ledger import store as ledger
 from fhirpay.payments import disputes, refunds, store
 from fhirpay.payments.port import PaymentRequest, Prepared, Reference
-from fhirpay.payments.records import Dispute
 from fhirpay.usecases import desk_list, staff
 from fhirpay.usecases import dispute as use_case
 from fhirpay.usecases.doctor import examine
@@ -36,33 +36,6 @@ MOVED = {"dispute_withdrawn", "dispute_reinstated", "dispute_fee_taken"}  # by t
 async def world(database: Database, clock: FrozenClock) -> AsyncIterator[World]:
     async with payments_world(database, clock) as made:
         yield made
-
-
-async def disputed(world: World, payment_id: str, **body: Any) -> str:
-    """The payer's bank disputes it; the processor's id of the dispute."""
-    (paid,) = await world.processor.payments(payment_id)
-    made = await world.processor.control("disputes", {"payment": paid["id"], **body})
-    return made["id"]
-
-
-async def goes_on(world: World, theirs: str, **body: Any) -> None:
-    await world.processor.control(f"disputes/{theirs}", body)
-
-
-async def heard(world: World) -> None:
-    """Every event that is out is worked on."""
-    await world.deliver_events()
-    await world.inbox.drain()
-    await world.outbox.drain()
-
-
-async def the(world: World, payment_id: str) -> Dispute:
-    (only,) = await world.units.read(disputes.of_payment, payment_id)
-    return only
-
-
-async def holds(world: World, account: str) -> set[str]:
-    return {one.name for one in await world.units.read(entries.holds_of, account)}
 
 
 async def listed(world: World) -> set[str]:
