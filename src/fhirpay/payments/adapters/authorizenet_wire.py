@@ -42,6 +42,7 @@ from .authorizenet_declines import DECLINES, REFUSALS
 
 Doc = dict[str, Any]
 
+_DECLINED = {**REFUSALS, **DECLINES}  # a bank may name for a decline what the gateway names for an error
 DUPLICATE_WINDOW_S = 28_800  # the longest: the same invoice number, amount and card twice is refused for eight hours
 _NUMBER = re.compile(r"[0-9]{1,20}\Z")
 _TOLD = re.compile(r"f[0-9a-v]{19}\Z")
@@ -209,7 +210,7 @@ def _by_response(said: Doc, response: str, kind: OperationKind, amount: Money) -
         return Unknown(f"a response code that we don't know: {response[:20]}")
     reason = str(said["errors"][0]["errorCode"])
     if response == "2":
-        return Declined.of(reason, DECLINES, _known_id(said.get("transId")))
+        return Declined.of(reason, _DECLINED, _known_id(said.get("transId")))
     if reason in REFUSALS:
         return Declined.of(reason, REFUSALS)
     # 11: it has been there before; 16, 310, 311: it has moved on. What became of it stands in the transaction.
@@ -309,7 +310,7 @@ def _refund(doc: Doc, status: str, currency: str) -> Outcome:
 
 def _ended(doc: Doc, status: str, id_: Reference) -> Outcome:
     if status in ("declined", "failedReview"):
-        return Declined.of(str(doc.get("responseReasonCode") or ""), DECLINES, id_)
+        return Declined.of(str(doc.get("responseReasonCode") or ""), _DECLINED, id_)
     if status in _FAILED:
         return Declined(DeclineCode.TRY_LATER, id_, status)
     return Unknown(f"a status that we don't know: {status[:40]}")
