@@ -203,9 +203,12 @@ class World:
         """Send one event to our webhook as the processor would."""
         import json
 
-        body = json.dumps(event).encode()
-        secrets = [secret or self.side.webhook_secrets[0]]
-        headers = {self.side.header: self.side.sign(secrets, body, int(self.clock.now().timestamp()))}
+        secrets, at = [secret or self.side.webhook_secrets[0]], int(self.clock.now().timestamp())
+        if self.side.sent is not None:
+            body, headers = self.side.sent(event, secrets, at)
+        else:
+            body = json.dumps(event).encode()
+            headers = {self.side.header: self.side.sign(secrets, body, at)}
         return await self.api.post(f"/webhooks/{self.side.name}/main", content=body, headers=headers)
 
     def events(self) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
+import adyen_running
 import authorizenet_running
 import processor_running
 import square_running
@@ -41,6 +42,7 @@ class Side:
     event_id: str = "id"  # the field that has it
     settings: Mapping[str, str] = field(default_factory=dict[str, str])  # of the merchant, beyond what every one has
     known_as: Callable[[str], str] = str  # what its books call our reference
+    sent: Callable[[Doc, Sequence[str], int], tuple[bytes, dict[str, str]]] | None = None  # signed in the body
 
 
 SIMULATED = Side(
@@ -104,4 +106,16 @@ AUTHORIZENET = Side(
     settings={"account": authorizenet_running.LOGIN},
     event_id="notificationId",
     known_as=authorizenet_wire.sent_as,
+)
+ADYEN = Side(
+    name="adyen",
+    running=adyen_running.running_adyen,
+    secret_key=adyen_running.API_KEY,
+    webhook_secrets=(adyen_running.HMAC_KEY, adyen_running.OLD_HMAC_KEY),
+    header="",
+    sign=lambda secrets, body, at: "",
+    events=lambda running: running.simulator.books.notifications,
+    tokens=adyen_running.TOKENS,
+    settings={"account": adyen_running.ACCOUNT},
+    sent=adyen_running.sent,
 )

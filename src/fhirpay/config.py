@@ -53,11 +53,18 @@ class Merchant(Section):
     """An account at a payment processor."""
 
     name: str
-    processor: Literal["simulated", "square", "stripe", "authorizenet"] = Field(description="which adapter")
+    processor: Literal["simulated", "square", "stripe", "authorizenet", "adyen"] = Field(description="which adapter")
     base_url: str = Field(default="", description="the processor's address; empty: the one that its adapter knows")
     api_version: str = Field(default="", description="the version of the processor's API; empty: the adapter's own")
     location: str = Field(default="", description="where payments are taken, for processors that ask: its id there")
-    account: str = Field(default="", description="the account's name at the processor; authorizenet: the API Login ID")
+    account: str = Field(
+        default="", description="its name at the processor: API Login ID (authorizenet), merchant account (adyen)"
+    )
+    live_prefix: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9-]*$",
+        description="the company's prefix of the processor's live address (Adyen); empty: the test system",
+    )
     secret_key: str = Field(description="the key of our calls; use env:NAME")
     webhook_secrets: tuple[str, ...] = Field(
         default=(), description="live signing secrets, newest first; two while rotating"

@@ -72,6 +72,25 @@ WITHOUT_KEYS = {
     "late": ("lookup",),
     "forged": ("proven absent, anew",),
 }
+# The same where nothing can be read: the same call again is the question, and the signed event the other answer.
+_TOLD = ("same key", "same key, event")
+RESOLVED_UNREADABLE = {
+    "never sent": ("retry (never sent)", "retry (never sent), event"),
+    "before": _TOLD,
+    "lost request": _TOLD,
+    "after": ("event",),  # its key repeats the error
+    "lost answer": _TOLD,
+    "hang": (*_TOLD, "retry (never sent)", "retry (never sent), event"),
+    "rate limited": _TOLD,
+    "weird": _TOLD,
+    "late": _TOLD,
+    "event late": _TOLD,
+    "duplicated": ("event",),
+    "out of order": ("event",),
+    "forged": _TOLD,
+    "dropped": ("same key", "listed; same key, event"),
+    "silent 48 h": ("unknown, listed; same key", "unknown, listed; same key, event"),
+}
 BACK = 30_00
 
 
@@ -325,6 +344,8 @@ _BY_PAYER = dict.fromkeys(CALLS, "the payer's call, not ours")
 _WITHOUT = {
     "void_after_capture": "this processor does not do it: a captured payment is refunded",
     "setup_page": "this processor has no page to store a method on without paying",
+    "prepares": "nothing is prepared: it is no call",
+    "readable": "no payment can be read",
 }
 _QUESTION = {
     "error500": "a question has no key to spoil",
@@ -334,7 +355,8 @@ _QUESTION = {
 }
 
 ROWS = (
-    Row("prepare", "create", "prepare", nothing, pays, pays, is_("captured"), (PAID,), "captured", 0, not_here=_UNTOLD),
+    Row("prepare", "create", "prepare", nothing, pays, pays, is_("captured"), (PAID,), "captured", 0, not_here=_UNTOLD,
+        needs="prepares"),
     Row("sale", "confirm", "submit", nothing, pays, pays, is_("captured"), (PAID,), "captured", 0),
     Row("authorize", "confirm", "submit", nothing, holds, holds, is_("authorized"), (), "authorized", 0),
     Row("capture", "capture", "capture", held, captures, captures, is_("captured"), (PAID,), "captured", 0),
@@ -410,6 +432,7 @@ ROWS = (
         "captured",
         0,
         first_lose="confirm",
+        needs="readable",
         not_here=_QUESTION,
     ),
     Row(
@@ -424,6 +447,7 @@ ROWS = (
         "captured",
         0,
         first_lose="refund",
+        needs="readable",
         not_here=_QUESTION,
     ),
 )  # fmt: skip
@@ -449,6 +473,7 @@ class Bench:
     world: World
     recorder: Recorder
     method_id: str = ""
+    by_event: bool = False  # an event ended the cell
 
     async def method(self, account: str) -> str:
         """The stored method that always pays; it is this account's now."""
@@ -466,7 +491,13 @@ class Bench:
             return "this processor prepares nothing: there is no call"
         if row.only and row.only != self.world.side.name:
             return "an expired page of this processor can't be paid"
+        if column == "error500" and row.call in MONEY and not self.readable:
+            return "its key repeats the error and nothing can be read: listed, for a person"
         return row.not_here.get(column, "")
+
+    @property
+    def readable(self) -> bool:
+        return self.recorder.capabilities.readable
 
     async def pass_time(self, seconds: float) -> None:
         self.world.clock.advance(timedelta(seconds=seconds))
@@ -486,21 +517,30 @@ class Bench:
         self.world.seen_events |= {event[id_] for event in new}
         return new
 
-    async def tell(self, events: list[dict[str, Any]]) -> None:
+    async def tell(self, events: list[dict[str, Any]], row: Row | None = None, case: Case | None = None) -> None:
+        """With `row` and `case` it is noted whether it was an event that ended the cell."""
+        before = row is not None and case is not None and not await row.done(case)
         for event in events:
             assert (await self.world.event(event)).status_code == 200
         await self.inbox()
+        if before and row is not None and case is not None and await row.done(case):
+            self.by_event = True
 
     async def clear_faults(self) -> None:
         await self.world.processor.http.delete(f"{self.world.processor.base_url}/control/faults")
 
-    async def until_done(self, row: Row, case: Case) -> None:
+    async def until_done(self, row: Row, case: Case, *, told: bool = False) -> None:
+        """`told`: after five minutes events come in as well, where there is nothing to read instead."""
         for seconds in (0, 2, 10, 60, 120, 300, 600, 1800, 3600):
             if seconds:
                 await self.pass_time(seconds)
             await self.outbox()
             if await row.done(case):
                 return
+            if told and seconds >= 300 and not self.readable:
+                await self.tell(self.unseen(), row, case)
+                if await row.done(case):
+                    return
 
     async def run(self, row: Row, column: str) -> str:
         """Run the cell; how it was resolved. Raises AssertionError."""
@@ -509,6 +549,7 @@ class Bench:
         await row.stage(case)
         self.unseen()  # what was before is told no more
         self.recorder.calls.clear()
+        self.by_event = False
         try:
             said = await self._faulted(row, column, case)
             assert row.call not in MONEY or said in self.resolved(row, column), self.recorder.calls
@@ -533,6 +574,8 @@ class Bench:
 
     def resolved(self, row: Row, column: str) -> tuple[str, ...]:
         """Where a call has no key at this processor, none keeps a 500; where none has one, nothing is sent again."""
+        if not self.readable:
+            return RESOLVED_UNREADABLE[column]
         if self.recorder.capabilities.idempotency_ttl is None:
             return (RESOLVED | WITHOUT_KEYS)[column]
         return RESOLVED["before" if column == "error500" and row.call in self.world.side.keyless else column]
@@ -554,8 +597,13 @@ class Bench:
                 self.recorder.impatient(row.call)
             await self.world.processor.fault(row.asked, column.replace(" ", "_"), seconds=30)
         await row.act(case)
-        await self.until_done(row, case)
-        return resolution(self.recorder.calls, row.call)
+        await self.until_done(row, case, told=True)
+        return self.resolution(row)
+
+    def resolution(self, row: Row) -> str:
+        if self.readable:
+            return resolution(self.recorder.calls, row.call)
+        return resolution_unreadable(self.recorder.calls, row.call, by_event=self.by_event)
 
     async def _event_fault(self, row: Row, column: str, case: Case) -> str:
         if row.asked:
@@ -565,25 +613,39 @@ class Bench:
         await self.outbox()
         if row.asked:
             await self.is_unknown_and_blocks(row, case)
-        told = self.unseen()
+        told, dropped = self.unseen(), list[dict[str, Any]]()
         match column:
             case "forged":
                 await self._forged(row, case, told)
             case "duplicated":
-                await self.tell([event for event in told for _ in range(3)])
+                await self.tell([event for event in told for _ in range(3)], row, case)
             case "out of order":
-                await self.tell(told[::-1])
+                await self.tell(told[::-1], row, case)
             case "dropped":
-                told = []
+                dropped, told = told, []
         if column in ("duplicated", "out of order"):
             assert await row.done(case), self.recorder.calls
         await self.until_done(row, case)
+        listed = ""
+        if not self.readable:
+            told += self.unseen()
         if column == "event late":
             await self.pass_time(7200)
-            await self.tell(told)
+            await self.tell(told, row, case)
+        elif column == "dropped" and not self.readable and not await row.done(case):
+            await self.is_listed_after_a_day(case)
+            listed = "listed; "
+            await self.tell([*dropped, *told], row, case)  # it is said again for weeks, or by hand at the processor
         elif not await row.done(case):  # only an event can tell, and it is the true one that does
-            await self.tell(told)
-        return resolution(self.recorder.calls, row.call)
+            await self.tell(told, row, case)
+        return f"{listed}{self.resolution(row)}"
+
+    async def is_listed_after_a_day(self, case: Case) -> None:
+        for hours in (6, 6, 6, 6, 6):
+            await self.pass_time(hours * 3600)
+            await self.outbox()
+        listed = await self.world.units.read(lambda tx: store.breaks(tx, payment_id=case.payment_id))
+        assert "unknown_outcome" in {one.kind for one in listed}
 
     async def _forged(self, row: Row, case: Case, told: list[dict[str, Any]]) -> None:
         """Somebody else says that it has happened, by an event that we would take if our processor had signed it."""
@@ -616,7 +678,9 @@ class Bench:
         await self.clear_faults()
         await self.pass_time(6 * 3600)
         await self.outbox()
-        return f"unknown, listed; {resolution(self.recorder.calls, row.call)}"
+        if not self.readable and not await row.done(case):
+            await self.tell(self.unseen(), row, case)
+        return f"unknown, listed; {self.resolution(row)}"
 
     async def is_unknown_and_blocks(self, row: Row, case: Case) -> None:
         if row.asked:
@@ -674,6 +738,23 @@ def resolution(calls: list[Call], name: str) -> str:
             return f"retry ({known})"
         return "same key" if earlier[-1].key == call.key else "proven absent, anew"
     return "unknown, listed"
+
+
+def resolution_unreadable(calls: list[Call], name: str, *, by_event: bool) -> str:
+    """The same where nothing can be read: by the answer to which call, and whether an event ended it."""
+    mine = [call for call in calls if call.name == name]
+    answered = [call for call in mine if not isinstance(call.outcome, ProcessorUnavailable | Unknown | None)]
+    event = ", event" if by_event else ""
+    if name not in (*MONEY, "lookup"):
+        return resolution(calls, name)
+    if name not in MONEY or not answered:
+        return "event" if by_event else "unknown, listed"
+    earlier = mine[: mine.index(answered[0])]
+    if not earlier:
+        return f"answer{event}"
+    if earlier[-1].never_sent:
+        return f"retry (never sent){event}"
+    return f"same key{event}" if earlier[-1].key == answered[0].key else f"anew{event}"
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from ..config import Merchant, Tenant
 from ..errors import ConfigInvalid, NotFound
 from ..net.http import HttpClient, Transport, client
-from .adapters import authorizenet, square, stripe
+from .adapters import adyen, authorizenet, square, stripe
 from .adapters.simulated import SimulatedProcessor
 from .port import Disputes, Hosted, Processor, Vault
 
@@ -64,11 +64,22 @@ def _authorizenet(merchant: Merchant, transport: Transport | None) -> Processor:
     )
 
 
+def _adyen(merchant: Merchant, transport: Transport | None) -> Processor:
+    """Raises ConfigInvalid without a merchant account, or for a webhook secret that is no HMAC key."""
+    return adyen.AdyenProcessor(
+        _http(merchant, transport, adyen.address("", merchant.live_prefix)),
+        api_key=merchant.secret_key,
+        merchant_account=merchant.account,
+        hmac_keys=merchant.webhook_secrets,
+    )
+
+
 _MAKES: Mapping[str, Callable[[Merchant, Transport | None], Processor]] = {
     "simulated": _simulated,
     "square": _square,
     "stripe": _stripe,
     "authorizenet": _authorizenet,
+    "adyen": _adyen,
 }
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from ..domain.money import Money
 from ..errors import InvariantBroken
 from .declines import DeclineCode
-from .port import Approved, Canceled, Declined, OperationKind, Reference, Stated
+from .port import Approved, Canceled, Declined, OperationKind, Reference, Return, Stated
 
 Doc = dict[str, Any]
 _KINDS = {"approved": Approved, "declined": Declined, "canceled": Canceled}
@@ -45,8 +45,17 @@ def _written(outcome: Approved | Declined | Canceled) -> Doc:
     if (amount := getattr(outcome, "amount", None)) is not None:
         doc["amount"] = [amount.minor, amount.currency]
     if (at := getattr(outcome, "at", None)) is not None:
-        doc["at"] = at.astimezone(UTC).isoformat()
+        doc["at"] = _moment(at)
+    if returns := getattr(outcome, "returns", ()):
+        doc["returns"] = [
+            [one.reference, one.amount.minor, one.amount.currency, _moment(one.at), one.code, one.reason]
+            for one in returns
+        ]
     return doc
+
+
+def _moment(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat()
 
 
 def _read(doc: Doc) -> Approved | Declined | Canceled:
@@ -59,6 +68,11 @@ def _read(doc: Doc) -> Approved | Declined | Canceled:
         values["amount"] = Money(*values["amount"])
     if "code" in values:
         values["code"] = DeclineCode(values["code"])
+    if "returns" in values:
+        values["returns"] = tuple(
+            Return(Reference(reference), Money(minor, currency), datetime.fromisoformat(at), code, reason)
+            for reference, minor, currency, at, code, reason in values["returns"]
+        )
     if "at" in values:
         values["at"] = datetime.fromisoformat(values["at"])
     return kind(**values)

@@ -18,7 +18,7 @@ from ..domain.money import Money
 from ..domain.payment import PaymentState
 from ..errors import NotFound
 from ..payments import store
-from ..payments.port import Approved, Canceled, Declined, OperationKind, Stated
+from ..payments.port import Approved, Canceled, Declined, OperationKind, Reference, Stated
 from ..payments.records import Operation, Payment, Refund
 from . import refund
 from .lookup import settle_any
@@ -26,6 +26,7 @@ from .outcome_says import FOLLOW_UPS
 
 Told = Approved | Declined | Canceled
 _OPEN = frozenset({PaymentState.CREATED, PaymentState.REQUIRES_ACTION, PaymentState.IN_REVIEW, PaymentState.PROCESSING})
+_HELD = OperationKind.AUTHORIZE
 _TAKES = frozenset({OperationKind.SALE, OperationKind.AUTHORIZE, OperationKind.HOSTED})
 
 
@@ -133,10 +134,12 @@ def _another(tx: Tx, payment: Payment, first: Operation, stated: Stated, theirs:
 def _as_told(payment: Payment, first: Operation, of: OperationKind | None, outcome: Told) -> Told | None:
     """The outcome of a payment's first operation, of what an event says. None: nothing of the payment."""
     match outcome:
-        case Approved() if of is None and first.kind is OperationKind.AUTHORIZE:
+        case Approved() if of is None and first.kind is _HELD:
             return replace(outcome, captured=False)  # what is taken at once and what later was ours to ask for
         case Approved() if of is OperationKind.VOID:
             return Canceled(outcome.reference, at=outcome.at)
+        case Approved() if of is OperationKind.CAPTURE and payment.processor_ref and first.kind is not _HELD:
+            return replace(outcome, reference=Reference(payment.processor_ref))  # taken with the payment: it has its id
         case Declined() if of is not None:
             return None  # somebody else's capture or void that came to nothing
         case Canceled(expired=True, amount=Money() as left) if left < payment.authorized or payment.captured:

@@ -12,13 +12,22 @@ from fhirpay.domain.money import Money
 from fhirpay.errors import InvariantBroken
 from fhirpay.payments import stated
 from fhirpay.payments.declines import DeclineCode
-from fhirpay.payments.port import Approved, Canceled, Declined, OperationKind, Reference, Stated
+from fhirpay.payments.port import Approved, Canceled, Declined, OperationKind, Reference, Return, Stated
 
 _refs = st.text(min_size=1, max_size=20).map(Reference)
 _money = st.builds(Money, st.integers(0, 10**12), st.sampled_from(["USD", "JPY", "KWD"]))
 _at = st.none() | st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+_returns = st.builds(Return, _refs, _money, _at.filter(bool), st.text(max_size=9), st.text(max_size=9))
 _outcomes = st.one_of(
-    st.builds(Approved, _refs, _money, captured=st.booleans(), at=_at, payment=st.none() | _refs),
+    st.builds(
+        Approved,
+        _refs,
+        _money,
+        captured=st.booleans(),
+        at=_at,
+        payment=st.none() | _refs,
+        returns=st.lists(_returns, max_size=2).map(tuple),
+    ),
     st.builds(Declined, st.sampled_from(DeclineCode), st.none() | _refs, st.sampled_from(["", "38", "no_funds"])),
     st.builds(Canceled, st.none() | _refs, st.booleans(), st.none() | _refs, st.none() | _money, _at),
 )

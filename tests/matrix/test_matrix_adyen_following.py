@@ -1,0 +1,18 @@
+"""The fault matrix: what follows on a payment, at Adyen (the stand-in). See fault_cells.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fault_cells import Row, cells
+
+from processor_sides import ADYEN
+
+SIDE = ADYEN
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize(("row", "column"), cells("capture", "void, held", "void, taken", "refund"))
+async def test_cell(cell: Any, row: Row, column: str) -> None:
+    await cell(row, column)
