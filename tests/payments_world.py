@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -33,13 +33,13 @@ from fhirpay.ledger import store as ledger
 from fhirpay.ledger.verify import verify
 from fhirpay.mapping.loader import load
 from fhirpay.net.http import Transport
+from fhirpay.payments import mandates, store, stored_methods
 from fhirpay.payments import registry as registries
-from fhirpay.payments import store, stored_methods
 from fhirpay.payments.port import Method
 from fhirpay.payments.registry import Registry
 from fhirpay.smart.callers import Caller
 from fhirpay.smart.scopes import Scopes
-from fhirpay.usecases import capture, void
+from fhirpay.usecases import bank_codes, capture, void
 from fhirpay.usecases.apply_message import ApplyMessage
 from fhirpay.usecases.close_page import ClosePage
 from fhirpay.usecases.collect import Reassess, reassess_accounts
@@ -134,15 +134,20 @@ class World:
         owed = await self.units.read(obligations.owed, account)
         return sum(one.askable.minor for one in owed)
 
-    async def method(self, account: str, token: str = "", *, cap: int = 500_00) -> str:
-        """A stored method, with consent, of whatever behaviour."""
+    async def method(self, account: str, token: str = "", *, cap: int = 500_00, bank: bool = False) -> str:
+        """A stored method, with consent, of whatever behaviour; a bank account with its mandate."""
 
         def keep(tx: Tx) -> str:
             found = Method(token or self.side.tokens["approve"], "visa", "4242", "2031-12")
+            if bank:
+                found = Method(token, "STRIPE TEST BANK", "6789", kind="bank", mandate=f"mandate_{token}")
             kept = stored_methods.keep(tx, found, account_ref=account, debtor_ref="", merchant="main")
-            stored_methods.record_consent(
+            agreed = stored_methods.record_consent(
                 tx, kept.method_id, text="Yes", cap=usd(cap), given_at=None, recorded_by="test"
             )
+            if bank:
+                ids = {"consent_id": agreed.consent_id, "processor_ref": found.mandate}
+                mandates.record(tx, kept.method_id, sec_code="WEB", **ids)
             return kept.method_id
 
         return await self.units.write(keep)
@@ -183,6 +188,13 @@ class World:
         """Two days in growing steps: whatever looks again has looked again."""
         for minutes in (0.1, 0.2, 1, 2, 5, 10, 30, 60, 240, 720, 1440):
             await self.work(hours=minutes / 60)
+
+    async def debited(self, account: str, token: str, *, minor: int | None = None, **more: Any) -> str:
+        """A bank debit on its way."""
+        method = await self.method(account, token, bank=True)
+        payment_id = await self.start(account, minor=minor, method_id=method, **more)
+        await self.work()
+        return payment_id
 
     async def paid(self, account: str, token: str = "", *, minor: int | None = None, capture: bool = True) -> str:
         method = await self.method(account, token)
@@ -244,7 +256,14 @@ class World:
         assert await self.units.read(store.unknown_operations) == []
 
 
-def tenant_of(side: Side, base_url: str, timeout_s: float, tills: tuple[Till, ...] = (), **facility: Any) -> Tenant:
+def tenant_of(
+    side: Side,
+    base_url: str,
+    timeout_s: float,
+    tills: tuple[Till, ...] = (),
+    merchant: Mapping[str, Any] | None = None,
+    **facility: Any,
+) -> Tenant:
     return Tenant(
         name="main",
         tills=tills,
@@ -260,6 +279,7 @@ def tenant_of(side: Side, base_url: str, timeout_s: float, tills: tuple[Till, ..
                 descriptor=DESCRIPTOR,
                 webhook_secrets=side.webhook_secrets,
                 **side.settings,
+                **(merchant or {}),
             ),
         ),
         connections=(Connection(name="ehr", base_url="http://127.0.0.1:1"),),
@@ -279,6 +299,7 @@ def handlers_of(units: Units, tenant: Tenant, registry: Registry) -> dict[str, H
         "dispute.look": LookAtDispute(units, tenant, registry).run,
         "payment.reverse": Reverse(units, tenant).run,
         "reassess": Reassess(units, tenant).run,
+        bank_codes.KIND: bank_codes.Represent(units, tenant).run,
         "payment.close": ClosePage(units, tenant, registry).run,
         "payment.lookup": looks.run,
         "refund.submit": Refunds(units, tenant, registry).run,
@@ -295,13 +316,15 @@ async def payments_world(
     timeout_s: float = 10,
     live: bool = False,
     transport: Transport | None = None,
+    merchant: Mapping[str, Any] | None = None,
     **facility: Any,
 ) -> AsyncIterator[World]:
-    """`live`: the workers run by themselves, as in the served program. `transport`: the adapter's way to the server."""
+    """`live`: the workers run by themselves, as in the served program. `transport`: the adapter's way to the server.
+    `merchant`: more of its settings."""
     async with AsyncExitStack() as stack:
         processor = await stack.enter_async_context(side.running())
         await processor.control("clock", {"advance_s": (clock.now() - now()).total_seconds()})
-        tenant = tenant_of(side, processor.base_url, timeout_s, **facility)
+        tenant = tenant_of(side, processor.base_url, timeout_s, merchant=merchant, **facility)
         units = database.units("main")
         registry = registries.build(tenant, transport=transport)
         stack.push_async_callback(registry.aclose)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, model_validator
@@ -83,6 +83,16 @@ class Merchant(Section):
         description="what a payer's statement shows: a neutral name of 22 characters at most",
     )
     timeout_s: float = Field(default=10, gt=0, description="longest wait for an answer of the processor")
+    pay_by: tuple[Literal["card", "bank"], ...] = Field(
+        default=("card",),
+        min_length=1,
+        description="what the processor's page offers a payer: card, bank (ACH), or both",
+    )
+    represent_after_days: tuple[Annotated[int, Field(ge=1, le=90)], ...] = Field(
+        default=(),
+        max_length=2,
+        description="days after which a bank debit that came back for want of funds (R01, R09) is tried again",
+    )
     private_network: bool = Field(default=False, description="the address may be a private or loopback one")
 
 

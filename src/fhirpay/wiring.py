@@ -41,6 +41,7 @@ from .smart.keys import KeyRing
 from .smart.launch import LaunchClient
 from .subscriptions import events
 from .usecases import (
+    bank_codes,
     collect,
     go_live,
     postings,
@@ -411,6 +412,7 @@ def _house(
             "payment.lookup": lookups.run,
             "refund.lookup": lookups.run,
             collect.KIND: Autopay(units, tenant).run,
+            bank_codes.KIND: bank_codes.Represent(units, tenant).run,
             collect.AGAIN: collect.Reassess(units, tenant).run,
             go_live.KIND: go_live.GoLive(units, tenant).run,
         },

@@ -65,7 +65,7 @@ async def test_a_payer_pays_on_the_processors_page(world: World) -> None:
     await world.deliver_events()
     done = await until(world, f"/api/v1/payments/{payment['id']}", "captured")
     assert done["captured"]["value"] == Decimal("125.50")
-    assert done["method"] == {"kind": "hosted", "brand": "visa", "last4": "4242"}
+    assert done["method"] == {"kind": "hosted", "tender": "card", "brand": "visa", "last4": "4242"}
     assert read(await world.api.get(f"/api/v1/payments?account={account}"))["payments"][0]["id"] == payment["id"]
     await world.sweep()
 

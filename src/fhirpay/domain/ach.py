@@ -9,6 +9,7 @@ a person has looked. To add a code: a line here.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 REASONS: Mapping[str, str] = {
     "R01": "insufficient funds",
@@ -26,3 +27,14 @@ REASONS: Mapping[str, str] = {
     "R20": "not a transaction account",
     "R29": "corporate customer advises not authorized",
 }
+
+SEC_CODES = ("WEB", "PPD", "TEL", "CCD")
+"""How the payer authorized the debit: on a web page, in writing, by telephone; a company's account."""
+
+MAY_BE_TRIED_AGAIN = frozenset({"R01", "R09"})
+TRIES_AGAIN = 2
+WITHIN = timedelta(days=180)
+
+LOOK_EVERY = timedelta(days=1)  # while a debit is on its way: banks answer in days
+RETURN_LOOK_EVERY = timedelta(days=7)  # while it may come back, for the event that was lost
+RETURNABLE_FOR = timedelta(days=60)  # a consumer's claim (R05, R07, R10); later ones come as disputes

@@ -57,6 +57,7 @@ class Capabilities:
     void_after_capture: bool = False  # a capture can be taken back whole, as if it had not been; else only refunded
     hosted: bool = False
     vault: bool = False
+    bank_debits: bool = False  # ACH: a payer's bank account, on a page or stored (`BankVault`)
     prepares: bool = True  # else `prepare` is a name of ours, no call; the processor's id comes with the outcome
     closes_pages: bool = True  # else a page takes payments until it ends by itself
     setup_page: bool = True  # where it is a vault: a page on which a payer stores a method without paying
@@ -94,12 +95,18 @@ class PaymentRequest:
     merchant_reason: MerchantReason = ""  # empty: unscheduled
     network_reference: str = ""  # the card network's id of the payer's first payment by this method, for who takes it
     partial: bool = True  # less than the amount may be approved, where the processor asks before it does so
+    kind: Literal["card", "bank"] = "card"  # of the stored method
+    mandate: str = ""  # of a stored bank account: the processor's id of the authorization
+    retry: int = 0  # of a bank debit that came back for want of funds: which try again this is
+    pay_by: tuple[Literal["card", "bank"], ...] = ("card",)  # what the processor's page is to offer
 
     def __post_init__(self) -> None:
         if not _OPAQUE.match(self.reference):
             raise ValueInvalid("a payment's reference is an identifier that we made, nothing else")
         if self.method and not _TOKEN.match(self.method):
             raise ValueInvalid("a method is a processor's token, nothing else")
+        if self.mandate and not _TOKEN.match(self.mandate):
+            raise ValueInvalid("a mandate is a processor's token, nothing else")
         if self.descriptor and not _DESCRIPTOR.match(self.descriptor):
             raise ValueInvalid("a descriptor has at most 22 characters: letters, digits, space, . * & ' -")
         if self.return_url and not _RETURN_URL.match(self.return_url):
@@ -133,6 +140,7 @@ class Details:
     authorization: str = ""
     expires: str = ""  # YYYY-MM
     network: str = ""  # the card network's id of this payment
+    kind: Literal["", "card", "bank"] = ""
 
 
 # ── outcomes ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -171,6 +179,16 @@ class Return:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """A notice of change (NACHA's C01 …): the bank has taken the debit, and says what to put right for the next one."""
+
+    reference: Reference
+    code: str
+    says: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Approved:
     """Done. `amount` may be less than asked; `reference` is that of this capture, authorization, void or refund.
 
@@ -187,6 +205,8 @@ class Approved:
     payment: Reference | None = None
     given_back: Money | None = None
     returns: tuple[Return, ...] = ()
+    returnable_until: datetime | None = None  # of a bank debit: until then it may come back
+    notices: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,6 +369,8 @@ class Method:
     brand: str
     last4: str
     expires: str = ""  # YYYY-MM
+    kind: Literal["card", "bank"] = "card"
+    mandate: str = ""  # of a bank account: the processor's id of the payer's authorization
 
 
 # ── the port ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -460,4 +482,13 @@ class Disputes(Protocol):
         """Give it up; announced by `capabilities.accept_disputes`. `Approved` with its amount, not captured: it is lost
         by now, whoever decided that. `Declined`: it has ended otherwise, or can't be given up. `lookup` of the kind
         `ACCEPT_DISPUTE`, by the dispute's id, answers the same way."""
+        ...
+
+
+@runtime_checkable
+class BankVault(Protocol):
+    """Optional, beside `Vault`: bank accounts kept by the processor. Announced by `capabilities.bank_debits`."""
+
+    async def open_bank_page(self, our_reference: str, *, return_url: str, idempotency_key: str) -> Prepared:
+        """Where the payer names an account and authorizes debits of it. Then `Vault.read_method`, as with a card."""
         ...

@@ -11,6 +11,7 @@ from typing import Any, Self
 from sqlalchemy import RowMapping
 
 from ..domain.dispute import OPEN, DisputeState, Funds
+from ..domain.mandate import MandateState
 from ..domain.money import Money
 from ..domain.operation import OperationState
 from ..domain.payment import PaymentState
@@ -75,6 +76,10 @@ class Payment(_Record):
     last4: str
     authorization_code: str
     expires: str
+    tender: str
+    returnable_until: datetime | None
+    retry_of: str | None
+    retry: int
     failure_code: str
     failure_says: str
     created_at: datetime
@@ -236,6 +241,27 @@ class StoredMethod(_Record):
     state: str
     created_at: datetime
     network_ref: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mandate(_Record):
+    method_id: str
+    consent_id: str
+    sec_code: str
+    processor_ref: str
+    state: MandateState
+    code: str
+    changed_by: str
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeOfChange(_Record):
+    reference: str
+    code: str
+    says: str
+    occurred_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,4 +296,5 @@ _STATES: dict[tuple[str, str], Any] = {
     ("Refund", "state"): RefundState,
     ("Dispute", "state"): DisputeState,
     ("Dispute", "funds"): Funds,
+    ("Mandate", "state"): MandateState,
 }

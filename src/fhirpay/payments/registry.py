@@ -13,7 +13,7 @@ from ..errors import ConfigInvalid, NotFound
 from ..net.http import HttpClient, Transport, client
 from .adapters import adyen, authorizenet, square, stripe
 from .adapters.simulated import SimulatedProcessor
-from .port import Disputes, Hosted, Processor, Vault
+from .port import BankVault, Disputes, Hosted, Processor, Vault
 
 
 def _http(merchant: Merchant, transport: Transport | None, base_url: str = "") -> HttpClient:
@@ -114,6 +114,12 @@ class Registry:
             raise ConfigInvalid(f"the processor of merchant '{merchant}' shows no disputes")
         return found
 
+    def bank_vault(self, merchant: str) -> BankVault:
+        found = self.of(merchant)
+        if not found.capabilities.bank_debits or not isinstance(found, BankVault):
+            raise ConfigInvalid(f"the processor of merchant '{merchant}' keeps no bank accounts")
+        return found
+
     def for_webhook(self, processor: str, merchant: str) -> Processor:
         """Raises NotFound, as for any address that doesn't exist."""
         found = self._processors.get(merchant)
@@ -129,5 +135,14 @@ class Registry:
 
 
 def build(tenant: Tenant, *, transport: Transport | None = None) -> Registry:
-    """The tenant's processors as configured. `transport` is another network, for tests."""
-    return Registry({merchant.name: _MAKES[merchant.processor](merchant, transport) for merchant in tenant.merchants})
+    """The tenant's processors as configured. `transport` is another network, for tests.
+
+    Raises ConfigInvalid for a merchant whose page is to offer what its processor doesn't take.
+    """
+    made = {merchant.name: _MAKES[merchant.processor](merchant, transport) for merchant in tenant.merchants}
+    for merchant in tenant.merchants:
+        if "bank" in merchant.pay_by and not made[merchant.name].capabilities.bank_debits:
+            raise ConfigInvalid(
+                f"the processor of merchant '{merchant.name}' takes no bank debits: leave bank out of pay_by"
+            )
+    return Registry(made)

@@ -55,6 +55,7 @@ def keep(tx: Tx, method: Method, *, account_ref: str, debtor_ref: str, merchant:
         "brand": method.brand,
         "last4": method.last4,
         "expires": method.expires,
+        "kind": method.kind,
         "state": "active",
         "created_at": tx.now,
     }

@@ -76,6 +76,10 @@ class PaymentRow(Row, table=True):
     # Of a merchant-initiated one: recurring, installment, unscheduled; and the network's id of the payer's first one.
     merchant_reason: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
     network_ref: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
+    tender: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})  # card, bank; empty: unknown
+    returnable_until: datetime | None = Field(default=None, sa_type=UtcDateTime)  # a bank debit may come back so long
+    retry_of: str | None = Field(default=None, sa_type=Text)  # the first of a chain of debits that came back
+    retry: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})  # 1, 2: which try again
 
 
 class OperationRow(Row, table=True):
@@ -398,6 +402,37 @@ class StoredMethodRow(Row, table=True):
     created_at: datetime = Field(sa_type=UtcDateTime)
     # The card network's id of the first payment that the payer made by it: sent with those that the merchant initiates.
     network_ref: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
+    kind: str = Field(default="card", sa_type=Text, sa_column_kwargs={"server_default": "card"})  # card, bank
+
+
+class MandateRow(Row, table=True):
+    """The authorization to debit a stored bank account; its text, date and cap are the consent's."""
+
+    __tablename__ = "mandate"
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    method_id: str = Field(primary_key=True, sa_type=Text)
+    consent_id: str = Field(sa_type=Text)
+    sec_code: str = Field(sa_type=Text)  # WEB, PPD, TEL, CCD
+    processor_ref: str = Field(sa_type=Text)  # the processor's id of it
+    state: str = Field(sa_type=Text)  # domain/mandate.py
+    code: str = Field(sa_type=Text)  # why: R02 …, C01 …, or a word of whoever changed it
+    changed_by: str = Field(sa_type=Text)
+    changed_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class NoticeOfChangeRow(Row, table=True):
+    """What a bank says is to be put right of an account, for the next debit. Kept, and never acted on by itself."""
+
+    __tablename__ = "notice_of_change"
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    method_id: str = Field(primary_key=True, sa_type=Text)
+    reference: str = Field(primary_key=True, sa_type=Text)
+    code: str = Field(sa_type=Text)
+    says: str = Field(sa_type=Text)
+    occurred_at: datetime = Field(sa_type=UtcDateTime)
+    recorded_at: datetime = Field(sa_type=UtcDateTime)
 
 
 class ConsentRow(Row, table=True):

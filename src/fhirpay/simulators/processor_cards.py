@@ -20,6 +20,18 @@ for what they want to see. To add a behaviour: a line in `TOKENS`, and in `CARDS
 | tok_refundfails | 4000 0000 0000 5126 | approved; its refunds are pending, then fail |
 | tok_comesback | 4000 0000 0000 0259 | captured; its settlement fails two days later |
 
+Bank accounts (ACH) are accepted first and answer later; all but the last two clear two days later:
+
+| token | account number on the page | what happens |
+|---|---|---|
+| ba_ok | 000123456789 | clears |
+| ba_fails | 000111111116 | does not clear: R01 |
+| ba_closed | 000111111113 | does not clear: R02 |
+| ba_funds | 000222222227 | clears; comes back four days later: R01 |
+| ba_uncollected | 000222222228 | clears; comes back four days later: R09 |
+| ba_unauthorized | 000222222229 | clears; comes back 30 days later: R10 |
+| ba_changed | 000333333333 | clears, with a notice of change: C01 |
+
 With any approving method an amount that ends in .01 is declined, in .02 declined for insufficient funds, and in .03
 approved for half.
 """
@@ -45,6 +57,8 @@ class Behaviour:
     result: Result = "captured"
     decline_code: str = ""
     later: Literal["captured", "failed"] = "captured"  # what a payment in processing comes to
+    why: str = ""  # it fails, by the bank's code
+    notice: str = ""  # a notice of change that comes with it
     refund: Literal["succeeded", "pending", "fails"] = "succeeded"
     answers: bool = True
     returns: Returns | None = None  # what is captured comes back
@@ -52,9 +66,12 @@ class Behaviour:
 
 @dataclass(frozen=True, slots=True)
 class TestCard:
+    """A card, or (`kind`) a bank account."""
+
     token: str
     brand: str
     last4: str
+    kind: Literal["card", "bank"] = "card"
 
 
 TOKENS: dict[str, Behaviour] = {
@@ -71,6 +88,13 @@ TOKENS: dict[str, Behaviour] = {
     "tok_weird": Behaviour("weird"),
     "tok_refundpending": Behaviour(refund="pending"),
     "tok_refundfails": Behaviour(refund="fails"),
+    "ba_ok": Behaviour("processing"),
+    "ba_fails": Behaviour("processing", later="failed", why="R01"),
+    "ba_closed": Behaviour("processing", later="failed", why="R02"),
+    "ba_funds": Behaviour("processing", returns=Returns("R01", 4 * 24 * 3600)),
+    "ba_uncollected": Behaviour("processing", returns=Returns("R09", 4 * 24 * 3600)),
+    "ba_unauthorized": Behaviour("processing", returns=Returns("R10", 30 * 24 * 3600)),
+    "ba_changed": Behaviour("processing", notice="C01"),
     "tok_comesback": Behaviour(returns=Returns("settlement_failed")),
 }
 
@@ -89,6 +113,17 @@ CARDS: dict[str, TestCard] = {
     "4000000000007726": TestCard("tok_refundpending", "visa", "7726"),
     "4000000000005126": TestCard("tok_refundfails", "visa", "5126"),
     "4000000000000259": TestCard("tok_comesback", "visa", "0259"),
+}
+
+BANK = "TEST BANK"
+ACCOUNTS: dict[str, TestCard] = {
+    "000123456789": TestCard("ba_ok", BANK, "6789", "bank"),
+    "000111111116": TestCard("ba_fails", BANK, "1116", "bank"),
+    "000111111113": TestCard("ba_closed", BANK, "1113", "bank"),
+    "000222222227": TestCard("ba_funds", BANK, "2227", "bank"),
+    "000222222228": TestCard("ba_uncollected", BANK, "2228", "bank"),
+    "000222222229": TestCard("ba_unauthorized", BANK, "2229", "bank"),
+    "000333333333": TestCard("ba_changed", BANK, "3333", "bank"),
 }
 
 DECLINES = {
@@ -124,8 +159,8 @@ BY_CENTS: dict[int, Behaviour] = {
 
 
 def card_of(token: str) -> TestCard | None:
-    """The test card behind a `tok_…` token."""
-    return next((card for card in CARDS.values() if card.token == token), None)
+    """The test card or bank account behind a token."""
+    return next((card for card in (*CARDS.values(), *ACCOUNTS.values()) if card.token == token), None)
 
 
 def behaviour(token: str, amount: int) -> Behaviour:

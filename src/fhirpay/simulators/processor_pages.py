@@ -15,7 +15,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from . import processor_rules as rules
 from .processor_books import Doc, Refused
-from .processor_cards import CARDS, DECLINES
+from .processor_cards import ACCOUNTS, CARDS, DECLINES
 
 if TYPE_CHECKING:
     from .processor import Simulator
@@ -42,12 +42,21 @@ def _form(page: Doc, note: str = "") -> HTMLResponse:
     if page["status"] != "open":
         return _page(f"<h1>This page is {escape(page['status'])}</h1>", 410 if page["status"] == "expired" else 200)
     setup = page["mode"] == "setup"
-    title = "Store a card" if setup else f"Pay {_amount(page)}"
-    cards = "".join(f"<option value='{number}'>{card.token[4:]}</option>" for number, card in CARDS.items())
+    bank = "bank" in page["methods"]
+    what = "bank account" if page["methods"] == ["bank"] else "card or bank account" if bank else "card"
+    title = f"Store a {what}" if setup else f"Pay {_amount(page)}"
+    known = {**CARDS, **(ACCOUNTS if bank else {})}
+    cards = "".join(
+        f"<option value='{number}'>{one.token.partition('_')[2]}</option>"
+        for number, one in known.items()
+        if one.kind in page["methods"]
+    )
+    agreed = "<p><small>By continuing you authorize debits of this bank account.</small></p>" if bank else ""
     return _page(
         f"<h1>{title}</h1><p>{escape(page['descriptor'])}</p><p class=no role=alert>{escape(note)}</p>"
-        "<form method=post><label>Card number<input name=card list=cards inputmode=numeric autocomplete=off required>"
-        f"</label><datalist id=cards>{cards}</datalist>"
+        f"<form method=post><label>{what.capitalize()} number"
+        "<input name=card list=cards inputmode=numeric autocomplete=off required>"
+        f"</label><datalist id=cards>{cards}</datalist>{agreed}"
         f"<button name=action value=pay>{'Store' if setup else 'Pay'}</button></form>"
         "<form method=post><button name=action value=cancel>Not now</button></form>"
         "<p><small>A simulation: only test cards work, and no money moves.</small></p>",

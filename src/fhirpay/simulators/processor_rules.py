@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from .processor_books import Books, Doc, Refused
-from .processor_cards import CARDS, DECLINES, RETURNS, behaviour, card_of
+from .processor_cards import ACCOUNTS, CARDS, DECLINES, RETURNS, behaviour, card_of
 
 _FIELDS = {"amount", "currency", "reference", "method", "descriptor", "initiated_by"}
-_FIELDS |= {"merchant_reason", "network_reference", "partial"}
+_FIELDS |= {"merchant_reason", "network_reference", "partial", "mandate", "retry"}
 CURRENCIES = ("USD", "EUR", "GBP", "CAD", "JPY", "KWD")
 LATER_S = 2 * 24 * 3600  # what takes time takes two days
+RETURNABLE_S = 60 * 24 * 3600  # a bank debit may come back for so long
 RETURN_FEE = 4_00  # of a bank debit; a card's failed settlement costs nothing
 HELD_S = 7 * 24 * 3600  # an authorization that nobody captures ends by itself
 PAGE_LIVES_S = 24 * 3600
@@ -36,14 +37,17 @@ def _amount(body: Doc) -> tuple[int, str]:
 def method(books: Books, token: str) -> Doc:
     """What is known of a method: of a test token, or of one that a payer stored on the setup page."""
     if card := card_of(token):
-        return {"token": token, "brand": card.brand, "last4": card.last4, "acts_as": card.token, "expires": "2031-12"}
+        expires = "2031-12" if card.kind == "card" else ""
+        shown = {"brand": card.brand, "last4": card.last4, "acts_as": card.token, "expires": expires}
+        return {"token": token, "kind": card.kind, "mandate": "", **shown}
     try:
         stored = books.get("method", token)
     except Refused:
         raise Refused(422, "method_unknown", "there is no such payment method") from None
     if stored["detached"]:
         raise Refused(422, "method_unknown", "this payment method was removed")
-    return {name: stored[name] for name in ("brand", "last4", "acts_as", "expires")} | {"token": token}
+    names = ("brand", "last4", "acts_as", "expires", "kind", "mandate")
+    return {name: stored[name] for name in names} | {"token": token}
 
 
 def create(books: Books, body: Doc) -> Doc:
@@ -76,8 +80,12 @@ def create(books: Books, body: Doc) -> Doc:
         decline=None,
         next_action=None,
         settles_at=None,
+        retry=body.get("retry", 0),  # told to the bank as RETRY PYMT
+        mandate=body.get("mandate", ""),
         returns=[],
         returns_at=None,
+        notices=[],
+        returnable_until=None,
         checkout=None,
     )
 
@@ -126,6 +134,11 @@ def _approve(books: Books, payment: Doc, amount: int) -> None:
 def _take(books: Books, payment: Doc, amount: int) -> None:
     payment["capture"] = {"id": _id(books, "ch"), "amount": amount, "at": books.now()}
     payment["amount_captured"], payment["status"], payment["settles_at"] = amount, "captured", None
+    if payment["method"].get("kind") == "bank":
+        payment["returnable_until"] = books.now() + RETURNABLE_S
+    if notice := behaviour(payment["method"]["acts_as"], payment["amount"]).notice:
+        says = "The account number is wrong: the bank has taken it by another."
+        payment["notices"] = [{"id": _id(books, "nc"), "code": notice, "message": says, "at": books.now()}]
     if returns := behaviour(payment["method"]["acts_as"], payment["amount"]).returns:
         payment["returns_at"] = books.now() + returns.after_s
     books.move("capture", payment, amount)
@@ -262,6 +275,8 @@ def decide(books: Books, id_: str, result: str, *, base_url: str, code: str = ""
         _decline(books, payment, "authentication_failed" if payment["next_action"] else "card_declined")
     else:
         payment["status"], payment["settles_at"], payment["next_action"] = "failed", None, None
+        if why := code or behaviour(payment["method"]["acts_as"], payment["amount"]).why:
+            payment["decline"] = {"code": why, "message": RETURNS[why]}
         books.save(payment)
         books.emit("payment.failed", payment)
     if payment["checkout"]:
@@ -315,6 +330,7 @@ def open_page(books: Books, body: Doc, *, base_url: str) -> Doc:
         currency=currency,
         descriptor=body.get("descriptor", ""),
         return_url=str(body.get("return_url", "")),
+        methods=list(body.get("methods", ["card"])),
         payment=None,
         method=None,
         tries=0,
@@ -329,13 +345,16 @@ def pay_on_page(books: Books, page: Doc, number: str, *, base_url: str, late: bo
     """What a payer does on the page. A decline is one try: the page stays open. Returns the page."""
     if page["status"] != "open" and not late:
         raise Refused(409, "wrong_state", f"this page is {page['status']}")
-    card = CARDS.get("".join(filter(str.isdigit, number)))
-    if card is None:
+    digits = "".join(filter(str.isdigit, number))
+    card = {**CARDS, **ACCOUNTS}.get(digits)
+    if card is None or card.kind not in page["methods"]:
         raise Refused(422, "card_unknown", "Only the test cards work here.")
     page["tries"] += 1
     if page["mode"] == "setup":
-        fields: dict[str, Any] = {"brand": card.brand, "last4": card.last4, "acts_as": card.token}
-        page["method"] = books.new("sm", "method", page["reference"], expires="2031-12", detached=False, **fields)["id"]
+        fields: dict[str, Any] = {"brand": card.brand, "last4": card.last4, "acts_as": card.token, "kind": card.kind}
+        fields["expires"] = "2031-12" if card.kind == "card" else ""
+        fields["mandate"] = _id(books, "ma") if card.kind == "bank" else ""
+        page["method"] = books.new("sm", "method", page["reference"], detached=False, **fields)["id"]
         _complete(books, page, None)
         return page
     _forget_try(books, page)

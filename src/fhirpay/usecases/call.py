@@ -5,6 +5,7 @@ lookup.py where the same bytes may go out again. An attempt's key and bytes are 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ..billing import rows as billing_rows
 from ..billing import store as obligations
@@ -12,7 +13,7 @@ from ..config import Tenant
 from ..db.unit import Tx
 from ..domain.money import Money
 from ..domain.obligation import ObligationState
-from ..payments import store, stored_methods
+from ..payments import mandates, store, stored_methods
 from ..payments.allocation import Share, in_order
 from ..payments.port import Approved, OperationKind, Outcome, PaymentRequest, Reference, Unknown
 from ..payments.records import Operation, Payment
@@ -29,6 +30,8 @@ class Call:
     descriptor: str
     return_url: str
     partial: bool = True
+    mandate: str = ""
+    pay_by: tuple[Literal["card", "bank"], ...] = ("card",)
 
     @property
     def request(self) -> PaymentRequest:
@@ -44,6 +47,10 @@ class Call:
             merchant_reason=self.payment.merchant_reason,
             network_reference=self.payment.network_ref,
             partial=self.partial,
+            kind="bank" if self.payment.tender == "bank" else "card",
+            mandate=self.mandate,
+            retry=self.payment.retry,
+            pay_by=self.pay_by,
         )
 
 
@@ -53,8 +60,18 @@ def read_call(tx: Tx, operation_id: str, tenant: Tenant, public_url: str = "") -
     payment = store.get(tx, operation.payment_id)
     token = stored_methods.get(tx, payment.method_id).token if payment.method_id else ""
     back = f"{public_url.rstrip('/')}/api/v1/return/{tenant.name}/{payment.payment_id}" if public_url else ""
-    whole = tenant.facility(payment.facility).partial_approval == "void"
-    return Call(payment, operation, token, tenant.merchant(payment.merchant).descriptor, back, partial=not whole)
+    mandate = mandates.find(tx, payment.method_id) if payment.method_id else None
+    merchant = tenant.merchant(payment.merchant)
+    return Call(
+        payment,
+        operation,
+        token,
+        merchant.descriptor,
+        back,
+        partial=tenant.facility(payment.facility).partial_approval != "void",
+        mandate=mandate.processor_ref if mandate else "",
+        pay_by=merchant.pay_by,
+    )
 
 
 async def send(registry: Registry, call: Call) -> Outcome:

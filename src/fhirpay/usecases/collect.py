@@ -25,15 +25,15 @@ from ..billing.store import Reassessed
 from ..config import Tenant
 from ..db.types import fitted
 from ..db.unit import Tx, Units
-from ..domain.payment import CLOSED
+from ..domain.payment import CLOSED, PaymentState
 from ..fhir.replaced import survivors
 from ..fhir.store import Change, Stored, version
 from ..flow.lane import Work, complete, release
 from ..log import Log
 from ..outbox import add
 from ..parties.resources import repoint
+from ..payments import mandates, stored_methods
 from ..payments import store as payments
-from ..payments import stored_methods
 from ..payments.unattended import may_not_try
 from . import external_payments
 from .postings import post_adjustments
@@ -223,6 +223,8 @@ def _tried(tx: Tx, obligation_id: str) -> bool:
     for share in payments.allocations_to(tx, obligation_id):
         payment = payments.get(tx, share.payment_id)
         fell_short = share.paid.minor > 0 and share.kept.minor < share.reserved.minor
+        if payment.tender == "bank" and (payment.returned or payment.state is PaymentState.FAILED):
+            return True  # whoever asked for it: to debit that account again is bank_codes.py's to say, or a person's
         if payment.initiated_by == "merchant" and (payment.state in CLOSED or fell_short):
             return True
     return False
@@ -249,7 +251,7 @@ def _consents(tx: Tx, account_ref: str, merchant: str) -> list[Consent]:
     found: list[Consent] = []
     for method in stored_methods.of_account(tx, account_ref):
         consent = stored_methods.live_consent(tx, method.method_id)
-        if method.merchant == merchant and consent is not None:
+        if method.merchant == merchant and consent is not None and mandates.usable(tx, method.method_id):
             found.append(Consent(method.method_id, method.debtor_ref, consent.cap))
     return found
 

@@ -31,6 +31,7 @@ from ..flow import lane
 from ..outbox import QUEUE
 from ..payments import store, unattended
 from .apply_message import PARKED, REPLACED
+from .bank_codes import CHANGED, STOPPED
 from .check_traffic import DEPARTS
 from .collect import LIST
 from .dispute import DUE as DISPUTE_DUE
@@ -74,6 +75,8 @@ NEXT: Mapping[str, str] = {
     CREDIT: "Find out whose money it is: refund it, or leave it for the next bill.",
     RETURNED: "Ask the payer for another way to pay; it goes by itself if the return is reversed. Else mark it done.",
     UNEXPLAINED: _AT_PROCESSOR,
+    STOPPED: "Ask the payer for another method, or to agree anew; what is only suspended may be made active again.",
+    CHANGED: "Have the payer name the account anew, or see that the processor has put it right; then make it active.",
     "refunded": "Decide whether it is asked for again: release the hold 'refunded', or leave it and mark this done.",
     OWNER_CHANGED: "See who owes and which insurance is right, then release the hold 'owner_changed'.",
     CHARGED_ELSEWHERE: "Is it moved, or a second one? Have the one that is wrong credited, then release the hold.",

@@ -110,6 +110,8 @@ def payment(one: Payment, shares: Sequence[Allocation], children: Sequence[Node]
     notes = _handed(tender) if tender else []
     notes += [f"{share.paid or share.reserved} of it for {share.obligation_id}" for share in shares]
     notes += [one.failure_says] if one.failure_says else []
+    notes += [f"its bank may take it back until {_at(one.returnable_until)}"] if one.returnable_until else []
+    notes += [f"try {one.retry} again of {one.retry_of}"] if one.retry_of else []
     facts = {
         "state": str(one.state),
         "amount": _text(one.amount),
@@ -120,8 +122,10 @@ def payment(one: Payment, shares: Sequence[Allocation], children: Sequence[Node]
         "processor": one.processor,
         "processorReference": one.processor_ref,
         "captureReference": one.capture_ref,
-        "tender": one.method if tender else None,
+        "tender": one.method if tender else one.tender or None,
         "till": tender.till if tender else None,
+        "returnableUntil": _iso(one.returnable_until),
+        "retryOf": one.retry_of,
         "allocations": [
             {
                 "id": f"{share.payment_id}-{share.sequence}",

@@ -16,7 +16,9 @@ from datetime import datetime, timedelta
 
 from ..config import Tenant
 from ..db.unit import Tx, Units
+from ..domain import ach
 from ..domain.operation import OPEN, OperationState
+from ..domain.payment import PaymentState
 from ..errors import LeaseLost, ProcessorUnavailable
 from ..flow.lane import Work, complete, retry
 from ..flow.lease import still_ours
@@ -40,7 +42,7 @@ from ..payments.registry import Registry
 from . import refund
 from .call import Call, no_longer_owed, read_call, send
 from .outcome_says import FOLLOW_UPS
-from .settle_outcome import ENDS, HELD_LOOK, believed, holds, settle, unknown_key
+from .settle_outcome import ENDS, HELD_LOOK, believed, holds, may_come_back, settle, unknown_key
 
 log = Log("payments")
 
@@ -110,7 +112,9 @@ class LookUp:
             return refunds.get(tx, operation.refund_id).state in refund.ENDS
         if operation.kind in FOLLOW_UPS and operation.state is not OperationState.PENDING:
             return True
-        return store.get(tx, operation.payment_id).state in ENDS
+        payment = store.get(tx, operation.payment_id)
+        until = payment.returnable_until if payment.state is PaymentState.CAPTURED else None
+        return payment.state in ENDS and (until is None or until <= tx.now)
 
     def _resending(self, tx: Tx, work: Work, capabilities: Capabilities) -> bool:
         """Whether the same bytes may go out again, noted before they do."""
@@ -170,6 +174,10 @@ class LookUp:
                 key, kind = unknown_key(operation), "unknown_outcome"
                 store.open_break(tx, key, kind, says, payment=payment, amount=operation.amount, again=True)
         again = self._next(work, operation, outcome, settles_in=settles_after - age)
+        if payment.tender == "bank" and operation.refund_id is None and isinstance(outcome, Pending):
+            again = ach.LOOK_EVERY
+        elif may_come_back(outcome, tx.now):
+            again = ach.RETURN_LOOK_EVERY
         if again is None:
             complete(tx, work)
         else:

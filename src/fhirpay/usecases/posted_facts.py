@@ -23,7 +23,7 @@ from ..payments.records import DisputeLoss, Payment, Return
 from ..payments.tenders import Tender
 from ..writeback import store as writeback
 from ..writeback.payment_reconciliation import RESOURCE_TYPE, lines_in
-from ..writeback.posted import CARD, Line, Posted, PostedPayment, Ref, allocation_id
+from ..writeback.posted import BANK, CARD, Line, Posted, PostedPayment, Ref, allocation_id
 from ..writeback.references import as_known_by
 from ..writeback.store import Posting
 from .posted_adjustments import adjusted_facts
@@ -74,7 +74,7 @@ def _of_payment(tx: Tx, posting: Posting, payment: Payment, tenant: Tenant) -> d
         "account": _named(tx, posting, payment.account_ref),
         "of_account": payment.account_ref,
         "facility": payment.facility,
-        "method": _METHODS.get(payment.method, CARD),
+        "method": BANK if payment.tender == "bank" else _METHODS.get(payment.method, CARD),
         "brand": payment.brand,
         "last4": payment.last4,
         "expires": payment.expires,

@@ -72,6 +72,7 @@ class NewRefund:
     reason: str
     requested_by: str
     amount: Money | None = None
+    while_returnable: bool = False  # approved though the bank may still take the payment back: it would go back twice
 
 
 def request(tx: Tx, wish: NewRefund, tenant: Tenant) -> str:
@@ -91,6 +92,10 @@ def request(tx: Tx, wish: NewRefund, tenant: Tenant) -> str:
         raise RuleBroken("a refund needs a reason")
     if payment.state is not PaymentState.CAPTURED:
         raise RuleBroken(f"payment {payment.payment_id} is {payment.state}: there is nothing to give back")
+    until = payment.returnable_until
+    if until is not None and tx.now < until and not wish.while_returnable:
+        says = f"the bank may take {payment.payment_id} back until {until:%Y-%m-%d}: a refund before then may pay twice"
+        raise RuleBroken(f"{says}; say so to approve it all the same", location="while_returnable")
     before = store.unfinished_operation(tx, payment.payment_id)
     if before is not None and before.kind is OperationKind.VOID:
         raise RuleBroken(f"the void of {payment.payment_id} has no outcome yet", payment_id=payment.payment_id)

@@ -9,6 +9,7 @@ what reverses a return is posted again. Each once, whoever tells it and how ofte
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from ..billing import money as billing
 from ..billing import recoveries, worklist
@@ -23,7 +24,7 @@ from ..payments import disputes, refunds, returns, store
 from ..payments.allocation import TakenBack, take_back
 from ..payments.port import Approved, Outcome
 from ..payments.records import Allocation, Payment, RefundShare, Return
-from . import collect, postings
+from . import bank_codes, collect, postings
 from .money_off import business_day, drop_unsent_refunds, take_off
 
 log = Log("payments")
@@ -48,14 +49,20 @@ def note(tx: Tx, payment: Payment, outcome: Outcome) -> None:
 
 
 def carry_out(tx: Tx, tenant: Tenant, payment: Payment, facts: Iterable[PaymentFact]) -> None:
-    """Every return among these facts that is not in our books yet, in order, and then what reversed one."""
-    ordered = sorted(facts, key=lambda fact: (fact.kind is FactKind.RETURN_REVERSED, fact.occurred_at, fact.reference))
-    for fact in ordered:
-        carry = _CARRIES.get(fact.kind)
+    """Every return among these facts that is not in our books yet, and what reversed one, in the order in which they
+    happened: a capture that came back, came again and came back once more."""
+    facts = list(facts)
+    came_back = {fact.reference: fact.occurred_at for fact in facts if fact.kind is FactKind.RETURNED}
+
+    def when(fact: PaymentFact) -> tuple[datetime, bool, str]:
+        since = came_back.get(fact.undoes, fact.occurred_at)
+        return max(fact.occurred_at, since), fact.kind is FactKind.RETURN_REVERSED, fact.reference
+
+    for fact in sorted((one for one in facts if one.kind in _CARRIES), key=when):
         effect, amount = f"{fact.kind}:{fact.reference}", fact.amount or Money.zero(payment.currency)
-        if carry and store.first_time(tx, payment.payment_id, effect, amount):
+        if store.first_time(tx, payment.payment_id, effect, amount):
             one = returns.by_reference(tx, payment.payment_id, fact.reference)
-            carry(tx, tenant, store.get(tx, payment.payment_id), one)
+            _CARRIES[fact.kind](tx, tenant, store.get(tx, payment.payment_id), one)
 
 
 def _returned(tx: Tx, tenant: Tenant, payment: Payment, one: Return) -> None:
@@ -99,6 +106,7 @@ def _returned(tx: Tx, tenant: Tenant, payment: Payment, one: Return) -> None:
     if one.fee:
         entry = rules.fee(payment.merchant, one.fee, payment=payment.payment_id, **when)
         ledger.post(tx, entry, key=f"return-fee/{one.return_id}")
+    bank_codes.heard(tx, tenant, payment, one.code)
     _owed_again(tx, tenant, payment, moves)
     log.warning("payment.returned", payment_id=payment.payment_id, code=one.code)
 

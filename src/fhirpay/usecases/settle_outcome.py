@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from ..billing import money as billing
 from ..config import Tenant
 from ..db.unit import Tx
+from ..domain import ach
 from ..domain.money import Money
 from ..domain.operation import OPEN, OperationState
 from ..domain.payment import CLOSED, AnomalyKind, FactKind, Folded, PaymentFact, PaymentState
@@ -44,7 +45,7 @@ from ..payments.port import (
 from ..payments.records import Operation, Payment
 from ..payments.retries import MUST_CONFIRM, asks_payer
 from ..payments.unattended import BY_LINK
-from . import collect, dispute, postings, returned
+from . import bank_codes, collect, dispute, postings, returned
 from .money_off import business_day, drop_refunds, record_void, take_off
 from .outcome_says import FOLLOW_UPS, facts_of, state_of
 from .stale_pages import CODE
@@ -96,7 +97,12 @@ def settle(tx: Tx, tenant: Tenant, operation_id: str, outcome: Outcome, *, sourc
         network = outcome.details.network if isinstance(outcome, Approved) else ""
         if is_network_reference(network) and payment.method_id is not None and payment.initiated_by == "customer":
             stored_methods.note_network_reference(tx, payment.method_id, network)
+    if isinstance(outcome, Approved):
+        bank_codes.noticed(tx, payment, outcome.notices)
     now = refold_and_carry_out(tx, tenant, payment.payment_id)
+    said = outcome.said if isinstance(outcome, Declined) and now.state is PaymentState.FAILED else ""
+    if said and store.first_time(tx, now.payment_id, f"failed:{said}", now.amount):
+        bank_codes.heard(tx, tenant, now, said)
     if isinstance(outcome, Approved) and outcome.given_back is not None:
         _tell_of_unknown_refunds(tx, now, outcome.given_back)
     return now
@@ -140,9 +146,11 @@ def move_operation(tx: Tx, operation: Operation, outcome: Outcome, *, amount: Mo
         return
     store.close_break(tx, unknown_key(operation), by="the processor's answer")
     if isinstance(outcome, ActionNeeded | Pending | InReview):
-        _queue_lookup(tx, operation, timedelta(minutes=2))
+        _queue_lookup(tx, operation, ach.LOOK_EVERY if _takes_days(tx, operation, outcome) else timedelta(minutes=2))
     elif holds(outcome, operation.kind):
         _queue_lookup(tx, operation, HELD_LOOK)
+    elif may_come_back(outcome, tx.now):
+        _queue_lookup(tx, operation, ach.RETURN_LOOK_EVERY)
 
 
 def _says(outcome: Outcome) -> str:
@@ -168,6 +176,18 @@ def _absent(tx: Tx, operation: Operation) -> None:
         key, kind = unknown_key(operation), "not_carried_out"
         store.open_break(tx, key, kind, says, payment=payment, amount=operation.amount, again=True)
     _queue_submit(tx, operation, wait)
+
+
+def _takes_days(tx: Tx, operation: Operation, outcome: Outcome) -> bool:
+    """Whether it is a bank debit on its way: its bank answers in days, not minutes."""
+    on_its_way = isinstance(outcome, Pending) and operation.refund_id is None
+    return on_its_way and store.get(tx, operation.payment_id).tender == "bank"
+
+
+def may_come_back(outcome: Outcome, now: datetime) -> bool:
+    """Whether it says that an amount is taken that its bank may yet take back: looked at weekly until then."""
+    until = outcome.returnable_until if isinstance(outcome, Approved) else None
+    return until is not None and now < until
 
 
 def holds(outcome: Outcome, kind: OperationKind) -> bool:
@@ -296,6 +316,8 @@ def _note_details(tx: Tx, payment: Payment, kind: OperationKind, outcome: Outcom
                 "last4": details.last4 or payment.last4,
                 "authorization_code": details.authorization or payment.authorization_code,
                 "expires": details.expires or payment.expires,
+                "tender": details.kind or payment.tender,
+                "returnable_until": got.returnable_until or payment.returnable_until,
                 "failure_code": "",
                 "failure_says": "",
             }

@@ -14,14 +14,16 @@ from ..billing import money as billing
 from ..billing import store as obligations
 from ..config import Tenant
 from ..db.unit import Tx
+from ..domain.mandate import MandateState
 from ..domain.money import Money
 from ..errors import RuleBroken
 from ..fhir.replaced import survivor
 from ..log import Log
 from ..outbox import add as outbox_add
-from ..payments import store, stored_methods, unattended
+from ..payments import mandates, store, stored_methods, unattended
 from ..payments.allocation import Share
 from ..payments.port import MerchantReason, OperationKind
+from ..payments.records import StoredMethod
 
 log = Log("payments")
 
@@ -49,6 +51,8 @@ class NewPayment:
     fact_key: str | None = None  # the business fact that may be paid once
     spread_by: billing.Spread = "oldest"
     chosen: Mapping[str, Money] = field(default_factory=dict[str, Money])  # how much of which obligation
+    retry_of: str | None = None  # the first of a chain of bank debits that came back; this is its try number `retry`
+    retry: int = 0
 
 
 def start(tx: Tx, wish: NewPayment, tenant: Tenant) -> str:
@@ -64,7 +68,8 @@ def start(tx: Tx, wish: NewPayment, tenant: Tenant) -> str:
     asked = asked_of(tx, wish.account_ref, wish.obligations, wish.amount)
     facility = tenant.facility(asked.facility)
     merchant = tenant.merchant(facility.merchant)
-    network_ref = "" if wish.method_id is None else _check_method(tx, wish, merchant.name, asked.amount)
+    method = None if wish.method_id is None else _check_method(tx, wish, merchant.name, asked.amount)
+    alone = method is not None and wish.initiated_by == "merchant"
     payment_id = tx.ids.new("pay")
     reserved = billing.reserve(
         tx, asked.obligations, asked.amount, payment_id=payment_id, spread_by=wish.spread_by, chosen=wish.chosen
@@ -85,7 +90,11 @@ def start(tx: Tx, wish: NewPayment, tenant: Tenant) -> str:
         requested_by=wish.requested_by,
         return_url=wish.return_url or None,
         merchant_reason=(wish.merchant_reason or "unscheduled") if wish.initiated_by == "merchant" else "",
-        network_ref=network_ref,
+        # The network's id of the payer's own first payment: read here, since an attempt's bytes are always the same.
+        network_ref=method.network_ref if method is not None and alone else "",
+        tender=method.kind if method is not None else "",
+        retry_of=wish.retry_of,
+        retry=wish.retry,
     )
     reserve_shares(tx, payment_id, reserved)
     kind = OperationKind.SALE if wish.capture else OperationKind.AUTHORIZE
@@ -139,22 +148,28 @@ def asked_of(tx: Tx, account_ref: str, named: Collection[str], amount: Money | N
     return Asked([one.obligation_id for one in chosen], most, total if amount is None else amount, facilities.pop())
 
 
-def _check_method(tx: Tx, wish: NewPayment, merchant: str, amount: Money) -> str:
-    """Raises RuleBroken when it may not be charged with this now. The network's id of the payer's own first payment,
-    for one that the merchant initiates: read here, since an attempt's bytes are always the same."""
+def _check_method(tx: Tx, wish: NewPayment, merchant: str, amount: Money) -> StoredMethod:
+    """The method. Raises RuleBroken when it may not be charged with this now."""
     assert wish.method_id is not None
     method = stored_methods.get(tx, wish.method_id)
     if method.state != "active":
         raise RuleBroken(f"this stored method was {method.state}", method_id=wish.method_id)
     if method.account_ref != wish.account_ref or method.merchant != merchant:
         raise RuleBroken("this stored method belongs to another account or merchant", method_id=wish.method_id)
-    if wish.initiated_by == "merchant":
+    mandate = mandates.find(tx, wish.method_id)
+    if mandate is not None and mandate.state is not MandateState.ACTIVE:
+        says = f"the mandate for this bank account is {mandate.state} ({mandate.code})"
+        raise RuleBroken(says, method_id=wish.method_id)
+    if mandate is not None and not wish.capture:
+        raise RuleBroken("a bank account is debited, not authorized", method_id=wish.method_id)
+    if wish.initiated_by == "merchant" and not wish.retry:
         consent = stored_methods.live_consent(tx, wish.method_id)
         if consent is None:
             raise RuleBroken("there is no consent to charge this method without asking", method_id=wish.method_id)
         if consent.cap.currency != amount.currency or consent.cap < amount:
             raise RuleBroken(f"the payer agreed to {consent.cap} at most, not {amount}", method_id=wish.method_id)
     alone = wish.initiated_by == "merchant"
-    if why := unattended.may_not_try(tx, method, amount, unattended=alone):
+    # The card networks' rules; a bank's are in bank_codes.py.
+    if method.kind == "card" and (why := unattended.may_not_try(tx, method, amount, unattended=alone)):
         raise RuleBroken(f"this stored method may not be tried with {amount} now: {why}", method_id=wish.method_id)
-    return method.network_ref if alone else ""
+    return method

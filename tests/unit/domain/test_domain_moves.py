@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fhirpay.domain import dispute, obligation, operation, payment, refund
+from fhirpay.domain import ach, dispute, mandate, obligation, operation, payment, refund
 from fhirpay.errors import IllegalMove
 
 LEGAL = {
@@ -67,6 +67,14 @@ LEGAL = {
         under_review: won lost
         won: needs_response
         lost: won
+        """,
+    ),
+    "mandate": (
+        mandate.MandateState,
+        mandate.MOVES,
+        """
+        active: suspended revoked invalid
+        suspended: active revoked invalid
         """,
     ),
     "obligation": (
@@ -129,3 +137,14 @@ def test_an_operation_is_open_while_it_may_still_have_an_effect() -> None:
 
 def test_refunds_that_may_go_out_count_against_the_rest() -> None:
     assert {"rejected", "failed", "canceled"} == {str(s) for s in set(refund.RefundState) - refund.CLAIMS}
+
+
+def test_what_each_return_code_of_nachas_does_to_a_mandate() -> None:
+    by_state = {
+        "invalid": {"R02", "R03", "R04", "R16", "R20"},
+        "revoked": {"R05", "R07", "R10", "R29"},
+        "suspended": {"R08", "R11"},
+    }
+    found = {state: {code for code, new in mandate.AFTER.items() if new == state} for state in by_state}
+    assert found == by_state
+    assert set(ach.REASONS) - {"R06"} == set(mandate.AFTER) | ach.MAY_BE_TRIED_AGAIN

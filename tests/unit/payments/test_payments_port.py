@@ -76,7 +76,9 @@ def test_what_goes_out_is_a_closed_list_of_fields() -> None:
         "partial",
     }
     page = wire.to_page(request)
-    assert set(page) == {"mode", "amount", "currency", "reference", "descriptor", "return_url"}
+    assert set(page) == {"mode", "amount", "currency", "reference", "descriptor", "return_url", "methods"}
+    debit = dataclasses.replace(request, kind="bank", mandate="ma_1234", retry=1)
+    assert set(wire.to_payment(debit)) - set(wire.to_payment(request)) == {"mandate", "retry"}
     assert [one.name for one in dataclasses.fields(PaymentRequest)] == [
         "reference",
         "amount",
@@ -88,6 +90,10 @@ def test_what_goes_out_is_a_closed_list_of_fields() -> None:
         "merchant_reason",
         "network_reference",
         "partial",
+        "kind",
+        "mandate",
+        "retry",
+        "pay_by",
     ]
 
 

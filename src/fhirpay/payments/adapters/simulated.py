@@ -53,6 +53,7 @@ CAPABILITIES = Capabilities(
     vault=True,
     disputes=True,
     accept_disputes=True,
+    bank_debits=True,
 )
 _SIGNATURE = "simulator-signature"
 
@@ -71,7 +72,7 @@ class _Said:
 
 
 class SimulatedProcessor:
-    """`Processor`, `Hosted`, `Vault` and `Disputes` over one HTTP client."""
+    """`Processor`, `Hosted`, `Vault`, `BankVault` and `Disputes` over one HTTP client."""
 
     name = "simulated"
 
@@ -184,7 +185,15 @@ class SimulatedProcessor:
             await self._call("POST", f"/v1/checkouts/{page}/expire", {}, idempotency_key)
 
     async def open_setup_page(self, our_reference: str, *, return_url: str, idempotency_key: str) -> Prepared:
-        body = {"mode": "setup", "reference": our_reference, "return_url": return_url}
+        return await self._setup_page(our_reference, return_url, ["card"], idempotency_key)
+
+    async def open_bank_page(self, our_reference: str, *, return_url: str, idempotency_key: str) -> Prepared:
+        return await self._setup_page(our_reference, return_url, ["bank"], idempotency_key)
+
+    async def _setup_page(
+        self, our_reference: str, return_url: str, methods: list[str], idempotency_key: str
+    ) -> Prepared:
+        body = {"mode": "setup", "reference": our_reference, "return_url": return_url, "methods": methods}
         made = await self._prepare("/v1/checkouts", body, idempotency_key)
         if isinstance(made, Declined):
             raise RuleBroken("the processor opens no page to store a method on")

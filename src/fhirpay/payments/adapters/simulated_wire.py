@@ -26,6 +26,7 @@ from ..port import (
     EventAbout,
     InReview,
     Method,
+    Notice,
     OperationKind,
     Outcome,
     PaymentRequest,
@@ -56,7 +57,7 @@ REFUSED = frozenset({"method_unknown", "currency_unsupported", "amount_too_large
 
 def to_payment(request: PaymentRequest) -> Doc:
     """The allow-list: these fields and no others leave the house."""
-    return {
+    body: Doc = {
         "amount": request.amount.minor,
         "currency": request.amount.currency,
         "reference": request.reference,
@@ -67,6 +68,7 @@ def to_payment(request: PaymentRequest) -> Doc:
         "network_reference": request.network_reference,
         "partial": request.partial,
     }
+    return body | ({"mandate": request.mandate, "retry": request.retry} if request.kind == "bank" else {})
 
 
 def to_page(request: PaymentRequest) -> Doc:
@@ -77,6 +79,7 @@ def to_page(request: PaymentRequest) -> Doc:
         "reference": request.reference,
         "descriptor": request.descriptor,
         "return_url": request.return_url,
+        "methods": list(request.pay_by),
     }
 
 
@@ -113,6 +116,11 @@ def _captured(doc: Doc) -> Outcome:
         payment=Reference(doc["id"]),
         given_back=money(doc.get("amount_refunded", 0), doc["currency"]),
         returns=tuple(_return(one, doc["currency"]) for one in doc.get("returns", ())),
+        returnable_until=moment(doc["returnable_until"]) if doc.get("returnable_until") else None,
+        notices=tuple(
+            Notice(Reference(one["id"]), str(one["code"]), str(one["message"]), moment(one["at"]))
+            for one in doc.get("notices", ())
+        ),
     )
 
 
@@ -157,7 +165,9 @@ STATUS: dict[str, Callable[[Doc], Outcome]] = {
     "captured": _captured,
     "returned": _captured,
     "declined": lambda doc: declined(doc["decline"]["code"], Reference(doc["id"])),
-    "failed": lambda doc: Declined(DeclineCode.FAILED, Reference(doc["id"])),
+    "failed": lambda doc: Declined(
+        DeclineCode.FAILED, Reference(doc["id"]), (doc.get("decline") or {}).get("code", "")
+    ),
     "canceled": _ended,
     "voided": _ended,
     "expired": lambda doc: Canceled(Reference(doc["id"]), expired=True),
@@ -193,6 +203,7 @@ def _details(doc: Doc) -> Details:
         held["code"],
         expires=shown.get("expires") or "",
         network=held.get("network") or "",
+        kind="bank" if shown.get("kind") == "bank" else "card",
     )
 
 
@@ -298,11 +309,13 @@ def read_event(body: bytes) -> ProcessorEvent:
 
 
 def method(doc: Doc) -> Method:
-    return Method(token=doc["token"], brand=doc["brand"], last4=doc["last4"], expires=doc.get("expires", ""))
+    kind = "bank" if doc.get("kind") == "bank" else "card"
+    known = {"expires": doc.get("expires", ""), "mandate": doc.get("mandate", "")}
+    return Method(token=doc["token"], brand=doc["brand"], last4=doc["last4"], kind=kind, **known)
 
 
 _SECRETS = re.compile(
-    r"(sk_|whsec_|tok_|sm_)[A-Za-z0-9_]+|(?<=v1=)[0-9a-f]{64}|(?i:bearer )\S+|(?<![\d.])\d{13,19}(?!\d)"
+    r"(sk_|whsec_|tok_|ba_|sm_|ma_)[A-Za-z0-9_]+|(?<=v1=)[0-9a-f]{64}|(?i:bearer )\S+|(?<![\d.])\d{13,19}(?!\d)"
 )
 
 

@@ -150,16 +150,23 @@ class NewRefundBody(_Body):
     payment: str
     amount: Amount | None = None
     reason: Short
+    while_returnable: bool = Field(
+        default=False, description="approve it though the bank may still take the payment back: it would go back twice"
+    )
 
 
 class NewSetupBody(_Body):
     account: Short
     facility: str | None = None
+    kind: Literal["card", "bank"] = Field(default="card", description="what the payer is to store")
 
 
 class ConsentBody(_Body):
     text: Text = Field(description="what the payer agreed to, word for word")
     cap: Amount = Field(description="most that may be taken at once without asking")
+    sec_code: Literal["WEB", "PPD", "TEL", "CCD"] | None = Field(
+        default=None, description="of a bank account: how the payer authorized debits (NACHA)"
+    )
 
 
 class NewMethodBody(_Body):
@@ -197,6 +204,13 @@ class NewDeskPaymentBody(SpreadBody, StaffBody):
 class DeskVoidBody(StaffBody):
     till: Short = Field(description="where it was taken", examples=["front"])
     reason: Short = Field(examples=["typed 80.00 for 8.00"])
+
+
+class MandateBody(StaffBody):
+    """Made active again by staff, once it is put right, or revoked by the payer."""
+
+    state: Literal["active", "revoked"]
+    why: Short = Field(examples=["agreed by phone"])
 
 
 class NewHoldBody(StaffBody):

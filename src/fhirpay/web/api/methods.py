@@ -12,10 +12,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from ...db.unit import Tx
+from ...domain.mandate import MandateState
 from ...errors import NotFound, RuleBroken
-from ...payments import stored_methods
+from ...payments import mandates, stored_methods
 from ...payments.port import Method
-from ...usecases import collect
+from ...usecases import bank_codes, collect
 from ...usecases.to_page import through_ours
 from . import bodies, views
 from .deps import Deps, answer_once, json_answer, known, once_of
@@ -47,8 +48,12 @@ def methods_router(deps: Deps) -> APIRouter:
             return tx.ids.new("set")
 
         async def answer(setup_id: str) -> tuple[int, dict[str, Any]]:
-            vault = deps.registry.vault(merchant)
-            made = await vault.open_setup_page(setup_id, return_url=back, idempotency_key=setup_id)
+            if body.kind == "bank":
+                bank = deps.registry.bank_vault(merchant)
+                made = await bank.open_bank_page(setup_id, return_url=back, idempotency_key=setup_id)
+            else:
+                vault = deps.registry.vault(merchant)
+                made = await vault.open_setup_page(setup_id, return_url=back, idempotency_key=setup_id)
             where = {"public_url": deps.public_url, "tenant": deps.tenant.name, "merchant": merchant}
             page = through_ours(made, **where, what="store")
             return 201, {"setup": page.reference, "url": page.url, "expires_at": views.at(page.expires_at)}
@@ -76,12 +81,17 @@ def methods_router(deps: Deps) -> APIRouter:
             account = account_ref(tx, body.account)
             if stored is None:
                 raise RuleBroken("this request is being answered; send it again")
+            if stored.kind == "bank" and (consent is None or consent.sec_code is None):
+                raise RuleBroken("a bank account needs the authorization to debit it", location="consent.sec_code")
             kept = stored_methods.keep(tx, stored, account_ref=account, debtor_ref="", merchant=merchant)
             if consent and cap:
                 by = f"client:{client.name}"
-                stored_methods.record_consent(
+                agreed = stored_methods.record_consent(
                     tx, kept.method_id, text=consent.text, cap=cap, given_at=None, recorded_by=by
                 )
+                if stored.kind == "bank" and consent.sec_code:
+                    ids = {"consent_id": agreed.consent_id, "processor_ref": stored.mandate}
+                    mandates.record(tx, kept.method_id, sec_code=consent.sec_code, **ids)
             collect.act(tx, account, deps.tenant)
             return kept.method_id
 
@@ -105,6 +115,20 @@ def methods_router(deps: Deps) -> APIRouter:
     async def one(method_id: str, request: Request) -> Response:
         await deps.client(request)
         return json_answer(await deps.units.read(views.method, method_id))
+
+    @router.post("/stored-methods/{method_id}/mandate", openapi_extra=bodies.openapi(bodies.MandateBody))
+    async def change_mandate(method_id: str, request: Request) -> Response:
+        """Make a suspended mandate active again, or note that the payer has revoked it."""
+        await deps.client(request)
+        _, body = await bodies.read(request, bodies.MandateBody, max_bytes=deps.body_max_bytes)
+
+        def change(tx: Tx) -> dict[str, Any]:
+            account = stored_methods.get(tx, method_id).account_ref
+            bank_codes.decided(tx, method_id, MandateState(body.state), by=body.by, why=body.why)
+            collect.act(tx, account, deps.tenant)
+            return views.method(tx, method_id)
+
+        return json_answer(await deps.units.write(change))
 
     @router.delete("/stored-methods/{method_id}")
     async def remove(method_id: str, request: Request) -> Response:

@@ -177,6 +177,7 @@ def refunds_router(deps: Deps) -> APIRouter:
             reason=bodies.checked_text(body.reason, "reason"),
             requested_by=f"client:{client.name}",
             amount=body.amount.money if body.amount else None,
+            while_returnable=body.while_returnable,
         )
 
         def make(tx: Tx) -> str:

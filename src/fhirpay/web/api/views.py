@@ -16,7 +16,7 @@ from ...domain.money import Money
 from ...errors import RuleBroken
 from ...inbox.decisions import Decision
 from ...inbox.store import InboxMessage
-from ...payments import declines, disputes, refunds, returns, store, stored_methods, tenders
+from ...payments import declines, disputes, mandates, refunds, returns, store, stored_methods, tenders
 from ...payments.declines import Decline
 from ...payments.records import Payment, Return, StoredMethod
 from ...payments.tenders import Tender
@@ -65,6 +65,8 @@ def payment(tx: Tx, payment_id: str) -> Json:
         "hosted_url": found.hosted_url,
         "created_at": at(found.created_at),
         "captured_at": at(found.captured_at),
+        "returnable_until": at(found.returnable_until),
+        "retry": {"of": found.retry_of, "number": found.retry} if found.retry_of else None,
         "business_date": found.business_date,
         "merchant": found.merchant,
         "processor": {"name": found.processor, "reference": found.processor_ref, "capture": found.capture_ref},
@@ -99,7 +101,8 @@ def decline(one: Decline) -> Json:
 def _method_of(tx: Tx, found: Payment) -> Json:
     if (tender := tenders.find(tx, found)) is not None:
         return _tender(found, tender)
-    shown = {"kind": found.method, "stored_method": found.method_id, "brand": found.brand, "last4": found.last4}
+    shown = {"kind": found.method, "tender": found.tender, "stored_method": found.method_id}
+    shown |= {"brand": found.brand, "last4": found.last4}
     return {name: value for name, value in shown.items() if value}
 
 
@@ -218,7 +221,9 @@ def method(tx: Tx, method_id: str) -> Json:
     return {
         "id": found.method_id,
         "account": found.account_ref,
+        "kind": found.kind,
         "state": found.state,
+        "mandate": _mandate(tx, method_id),
         "brand": found.brand,
         "last4": found.last4,
         "expires": found.expires,
@@ -231,6 +236,24 @@ def method(tx: Tx, method_id: str) -> Json:
             "given_at": at(consent.given_at),
             "recorded_by": consent.recorded_by,
         },
+    }
+
+
+def _mandate(tx: Tx, method_id: str) -> Json | None:
+    """Of a bank account: the authorization to debit it, and what its bank wants put right."""
+    found = mandates.find(tx, method_id)
+    if found is None:
+        return None
+    return {
+        "state": str(found.state),
+        "sec_code": found.sec_code,
+        "code": found.code or None,
+        "changed_by": found.changed_by or None,
+        "changed_at": at(found.changed_at),
+        "notices_of_change": [
+            {"code": one.code, "says": one.says, "at": at(one.occurred_at)}
+            for one in mandates.notices_of(tx, method_id)
+        ],
     }
 
 
