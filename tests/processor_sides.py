@@ -1,7 +1,7 @@
 """The processors that payments are tested with: how each is started and configured, what its tokens and events are.
 
 `payments_world` takes one: the same use cases, workers and API run against any of them, through the adapter that the
-configuration names. To add a processor: another `Side`.
+configuration names. To add a processor: another `Side`; `sides` finds it.
 """
 
 from __future__ import annotations
@@ -119,3 +119,8 @@ ADYEN = Side(
     settings={"account": adyen_running.ACCOUNT},
     sent=adyen_running.sent,
 )
+
+
+def sides() -> dict[str, Side]:
+    """All of the above, by name."""
+    return {one.name: one for one in globals().values() if isinstance(one, Side)}

@@ -31,7 +31,7 @@ from .pages import pages
 from .routes import routes
 from .webhooks import Messenger
 
-LATEST = "2026-08-19"
+LATEST = "2026-09-16"
 _VERSION = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 Deed = Callable[[Doc], Doc]
 

@@ -1,7 +1,7 @@
 """Which adapter serves which merchant. Built once by `wiring` from the configuration; asked by use cases.
 
-To add a processor: its adapter in `adapters/`, and a line in `_MAKES`. A second processor is tried only where the first
-was never sent to, so nothing here falls over by itself.
+To add a processor: its adapter in `adapters/`, and a line in `_MAKES` (docs/processors.md). A second processor is tried
+only where the first was never sent to, so nothing here falls over by itself.
 """
 
 from __future__ import annotations
@@ -139,10 +139,19 @@ def build(tenant: Tenant, *, transport: Transport | None = None) -> Registry:
 
     Raises ConfigInvalid for a merchant whose page is to offer what its processor doesn't take.
     """
-    made = {merchant.name: _MAKES[merchant.processor](merchant, transport) for merchant in tenant.merchants}
+    made = {merchant.name: _made(merchant, transport) for merchant in tenant.merchants}
     for merchant in tenant.merchants:
         if "bank" in merchant.pay_by and not made[merchant.name].capabilities.bank_debits:
             raise ConfigInvalid(
                 f"the processor of merchant '{merchant.name}' takes no bank debits: leave bank out of pay_by"
             )
     return Registry(made)
+
+
+def _made(merchant: Merchant, transport: Transport | None) -> Processor:
+    """Raises ConfigInvalid for a processor that has no adapter."""
+    make = _MAKES.get(merchant.processor)
+    if make is None:
+        known = ", ".join(sorted(_MAKES))
+        raise ConfigInvalid(f"merchant '{merchant.name}': there is no processor '{merchant.processor}', only {known}")
+    return make(merchant, transport)

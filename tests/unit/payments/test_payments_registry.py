@@ -36,6 +36,26 @@ async def test_stripe_needs_no_address() -> None:
         build(Tenant(name="main", merchants=(Merchant(name="main", processor="simulated", secret_key="sk_test"),)))
 
 
+async def test_square_needs_its_location_and_the_address_that_its_events_are_signed_for() -> None:
+    def merchant(**more: str) -> Tenant:
+        one = Merchant(name="main", processor="square", secret_key="EAAA", webhook_secrets=("key",), **more)  # type: ignore[arg-type]
+        return Tenant(name="main", merchants=(one,))
+
+    signed_for = "https://pay.example.org/webhooks/square/main"
+    made = build(merchant(location="L1", notification_url=signed_for))
+    assert made.hosted("main") is made.vault("main") is made.for_webhook("square", "main")
+    await made.aclose()
+    for missing, says in (({"location": "L1"}, "notification_url"), ({"notification_url": signed_for}, "location")):
+        with pytest.raises(ConfigInvalid, match=says):
+            build(merchant(**missing))
+
+
+def test_a_processor_without_an_adapter_is_refused_at_start_and_the_others_named() -> None:
+    merchant = Merchant(name="main", processor="acme", secret_key="x")
+    with pytest.raises(ConfigInvalid, match=r"'acme', only .*simulated.*stripe"):
+        build(Tenant(name="main", merchants=(merchant,)))
+
+
 def test_a_merchant_that_is_gone_is_named() -> None:
     with pytest.raises(ConfigInvalid, match="'main'"):
         Registry({}).of("main")

@@ -212,14 +212,14 @@ class SquareProcessor:
             docs = [doc for doc in tried if doc.get("order_id") == known]
         found = [wire.payment(doc, operation.kind) for doc in docs if not wire.waits(doc, operation.kind)]
         # Of several, the one that has money in it; else the newest.
-        approved = [one for one in found if isinstance(one, Approved)]
-        if approved or found:
-            return (approved or found)[0]
-        if order.get("state") == "CANCELED":
-            if operation.kind is OperationKind.VOID:
-                return wire.nothing_left(known, operation.amount.currency)
-            return Canceled(known)
-        return self.capabilities.absence(operation)
+        first = next((one for one in found if isinstance(one, Approved)), found[0] if found else None)
+        closed = order.get("state") == "CANCELED"
+        if first is not None and not (closed and isinstance(first, ActionNeeded)):
+            return first
+        if not closed:
+            return self.capabilities.absence(operation)
+        void = operation.kind is OperationKind.VOID
+        return wire.nothing_left(known, operation.amount.currency) if void else Canceled(known)
 
     async def _look_at_page(self, operation: OperationRef) -> Outcome:
         """A page ends when it was paid or closed; until then a declined card is one try of several."""

@@ -243,8 +243,8 @@ def nothing_left(order: Reference, currency: str, at: datetime | None = None) ->
 
 
 def waits(doc: Doc, kind: OperationKind) -> bool:
-    """Found as it was, and untouched by an operation of this kind."""
-    return doc.get("status") == "APPROVED" and kind in (OperationKind.CAPTURE, OperationKind.VOID)
+    """Found as it was, and untouched by an operation of this kind: a hold that stands, or a try that had failed."""
+    return doc.get("status") in ("APPROVED", "FAILED") and kind in (OperationKind.CAPTURE, OperationKind.VOID)
 
 
 def refund(doc: Doc, order: Reference | None) -> Outcome:
