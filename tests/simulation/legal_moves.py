@@ -71,6 +71,8 @@ def all_moves() -> dict[str, Moves]:
         pairs = {(a, b) for a, following in said["moves"].items() for b in following}
         corrected = {_pair(name): why for name, why in said.get("corrected", {}).items()}
         not_reached = {_pair(name): why for name, why in said.get("not_reached", {}).items()}
+        if elsewhere := said.get("elsewhere"):
+            not_reached |= dict.fromkeys(pairs, elsewhere)
         assert not corrected.keys() & pairs
         found[thing] = Moves(thing, frozenset(pairs | corrected.keys()), not_reached, corrected)
         assert not_reached.keys() <= found[thing].legal, f"{thing}: a reason for a pair that isn't legal"

@@ -24,7 +24,7 @@ from stories_back import STORIES as MORE_STORIES
 from fhirpay.billing import rows
 from fhirpay.db.metadata import table
 from fhirpay.db.unit import Tx
-from fhirpay.domain import obligation, operation, payment, refund
+from fhirpay.domain import dispute, obligation, operation, payment, refund
 from fhirpay.domain.money import Money
 from fhirpay.domain.payment import UNDOES, FactKind, PaymentFact, fold
 from fhirpay.domain.states import Moves
@@ -42,12 +42,14 @@ TABLES: Mapping[str, Moves[Any]] = {
     "payment": payment.MOVES,
     "refund": refund.MOVES,
     "obligation": obligation.MOVES,
+    "dispute": dispute.MOVES,
 }
 STATES: Mapping[str, type] = {
     "operation": operation.OperationState,
     "payment": payment.PaymentState,
     "refund": refund.RefundState,
     "obligation": obligation.ObligationState,
+    "dispute": dispute.DisputeState,
 }
 
 
