@@ -25,6 +25,7 @@ from fhirpay.usecases.doctor import examine
 from fhirpay.usecases.posted_facts import posted_facts
 from fhirpay.writeback import store as writeback
 from fhirpay.writeback.payment_reconciliation import render
+from fhirpay.writeback.posted import all_lines, takes
 
 USD = "USD"
 
@@ -113,14 +114,16 @@ def told(tx: Tx, payment_id: str) -> list[dict[str, Any]]:
 
 
 def standing(tx: Tx, payment_id: str) -> dict[str, int]:
-    """What the EHR has of the payment when all that it was told counts: by what is paid, in minor units."""
+    """What the EHR has of the payment when all that it was told counts: by what is paid (`advance`: nothing yet)."""
     sums: dict[str, int] = {}
-    for resource in told(tx, payment_id):
+    for one in (one for one in writeback.of_payment(tx, payment_id) if one.connection == "ehr"):
+        posted = posted_facts(tx, one, TENANT)
+        for line in all_lines(posted):
+            name = "advance" if line.advance else line.target
+            minor = -line.amount.minor if takes(posted, line) else line.amount.minor
+            sums[name] = sums.get(name, 0) + minor
+        resource = render(posted, organization="clinic", version=FhirVersion.R4)
         assert sum(line["amount"]["value"] for line in resource["detail"]) == resource["paymentAmount"]["value"]
-        for line in resource["detail"]:
-            target = (line.get("request") or {}).get("reference") or str(line.get("request"))
-            kind = line["type"]["coding"][0]["code"]
-            sums[f"{kind} {target}"] = sums.get(f"{kind} {target}", 0) + int(line["amount"]["value"] * 100)
     return {name: minor for name, minor in sums.items() if minor}
 
 

@@ -128,3 +128,35 @@ async def test_a_desk_takes_no_more_than_an_open_page_leaves(world: World) -> No
     rest = await post(world, "/desk-payments", {"by": "j", "account": account, "tender": CASH}, "3")
     assert read(rest)["captured"]["value"] == Decimal("30.00")
     assert page["state"] in ("created", "requires_action")
+
+
+async def test_a_deposit_is_credit_with_a_payer_and_staff_move_money_from_one_invoice_to_another(world: World) -> None:
+    account = await world.invoiced("ana")
+    tender = {**CASH, "payer": "her aunt"}
+    body = {"by": "jdoe", "account": account, "amount": usd("100.00"), "tender": tender, "purpose": "surgery"}
+    taken = await post(world, "/deposits", body)
+    paid = read(taken)
+    assert (taken.status_code, paid["state"], paid["method"]["deposit_for"]) == (201, "captured", "surgery")
+    (credit,) = read(await world.api.get("/api/v1/credits", params={"account": account}))["credits"]
+    assert (credit["payment"], credit["amount"]["value"], credit["payer"]) == (
+        paid["id"],
+        Decimal("100.00"),
+        "her aunt",
+    )
+    await world.invoiced("ana", 80_00, 50_00)
+    balance = read(await world.api.get("/api/v1/accounts/ana/balance"))
+    assert ([one["value"] for one in balance["askable"]], balance["credit"]) == ([Decimal("30.00")], [])
+    owed = read(await world.api.get("/api/v1/obligations", params={"account": account}))["obligations"]
+    first, second = (one["id"] for one in sorted(owed, key=lambda one: one["basis"]["key"]))
+    wish = {"by": "eve", "payment": paid["id"], "from": first, "to": second, "reason": "the second one first"}
+    answer = await post(world, "/reallocations", wish, "m")
+    assert (answer.status_code, read(answer)["id"]) == (200, paid["id"])
+    owed = read(await world.api.get("/api/v1/obligations", params={"account": account}))["obligations"]
+    assert {one["id"]: one["paid"]["value"] for one in owed} == {first: Decimal("50.00"), second: Decimal("50.00")}
+    again = await post(world, "/reallocations", wish, "m2")
+    assert (again.status_code, again.json()["code"]) == (422, "rule-broken")
+    none = {"by": "eve", "account": account, "payment": paid["id"], "obligation": first, "reason": "x"}
+    assert (await post(world, "/credits/apply", none, "a")).status_code == 422
+    lost = await post(world, "/deposits", {**body, "account": None, "appointment": "Appointment/none"}, "d2")
+    assert (lost.status_code, lost.json()["location"]) == (404, "appointment")
+    await world.sweep()

@@ -419,6 +419,11 @@ def _unreserve(tx: Tx, payment_id: str) -> None:
         rows.count_money(tx, row["obligation_id"], in_flight=-row["in_flight_minor"])
 
 
+def paid_by(tx: Tx, payment_id: str) -> list[Share]:
+    """What this payment has paid of each obligation, oldest first."""
+    return [_share(row, row["paid_minor"]) for row in _of_payment(tx, payment_id) if row["paid_minor"]]
+
+
 def payments_on(tx: Tx, obligation_id: str) -> list[Share]:
     """What each payment has paid on this obligation, oldest first. For `explain`. Raises NotFound."""
     row = rows.get(tx, obligation_id)

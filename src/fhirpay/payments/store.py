@@ -386,6 +386,14 @@ def reserve_shares(tx: Tx, payment_id: str, shares: Sequence[Share]) -> None:
     tx.put(_ADD_SHARE, *rows)
 
 
+def add_allocation(tx: Tx, payment_id: str, sequence: int, obligation_id: str, account_ref: str, amount: Money) -> bool:
+    """A share that nobody had asked for: nothing of it is reserved, nor paid yet. False where the number is taken."""
+    row = {"tenant_id": tx.tenant, "payment_id": payment_id, "sequence": sequence, "obligation_id": obligation_id}
+    row |= {"account_ref": account_ref, "currency": amount.currency, "reserved_minor": 0}
+    statement = insert(_allocation).values(row | {"paid_minor": 0, "refunded_minor": 0, "returned_minor": 0})
+    return tx.scalar(statement.on_conflict_do_nothing().returning(_allocation.c.sequence)) is not None
+
+
 def allocations(tx: Tx, payment_id: str) -> list[Allocation]:
     """In their sequence."""
     return [Allocation.of(row) for row in tx.all(_SHARES_OF, id=payment_id)]

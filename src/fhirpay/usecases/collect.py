@@ -35,7 +35,7 @@ from ..parties.resources import repoint
 from ..payments import mandates, stored_methods
 from ..payments import store as payments
 from ..payments.unattended import may_not_try
-from . import external_payments
+from . import external_payments, moved_money
 from .postings import post_adjustments
 from .stale_pages import close_stale_pages
 from .start_payment import NewPayment, start
@@ -106,7 +106,7 @@ def _reassess(tx: Tx, account_ref: str, tenant: Tenant) -> set[str]:
     elsewhere = external_payments.settle_up(tx, account_ref, tenant)
     reassessed = store.reassess(tx, account_ref, tenant)
     moved = money.carry_out(tx, reassessed, elsewhere=elsewhere)
-    _tell_of_moves(tx, moved, elsewhere)
+    _tell_of_moves(tx, moved, elsewhere, tenant)
     external_payments.tell_of_credit(tx, reassessed, moved, elsewhere)
     close_stale_pages(tx, reassessed.obligations)
     post_adjustments(tx, reassessed, tenant)
@@ -114,19 +114,11 @@ def _reassess(tx: Tx, account_ref: str, tenant: Tenant) -> set[str]:
     return set(reassessed.linked)
 
 
-def _tell_of_moves(tx: Tx, moved: CarriedOut, elsewhere: Collection[str]) -> None:
-    """Money that pays something else now: we have booked it, the EHR keeps what it was told first."""
-    for share in moved.applied:
-        if share.payment_id in elsewhere:
-            continue  # the EHR has put it where it wants it
-        was_on = [one.obligation_id for one in moved.taken if one.payment_id == share.payment_id]
-        says = f"{share.amount} of {share.payment_id} pays {share.obligation_id} now, and"
-        says += f" {', '.join(was_on)} no more" if was_on else " was credit before"
-        says += ": the EHR keeps it as it was posted first"
-        subject = f"{share.payment_id}/{share.obligation_id}"
-        worklist.open_item(
-            tx, kind="reallocated", subject=subject, says=says, account_ref=share.account_ref, amount=share.amount
-        )
+def _tell_of_moves(tx: Tx, moved: CarriedOut, elsewhere: Collection[str], tenant: Tenant) -> None:
+    """Money that pays something else now: each EHR is told, but of what it has put where it wants it itself."""
+    for payment_id in dict.fromkeys(share.payment_id for share in moved.applied):
+        if payment_id not in elsewhere:
+            moved_money.tell(tx, payment_id, tenant, by="policy:credit", reason="it became owed, or is owed no more")
 
 
 def _again_in_time(tx: Tx, reassessed: Reassessed, moved: CarriedOut) -> None:

@@ -45,6 +45,7 @@ from .keep_subscribed import UNTOLD
 from .launch import SHUT as LAUNCH_SHUT
 from .look_at_visit import UNFOUND, UNREAD
 from .merge_accounts import CONSENT
+from .moved_money import REALLOCATED
 from .parked import KIND as PARKED_CALL
 from .poll_ehr import UNFILTERED
 from .post_back import SHUT
@@ -82,7 +83,7 @@ NEXT: Mapping[str, str] = {
     CHARGED_ELSEWHERE: "Is it moved, or a second one? Have the one that is wrong credited, then release the hold.",
     GIVEN_UP: "Is it given up here too? Write it off here, or recover it there; then release the hold.",
     CONSENT: "Ask the payer to agree anew, and record it: until then a person has to ask for each payment.",
-    "reallocated": "Move the money at the EHR by hand, then mark it done.",
+    REALLOCATED: "Move the money at the EHR by hand, then mark it done.",
     PARKED: "Mend what it says, then `fhirpay replay ID` or POST /messages/replay; `--ignore` sets it aside for good.",
     SILENT: "Ask whether the sender and the line to it are up; it goes by itself when the feed speaks.",
     UNREAD: "Mend what it says, there or here; it is tried again and goes by itself once all is read.",

@@ -27,8 +27,9 @@ from ..flow.lane import Work, complete, park, parked, release, retry
 from ..flow.lease import still_ours
 from ..flow.worker import Done
 from ..outbox import QUEUE, add
+from ..payments import movements
 from ..payments import store as payments
-from ..writeback import dft, held, invoice_status, posting_file, store
+from ..writeback import dft, held, invoice_status, payment_notice, posting_file, store
 from ..writeback.oracle_basic import RESOURCE_TYPE as BASIC
 from ..writeback.payment_reconciliation import RESOURCE_TYPE
 from ..writeback.posted import REST
@@ -132,7 +133,9 @@ def enqueue(
         for one in tenant.connections
         if RESOURCE_TYPE in one.writes and told(one.name)
     ]
-    transactions = [one.name for one in tenant.connections if BASIC in one.writes and told(one.name)]
+    # A financial transaction has one direction and names nothing that it takes back.
+    moves = refund_id is not None and (found := movements.find(tx, refund_id)) and found.kind == "reallocation"
+    transactions = [one.name for one in tenant.connections if BASIC in one.writes and told(one.name) and not moves]
     if transactions:
         about = visits(tx, payment_id, refund_id)
         for name in transactions:
@@ -158,6 +161,8 @@ def follow(tx: Tx, posting: Posting, tenant: Tenant) -> None:
     for kind in writes:
         if FOLLOWS.get(kind) != posting.resource_type or kind == invoice_status.RESOURCE_TYPE:
             continue
+        if kind == payment_notice.RESOURCE_TYPE and (moved := movements.find(tx, posting.subject)) and not moved.amount:
+            continue  # nothing was paid
         family = f"{posting.subject}:{kind}"
         fact = _Fact(posting.subject, posting.payment_id, family, goes_back=False)
         _add(tx, tenant, KIND, posting.connection, fact, resource_type=kind, part=kind)

@@ -6,7 +6,7 @@ change together: after each function they agree again.
 
 from __future__ import annotations
 
-from ..billing import entries, worklist
+from ..billing import entries, rows, worklist
 from ..billing import money as billing
 from ..config import Tenant
 from ..db.unit import Tx
@@ -31,6 +31,7 @@ def take(tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, amount: Money
 
     What was paid of a valid obligation is owed again, on hold.
     """
+    rows.lock(tx, {payment.account_ref, *(one.account_ref for one in store.allocations(tx, payment.payment_id))})
     allocated = {one.sequence: one for one in store.allocations(tx, payment.payment_id)}
     unclaimed = left
     for one in allocated.values():

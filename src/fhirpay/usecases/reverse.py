@@ -21,7 +21,7 @@ from ..flow.lane import Work, complete, retry
 from ..flow.lease import still_ours
 from ..log import Log
 from ..outbox import add as outbox_add
-from ..payments import refunds, reversals, store
+from ..payments import refunds, reversals, store, tenders
 from ..payments.registry import Registry
 from . import refund, void
 from .refund_shares import left_of
@@ -49,6 +49,8 @@ def request(tx: Tx, wish: NewReversal, tenant: Tenant, registry: Registry) -> No
     payment = store.lock(tx, wish.payment_id)
     if not wish.reason.strip():
         raise RuleBroken("to reverse a payment needs a reason")
+    if payment.method in tenders.KINDS:
+        raise RuleBroken("a desk took this payment: void it there", payment_id=payment.payment_id)
     if payment.state is not PaymentState.CAPTURED:
         void.request(tx, wish.payment_id, registry)
         return

@@ -18,6 +18,7 @@ from fhirpay.domain.ids import CountedIds
 from fhirpay.domain.money import Money
 from fhirpay.fhir import store as fhir
 from fhirpay.flow.worker import Worker
+from fhirpay.payments import movements
 from fhirpay.payments import store as payments
 from fhirpay.payments.port import Approved, Reference
 from fhirpay.usecases.collect import AGAIN, reassess_accounts
@@ -147,27 +148,29 @@ async def test_credit_pays_a_bill_on_the_day_from_which_it_may_be_asked(w: World
     assert await w.house.units.read(billing.credits_of, await w.account()) == []
     assert await w.askable() == "15.00 USD"
     assert await items(w, "unapplied_credit") == []
-    (line,) = await items(w, "reallocated")
-    assert line.says.startswith(f"25.00 USD of {payment_id} pays obl")
-    assert "was credit before" in line.says
+    *_, moved = await w.house.units.read(movements.of_payment, payment_id)
+    assert [line.amount.minor for line in moved.lines] == [-25_00, 25_00]
+    assert await items(w, "reallocated") == []
 
 
 # ── money that pays something else ────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_copay_that_an_invoice_takes_over_is_booked_and_on_the_worklist(w: World) -> None:
+async def test_a_copay_that_an_invoice_takes_over_is_booked_and_told_once(w: World) -> None:
     await take(w, message("M1", COPAY, ft1(2, "CG", "100.00&USD")))
     payment_id = await pay_copay(w)
     (copay,) = [one for one in await w.owed() if one.basis_kind == "copay"]
-    assert await items(w, "reallocated") == []
+    assert await w.house.units.read(movements.of_payment, payment_id) == []
     await put(w, **bill(100, "2026-11-20"))
     (now,) = [one for one in await w.owed() if one.basis_kind == "invoice"]
     assert (now.paid, await w.askable()) == (Money(25_00, "USD"), "75.00 USD")
-    (line,) = await items(w, "reallocated")
-    assert (line.subject, line.amount) == (f"{payment_id}/{now.obligation_id}", Money(25_00, "USD"))
-    assert line.account_ref == await w.account()
-    assert f"pays {now.obligation_id} now, and {copay.obligation_id} no more" in line.says
+    (moved,) = await w.house.units.read(movements.of_payment, payment_id)
+    assert [(line.obligation_id, line.amount.minor) for line in moved.lines] == [
+        (copay.obligation_id, -25_00),
+        (now.obligation_id, 25_00),
+    ]
+    assert await items(w, "reallocated") == []
     assert await items(w, "unapplied_credit") == []
     await put(w, **bill(100, "2026-11-20"))
-    assert len(await items(w, "reallocated")) == 1
+    assert len(await w.house.units.read(movements.of_payment, payment_id)) == 1
     assert await w.house.units.read(obligations.owed, await w.account())

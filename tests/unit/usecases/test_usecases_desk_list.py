@@ -43,7 +43,7 @@ def _kinds() -> Iterator[str]:
 
 def test_every_kind_of_line_says_what_to_do_next() -> None:
     kinds = {*_kinds(), *(str(kind) for kind in AnomalyKind)}
-    assert {"reallocated", "late_success", "coverage_withdrawn", "no_longer_owed"} <= kinds
+    assert {"late_success", "coverage_withdrawn", "no_longer_owed"} <= kinds
     assert kinds - set(desk_list.NEXT) == set()
 
 

@@ -201,6 +201,42 @@ class NewDeskPaymentBody(SpreadBody, StaffBody):
     tender: TenderBody
 
 
+class NewDepositBody(StaffBody):
+    """On an account, or on the account of an appointment."""
+
+    account: Short | None = Field(default=None, description="Account/ID, or system|value")
+    appointment: Words = Field(default="", examples=["Appointment/a1"])
+    amount: Amount
+    tender: TenderBody
+    purpose: Short = Field(description="what it is for: the receipt says it", examples=["surgery in December"])
+
+    @model_validator(mode="after")
+    def _for_what(self) -> NewDepositBody:
+        if self.account is None and not self.appointment:
+            raise ValueError("say what it is for: an account or an appointment")
+        return self
+
+
+class ApplyCreditBody(StaffBody):
+    """Without `amount`: as much as it takes."""
+
+    account: Short = Field(description="where the credit stands: Account/ID, or system|value")
+    payment: Short = Field(description="whose credit it is", examples=["pay01k2…"])
+    obligation: Short = Field(examples=["obl01k2…"])
+    amount: Amount | None = None
+    reason: Short = Field(examples=["she asked for it"])
+
+
+class ReallocationBody(StaffBody):
+    """Without `amount`: as much as there is and as the other one takes."""
+
+    payment: Short = Field(examples=["pay01k2…"])
+    from_: Short = Field(alias="from", description="the obligation that it pays", examples=["obl01k2…"])
+    to: Short = Field(description="the obligation that it is to pay", examples=["obl01k3…"])
+    amount: Amount | None = None
+    reason: Short = Field(examples=["it was meant for the other visit"])
+
+
 class DeskVoidBody(StaffBody):
     till: Short = Field(description="where it was taken", examples=["front"])
     reason: Short = Field(examples=["typed 80.00 for 8.00"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from .credits import credits_router
 from .deps import Deps
 from .desk import desk_router
 from .disputes import disputes_router
@@ -21,6 +22,7 @@ def api_router(deps: Deps) -> APIRouter:
     ours = (
         payments_router,
         desk_router,
+        credits_router,
         refunds_router,
         disputes_router,
         owed_router,

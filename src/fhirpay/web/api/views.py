@@ -20,6 +20,7 @@ from ...payments import declines, disputes, mandates, refunds, returns, store, s
 from ...payments.declines import Decline
 from ...payments.records import Payment, Return, StoredMethod
 from ...payments.tenders import Tender
+from ...usecases.credit import Credit
 from ...usecases.desk_list import Line
 from ...usecases.told import first_lines, first_rest
 
@@ -157,6 +158,19 @@ def receipt(tx: Tx, payment_id: str, facility: Facility) -> Json:
         "paid": paid,
         "credit": money(rest),
         "left": askable,
+    }
+
+
+def credit(one: Credit) -> Json:
+    """`payer` is null where the desk named nobody else than the patient or guarantor."""
+    return {
+        "payment": one.payment.payment_id,
+        "account": one.payment.account_ref,
+        "amount": money(one.amount),
+        "method": one.payment.method,
+        "payer": one.payer or None,
+        "deposit_for": one.purpose or None,
+        "taken_at": at(one.payment.captured_at),
     }
 
 

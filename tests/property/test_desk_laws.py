@@ -1,0 +1,98 @@
+"""Chance at the desk: charges, deposits, payments, voids and moved money in any order keep books and EHR right.
+
+After each step: the ledger balances and verifies, `ar_patient` of no obligation is below zero, `unapplied_credit` is
+the sum of the credits, allocations and credit come to what was captured, and what the EHR was told of each payment
+comes to what it pays.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from databases import Databases
+from desk_world import TENANT, account, balances, card, cash, credits_of, invoice, obligation_ids, standing, usd
+from fhirpay.billing import money as billing
+from fhirpay.db.unit import Database, Tx
+from fhirpay.domain.money import Money, allocate
+from fhirpay.errors import RuleBroken
+from fhirpay.payments import store
+from fhirpay.usecases import credit, desk
+from fhirpay.usecases.doctor import examine
+
+REF = "Account/ana"
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_any_sequence_at_the_desk_keeps_the_laws(
+    databases: Databases, open_it: Callable[[str], Database], seed: int
+) -> None:
+    chance = random.Random(seed)
+    with databases.url("sqlite") as url:
+        database = open_it(url)
+        await database.start()
+        try:
+            units = database.units("main")
+            await units.write(account, "ana", 50_00)
+            for number in range(25):
+                with suppress(RuleBroken):
+                    await units.write(_step, chance, number)
+                assert await units.read(examine) == []
+                await units.read(_laws)
+        finally:
+            await database.stop()
+
+
+def _step(tx: Tx, chance: random.Random, number: int) -> None:
+    minor = chance.randint(1, 60_00)
+    payments = [one.payment_id for one in store.of_account(tx, REF)]
+    owed = obligation_ids(tx, REF)
+    one = chance.choice(payments) if payments else ""
+    said = {"by": "eve", "reason": "by chance", "tenant": TENANT}
+    handed = chance.choice([cash(), card(f"A{number}")])
+    match chance.randrange(7):
+        case 0:
+            invoice(tx, "ana", number + 10, minor, day=1 + number)
+        case 1:
+            bill = chance.randint(1, number + 10)
+            invoice(tx, "ana", bill, chance.randint(1, 60_00), status=chance.choice(["issued", "cancelled"]), day=1)
+        case 2:
+            desk.deposit(tx, desk.NewDeposit(REF, handed, usd(minor), "by chance"), TENANT)
+        case 3:
+            spread = chance.choice(["oldest", "proportional"])
+            desk.take(tx, desk.DeskPayment(REF, handed, usd(minor), spread_by=spread), TENANT)
+        case 4 if one:
+            desk.void(tx, one, till="front", by="ann", reason="by chance", tenant=TENANT)
+        case 5 if one:
+            credit.reallocate(
+                tx, one, chance.choice(owed), chance.choice(owed), chance.choice([None, usd(minor)]), **said
+            )
+        case 6 if one:
+            credit.apply(tx, REF, one, chance.choice(owed), chance.choice([None, usd(minor)]), **said)
+        case _:
+            pass
+
+
+def _laws(tx: Tx) -> None:
+    credit_of = credits_of(tx, REF)
+    assert balances(tx).get("unapplied_credit", 0) == sum(credit_of.values())
+    for payment in store.of_account(tx, REF):
+        paid = {one.obligation_id: one.amount.minor for one in billing.paid_by(tx, payment.payment_id)}
+        kept = sum(paid.values()) + credit_of.get(payment.payment_id, 0)
+        assert kept == payment.captured.minor - payment.refunded.minor
+        said = standing(tx, payment.payment_id)
+        assert sum(said.values()) == payment.captured.minor
+        assert all(minor > 0 for minor in said.values())
+
+
+@given(st.integers(0, 10**9), st.lists(st.integers(0, 10**6), min_size=1).filter(any))
+def test_parts_in_proportion_sum_to_the_whole_and_exceed_nothing(minor: int, weights: list[int]) -> None:
+    parts = allocate(Money(minor, "USD"), weights)
+    assert sum(part.minor for part in parts) == minor
+    if minor <= sum(weights):
+        assert all(part.minor <= weight for part, weight in zip(parts, weights, strict=True))
