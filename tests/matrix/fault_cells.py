@@ -373,7 +373,6 @@ ROWS = (
         "voided",
         PAID,
         needs="void_after_capture",
-        breaks=frozenset({"voided"}),  # what the EHR was told is taken back by a person
     ),
     Row(
         "refund",
