@@ -27,6 +27,17 @@ def refunds_that_take_time(till: Till) -> Moves:
     yield from known(till)
 
 
+def capture_comes_back_and_comes_again(till: Till) -> Moves:
+    account(till)
+    payment = by_card(till)
+    till.hand()
+    yield from known(till)
+    till.decides(document(till, payment), "returned")
+    yield from known(till)
+    till.decides(document(till, payment), "reversed")
+    yield from known(till)
+
+
 def refund_fails_late_and_goes_out_after_all(till: Till) -> Moves:
     account(till)
     payment = by_card(till)
@@ -257,6 +268,7 @@ def given_up_and_recovered(till: Till) -> Moves:
 
 
 STORIES = [
+    capture_comes_back_and_comes_again,
     refunds_that_take_time,
     refund_fails_late_and_goes_out_after_all,
     refund_said_to_fail_goes_out,

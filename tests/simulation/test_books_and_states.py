@@ -35,7 +35,8 @@ from stories import STORIES, account, by_card
 from strategies import NOON
 
 pytestmark = pytest.mark.warns(
-    *"work.retry work.parked operation.unknown operation.given_up refund.failed refund.failed_late".split()
+    *"work.retry work.parked operation.unknown operation.given_up".split(),
+    *"payment.returned refund.failed refund.failed_late".split(),
 )
 TABLES: Mapping[str, Moves[Any]] = {
     "operation": operation.MOVES,

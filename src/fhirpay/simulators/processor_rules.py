@@ -46,8 +46,8 @@ def method(books: Books, token: str) -> Doc:
         raise Refused(422, "method_unknown", "there is no such payment method") from None
     if stored["detached"]:
         raise Refused(422, "method_unknown", "this payment method was removed")
-    names = ("brand", "last4", "acts_as", "expires", "kind", "mandate")
-    return {name: stored[name] for name in names} | {"token": token}
+    shown = {name: stored[name] for name in ("brand", "last4", "acts_as", "expires")}
+    return shown | {"token": token, "kind": stored.get("kind", "card"), "mandate": stored.get("mandate", "")}
 
 
 def create(books: Books, body: Doc) -> Doc:
