@@ -21,6 +21,7 @@ from .config_destination import Destination
 from .config_feed import Interface
 from .config_launch import normal_base
 from .config_posting_file import PostingFile
+from .config_route import Route
 from .config_section import Section, known_zone
 from .config_sftp import Sftp as Sftp
 from .config_sftp import SftpAccount as SftpAccount
@@ -114,6 +115,7 @@ class Tenant(Section):
     interfaces: tuple[Interface, ...] = ()
     merchants: tuple[Merchant, ...] = ()
     tills: tuple[Till, ...] = ()
+    routes: tuple[Route, ...] = ()
     connections: tuple[Connection, ...] = ()
     destinations: tuple[Destination, ...] = ()
     posting_files: tuple[PostingFile, ...] = ()
@@ -156,6 +158,12 @@ class Tenant(Section):
             if facility.merchant not in merchants:
                 raise ValueError(f"facility '{facility.name}' names merchant '{facility.merchant}', not defined")
         _tills(self.tills, facilities)
+        for route in self.routes:
+            if route.facility and route.facility not in facilities:
+                raise ValueError(f"route '{route.name}' names facility '{route.facility}', not defined")
+            if unknown := set(route.merchants) - merchants:
+                says = f"route '{route.name}' names merchant '{min(unknown)}', not defined"
+                raise ValueError(f"{says}: define it in [[tenants.merchants]]")
         for connection in self.connections:
             if connection.interface and connection.interface not in {one.name for one in self.interfaces}:
                 says = f"connection '{connection.name}' names interface '{connection.interface}', not defined"

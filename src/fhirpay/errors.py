@@ -151,6 +151,12 @@ class ProcessorUnavailable(UpstreamUnavailable):
     code = "processor-unavailable"
 
 
+class ProcessorNotReached(ProcessorUnavailable):
+    """It provably never had this call, or refused it unprocessed (429): it knows nothing of what was asked."""
+
+    code = "processor-not-reached"
+
+
 class ProcessorMisconfigured(ProcessorUnavailable):
     """Our key or our account there is wrong: nothing happened, and nothing will until a person has changed it."""
 

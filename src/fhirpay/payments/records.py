@@ -265,6 +265,15 @@ class NoticeOfChange(_Record):
 
 
 @dataclass(frozen=True, slots=True)
+class MerchantTry(_Record):
+    merchant: str
+    sequence: int
+    begun: int
+    not_reached: int
+    says: str
+
+
+@dataclass(frozen=True, slots=True)
 class Consent(_Record):
     consent_id: str
     method_id: str

@@ -1,7 +1,7 @@
 """Which adapter serves which merchant. Built once by `wiring` from the configuration; asked by use cases.
 
 To add a processor: its adapter in `adapters/`, and a line in `_MAKES` (docs/processors.md). A second processor is tried
-only where the first was never sent to, so nothing here falls over by itself.
+only where the first was provably never reached (choice.py), so nothing here falls over by itself.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from ..config import Merchant, Tenant
 from ..errors import ConfigInvalid, NotFound
 from ..net.http import HttpClient, Transport, client
+from . import choice
 from .adapters import adyen, authorizenet, square, stripe
 from .adapters.simulated import SimulatedProcessor
 from .port import BankVault, Disputes, Hosted, Processor, Vault
@@ -145,7 +146,16 @@ def build(tenant: Tenant, *, transport: Transport | None = None) -> Registry:
             raise ConfigInvalid(
                 f"the processor of merchant '{merchant.name}' takes no bank debits: leave bank out of pay_by"
             )
-    return Registry(made)
+    registry = Registry(made)
+    choice.check(tenant.routes)
+    for route in tenant.routes:
+        for name in route.merchants:
+            what = registry.hosted if route.kind == "page" else registry.vault
+            try:
+                what(name)
+            except ConfigInvalid as error:
+                raise ConfigInvalid(f"route '{route.name}': {error.message}; name another merchant") from None
+    return registry
 
 
 def _made(merchant: Merchant, transport: Transport | None) -> Processor:

@@ -115,6 +115,21 @@ class OperationRow(Row, table=True):
     created_at: datetime = Field(sa_type=UtcDateTime)
 
 
+class MerchantTryRow(Row, table=True):
+    """A merchant that a payment was tried with, where more than one may take it. See choice.py."""
+
+    __tablename__ = "merchant_try"
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    payment_id: str = Field(primary_key=True, sa_type=Text)
+    merchant: str = Field(primary_key=True, sa_type=Text)
+    sequence: int = Field(sa_type=BigInteger)
+    begun: int = Field(sa_type=BigInteger)  # calls, counted before each
+    not_reached: int = Field(sa_type=BigInteger)  # those that provably never reached its processor
+    says: str = Field(sa_type=Text)  # why not, the last time
+    first_at: datetime = Field(sa_type=UtcDateTime)
+
+
 class PaymentFactRow(Row, table=True):
     """One thing known of a payment, and who said so. See domain/payment.py."""
 

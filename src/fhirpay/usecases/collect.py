@@ -34,6 +34,7 @@ from ..outbox import add
 from ..parties.resources import repoint
 from ..payments import mandates, stored_methods
 from ..payments import store as payments
+from ..payments.choice import kept_by
 from ..payments.unattended import may_not_try
 from . import external_payments, moved_money
 from .postings import post_adjustments
@@ -204,7 +205,7 @@ def actions(tx: Tx, account_ref: str, tenant: Tenant) -> list[Action]:
     decided: list[Action] = []
     for name, members in sorted(by_facility.items()):
         facility = tenant.facility(name)
-        consents = _consents(tx, account_ref, facility.merchant)
+        consents = _consents(tx, account_ref, kept_by(tenant, facility))
         tried = {one.obligation_id for one in members if consents and _tried(tx, one.obligation_id)}
         decided += decide(members, facility, tx.now, consents=consents, tried=tried)
     return [_once(tx, action) for action in decided]
@@ -239,11 +240,11 @@ def _once(tx: Tx, action: Action) -> Action:
     return RequestPayment(action.obligations, action.amount, action.debtor_ref, action.not_before, why)
 
 
-def _consents(tx: Tx, account_ref: str, merchant: str) -> list[Consent]:
+def _consents(tx: Tx, account_ref: str, merchants: set[str]) -> list[Consent]:
     found: list[Consent] = []
     for method in stored_methods.of_account(tx, account_ref):
         consent = stored_methods.live_consent(tx, method.method_id)
-        if method.merchant == merchant and consent is not None and mandates.usable(tx, method.method_id):
+        if method.merchant in merchants and consent is not None and mandates.usable(tx, method.method_id):
             found.append(Consent(method.method_id, method.debtor_ref, consent.cap))
     return found
 

@@ -29,7 +29,7 @@ from ..inbox import decisions
 from ..inbox import store as inbox
 from ..inbox.store import InboxMessage
 from ..ledger import store as ledger
-from ..payments import disputes, movements, refunds, returns, tenders
+from ..payments import choice, disputes, movements, refunds, returns, tenders
 from ..payments import store as payments
 from ..writeback import store as writeback
 from ..writeback.references import sources
@@ -401,7 +401,8 @@ class _Drawing:
             under += [nodes.posting(one) for one in postings if one.subject in mine]
             children.append(nodes.dispute(dispute, under))
         tender = tenders.find(tx, payment)
-        return nodes.payment(payment, payments.allocations(tx, payment_id), children, tender)
+        tried = choice.tries_of(tx, payment_id)
+        return nodes.payment(payment, payments.allocations(tx, payment_id), children, tender, tried)
 
 
 def _is_literal(line: Mapping[str, Any]) -> bool:

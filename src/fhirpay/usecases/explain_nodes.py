@@ -21,7 +21,7 @@ from ..inbox.decisions import Decision
 from ..inbox.store import InboxMessage
 from ..ledger.store import Posted
 from ..payments.movements import Movement
-from ..payments.records import Allocation, Dispute, Operation, Payment, Refund, Return
+from ..payments.records import Allocation, Dispute, MerchantTry, Operation, Payment, Refund, Return
 from ..payments.tenders import Tender
 from ..writeback.invoice_status import RESOURCE_TYPE as INVOICE
 from ..writeback.store import Posting
@@ -103,7 +103,13 @@ def adjustment(one: Adjustment, takes_back: Sequence[str], children: Sequence[No
     return Node("adjustment", one.adjustment_id, says, notes, facts, tuple(children))
 
 
-def payment(one: Payment, shares: Sequence[Allocation], children: Sequence[Node], tender: Tender | None = None) -> Node:
+def payment(
+    one: Payment,
+    shares: Sequence[Allocation],
+    children: Sequence[Node],
+    tender: Tender | None = None,
+    tried: Sequence[MerchantTry] = (),
+) -> Node:
     method = " ".join(part for part in (one.brand, f"…{one.last4}" if one.last4 else "") if part)
     through = f"at till '{tender.till}'" if tender else f"through {one.processor}"
     says = f"payment {one.payment_id}: {one.amount} by {method or one.method} {through}, {one.state}"
@@ -112,9 +118,15 @@ def payment(one: Payment, shares: Sequence[Allocation], children: Sequence[Node]
     notes += [one.failure_says] if one.failure_says else []
     notes += [f"its bank may take it back until {_at(one.returnable_until)}"] if one.returnable_until else []
     notes += [f"try {one.retry} again of {one.retry_of}"] if one.retry_of else []
+    notes += [
+        f"merchant '{each.merchant}' was tried {each.not_reached} times and never reached ({each.says})"
+        for each in tried
+        if each.not_reached and each.merchant != one.merchant
+    ]
     facts = {
         "state": str(one.state),
         "amount": _text(one.amount),
+        "merchant": one.merchant,
         "captured": _text(one.captured),
         "refunded": _text(one.refunded),
         "returned": _text(one.returned),

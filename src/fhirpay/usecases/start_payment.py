@@ -20,7 +20,7 @@ from ..errors import RuleBroken
 from ..fhir.replaced import survivor
 from ..log import Log
 from ..outbox import add as outbox_add
-from ..payments import mandates, store, stored_methods, unattended
+from ..payments import choice, mandates, store, stored_methods, unattended
 from ..payments.allocation import Share
 from ..payments.port import MerchantReason, OperationKind
 from ..payments.records import StoredMethod
@@ -67,8 +67,9 @@ def start(tx: Tx, wish: NewPayment, tenant: Tenant) -> str:
         raise RuleBroken("the processor's page takes the money at once: authorize by a stored method")
     asked = asked_of(tx, wish.account_ref, wish.obligations, wish.amount)
     facility = tenant.facility(asked.facility)
-    merchant = tenant.merchant(facility.merchant)
-    method = None if wish.method_id is None else _check_method(tx, wish, merchant.name, asked.amount)
+    method = None if wish.method_id is None else _check_method(tx, wish, choice.kept_by(tenant, facility), asked.amount)
+    takes = choice.choices(tenant, facility, "page", asked.amount)[0] if method is None else method.merchant
+    merchant = tenant.merchant(takes)
     alone = method is not None and wish.initiated_by == "merchant"
     payment_id = tx.ids.new("pay")
     reserved = billing.reserve(
@@ -148,13 +149,13 @@ def asked_of(tx: Tx, account_ref: str, named: Collection[str], amount: Money | N
     return Asked([one.obligation_id for one in chosen], most, total if amount is None else amount, facilities.pop())
 
 
-def _check_method(tx: Tx, wish: NewPayment, merchant: str, amount: Money) -> StoredMethod:
+def _check_method(tx: Tx, wish: NewPayment, merchants: set[str], amount: Money) -> StoredMethod:
     """The method. Raises RuleBroken when it may not be charged with this now."""
     assert wish.method_id is not None
     method = stored_methods.get(tx, wish.method_id)
     if method.state != "active":
         raise RuleBroken(f"this stored method was {method.state}", method_id=wish.method_id)
-    if method.account_ref != wish.account_ref or method.merchant != merchant:
+    if method.account_ref != wish.account_ref or method.merchant not in merchants:
         raise RuleBroken("this stored method belongs to another account or merchant", method_id=wish.method_id)
     mandate = mandates.find(tx, wish.method_id)
     if mandate is not None and mandate.state is not MandateState.ACTIVE:

@@ -17,11 +17,12 @@ from ..config import Tenant
 from ..db.unit import Tx, Units
 from ..domain.operation import OPEN, OperationState
 from ..domain.payment import FactKind, PaymentFact
-from ..errors import LeaseLost, ProcessorUnavailable, RuleBroken, ValueInvalid
+from ..errors import LeaseLost, ProcessorNotReached, ProcessorUnavailable, RuleBroken, ValueInvalid
 from ..flow.lane import Work, complete, retry
 from ..flow.lease import still_ours
 from ..log import Log
-from ..payments import store
+from ..outbox import add as outbox_add
+from ..payments import choice, store
 from ..payments.declines import DeclineCode
 from ..payments.port import ActionNeeded, Declined, OperationKind, Outcome, Prepared, Reference, Unknown
 from ..payments.records import Operation, Payment
@@ -29,6 +30,7 @@ from ..payments.registry import Registry
 from .call import Call, no_longer_owed, read_call, send
 from .settle_outcome import refold_and_carry_out, settle, unknown_key
 from .stale_pages import CODE
+from .start_payment import KIND, lane_of
 from .to_page import through_ours
 
 log = Log("payments")
@@ -53,8 +55,13 @@ class TakePayment:
             return await self._units.write(self._taken_over, work)
         if too_old:
             return await self._units.write(self._too_late, work)
+        several = await self._units.write(self._begin, call) if self._others(call) else False
         try:
             prepared = await self._prepare(call, work.attempt)
+        except ProcessorNotReached as error:
+            if several and await self._units.write(self._not_reached, work, call, error.message):
+                return None
+            raise
         except (RuleBroken, ValueInvalid) as error:  # nothing that can be asked of this processor
             log.warning("payment.refused", payment_id=call.payment.payment_id, code=error.code)
             prepared = Declined(DeclineCode.REFUSED)
@@ -87,12 +94,40 @@ class TakePayment:
             return through_ours(made, **where, what="pay")
         return await self._registry.of(payment.merchant).prepare(call.request, idempotency_key=key)
 
+    def _others(self, call: Call) -> bool:
+        """Whether another merchant could take it: only what a payer pays on a page, and nothing is known of yet."""
+        page = call.operation.kind is OperationKind.HOSTED and call.operation.processor_ref is None
+        return page and len(self._merchants(call.payment)) > 1
+
+    def _merchants(self, payment: Payment) -> list[str]:
+        return choice.choices(self._tenant, self._tenant.facility(payment.facility), "page", payment.amount)
+
     # ── units ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _read(self, tx: Tx, work: Work) -> tuple[Call, bool]:
         """What to send, and whether it could not be sent for so long that the amount may no longer be owed."""
         call = read_call(tx, work.ref, self._tenant, self._public_url)
-        return call, tx.now - call.operation.created_at >= GIVES_UP_AFTER
+        return call, tx.now - call.payment.created_at >= GIVES_UP_AFTER
+
+    def _begin(self, tx: Tx, call: Call) -> bool:
+        choice.begin(tx, call.payment.payment_id, call.payment.merchant)
+        return True
+
+    def _not_reached(self, tx: Tx, work: Work, call: Call, says: str) -> bool:
+        """Count the try off; once that was enough, another merchant is asked. Whether it is: then this work is done."""
+        payment, operation = _unsent(tx, work)
+        choice.not_reached(tx, payment.payment_id, call.payment.merchant, says)
+        other = choice.next_after(tx, payment.payment_id, self._merchants(payment))
+        if other is None or other not in {one.name for one in self._tenant.merchants}:
+            return False
+        why = f"the processor of merchant '{payment.merchant}' was never reached: {says}"
+        complete(tx, work)
+        store.move_operation(tx, operation, OperationState.CANCELLED, says=why[:300])
+        store.change(tx, payment.payment_id, merchant=other, processor=self._tenant.merchant(other).processor)
+        again = store.add_operation(tx, payment.payment_id, OperationKind.HOSTED, operation.amount)
+        outbox_add(tx, KIND, again, [lane_of(payment.payment_id)])
+        log.warning("payment.other_merchant", payment_id=payment.payment_id, merchant=other, operation_id=again)
+        return True
 
     def _sending(self, tx: Tx, work: Work, prepared: Prepared) -> Call | None:
         """Unit 2. After this, only an answer, a lookup or an event says what became of it.

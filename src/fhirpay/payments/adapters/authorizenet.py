@@ -31,7 +31,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
 from ...domain.money import Money
-from ...errors import ConfigInvalid, ProcessorMisconfigured, ProcessorUnavailable, RuleBroken
+from ...errors import ConfigInvalid, ProcessorMisconfigured, ProcessorNotReached, ProcessorUnavailable, RuleBroken
 from ...net.http import HttpClient, NeverSent, Uncertain
 from ..declines import DeclineCode
 from ..port import (
@@ -360,9 +360,9 @@ class AuthorizeNetProcessor:
         try:
             answer = await self._http.send("POST", PATH, body=content, headers={"content-type": "application/json"})
         except NeverSent as error:
-            raise ProcessorUnavailable(str(error)) from None
+            raise ProcessorNotReached(str(error)) from None
         if answer.status == 429:
-            raise ProcessorUnavailable("the processor refused the call unprocessed (429)")
+            raise ProcessorNotReached("the processor refused the call unprocessed (429)")
         if answer.status != 200:
             raise Uncertain(f"the processor answered {answer.status}", host=self._http.host)
         said = _Said(wire.read_json(answer.body), _date(answer.headers.get("date", "")))

@@ -22,7 +22,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ...domain.money import Money
-from ...errors import ProcessorUnavailable, RuleBroken
+from ...errors import ProcessorNotReached, ProcessorUnavailable, RuleBroken
 from ...net.http import HttpClient, NeverSent, Uncertain
 from ..port import (
     Capabilities,
@@ -272,8 +272,10 @@ class SimulatedProcessor:
         try:
             answer = await self._http.send(method, path, body=content, headers=headers, params=params)
         except NeverSent as error:
-            raise ProcessorUnavailable(str(error)) from None
-        if answer.status in (401, 403, 429):
+            raise ProcessorNotReached(str(error)) from None
+        if answer.status == 429:
+            raise ProcessorNotReached("the processor refused the call unprocessed (429)")
+        if answer.status in (401, 403):
             raise ProcessorUnavailable(f"the processor refused the call unprocessed ({answer.status})")
         return _Said(answer.status, answer.json_object())
 

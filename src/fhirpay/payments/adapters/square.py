@@ -30,7 +30,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ...domain.money import Money
-from ...errors import ConfigInvalid, ProcessorMisconfigured, ProcessorUnavailable, RuleBroken
+from ...errors import ConfigInvalid, ProcessorMisconfigured, ProcessorNotReached, ProcessorUnavailable, RuleBroken
 from ...net.http import HttpClient, NeverSent, Uncertain
 from ..declines import DeclineCode
 from ..port import (
@@ -410,9 +410,9 @@ class SquareProcessor:
         try:
             answer = await self._http.send(verb, path, body=content, headers=headers, params=params)
         except NeverSent as error:
-            raise ProcessorUnavailable(str(error)) from None
+            raise ProcessorNotReached(str(error)) from None
         if answer.status == 429:
-            raise ProcessorUnavailable("the processor refused the call unprocessed (429)")
+            raise ProcessorNotReached("the processor refused the call unprocessed (429)")
         if answer.status in (401, 403):
             raise ProcessorMisconfigured(
                 f"Square does not accept our token for this ({answer.status}): look at the merchant's secret_key"

@@ -25,7 +25,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ...domain.money import Money
-from ...errors import ConfigInvalid, ProcessorMisconfigured, ProcessorUnavailable, RuleBroken
+from ...errors import ConfigInvalid, ProcessorMisconfigured, ProcessorNotReached, ProcessorUnavailable, RuleBroken
 from ...net.http import HttpClient, NeverSent, Uncertain
 from ..port import (
     Approved,
@@ -301,9 +301,9 @@ class StripeProcessor:
         try:
             answer = await self._http.send(method, path, body=content, headers=headers, params=params)
         except NeverSent as error:
-            raise ProcessorUnavailable(str(error)) from None
+            raise ProcessorNotReached(str(error)) from None
         if answer.status == 429:
-            raise ProcessorUnavailable("the processor refused the call unprocessed (429)")
+            raise ProcessorNotReached("the processor refused the call unprocessed (429)")
         if answer.status in (401, 403):
             raise ProcessorMisconfigured(
                 f"Stripe does not accept our key for this ({answer.status}): look at the merchant's secret_key"

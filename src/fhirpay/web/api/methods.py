@@ -14,7 +14,7 @@ from fastapi.responses import Response
 from ...db.unit import Tx
 from ...domain.mandate import MandateState
 from ...errors import NotFound, RuleBroken
-from ...payments import mandates, stored_methods
+from ...payments import choice, mandates, stored_methods
 from ...payments.port import Method
 from ...usecases import bank_codes, collect
 from ...usecases.to_page import through_ours
@@ -28,7 +28,8 @@ def methods_router(deps: Deps) -> APIRouter:
 
     def merchant_of(facility: str | None) -> str:
         """Whose processor keeps the method. Raises RuleBroken where the facility has to be named."""
-        names = {one.merchant for one in deps.tenant.facilities if facility in (None, one.name)}
+        here = [one for one in deps.tenant.facilities if facility in (None, one.name)]
+        names = {choice.choices(deps.tenant, one, "stored")[0] for one in here}
         if len(names) != 1:
             raise RuleBroken("name the facility whose processor keeps the method", location="facility")
         return names.pop()

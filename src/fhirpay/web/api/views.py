@@ -16,7 +16,7 @@ from ...domain.money import Money
 from ...errors import RuleBroken
 from ...inbox.decisions import Decision
 from ...inbox.store import InboxMessage
-from ...payments import declines, disputes, mandates, refunds, returns, store, stored_methods, tenders
+from ...payments import choice, declines, disputes, mandates, refunds, returns, store, stored_methods, tenders
 from ...payments.declines import Decline
 from ...payments.records import Payment, Return, StoredMethod
 from ...payments.tenders import Tender
@@ -70,6 +70,10 @@ def payment(tx: Tx, payment_id: str) -> Json:
         "retry": {"of": found.retry_of, "number": found.retry} if found.retry_of else None,
         "business_date": found.business_date,
         "merchant": found.merchant,
+        "tried": [
+            {"merchant": one.merchant, "tries": one.begun, "not_reached": one.not_reached, "says": one.says}
+            for one in choice.tries_of(tx, payment_id)
+        ],
         "processor": {"name": found.processor, "reference": found.processor_ref, "capture": found.capture_ref},
         "operations": [
             {"kind": str(one.kind), "state": str(one.state), "amount": money(one.amount), "since": at(one.created_at)}
