@@ -393,6 +393,13 @@ async def test_money_taken_a_second_time_under_our_reference_is_told_and_not_boo
     await tell(world, *world.events())
     assert (await world.units.read(store.get, payment_id)).captured == usd(80_00)
     assert "other_reference" in await world.breaks()
+    # A person gives it back at Adyen: that takes nothing off the payment that we know.
+    twice = {"merchantAccount": ACCOUNT, "amount": {"value": 80_00, "currency": "USD"}}
+    await world.processor.post(f"payments/{answer.json()['pspReference']}/refunds", twice)
+    await tell(world, *of(world, "REFUND"))
+    payment = await world.units.read(store.get, payment_id)
+    assert (payment.refunded, payment.captured) == (usd(0), usd(80_00))
+    assert (await world.balances())["processor_clearing"] == 80_00
 
 
 # ── not knowing ───────────────────────────────────────────────────────────────────────────────────────────────────

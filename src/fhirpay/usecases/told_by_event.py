@@ -93,6 +93,8 @@ def _of_refund(
             settle_any(tx, tenant, store.operation(tx, operation.operation_id), outcome, source=source)
         elif known is not None:
             refund.hear_again(tx, tenant, known.refund_id, outcome, source=source)
+        elif isinstance(outcome, Approved) and _is_another(tx, payment, outcome.payment or ""):
+            return Applied(ignored=f"about a refund of another try of {payment.payment_id}, which is not booked")
         elif isinstance(outcome, Approved):
             why = refund.not_to_adopt_yet(tx, payment, outcome)
             if why and not last_try:
@@ -121,14 +123,19 @@ def _of_payment(tx: Tx, tenant: Tenant, payment: Payment, stated: Stated, *, the
 def _another(tx: Tx, payment: Payment, first: Operation, stated: Stated, theirs: str) -> Applied | None:
     """What an event of another try under our reference leads to. None: it is of the payment that we know."""
     told = stated.outcomes[-1]
-    known = {payment.processor_ref, *(one.processor_ref for one in store.operations_of(tx, payment.payment_id))}
     if isinstance(told, Declined) and first.kind is OperationKind.HOSTED:
         return Applied(ignored="a decline on a page is one try of several")
-    if not payment.processor_ref or theirs in known:
+    if not _is_another(tx, payment, theirs):
         return None
     if isinstance(told, Approved):
         return Applied(twin=told)
     return Applied(ignored=f"about another try of {payment.payment_id}, which took nothing")
+
+
+def _is_another(tx: Tx, payment: Payment, theirs: str) -> bool:
+    """Whether the processor calls the payment that we know otherwise than this."""
+    known = {payment.processor_ref, *(one.processor_ref for one in store.operations_of(tx, payment.payment_id))}
+    return bool(theirs and payment.processor_ref) and theirs not in known
 
 
 def _as_told(payment: Payment, first: Operation, of: OperationKind | None, outcome: Told) -> Told | None:
