@@ -18,6 +18,7 @@ import pytest
 from sqlalchemy import text, update
 
 from adyen_running import ACCOUNT, TOKENS
+from adyen_server.account import capture_failed
 from adyen_server.webhooks import delivery
 from fhirpay.db.metadata import table
 from fhirpay.db.unit import Database
@@ -125,6 +126,8 @@ async def in_every_order(
             await tell(world, *told)
             if twice:
                 await tell(world, *reversed(told))
+            else:
+                await world.work(hours=1)
             *rest, balances = await ended(world, payment_id, refund_id)
             assert isinstance(balances, dict)
             added = {name: amount - before.get(name, 0) for name, amount in balances.items()}
@@ -373,6 +376,24 @@ async def test_a_page_is_paid_after_a_decline_and_given_back_by_the_id_that_its_
     await world.sweep()
 
 
+async def test_every_order_of_a_page_whose_capture_fails_late_ends_returned(
+    database: Database, clock: FrozenClock
+) -> None:
+    async def scenario(world: World, name: str) -> tuple[str, str]:
+        payment_id = await world.start(await world.invoiced(name, 80_00))
+        await world.work()
+        payment = await world.units.read(store.get, payment_id)
+        assert payment.hosted_url
+        await world.processor.pay_page(payment.hosted_url)
+        books = world.processor.simulator.books
+        capture_failed(books, list(books.payments.values())[-1], 80_00)
+        return payment_id, ""
+
+    state, amounts, *_ = await in_every_order(database, clock, scenario, "AUTHORISATION", "CAPTURE_FAILED", twice=False)
+    assert state == "returned"
+    assert amounts == (usd(0), usd(80_00), usd(0), usd(80_00), usd(0))
+
+
 async def test_money_taken_a_second_time_under_our_reference_is_told_and_not_booked(world: World) -> None:
     payment_id = await world.paid(await world.invoiced("ana", 80_00))
     await tell(world, *world.events())
@@ -444,6 +465,18 @@ async def test_what_is_no_longer_owed_is_not_sent_again_to_find_out(world: World
     assert len(wire.sent) == sent
     assert await world.processor.taken(payment_id) == 0
     assert "unknown_outcome" in await world.breaks()
+
+
+async def test_what_is_no_longer_owed_is_not_sent_again_by_the_first_look_either(world: World) -> None:
+    """A worker that died before its call, and the machine was down meanwhile: it would be the first to arrive."""
+    account = await world.invoiced("ana", 80_00)
+    await world.processor.fault("confirm", "lost_request")
+    payment_id = await world.start(account, method_id=await world.method(account))
+    await world.work()
+    world.clock.advance(timedelta(hours=20))
+    await world.cancel_invoice("ana-1")
+    await world.work(hours=0.1)
+    assert await world.processor.taken(payment_id) == 0
 
 
 async def test_several_events_in_one_delivery_are_applied_each_or_none(world: World) -> None:

@@ -135,7 +135,7 @@ class LookUp:
             return False
         if operation.kind is OperationKind.HOSTED or (operation.refund_id is None and operation.processor_ref is None):
             return False
-        if work.attempt > RESENDS and operation.kind in _TAKES_MONEY:
+        if operation.kind in _TAKES_MONEY:
             # It may be the first to arrive: nothing is taken that must not be taken any more.
             payment = store.get(tx, operation.payment_id)
             if no_longer_owed(tx, payment, operation.amount):

@@ -179,15 +179,20 @@ class Webhooks:
     def _told(self, tx: Tx, work: Work, subject: _Subject, states: Stated) -> None:
         """The event states its outcome: that is applied, and nothing asked."""
         message = get(tx, work.ref)
-        ours, theirs = message.meta["our_reference"], message.meta["processor_reference"]
-        operation = told_by_event.by_key(tx, subject.merchant, states.key) if states.key else None
-        known = _refund(tx, subject.merchant, ours, theirs) if states.of is OperationKind.REFUND else None
+        ours, theirs, merchant = message.meta["our_reference"], message.meta["processor_reference"], subject.merchant
+        operation = told_by_event.by_key(tx, merchant, states.key) if states.key else None
+        known = _refund(tx, merchant, ours, theirs) if states.of is OperationKind.REFUND else None
         if operation is not None or known is not None:
             payment = store.get(tx, (operation or known).payment_id)  # type: ignore[union-attr]
         else:
             of = [str(one.payment) for one in states.outcomes if isinstance(one, Approved) and one.payment]
-            payment = _payment(tx, subject.merchant, ours, of[0] if of else theirs)
+            payment = _payment(tx, merchant, ours, of[0] if of else theirs)
         if payment is None:
+            follows = (
+                not ours or states.of is OperationKind.REFUND
+            )  # what made a payment has our reference, or isn't ours
+            if follows and (store.awaits_page(tx, merchant) or store.references_without_answer(tx, merchant)):
+                return self._not_yet(tx, work, subject, "it may be about a payment whose name there is not known yet")
             return self._ignore(tx, work, "not-ours", "about a payment that was not made here")
         payment = store.lock(tx, payment.payment_id)
         if known is not None:
