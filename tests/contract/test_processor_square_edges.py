@@ -459,3 +459,24 @@ def test_what_a_merchant_has_to_say_is_asked_for_at_start() -> None:
     for settings in ({"location": ""}, {"location": LOCATION, "webhook_secrets": ("key",)}):
         with pytest.raises(ConfigInvalid):
             SquareProcessor(http, secret_key="x", **settings)  # type: ignore[arg-type]
+
+
+async def test_an_order_that_was_paid_in_parts_is_for_a_person(w: SquareWorld) -> None:
+    """A gift card for a part and a card for the rest: of one of both nothing may be booked as if it were all."""
+    request = wish()
+    made = await w.processor.prepare(request, idempotency_key="p")
+    assert isinstance(made, Prepared)
+    parts: list[str] = []
+    for number, minor in enumerate((2000, 3000)):
+        part = {
+            "source_id": "cnon:card-nonce-ok",
+            "idempotency_key": f"part-{number}",
+            "amount_money": {"amount": minor, "currency": "USD"},
+            "order_id": made.reference,
+            "autocomplete": False,
+        }
+        parts.append((await running(w).made("POST", "payments", part))["payment"]["id"])
+    await running(w).made("POST", f"orders/{made.reference}/pay", {"idempotency_key": "pay", "payment_ids": parts})
+    assert isinstance(await w.processor.lookup(sale(request, made.reference)), Unknown)
+    page = OperationRef(OperationKind.HOSTED, request.reference, Reference(f"link:{made.reference}"), usd(5000), HOUR)
+    assert isinstance(await w.processor.lookup(page), Unknown)

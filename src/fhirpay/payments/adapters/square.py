@@ -210,6 +210,8 @@ class SquareProcessor:
             if isinstance(tried, Unknown):
                 return tried
             docs = [doc for doc in tried if doc.get("order_id") == known]
+        if wire.is_split(docs):
+            return _split()
         found = [wire.payment(doc, operation.kind) for doc in docs if not wire.waits(doc, operation.kind)]
         # Of several, the one that has money in it; else the newest.
         first = next((one for one in found if isinstance(one, Approved)), found[0] if found else None)
@@ -228,7 +230,7 @@ class SquareProcessor:
         link, id_ = wire.page_of(operation.processor_reference)
         order, docs = await self._order(Reference(id_))
         if docs:
-            return wire.payment(docs[0], operation.kind)
+            return _split() if wire.is_split(docs) else wire.payment(docs[0], operation.kind)
         if order.get("state") == "CANCELED":
             return Canceled(Reference(id_), expired=True)
         page = (await self._call("GET", f"{_LINKS}/{link}")).part("payment_link")
@@ -428,6 +430,10 @@ class SquareProcessor:
 
     async def aclose(self) -> None:
         await self._http.aclose()
+
+
+def _split() -> Unknown:
+    return Unknown("several payments have paid the order, such as a gift card and a card: look at the processor")
 
 
 def _payment(kind: OperationKind) -> Callable[[dict[str, Any]], Outcome]:

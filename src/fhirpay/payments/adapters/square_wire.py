@@ -247,6 +247,11 @@ def waits(doc: Doc, kind: OperationKind) -> bool:
     return doc.get("status") in ("APPROVED", "FAILED") and kind in (OperationKind.CAPTURE, OperationKind.VOID)
 
 
+def is_split(docs: Sequence[Doc]) -> bool:
+    """Whether several payments have paid one order in parts: none of them is what was asked for."""
+    return sum(doc.get("status") == "COMPLETED" for doc in docs) > 1
+
+
 def refund(doc: Doc, order: Reference | None) -> Outcome:
     """What a refund says. `order`: that of the payment; the refund's own `order_id` is one that it made for itself."""
     return _read(lambda: _refund(doc, order))
