@@ -155,6 +155,7 @@ NEXT: Mapping[str, str] = {
     TURNED: "Find out why, and give the money back here if it is to go; else have the EHR post it again.",
     DIFFERS: "Have it corrected at the EHR: here it counts as it was taken.",
     "late_refund": "Tell the payer that the refund went out after all; see that it was not given back twice.",
+    "refund_waits": "Look at the processor why the payment has not settled: the refund goes out once it has.",
     "refund_failed": "Give the money back by another way, or leave it for the next bill.",
     "refund_outside": "Find out who refunded it at the processor and why, then mark it done.",
 }

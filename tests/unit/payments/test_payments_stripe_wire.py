@@ -28,7 +28,7 @@ from fhirpay.payments.port import (
     Unknown,
 )
 
-SALE, AUTHORIZE, CAPTURE, VOID, REFUND, HOSTED = OperationKind
+SALE, AUTHORIZE, CAPTURE, VOID, REFUND, HOSTED = list(OperationKind)[:6]
 OURS = "pay" + "0" * 26
 BACK = "https://pay.example.com/api/v1/return/main/" + OURS
 Doc = dict[str, Any]
@@ -449,7 +449,7 @@ def event(type_: str, about: Doc) -> bytes:
             page("complete", client_reference_id="set" + "0" * 26, mode="setup"),
             (EventAbout.OTHER, "set" + "0" * 26, "cs_1"),
         ),
-        ("charge.dispute.created", {"object": "dispute", "id": "du_1"}, (EventAbout.OTHER, "", "du_1")),
+        ("charge.dispute.created", {"object": "dispute", "id": "du_1"}, (EventAbout.DISPUTE, "", "du_1")),
         ("payout.paid", {"object": "payout", "id": "po_1"}, (EventAbout.OTHER, "", "po_1")),
         ("a.type.of.tomorrow", {"object": "thing", "id": "x_1"}, (EventAbout.OTHER, "", "x_1")),
     ],
