@@ -28,7 +28,7 @@ from fhirpay.ledger import store as ledger
 from fhirpay.ledger.verify import verify
 from fhirpay.payments import refunds, store, stored_methods
 from fhirpay.payments.port import Approved, Method, Outcome, Prepared, Reference
-from fhirpay.payments.registry import Registry
+from fhirpay.payments.registry import build
 from fhirpay.usecases.lookup import settle_any
 from fhirpay.usecases.refund import NewRefund, Refunds, request
 from fhirpay.usecases.start_payment import NewPayment, start
@@ -49,7 +49,7 @@ class House:
         self.stage = stage
         self.tenant: Tenant = tenant_of(SIMULATED, "http://127.0.0.1:1", 1)
         nobody: Any = None
-        registry = Registry({})
+        registry = build(self.tenant)
         self.take = TakePayment(nobody, self.tenant, registry, public_url="https://pay.example.org")
         self.refunds = Refunds(nobody, self.tenant, registry)
 
