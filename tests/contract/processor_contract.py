@@ -23,7 +23,7 @@ import pytest
 from fhirpay.domain.clock import SystemClock
 from fhirpay.domain.ids import RandomIds
 from fhirpay.domain.money import Money
-from fhirpay.errors import MessageInvalid, NotAuthenticated, ProcessorUnavailable, RuleBroken
+from fhirpay.errors import MessageInvalid, NotAuthenticated, ProcessorNotReached, ProcessorUnavailable, RuleBroken
 from fhirpay.payments.declines import DeclineCode
 from fhirpay.payments.port import (
     ActionNeeded,
@@ -509,6 +509,14 @@ class ProcessorContract:
         with pytest.raises(ProcessorUnavailable):
             await w.processor.refund(prepared, amount, our_reference=_ids.new("ref"), idempotency_key="5")
         assert isinstance(await w.processor.lookup(self.ref(request, prepared)), Unknown)
+
+    async def test_a_page_that_was_never_asked_for_may_be_asked_for_elsewhere(self, w: World) -> None:
+        """What lets another merchant be asked: `ProcessorNotReached`, and no other trouble."""
+        await self.page(w)
+        await w.down()
+        assert isinstance(w.processor, Hosted)
+        with pytest.raises(ProcessorNotReached):
+            await w.processor.open_page(self.request(w, ""), idempotency_key="never")
 
     # ── hosted page ───────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -28,7 +28,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ...domain.money import Money
-from ...errors import ConfigInvalid, ProcessorMisconfigured, ProcessorUnavailable, RuleBroken
+from ...errors import ConfigInvalid, ProcessorMisconfigured, ProcessorNotReached, ProcessorUnavailable, RuleBroken
 from ...net.http import HttpClient, NeverSent, Uncertain
 from ..port import (
     Capabilities,
@@ -241,7 +241,7 @@ class AdyenProcessor:
         try:
             answer = await self._http.send(method, _VERSION + path, body=content, headers=headers, params=params)
         except NeverSent as error:
-            raise ProcessorUnavailable(str(error)) from None
+            raise ProcessorNotReached(str(error)) from None
         if answer.status in (401, 403):
             raise ProcessorMisconfigured(
                 f"Adyen does not accept our key for this ({answer.status}): look at the secret_key and the account"
