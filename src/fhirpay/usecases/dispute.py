@@ -30,8 +30,9 @@ from ..payments import disputes, store
 from ..payments.port import Approved, DisputeSeen, Outcome, ProvenAbsent, Unknown
 from ..payments.records import Dispute, Operation, Payment
 from . import collect
-from .dispute_losses import lose, regain
+from .dispute_losses import lose, over_key, regain
 from .money_off import business_day, drop_unsent_refunds
+from .refund_shares import left_of
 
 log = Log("disputes")
 
@@ -119,7 +120,22 @@ def carry_out(tx: Tx, tenant: Tenant, payment: Payment, dispute: Dispute) -> Dis
     billing.post(tx, (move for move in taken if move.allocate), business_date=day)
     collect.reassess_accounts(tx, touched, tenant)
     store.change(tx, payment.payment_id)
+    if dispute.lost == folded.lost:
+        store.close_break(tx, over_key(payment.payment_id, dispute.dispute_id), by=BY, why="all of it is booked")
+    if more.minor < 0:
+        catch_up(tx, tenant, payment)
     return dispute
+
+
+def catch_up(tx: Tx, tenant: Tenant, payment: Payment) -> None:
+    """What a lost dispute could not take, since it was given back or not known, and is there now: a refund failed, a
+    capture was told late, another dispute was won after all. Under the payment's lock.
+    """
+    for one in disputes.of_payment(tx, payment.payment_id):
+        if one.amount.currency != payment.currency or left_of(tx, payment).minor <= 0:
+            continue
+        if disputes.folded(tx, one).lost > one.lost:
+            carry_out(tx, tenant, payment, one)
 
 
 def accounts_of(tx: Tx, payment: Payment) -> list[str]:

@@ -21,7 +21,7 @@ from ..payments import disputes, refunds, store
 from ..payments.allocation import take_back
 from ..payments.records import Dispute, DisputeLoss, Payment, RefundShare
 from . import postings
-from .money_off import business_day, take_off
+from .money_off import business_day, hold_still, take_off
 from .refund_shares import left_of
 
 log = Log("disputes")
@@ -32,7 +32,8 @@ Losses = tuple[list[billing.LedgerMove], dict[str, Entry]]
 
 def lose(tx: Tx, tenant: Tenant, payment: Payment, dispute: Dispute, more: Money) -> Losses:
     """So much more is the payer's: off what the payment had paid. Ledger moves and entries that follow."""
-    left = left_of(tx, payment)
+    hold_still(tx, tenant, payment)
+    left = max(left_of(tx, payment), Money.zero(payment.currency), key=lambda money: money.minor)
     amount = min(more, left, key=lambda money: money.minor)
     if over := more - amount:
         says = f"{more} was lost to {dispute.dispute_id}, {over} of it given back before: claim it at the processor"

@@ -7,7 +7,7 @@ processor honours keys, and only while this key lives, the same bytes are sent a
 waiting for the horizon; after it only reading is left. Where nothing can be read that call is the look itself, for as
 long as the key lives and what it was for is still owed; after it an event tells, or a person. A refund that is proven
 absent goes out with that key first: a worker that was stopped right before its call may still make it, and no id of the
-processor's makes that harmless.
+processor's makes that harmless. Not while the payment is disputed, or once it is back: that would pay twice.
 """
 
 from __future__ import annotations
@@ -131,8 +131,10 @@ class LookUp:
         merchant = self._tenant.merchant(store.get(tx, operation.payment_id).merchant)
         if ttl is None or tx.now + timedelta(seconds=2 * merchant.timeout_s) >= operation.sent_at + ttl:
             return False
-        if operation.refund_id is not None and refunds.get(tx, operation.refund_id).state in refund.ENDS:
-            return False
+        if operation.refund_id is not None:
+            ended = refunds.get(tx, operation.refund_id).state in refund.ENDS
+            if ended or refund.not_any_more(tx, store.get(tx, operation.payment_id)):
+                return False  # it may be the first to arrive
         if operation.kind is OperationKind.HOSTED or (operation.refund_id is None and operation.processor_ref is None):
             return False
         if operation.kind in _TAKES_MONEY:

@@ -5,10 +5,12 @@ Called by settle_outcome.py and refund.py, in their units, under the payment's l
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from ..billing import money as billing
+from ..billing import rows
 from ..billing import store as obligations
 from ..config import Tenant
 from ..db.unit import Tx
@@ -19,9 +21,11 @@ from ..errors import InvariantBroken
 from ..ledger import rules
 from ..ledger import store as ledger
 from ..log import Log
-from ..payments import movements, refunds, store
+from ..payments import disputes, movements, refunds, returns, store
+from ..payments.allocation import take_back
 from ..payments.movements import Movement, Side
-from ..payments.records import Payment, Refund
+from ..payments.records import Payment, Refund, RefundShare
+from . import moved_money
 
 log = Log("payments")
 
@@ -59,26 +63,37 @@ def take_off(tx: Tx, payment: Payment, amount: Money) -> list[billing.LedgerMove
     return moves
 
 
-def record_void(tx: Tx, payment: Payment, amount: Money, *, by: str) -> Movement:
-    """That all of the payment is taken back: from each allocation what it kept, and what none had claimed. EHRs are
-    told of it by the movement. Before `take_off`.
+def hold_still(tx: Tx, tenant: Tenant, payment: Payment) -> None:
+    """Lock the accounts on which its money is, and let its allocations say what it pays by now, with EHRs told: what is
+    taken back after this is taken from the same in the books and there. After the payment's lock.
     """
+    rows.lock(tx, {payment.account_ref, *(one.account_ref for one in store.allocations(tx, payment.payment_id))})
+    moved_money.tell(tx, payment.payment_id, tenant, by="policy:credit", reason="it is owed no more")
+
+
+def record_void(tx: Tx, payment: Payment, amount: Money, *, by: str) -> Movement:
+    """That this capture is taken back: first what nothing has claimed, then the newest allocation. EHRs are told of it
+    by the movement. Before `take_off`; `payment` is without the capture already.
+    """
+    allocated = {one.sequence: one for one in store.allocations(tx, payment.payment_id)}
+    unclaimed = amount + payment.captured - payment.returned - refunds.claimed(tx, payment) - disputes.gone(tx, payment)
+    for one in allocated.values():
+        unclaimed = unclaimed - one.kept
     lines: list[Side] = []
-    left = amount
-    for one in store.allocations(tx, payment.payment_id):
-        if one.kept:
-            store.add_to_allocation(tx, payment.payment_id, one.sequence, paid=-one.kept.minor)
-            lines.append(Side(one.sequence, one.obligation_id, one.account_ref, -one.kept))
-            left = left - one.kept
-    if left.minor > 0:
-        lines.append(Side(0, "", payment.account_ref, -left))
+    for part in take_back(amount, unclaimed=unclaimed, allocated=[(n, one.kept) for n, one in allocated.items()]):
+        if of := allocated.get(part.sequence):
+            store.add_to_allocation(tx, payment.payment_id, part.sequence, paid=-part.amount.minor)
+        ids = (of.obligation_id, of.account_ref) if of else ("", payment.account_ref)
+        lines.append(Side(part.sequence, *ids, -part.amount))
+    lines.sort(key=lambda line: (not line.allocation, line.allocation))  # in the order in which they were told
     return movements.add(tx, payment.payment_id, "void", lines, by=by, reason=payment.failure_says)
 
 
 def drop_refund(tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, end: RefundState, says: str) -> Refund:
     """It will not go out: the money stays with us, as credit of its payer. `end` is `failed` or `canceled`."""
     refund = refunds.move(tx, refund, end, failure_says=says)
-    back_to_credit(tx, payment, refund, says)
+    back_to_credit(tx, tenant, payment, refund, says)
+    store.close_break(tx, waits_key(refund), by="it is not sent any more")
     day = business_day(tenant, payment.facility, tx.now)
     entry = rules.refund_dropped(
         payment.payment_id, refund.refund_id, refund.amount, occurred_at=tx.now, business_date=day
@@ -106,13 +121,28 @@ def drop_unsent_refunds(tx: Tx, tenant: Tenant, payment: Payment, *, says: str) 
             drop_refund(tx, tenant, payment, refund, RefundState.CANCELED, says)
 
 
-def back_to_credit(tx: Tx, payment: Payment, refund: Refund, says: str) -> None:
+def waits_key(refund: Refund) -> str:
+    """Of the break that tells of a refund whose payment doesn't settle."""
+    return f"{refund.payment_id}:refund-waits:{refund.refund_id}"
+
+
+def back_to_credit(tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, says: str) -> None:
     """What the refund took off is money of its payer's again, and a person is told why."""
-    for share in refunds.shares(tx, refund.refund_id):
-        if share.allocation:
-            store.add_to_allocation(tx, payment.payment_id, share.allocation, refunded=-share.amount.minor)
-            store.add_to_allocation(tx, payment.payment_id, share.allocation, paid=-share.amount.minor)
-    billing.add_credit(tx, payment.account_ref, payment.payment_id, refund.amount)
+    to_credit(tx, tenant, payment, refunds.shares(tx, refund.refund_id), refund.amount)
     key = f"{payment.payment_id}:refund-failed:{refund.refund_id}"
     says = f"{refund.amount} of {refund.refund_id} did not go out: {says}"
     store.open_break(tx, key, "refund_failed", says, payment=payment, amount=refund.amount)
+
+
+def to_credit(tx: Tx, tenant: Tenant, payment: Payment, parts: Iterable[RefundShare], amount: Money) -> None:
+    """This much of a refund did not go out. It pays nothing now, of which EHRs are told where they had that it pays."""
+    rows.lock(tx, {payment.account_ref, *(one.account_ref for one in store.allocations(tx, payment.payment_id))})
+    standing = returns.standing(tx, payment.payment_id)
+    all_told = any(one.recovered for one in standing)  # that what was being refunded came back
+    for part in parts:
+        if part.allocation:
+            less = part.amount.minor
+            returned = less if all_told else 0
+            store.add_to_allocation(tx, payment.payment_id, part.allocation, refunded=-less, returned=returned)
+    billing.add_credit(tx, payment.account_ref, payment.payment_id, amount)
+    moved_money.tell(tx, payment.payment_id, tenant, by="policy:credit", reason="a refund of it did not go out")

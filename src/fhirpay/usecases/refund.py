@@ -46,9 +46,9 @@ from ..payments.port import (
 )
 from ..payments.records import Operation, Payment, Refund
 from ..payments.registry import Registry
-from . import collect, postings
+from . import collect, dispute, postings
 from .call import Call, read_call, send
-from .money_off import back_to_credit, business_day, drop_refund
+from .money_off import back_to_credit, business_day, drop_refund, waits_key
 from .refund_shares import follow, left_of, take, waits_for
 from .settle_outcome import move_operation, unknown_key, unknown_refunds_key
 from .start_payment import lane_of
@@ -170,10 +170,9 @@ class Refunds:
             return
         if refund.state is _S.APPROVED:
             refund = refunds.move(tx, refund, _S.WAITING_SETTLEMENT)
-        key = f"{payment.payment_id}:refund-waits:{refund.refund_id}"
         if tx.now - refund.created_at >= TELL_OF_WAIT_AFTER:
             says = f"{refund.refund_id} waits since {refund.created_at:%Y-%m-%d} for its payment to settle"
-            store.open_break(tx, key, "refund_waits", says, payment=payment, amount=refund.amount)
+            store.open_break(tx, waits_key(refund), "refund_waits", says, payment=payment, amount=refund.amount)
         outbox_add(tx, KIND, refund.refund_id, [f"refund:{refund.refund_id}"], tx.now + SETTLED_LOOK)
         log.info("refund.waits", refund_id=refund.refund_id, payment_id=payment.payment_id)
 
@@ -193,13 +192,17 @@ class Refunds:
             made = store.add_operation(tx, payment.payment_id, kind, refund.amount, refund_id=refund.refund_id)
             operation = store.operation(tx, made)
             refund = refunds.move(tx, refund, _S.SUBMITTED)
-            store.close_break(tx, f"{payment.payment_id}:refund-waits:{refund.refund_id}", by="it has settled")
+            store.close_break(tx, waits_key(refund), by="it has settled")
         if operation is None or operation.state is not OperationState.PREPARED:
             complete(tx, work)
             if operation is not None and operation.state is OperationState.SENT:
                 why = Unknown("the worker that sent it did not come back")
                 settle(tx, self._tenant, operation.operation_id, why, source=f"operation:{operation.operation_id}")
             return None
+        if refund.state not in ENDS and (why := not_any_more(tx, payment)):
+            drop_refund(tx, self._tenant, payment, refund, _S.CANCELED, why)
+            refund = refunds.get(tx, refund.refund_id)
+            dispute.catch_up(tx, self._tenant, payment)
         if refund.state in ENDS:  # such as a void at the processor: it is not to be sent any more
             complete(tx, work)
             store.move_operation(tx, operation, OperationState.CANCELLED, says=refund.failure_says)
@@ -238,7 +241,18 @@ def _heard(tx: Tx, tenant: Tenant, payment: Payment, before: Refund, outcome: Ou
     refund = _take_in(tx, tenant, payment, before, outcome, source=source)
     if refund.state is not before.state:  # one that fails leaves its money here, which other accounts may wait for
         collect.reassess_linked(tx, payment.account_ref, tenant)
+        dispute.catch_up(tx, tenant, store.get(tx, payment.payment_id))
     return refund
+
+
+def not_any_more(tx: Tx, payment: Payment) -> str:
+    """Why what is to be sent (again) isn't: a dispute or a return came while nobody knew of it. Empty: it is."""
+    if payment.state is not PaymentState.CAPTURED:
+        return f"The payment is {payment.state}: there is nothing to give back."
+    for one in disputes.of_payment(tx, payment.payment_id):
+        if one.is_open or disputes.folded(tx, one).lost > one.lost:
+            return f"{payment.payment_id} is disputed by the payer's bank ({one.dispute_id})."
+    return ""
 
 
 def believed(tx: Tx, operation: Operation, outcome: Outcome) -> Outcome:
@@ -335,7 +349,7 @@ def _failed_late(tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, says:
     fact = PaymentFact(FactKind.REFUND_FAILED, tx.now, source, undoes=refund.processor_ref or "")
     store.record_facts(tx, payment.payment_id, [fact])
     store.refold(tx, payment)
-    back_to_credit(tx, payment, refund, f"{says} It had been reported as done, also to the EHR.")
+    back_to_credit(tx, tenant, payment, refund, f"{says} It had been reported as done, also to the EHR.")
     day = business_day(tenant, payment.facility, tx.now)
     came_back = rules.refund_failed_late(
         payment.payment_id, refund.refund_id, payment.merchant, refund.amount, occurred_at=tx.now, business_date=day

@@ -6,7 +6,9 @@ change together: after each function they agree again.
 
 from __future__ import annotations
 
-from ..billing import entries, rows, worklist
+from dataclasses import replace
+
+from ..billing import entries, worklist
 from ..billing import money as billing
 from ..config import Tenant
 from ..db.unit import Tx
@@ -18,7 +20,7 @@ from ..payments import disputes, refunds, store
 from ..payments.allocation import take_back
 from ..payments.records import Payment, Refund, RefundShare
 from . import collect
-from .money_off import business_day, drop_refund, take_off
+from .money_off import business_day, drop_refund, hold_still, take_off, to_credit
 
 
 def left_of(tx: Tx, payment: Payment) -> Money:
@@ -31,7 +33,7 @@ def take(tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, amount: Money
 
     What was paid of a valid obligation is owed again, on hold.
     """
-    rows.lock(tx, {payment.account_ref, *(one.account_ref for one in store.allocations(tx, payment.payment_id))})
+    hold_still(tx, tenant, payment)
     allocated = {one.sequence: one for one in store.allocations(tx, payment.payment_id)}
     unclaimed = left
     for one in allocated.values():
@@ -64,20 +66,16 @@ def take(tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, amount: Money
 def leave(tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, amount: Money) -> None:
     """This much of the refund did not go out: credit of the payer's again, as with one that fails."""
     shares: list[RefundShare] = []
+    gone: list[RefundShare] = []
     left = amount
     for share in reversed(refunds.shares(tx, refund.refund_id)):
         part = min(left, share.amount, key=lambda money: money.minor)
         left = left - part
-        if share.allocation:
-            less = part.minor
-            store.add_to_allocation(tx, payment.payment_id, share.allocation, refunded=-less, paid=-less)
+        gone.append(replace(share, amount=part))
         if share.amount > part:
-            kept = share.amount - part
-            shares.insert(
-                0, RefundShare(share.sequence, share.allocation, share.obligation_id, share.account_ref, kept)
-            )
+            shares.insert(0, replace(share, amount=share.amount - part))
     refunds.put_shares(tx, refund.refund_id, shares)
-    billing.add_credit(tx, payment.account_ref, payment.payment_id, amount)
+    to_credit(tx, tenant, payment, gone, amount)
     day = business_day(tenant, payment.facility, tx.now)
     entry = rules.refund_dropped(payment.payment_id, refund.refund_id, amount, occurred_at=tx.now, business_date=day)
     ledger.post(tx, entry, key=f"refund-less/{refund.refund_id}")

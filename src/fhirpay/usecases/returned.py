@@ -25,7 +25,7 @@ from ..payments.allocation import TakenBack, take_back
 from ..payments.port import Approved, Outcome
 from ..payments.records import Allocation, Payment, RefundShare, Return
 from . import bank_codes, collect, postings
-from .money_off import business_day, drop_unsent_refunds, take_off
+from .money_off import business_day, drop_unsent_refunds, hold_still, take_off
 
 log = Log("payments")
 
@@ -68,6 +68,7 @@ def carry_out(tx: Tx, tenant: Tenant, payment: Payment, facts: Iterable[PaymentF
 def _returned(tx: Tx, tenant: Tenant, payment: Payment, one: Return) -> None:
     says = f"The payment came back{_why(one)}: there is nothing to give back."
     drop_unsent_refunds(tx, tenant, payment, says=says)
+    hold_still(tx, tenant, payment)
     allocated = store.allocations(tx, payment.payment_id)
     before = [other for other in returns.standing(tx, payment.payment_id) if other.booked_at is not None]
     recovered_before = sum((other.recovered for other in before), Money.zero(payment.currency))

@@ -46,7 +46,7 @@ from ..payments.records import Operation, Payment
 from ..payments.retries import MUST_CONFIRM, asks_payer
 from ..payments.unattended import BY_LINK
 from . import bank_codes, collect, dispute, postings, returned
-from .money_off import business_day, drop_refunds, record_void, take_off
+from .money_off import business_day, drop_refunds, hold_still, record_void, take_off
 from .outcome_says import FOLLOW_UPS, facts_of, state_of
 from .stale_pages import CODE
 from .start_payment import NewPayment, lane_of, start
@@ -428,6 +428,7 @@ def _captured(
     ledger.post(tx, entry, key=f"capture/{payment.payment_id}/{reference}")
     billing.post(tx, settled.ledger, business_date=day)
     collect.money_moved(tx, payment.account_ref, tenant)
+    dispute.catch_up(tx, tenant, payment)
     log.info("payment.captured", payment_id=payment.payment_id, merchant=payment.merchant)
 
 
@@ -445,6 +446,7 @@ def _voided(tx: Tx, tenant: Tenant, payment: Payment, reference: str, amount: Mo
     if not store.first_time(tx, payment.payment_id, f"void:{reference}", amount):
         return
     drop_refunds(tx, tenant, payment, says="The payment was voided: there is nothing to give back.")
+    hold_still(tx, tenant, payment)
     movement = record_void(tx, payment, amount, by=by)
     postings.enqueue(tx, payment_id=payment.payment_id, refund_id=movement.movement_id, tenant=tenant)
     day = business_day(tenant, payment.facility, at)
