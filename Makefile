@@ -1,6 +1,6 @@
 # make demo   the whole job on one machine, then keeps serving (ONCE=1: ends, last line is JSON)
-# make test   everything that CI runs: check, then the tests on SQLite and on a real PostgreSQL (of a test's cases the
-#             first one there, EVERY=1: all)
+# make test   everything that CI runs: check, then the tests on SQLite and on a real PostgreSQL (there the first of
+#             a test's cases, and of use cases every third test; EVERY=1: all)
 # make simulate   the program in a simulated world, seed after seed, until one is red: SEEDS=4711 that one, with its log;
 #             SEEDS=1000-2000 those between; SEEDS=200x the first 200 (`make test` runs 100)
 # make fuzz   broken HL7v2 at the real listener, each frame accounted for: N=1000000 so many, SEED=7; CASE=4711 that one alone

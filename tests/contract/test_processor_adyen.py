@@ -159,7 +159,11 @@ class TestAdyen(ProcessorContract):
         item = json.loads(body)["notificationItems"][0]["NotificationRequestItem"]
         signature = item["additionalData"]["hmacSignature"]
         forged: list[bytes] = [resigned(body, "00" * 32), with_signature(body, ""), with_signature(body, None)]
-        forged += [with_signature(body, ("B" if signature[0] == "A" else "A") + signature[1:]), with_signature(body, "=="), with_signature(body, "é")]
+        forged += [
+            with_signature(body, ("B" if signature[0] == "A" else "A") + signature[1:]),
+            with_signature(body, "=="),
+            with_signature(body, "é"),
+        ]
         changes: dict[str, object] = {
             "pspReference": "ZZZZZZZZZZZZZZZZ",
             "originalReference": "ZZZZZZZZZZZZZZZZ",

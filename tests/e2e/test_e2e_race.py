@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from race_world import race
 
-ROUNDS = 15
+ROUNDS = 6
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
