@@ -304,8 +304,9 @@ class Stated:
     """What a signed event says itself of an operation, at a processor where nothing can be read.
 
     `of` None: of whatever made the payment. `key` is the idempotency key of the call that it answers, where the event
-    tells. Of several `outcomes` the later follows from the earlier (a refund that came back had gone out): told
-    together, they end the same in whatever order events arrive. Only what the signature covers may stand here.
+    tells; without such a call our reference of the payment. Of several `outcomes` the later follows from the earlier (a
+    refund that came back had gone out): told together, they end the same in whatever order events arrive. Only what the
+    signature covers may stand here.
     """
 
     of: OperationKind | None

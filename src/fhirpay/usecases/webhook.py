@@ -188,11 +188,9 @@ class Webhooks:
             of = [str(one.payment) for one in states.outcomes if isinstance(one, Approved) and one.payment]
             payment = _payment(tx, merchant, ours, of[0] if of else theirs)
         if payment is None:
-            follows = (
-                not ours or states.of is OperationKind.REFUND
-            )  # what made a payment has our reference, or isn't ours
-            if follows and (store.awaits_page(tx, merchant) or store.references_without_answer(tx, merchant)):
-                return self._not_yet(tx, work, subject, "it may be about a payment whose name there is not known yet")
+            named = _payment(tx, merchant, states.key, "")
+            if named is not None and named.processor_ref is None:  # what made it is told later than what follows on it
+                return self._not_yet(tx, work, subject, f"{named.payment_id} has no name at the processor yet")
             return self._ignore(tx, work, "not-ours", "about a payment that was not made here")
         payment = store.lock(tx, payment.payment_id)
         if known is not None:

@@ -154,7 +154,8 @@ def _refund_failed(item: _Item) -> Stated | None:
 
 
 def _expire(item: _Item) -> Stated | None:
-    return Stated(None, (Canceled(item.psp, expired=True, amount=item.amount, at=item.at),)) if item.success else None
+    ended = Canceled(item.psp, expired=True, amount=item.amount, at=item.at)
+    return Stated(None, (ended,), item.ours) if item.success else None
 
 
 _STATES: Mapping[str, tuple[EventAbout, Callable[[_Item], Stated | None]]] = {
