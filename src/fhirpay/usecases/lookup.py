@@ -88,7 +88,7 @@ class LookUp:
         # processor's to make that harmless. With the same key it has.
         late = isinstance(outcome, ProvenAbsent) and ref.kind is OperationKind.REFUND
         if (late or isinstance(outcome, Unknown)) and await self._units.write(
-            self._resending, work, processor.capabilities
+            self._resending, work, processor.capabilities, late
         ):
             try:
                 outcome = await send(self._registry, await self._units.read(self._call, work.ref))
@@ -116,8 +116,9 @@ class LookUp:
         until = payment.returnable_until if payment.state is PaymentState.CAPTURED else None
         return payment.state in ENDS and (until is None or until <= tx.now)
 
-    def _resending(self, tx: Tx, work: Work, capabilities: Capabilities) -> bool:
-        """Whether the same bytes may go out again, noted before they do."""
+    def _resending(self, tx: Tx, work: Work, capabilities: Capabilities, late: bool) -> bool:
+        """Whether the same bytes may go out again, noted before they do. `late`: once after the horizon too, however
+        often they went out before, since another key would not keep a call that still comes from being a second one."""
         if not still_ours(tx, work):
             raise LeaseLost(f"another worker has taken {work.work_id} over", work_id=work.work_id)
         operation = store.operation(tx, work.ref)
@@ -125,7 +126,8 @@ class LookUp:
         operation = store.operation(tx, work.ref)
         if operation.state is not OperationState.UNKNOWN or operation.sent_at is None:
             return False
-        if work.attempt > RESENDS and capabilities.readable:
+        late = late and (operation.last_sent_at or tx.now) < operation.sent_at + capabilities.lookup_settles_after
+        if work.attempt > RESENDS and capabilities.readable and not late:
             return False
         ttl = capabilities.idempotency_ttl
         merchant = self._tenant.merchant(store.get(tx, operation.payment_id).merchant)
@@ -162,6 +164,9 @@ class LookUp:
             # `proven_absent` follows on `unknown` only.
             store.move_operation(tx, operation, OperationState.UNKNOWN, says="no answer")
         age = tx.now - (operation.sent_at or operation.created_at)
+        settles_in = settles_after - (tx.now - (operation.last_sent_at or operation.created_at))
+        if isinstance(outcome, ProvenAbsent) and settles_in > timedelta(0):
+            outcome = Unknown("not found, but it was sent once more: too early for that to prove anything")
         if isinstance(outcome, Unknown):
             log.warning(
                 "operation.unknown",
@@ -175,7 +180,7 @@ class LookUp:
                 says = f"nobody knows what became of {operation.kind} {operation.operation_id}: look at the processor"
                 key, kind = unknown_key(operation), "unknown_outcome"
                 store.open_break(tx, key, kind, says, payment=payment, amount=operation.amount, again=True)
-        again = self._next(work, operation, outcome, settles_in=settles_after - age)
+        again = self._next(work, operation, outcome, settles_in=settles_in)
         if payment.tender == "bank" and operation.refund_id is None and isinstance(outcome, Pending):
             again = ach.LOOK_EVERY
         elif may_come_back(outcome, tx.now):

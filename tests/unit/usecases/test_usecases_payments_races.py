@@ -13,6 +13,7 @@ from fhirpay.db.unit import Database
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.errors import RuleBroken
 from fhirpay.payments import refunds, store
+from fhirpay.payments.port import Reference
 from payments_world import World, payments_world, usd
 
 pytestmark = pytest.mark.warns("operation.unknown", "refund.failed", "work.retry")
@@ -121,6 +122,22 @@ async def test_a_second_refund_waits_until_the_first_is_known(world: World) -> N
     for one in (first, second):
         assert (await world.units.read(refunds.get, one)).state == "succeeded"
     assert [one["amount"] for one in (await world.processor.books())["movements"]] == [80_00, -30_00, -50_00]
+    await world.sweep()
+
+
+async def test_a_refund_that_a_stopped_worker_sends_after_all_is_given_back_once(world: World) -> None:
+    """Proven absent after it was asked for again in vain: the key of the call that may still come is not given up."""
+    payment_id = await world.paid(await world.invoiced("ana", 80_00))
+    await world.processor.fault("refund", "lost_request", times=4)
+    refund_id = await world.refund(payment_id, 30_00)
+    await world.work(hours=0.2, steps=60)
+    payment = await world.units.read(store.get, payment_id)
+    assert payment.refunded == usd(30_00)
+    [sent] = [one for one in await world.units.read(store.operations_of, payment_id) if one.refund_id == refund_id]
+    assert payment.processor_ref
+    reference, first = Reference(payment.processor_ref), f"{sent.operation_id}-1"
+    await world.registry.of("main").refund(reference, usd(30_00), our_reference=refund_id, idempotency_key=first)
+    assert [one["amount"] for one in (await world.processor.books())["movements"]] == [80_00, -30_00]
     await world.sweep()
 
 
