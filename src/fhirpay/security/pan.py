@@ -2,20 +2,42 @@
 
 Many NPIs, MRNs and claim numbers pass the check digit, so three things are asked together: an issuer's range, that
 issuer's length, and Luhn; and fields that hold identifiers are exempt by position. A held charge would be lost
-revenue, so nothing is refused: the intake accepts and tells the sender. To exempt a field, add it to `_IDENTIFIERS`.
+revenue, so no text is refused: the intake accepts and tells the sender. Only a JSON number that is a card number is no
+number any more once it is masked: nothing that could be taken for an amount stands in its place. Between the digits
+may be blanks and dashes of any kind; stops and slashes only in the groups that are embossed on cards, since versions,
+OIDs, dates and paths have them too. To exempt a field, add it to `_IDENTIFIERS`.
 """
 
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Any
 
 from ..hl7.charsets import encode
 from ..hl7.delimiters import escape
 from ..hl7.reader import Message, Segment
 
-# Digits with blanks or dashes between, wide and cheap (it sees every message): `_spans` has the real rules.
-_CANDIDATE = re.compile(r"[2-6][0-9 \u00a0\-\u2010-\u2013]{12,}+")
+_BLANKS = "\u00a0\u1680\u2000-\u200d\u202f\u205f\u2060\u3000\ufeff"  # of any width, and of none
+_DASHES = "\u00ad\u2010-\u2015\u2043\u2212\ufe58\ufe63\uff0d"
+_WIDE = "\uff0e-\uff19"  # stop, slash and digits as East Asian keyboards write them
+_USUAL = {
+    code: " " if re.match(f"[{_BLANKS}]", char) else "-" if re.match(f"[{_DASHES}]", char) else chr(code - 0xFEE0)
+    for code, char in ((code, chr(code)) for code in range(0x00A0, 0x10000))
+    if re.match(f"[{_BLANKS}{_DASHES}{_WIDE}]", char)
+}
+_UNUSUAL = tuple(map(chr, _USUAL))
+# These see every message and are cheap: their first characters are few. What they find is looked at by `_found`.
+_RUN = re.compile(r"[2-6][0-9 \-]{12,}+")
+_STOPPED = re.compile(r"[./] ?[0-9]{4,6} ?[./] ?[0-9]")
+_POWER = re.compile(r"[2-6]\.[0-9]{9,}+[eE]")  # 4.111111111111111E15, as a JSON number
+_POWERS = ("E1", "e1", "E+1", "e+1")
+_EMBOSSED = re.compile(
+    r"[2-6](?<![0-9].)(?<![0-9][./].)[0-9]{3}( ?[./] ?)"
+    r"(?:[0-9]{4}\1[0-9]{4}\1(?:[0-9]{4}(?:\1[0-9]{3})?|[0-9])|[0-9]{6}\1[0-9]{4,5})"
+    r"(?![0-9]|[./][0-9])"
+)
+_UUID = re.compile(r"(?<![0-9A-Za-z])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![0-9A-Za-z])")
 _GROUP = re.compile(r"[0-9]+")
 _VISA = "4"
 _MASTERCARD = "5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720"
@@ -48,10 +70,29 @@ def _is_card_number(digits: str) -> bool:
 
 def screen_text(text: str) -> tuple[str, int]:
     """`text` with each card number masked but for its last four digits, and how many there were."""
-    spans = [span for run in _CANDIDATE.finditer(text) for span in _spans(run)]
+    if len(text) < 13:  # the shortest card number
+        return text, 0
+    spans = _found(_as_usual(text))
     for start, end in spans:
         text = text[:start] + _mask(text[start:end]) + text[end:]
     return text, len(spans)
+
+
+def _as_usual(text: str) -> str:
+    """With the usual digits, blanks and dashes, each where it was."""
+    return text if text.isascii() or not any(one in text for one in _UNUSUAL) else text.translate(_USUAL)
+
+
+def _found(text: str) -> list[tuple[int, int]]:
+    """Where in the text card numbers are."""
+    spans = [span for run in _RUN.finditer(text) for span in _spans(run)]
+    for written in _EMBOSSED.finditer(text) if _STOPPED.search(text) else ():
+        if _is_card_number(re.sub("[^0-9]", "", written[0])):
+            spans.append(written.span())
+    if spans:
+        named = [found.span() for found in _UUID.finditer(text)]
+        spans = [span for span in spans if not any(at <= span[0] and span[1] <= to for at, to in named)]
+    return spans
 
 
 def _spans(run: re.Match[str]) -> list[tuple[int, int]]:
@@ -90,11 +131,12 @@ def _mask(span: str) -> str:
     while seen < 4:
         keep -= 1
         seen += span[keep].isdigit()
-    return re.sub(r"[0-9]", "X", span[:keep]) + span[keep:]
+    return re.sub("[0-9\uff10-\uff19]", "X", span[:keep]) + span[keep:]
 
 
 # ------------------------------------------------------------------ HL7 v2
 
+_HEXED = "X(?:[0-9A-Fa-f]{2})*?(?:2[0DEFdef]|[3A-Fa-f])"
 _WHOLE_SEGMENTS = frozenset({"MSH", "EVN", "MRG", "MSA"})
 # Fields whose first component is an identifier or a code. Names and texts beside it are still read.
 _IDENTIFIERS: dict[str, frozenset[int]] = {
@@ -128,7 +170,7 @@ def screen_hl7(message: Message, original: bytes | None = None) -> tuple[bytes, 
     hits: list[str] = []
     lines = message.lines
     # One look at the whole text settles nearly every message.
-    if screen_text(message.text)[1] or _hides_digits(message):
+    if screen_text(message.text)[1] or _hides_digits(message, message.text):
         segments = zip(message.all_segments(), lines, strict=True)
         lines = [_screened_line(message, segment, line, hits) for segment, line in segments]
     if not hits:
@@ -136,14 +178,15 @@ def screen_hl7(message: Message, original: bytes | None = None) -> tuple[bytes, 
     return encode("\r".join(lines) + "\r", message.encoding), hits
 
 
-def _hides_digits(message: Message) -> bool:
+def _hides_digits(message: Message, text: str) -> bool:
+    """Whether digits, or what may stand between them, are written as `\\X31\\`; line ends are written so often."""
     mark = message.delimiters.escape
-    return bool(mark) and f"{mark}X3" in message.text
+    return bool(mark) and f"{mark}X" in text and re.search(re.escape(mark) + _HEXED, text) is not None
 
 
 def _screened_line(message: Message, segment: Segment, line: str, hits: list[str]) -> str:
     marks = message.delimiters
-    if segment.name in _WHOLE_SEGMENTS or not (screen_text(line)[1] or (marks.escape and f"{marks.escape}X3" in line)):
+    if segment.name in _WHOLE_SEGMENTS or not (screen_text(line)[1] or _hides_digits(message, line)):
         return line
     fields = line.split(marks.field)
     for field in range(1, len(fields)):
@@ -179,14 +222,17 @@ _IDENTIFIER_ELEMENTS = frozenset(
 
 
 def screen_json(resource: dict[str, Any], written: str = "") -> tuple[dict[str, Any], list[str]]:
-    """A FHIR resource without card numbers in its texts, and where they were; unchanged objects are shared.
+    """A FHIR resource without card numbers in its texts and numbers, and where they were; unchanged objects are shared.
 
     `written` is the JSON that it was read from: where no run of digits is as long as a card number, and none can hide
     behind an escape, none of its texts has one.
     """
     hits: list[str] = []
-    if written and "\\" not in written and not _CANDIDATE.search(written):
-        return resource, hits
+    if written and "\\" not in written:
+        usual = _as_usual(written)
+        power = any(one in usual for one in _POWERS) and _POWER.search(usual)
+        if not (power or _RUN.search(usual) or _STOPPED.search(usual)):
+            return resource, hits
     clean = _screened(resource, str(resource.get("resourceType", "")), "", hits)
     return (clean if hits else resource), hits
 
@@ -206,4 +252,9 @@ def _screened(value: Any, path: str, element: str, hits: list[str]) -> Any:
         if count:
             hits.append(path)
         return clean
+    if isinstance(value, int | Decimal) and 10**12 <= value < 10**19 and value == int(value):
+        digits = str(int(value))
+        if _is_card_number(digits):
+            hits.append(path)
+            return _mask(digits)
     return value
