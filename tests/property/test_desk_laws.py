@@ -2,21 +2,24 @@
 
 After each step: the ledger balances and verifies, `ar_patient` of no obligation is below zero, `unapplied_credit` is
 the sum of the credits, allocations and credit come to what was captured, and what the EHR was told of each payment
-comes to what it pays.
+comes to what it pays, and takes back no more of a line than the line is of.
 """
 
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from databases import Databases
-from desk_world import TENANT, account, balances, card, cash, credits_of, invoice, obligation_ids, standing, usd
+from desk_world import TENANT, account, balances, card, cash, credits_of, invoice, obligation_ids, standing, told, usd
 from fhirpay.billing import money as billing
 from fhirpay.db.unit import Database, Tx
 from fhirpay.domain.money import Money, allocate
@@ -25,7 +28,7 @@ from fhirpay.payments import store
 from fhirpay.usecases import credit, desk
 from fhirpay.usecases.doctor import examine
 
-REF = "Account/ana"
+REF, OTHER = "Account/ana", "Account/ben"
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -39,6 +42,7 @@ async def test_any_sequence_at_the_desk_keeps_the_laws(
         try:
             units = database.units("main")
             await units.write(account, "ana", 50_00)
+            await units.write(account, "ben", 30_00, 20_00)
             for number in range(25):
                 with suppress(RuleBroken):
                     await units.write(_step, chance, number)
@@ -51,7 +55,7 @@ async def test_any_sequence_at_the_desk_keeps_the_laws(
 def _step(tx: Tx, chance: random.Random, number: int) -> None:
     minor = chance.randint(1, 60_00)
     payments = [one.payment_id for one in store.of_account(tx, REF)]
-    owed = obligation_ids(tx, REF)
+    owed = obligation_ids(tx, REF) + obligation_ids(tx, OTHER)
     one = chance.choice(payments) if payments else ""
     said = {"by": "eve", "reason": "by chance", "tenant": TENANT}
     handed = chance.choice([cash(), card(f"A{number}")])
@@ -79,15 +83,31 @@ def _step(tx: Tx, chance: random.Random, number: int) -> None:
 
 
 def _laws(tx: Tx) -> None:
-    credit_of = credits_of(tx, REF)
+    credit_of = Counter(credits_of(tx, REF)) + Counter(credits_of(tx, OTHER))
     assert balances(tx).get("unapplied_credit", 0) == sum(credit_of.values())
     for payment in store.of_account(tx, REF):
         paid = {one.obligation_id: one.amount.minor for one in billing.paid_by(tx, payment.payment_id)}
-        kept = sum(paid.values()) + credit_of.get(payment.payment_id, 0)
+        kept = sum(paid.values()) + credit_of[payment.payment_id]
         assert kept == payment.captured.minor - payment.refunded.minor
         said = standing(tx, payment.payment_id)
         assert sum(said.values()) == payment.captured.minor
         assert all(minor > 0 for minor in said.values())
+        _each_line_is_taken_back_at_most_once(told(tx, payment.payment_id))
+
+
+def _each_line_is_taken_back_at_most_once(resources: list[dict[str, Any]]) -> None:
+    """Of no line more is taken back than it is of; and what is taken back names a line that was told before."""
+    left: dict[str, Decimal] = {}
+    for line in (line for one in resources for line in one["detail"]):
+        amount = line["amount"]["value"]
+        if amount < 0:
+            if line["type"]["coding"][0]["code"] == "advance":
+                continue  # what pays nothing is of one heap, however often something came to it
+            of = line["predecessor"]["value"]
+            left[of] += amount
+            assert left[of] >= 0, (of, resources)
+        else:
+            left[line["identifier"]["value"]] = amount
 
 
 @given(st.integers(0, 10**9), st.lists(st.integers(0, 10**6), min_size=1).filter(any))

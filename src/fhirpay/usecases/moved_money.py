@@ -38,7 +38,7 @@ def tell(tx: Tx, payment_id: str, tenant: Tenant, *, by: str, reason: str) -> No
             lines += _taken(tx, mine, -more)
         elif more > 0:
             account_ref = has[obligation_id].account_ref
-            sequence = mine[-1].sequence if mine else _place(tx, payment_id, has[obligation_id])
+            sequence = _place(tx, payment_id, has[obligation_id])  # its own: what is taken back of it names one line
             store.add_to_allocation(tx, payment_id, sequence, paid=more)
             lines.append(Side(sequence, obligation_id, account_ref, Money(more, payment.currency)))
     if rest := -sum(line.amount.minor for line in lines):

@@ -17,12 +17,14 @@ from fhirpay.billing import store as obligations
 from fhirpay.db.unit import Database, Tx
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.payments import disputes, refunds, store
+from fhirpay.payments.port import Reference
+from fhirpay.usecases import dispute as use_case
 from fhirpay.usecases import staff
 from fhirpay.usecases.doctor import examine
 from fhirpay.usecases.posted_facts import posted_facts
 from fhirpay.writeback import store as postings
 from fhirpay.writeback.posted import all_lines, takes
-from payments_world import World, payments_world
+from payments_world import World, payments_world, usd
 
 pytestmark = [
     pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),
@@ -206,3 +208,25 @@ async def test_a_refund_takes_off_what_the_books_and_the_ehr_both_take(world: Wo
     await world.work()
     assert await world.units.read(_pays, payment_id) == {"Invoice/ana-2": 45_00}
     await ehr.agrees()
+
+
+async def test_a_dispute_that_was_heard_of_before_the_capture_takes_it_when_it_comes(world: World) -> None:
+    account = await world.invoiced("ana", 80_00)
+    payment_id = await world.authorized(account)
+    (theirs,) = await world.processor.payments(payment_id)
+    await world.registry.of("main").capture(Reference(theirs["id"]), usd(80_00), idempotency_key="at the processor")
+    dispute = await disputed(world, payment_id, fee=0)
+    await goes_on(world, dispute, status="lost")
+    seen = await world.registry.disputes("main").read_dispute(Reference(dispute))
+    await world.units.write(use_case.settle, world.tenant, payment_id, seen, source="event:early")
+    assert await world.balances() == {
+        "ar_patient": 80_00,
+        "charges_control": 80_00,
+        "dispute_receivable": 80_00,
+        "processor_clearing": -80_00,
+    }
+    world.seen_events |= {one["id"] for one in world.events() if "dispute" in one["type"]}  # none comes again
+    await heard(world)
+    assert await world.balances() == {"ar_patient": 80_00, "charges_control": 80_00}
+    assert await holds(world, account) == {"dispute_lost"}
+    await Ehr(world, payment_id).agrees()
