@@ -94,7 +94,7 @@ def tenant(facility: Mapping[str, Any] | None = None, *, feed: Interface = FEED,
         name="main",
         facilities=(Facility(name="main", **rules),),
         interfaces=(feed, LAB.model_copy(update={"mllp_port": lab_port})),
-        merchants=(Merchant(name="main", processor="simulated", base_url="http://processor.example", secret_key="k"),),
+        merchants=(Merchant(name="main", processor="simulated", base_url="https://processor.example", secret_key="k"),),
         clients=(
             ApiClient(name="engine", token=TOKEN, scopes=("hl7v2",), interface="clinic"),
             ApiClient(name="lost", token="lost", scopes=("hl7v2",)),

@@ -430,7 +430,7 @@ def said(answer: httpx2.Response) -> str:
 
 @asynccontextmanager
 async def launch_world(
-    database: Database, clock: FrozenClock, *, processor: str = "http://processor.example", **agreed: Any
+    database: Database, clock: FrozenClock, *, processor: str = "https://processor.example", **agreed: Any
 ) -> AsyncIterator[LaunchWorld]:
     auth = agreed.get("launch_auth", "private_key_jwt")
     ehr = LaunchEhr(clock, auth)
@@ -453,7 +453,7 @@ def built(
     clock: Clock,
     *,
     transport: Transport | None = None,
-    processor: str = "http://processor.example",
+    processor: str = "https://processor.example",
     tenants: tuple[str, ...] = ("main",),
     public_url: str = OURS,
 ) -> wiring.System:

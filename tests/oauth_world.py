@@ -68,7 +68,7 @@ def _tenant(name: str, *more: ApiClient, issuers: tuple[Issuer, ...] = ()) -> Te
     return Tenant(
         name=name,
         facilities=(Facility(name="main"),),
-        merchants=(Merchant(name="main", processor="simulated", base_url="http://processor.example", secret_key="k"),),
+        merchants=(Merchant(name="main", processor="simulated", base_url="https://processor.example", secret_key="k"),),
         clients=clients,
         issuers=issuers,
     )

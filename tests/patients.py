@@ -38,7 +38,7 @@ Resource = dict[str, Any]
 
 
 def tenant_of(facility: Mapping[str, Any] | None = None) -> Tenant:
-    merchant = Merchant(name="main", processor="simulated", base_url="http://processor", secret_key="test")
+    merchant = Merchant(name="main", processor="simulated", base_url="https://processor", secret_key="test")
     data = {"name": "main", "zone": "America/Chicago", "bill_hold_days": 0, **(facility or {})}
     return Tenant(name="main", facilities=(Facility.model_validate(data),), merchants=(merchant,))
 

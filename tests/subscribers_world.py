@@ -172,7 +172,7 @@ def subscribed(tx: Tx, scopes: str = "system/PaymentReconciliation.r") -> str:
 
 
 def _tenant(name: str, clients: tuple[ApiClient, ...]) -> Tenant:
-    merchant = Merchant(name="main", processor="simulated", base_url="http://processor.example", secret_key="k")
+    merchant = Merchant(name="main", processor="simulated", base_url="https://processor.example", secret_key="k")
     return Tenant(name=name, facilities=(Facility(name="main"),), merchants=(merchant,), clients=clients)
 
 

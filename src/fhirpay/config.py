@@ -22,7 +22,7 @@ from .config_feed import Interface
 from .config_launch import normal_base
 from .config_posting_file import PostingFile
 from .config_route import Route
-from .config_section import Section, known_zone
+from .config_section import Section, in_the_clear, known_zone
 from .config_sftp import Sftp as Sftp
 from .config_sftp import SftpAccount as SftpAccount
 from .errors import ConfigInvalid
@@ -55,7 +55,10 @@ class Merchant(Section):
 
     name: str
     processor: str = Field(description="which adapter")
-    base_url: str = Field(default="", description="the processor's address; empty: the one that its adapter knows")
+    base_url: str = Field(
+        default="",
+        description="the processor's address, https but on this machine; empty: the one that its adapter knows",
+    )
     api_version: str = Field(default="", description="the version of the processor's API; empty: the adapter's own")
     location: str = Field(default="", description="where payments are taken, for processors that ask: its id there")
     account: str = Field(
@@ -95,6 +98,14 @@ class Merchant(Section):
         description="days after which a bank debit that came back for want of funds (R01, R09) is tried again",
     )
     private_network: bool = Field(default=False, description="the address may be a private or loopback one")
+
+    @model_validator(mode="after")
+    def _keeps_its_key(self) -> Merchant:
+        """Every call carries the key with which money is moved."""
+        if in_the_clear(self.base_url):
+            says = f"merchant '{self.name}': base_url is http, and its secret_key could be read on the way"
+            raise ValueError(f"{says}: write https, or an address of this machine (127.0.0.1)")
+        return self
 
 
 class Till(Section):
@@ -200,7 +211,9 @@ class Settings(Section):
     )
     http_host: str = Field(default="127.0.0.1", description="address to bind")
     http_port: int = Field(default=8080, description="port of the web role")
-    public_url: str = Field(default="", description="how others reach us; empty: http://http_host:http_port")
+    public_url: str = Field(
+        default="", description="how others reach us, https but on this machine; empty: http://http_host:http_port"
+    )
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR")
     hash_key: str = Field(
         default="", description="key of keyed hashes and blind indexes, 32 characters or more; use env:NAME"
@@ -224,6 +237,19 @@ class Settings(Section):
                 if self.lease_s <= 4 * one.timeout_s:
                     least = f"{4 * one.timeout_s:g}"
                     raise ValueError(f"lease_s must be over four times the timeout_s of '{one.name}': above {least}")
+        return self
+
+    @model_validator(mode="after")
+    def _people_come_by_https(self) -> Settings:
+        """A launch brings a code and a session's cookie here, a payer comes back here from a processor's page."""
+        for tenant in self.tenants:
+            launched = next(
+                (f"connection '{one.name}' is launched" for one in tenant.connections if one.launch_client_id), ""
+            )
+            paid = next((f"payers of merchant '{one.name}' come back" for one in tenant.merchants), "")
+            if (launched or paid) and in_the_clear(self.base_url):
+                says = f"{launched or paid} by way of {self.base_url}, which is http and can be read and changed"
+                raise ValueError(f"{says}: set public_url to the https address at which we are reached")
         return self
 
     @model_validator(mode="after")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from typing import Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, field_validator
@@ -39,3 +41,20 @@ def known_zone(name: str) -> None:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):
         raise ValueError(f"'{name}' is not an IANA zone; write one such as America/Chicago") from None
+
+
+def in_the_clear(url: str) -> bool:
+    """Whether what goes there can be read on its way: http to another machine. `localhost` is this one (RFC 6761 §6.3),
+    and so is the address of nothing (0.0.0.0), to which only a program of this machine connects."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # such as half an IPv6 address: said where it is used
+        return False
+    host = (parts.hostname or "").rstrip(".")
+    if parts.scheme != "http" or not host or host == "localhost" or host.endswith(".localhost"):
+        return False
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return True
+    return not (address.is_loopback or address.is_unspecified)

@@ -40,7 +40,7 @@ def tenant(name: str) -> Tenant:
     return Tenant(
         name=name,
         facilities=(Facility(name="main", zone="UTC"),),
-        merchants=(Merchant(name="main", processor="simulated", base_url="http://processor.example", secret_key="k"),),
+        merchants=(Merchant(name="main", processor="simulated", base_url="https://processor.example", secret_key="k"),),
         clients=(
             ApiClient(name="desk", token=f"desk-{name}", scopes=("payments", "staff")),
             ApiClient(name="till", token=f"till-{name}"),

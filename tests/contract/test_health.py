@@ -24,7 +24,7 @@ async def test_a_silent_feed_and_a_folder_out_of_reach_are_warnings(
     database: Database, clock: FrozenClock, ids: CountedIds, tmp_path: Path
 ) -> None:
     feed = Interface(name="lab", account_key="PID-18", silence_after_min=30, folder=str(tmp_path / "gone"))
-    merchant = Merchant(name="main", processor="simulated", base_url="http://processor.example", secret_key="k")
+    merchant = Merchant(name="main", processor="simulated", base_url="https://processor.example", secret_key="k")
     tenant = Tenant(facilities=(Facility(name="main", zone="UTC"),), merchants=(merchant,), interfaces=(feed,))
     system = wiring.build(Settings(hash_key="k" * 32, tenants=(tenant,)), clock=clock, ids=ids, database=database)
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=system.web), base_url="http://ours") as http:

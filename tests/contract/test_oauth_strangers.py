@@ -79,7 +79,7 @@ async def site(database: Database, ids: CountedIds) -> AsyncIterator[Site]:
     url = f"http://127.0.0.1:{bound.getsockname()[1]}"
     keys = json.dumps(key_set(key("h"), key("e", "EC")))
     client = ApiClient(name="his", jwks=keys, scopes=("system/Account.cruds",))
-    merchant = Merchant(name="main", processor="simulated", base_url="http://processor.example", secret_key="k")
+    merchant = Merchant(name="main", processor="simulated", base_url="https://processor.example", secret_key="k")
     tenant = Tenant(name="main", facilities=(Facility(name="main"),), merchants=(merchant,), clients=(client,))
     settings = Settings(hash_key="k" * 32, public_url=url, tenants=(tenant,))
     # The strangers go by the machine's clock, and so does who checks their assertions; the database's stands still.

@@ -174,7 +174,7 @@ http_port = {http}
 [[tenants.merchants]]
 name = "main"
 processor = "simulated"
-base_url = "http://processor.example"
+base_url = "https://processor.example"
 secret_key = "k"
 [[tenants.facilities]]
 name = "main"

@@ -39,7 +39,7 @@ FEEDS = (
 
 
 def settings(url: str) -> Settings:
-    merchant = Merchant(name="main", processor="simulated", base_url="http://processor.example", secret_key="k")
+    merchant = Merchant(name="main", processor="simulated", base_url="https://processor.example", secret_key="k")
     facility = Facility(name="main", bill_hold_days=0)
     tenant = Tenant(name="main", facilities=(facility,), interfaces=FEEDS, merchants=(merchant,))
     return Settings(database=url, hash_key="k" * 32, tenants=(tenant,))

@@ -63,7 +63,7 @@ def _settings(name: str) -> Settings:
         name=name,
         facilities=(Facility(name="main", bill_hold_days=0, zone="UTC"),),
         interfaces=(FEED.model_copy(update={"watermark": date(2026, 11, 15)}),),
-        merchants=(Merchant(name="main", processor="simulated", base_url="http://processor.example", secret_key="k"),),
+        merchants=(Merchant(name="main", processor="simulated", base_url="https://processor.example", secret_key="k"),),
     )
     return Settings(hash_key="k" * 32, tenants=(tenant,))
 

@@ -255,7 +255,7 @@ class Chaos:
             with books.transaction():
                 page = books.get("checkout", id_)
                 processor_rules.pay_on_page(
-                    books, page, "4242424242424242", base_url="http://processor.test/", late=True
+                    books, page, "4242424242424242", base_url="https://processor.test/", late=True
                 )
                 world.tell("processor", "paid late", id_)
         elif result != "failed" or chance.random() < 0.4:
@@ -276,7 +276,7 @@ class Chaos:
         mac = hmac.new(secret, f"{at}.".encode() + body, hashlib.sha256).hexdigest()
         headers = {"simulator-signature": f"t={at},v1={mac}"}
         try:
-            url = "http://fhirpay.test/webhooks/simulated/main"
+            url = "https://fhirpay.test/webhooks/simulated/main"
             answer = await self._world.browser.post(url, content=body, headers=headers)
         except httpx2.TransportError:
             return

@@ -250,7 +250,7 @@ class Hospital:
         headers = {"content-type": "application/fhir+json", "authorization": f"Bearer {TOKEN}"}
         for tried in count(1):
             try:
-                url = "http://fhirpay.test/fhir/R4"
+                url = "https://fhirpay.test/fhir/R4"
                 answer = await self.world.ehr_out.post(url, content=body, headers=headers)
                 if answer.status_code == 200:
                     return

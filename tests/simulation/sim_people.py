@@ -36,7 +36,7 @@ CARDS = {
     "4000000000007726": 5,
     "4000000000005126": 5,
 }
-API = "http://fhirpay.test/api/v1"
+API = "https://fhirpay.test/api/v1"
 
 
 @dataclass

@@ -50,7 +50,7 @@ from processor_running import Running
 from processor_sides import SIMULATED
 
 T = TypeVar("T")
-URL = "http://processor.test"
+URL = "https://processor.test"
 WATCHED = {"operation": "operation_id", "payment": "payment_id", "refund": "refund_id", "obligation": "obligation_id"}
 
 

@@ -138,7 +138,7 @@ class World:
                 Merchant(
                     name="main",
                     processor="simulated",
-                    base_url="http://processor.test",
+                    base_url="https://processor.test",
                     secret_key=SECRET_KEY,
                     webhook_secrets=(WEBHOOK_SECRET,),
                 ),
@@ -151,7 +151,7 @@ class World:
         # Polls that find nothing are left out: `_wake_what_is_due` polls when something is due.
         return Settings(
             hash_key="k" * 32,
-            public_url="http://fhirpay.test",
+            public_url="https://fhirpay.test",
             lease_s=LEASE_S,
             poll_s=86400,
             tenants=(tenant,),
@@ -247,7 +247,7 @@ class World:
         processor_ids, ehr_ids = SeededIds(self.clock, chance), SeededIds(self.clock, self.chances("ehr"))
         processor_app = processor.create_app(
             secret_key=SECRET_KEY,
-            webhook_url="http://fhirpay.test/webhooks/simulated/main",
+            webhook_url="https://fhirpay.test/webhooks/simulated/main",
             webhook_secrets=[WEBHOOK_SECRET],
             clock=self.clock.seconds,
             token=processor_ids.token,
@@ -269,7 +269,7 @@ class World:
             while True:
                 self.messenger.woken.clear()
                 with self.processor.books.transaction():
-                    processor_rules.tick(self.processor.books, base_url="http://processor.test/")
+                    processor_rules.tick(self.processor.books, base_url="https://processor.test/")
                 await self.messenger.deliver(http)
                 wait = self.messenger.next_due() - self.clock.seconds()
                 await set_within(self.messenger.woken, max(wait, 0.25))
@@ -339,7 +339,7 @@ class World:
 
     def processor_decides(self, id_: str, result: str) -> None:
         self.tell("processor", "decides", id_, result)
-        processor_rules.decide(self.processor.books, id_, result, base_url="http://processor.test/")
+        processor_rules.decide(self.processor.books, id_, result, base_url="https://processor.test/")
 
     # ── what the sweep looks at ───────────────────────────────────────────────────────────────────────────────────
 
@@ -352,7 +352,7 @@ class Mail(Messenger):
     """The processor's messenger, asked when it is next needed."""
 
     def __init__(self, world: World) -> None:
-        url = "http://fhirpay.test/webhooks/simulated/main"
+        url = "https://fhirpay.test/webhooks/simulated/main"
         super().__init__(world.processor.books, url=url, secrets=[WEBHOOK_SECRET])
         self.woken = asyncio.Event()
 

@@ -71,7 +71,7 @@ def _settings(path: Path, name: str) -> Settings:
         name=name,
         facilities=(FACILITY,),
         interfaces=(feed,),
-        merchants=(Merchant(name="main", processor="simulated", base_url="http://processor.example", secret_key="k"),),
+        merchants=(Merchant(name="main", processor="simulated", base_url="https://processor.example", secret_key="k"),),
     )
     return Settings(hash_key="k" * 32, tenants=(tenant,))
 

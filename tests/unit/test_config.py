@@ -143,3 +143,85 @@ def test_a_secret_in_a_list_is_read_from_the_environment_too(monkeypatch: pytest
     assert made.webhook_secrets == ("whsec_1", "whsec_0")
     with pytest.raises(ValueError, match="NOT_THERE is not set"):
         Merchant(name="main", processor="stripe", secret_key="k", webhook_secrets=("env:NOT_THERE",))
+
+
+HERE = ["http://127.0.0.1:8091", "http://127.8.0.1", "http://[::1]:8091", "http://localhost", "http://LOCALHOST.:1"]
+ELSEWHERE = [
+    "http://processor.example",
+    "HTTP://processor.example:443",
+    "http://10.0.0.7",
+    "http://[fd00::7]/v1",
+    "http://127.0.0.1.processor.example",
+    "http://127.0.0.1@processor.example",
+    "http://localhost.example",
+]
+
+
+@pytest.mark.parametrize("address", ELSEWHERE)
+@pytest.mark.parametrize("private_network", [False, True])
+def test_a_merchants_key_goes_to_no_other_machine_in_the_clear(
+    tmp_path: Path, address: str, private_network: bool
+) -> None:
+    with pytest.raises(
+        ConfigInvalid, match=r"merchant 'card': base_url is http, .*: write https, or an address of this"
+    ):
+        at(tmp_path / "a.toml", address, private_network=private_network)
+
+
+@pytest.mark.parametrize("address", [*HERE, "https://processor.example", "HTTPS://10.0.0.7", ""])
+def test_a_merchants_address_is_https_or_on_this_machine(tmp_path: Path, address: str) -> None:
+    assert at(tmp_path / "a.toml", address).tenants[0].merchant("card").base_url == address
+
+
+def at(path: Path, address: str, *, private_network: bool = False) -> config.Settings:
+    text = MERCHANT.format(lease_s=60, timeout_s=10, descriptor="").replace("https://processor.example", address)
+    path.write_text(f"{text}private_network = {str(private_network).lower()}\n", encoding="utf-8")
+    return config.load(path, {})
+
+
+LAUNCHED = """
+[[tenants]]
+name = "main"
+[[tenants.keys]]
+private_key = "k"
+[[tenants.connections]]
+name = "ehr"
+base_url = "https://ehr.example/fhir"
+launch_client_id = "app"
+launch_auth = "public"
+"""
+
+
+@pytest.mark.parametrize(
+    ("who", "says"), [(MERCHANT, "payers of merchant 'card' come back"), (LAUNCHED, "connection 'ehr' is launched")]
+)
+@pytest.mark.parametrize("public_url", ELSEWHERE)
+def test_nobody_comes_to_us_in_the_clear(tmp_path: Path, who: str, says: str, public_url: str) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(who.format(lease_s=60, timeout_s=10, descriptor=""), encoding="utf-8")
+    with pytest.raises(ConfigInvalid, match=f"{says} .*set public_url to the https address"):
+        config.load(path, {"FHIRPAY_PUBLIC_URL": public_url})
+
+
+@pytest.mark.parametrize("who", [MERCHANT, LAUNCHED])
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {},
+        {
+            "FHIRPAY_HTTP_HOST": "0.0.0.0"
+        },  # in a container: its port is published on this machine, or public_url says where
+        {"FHIRPAY_HTTP_HOST": "10.0.0.7", "FHIRPAY_PUBLIC_URL": "https://pay.example.org"},
+        *({"FHIRPAY_PUBLIC_URL": address} for address in HERE),
+    ],
+)
+def test_people_come_to_us_by_https_or_on_this_machine(tmp_path: Path, who: str, environ: dict[str, str]) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(who.format(lease_s=60, timeout_s=10, descriptor=""), encoding="utf-8")
+    assert config.load(path, environ).tenants
+
+
+def test_where_nobody_comes_to_any_address_will_do(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text('[[tenants]]\nname = "main"\n', encoding="utf-8")
+    assert config.load(path, {"FHIRPAY_PUBLIC_URL": "http://feed.example"}).public_url == "http://feed.example"

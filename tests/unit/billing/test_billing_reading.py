@@ -121,7 +121,7 @@ def test_the_version_in_a_reference_does_not_matter() -> None:
 
 
 def test_a_facility_is_known_by_its_organization() -> None:
-    merchant = Merchant(name="main", processor="simulated", base_url="http://x", secret_key="k")
+    merchant = Merchant(name="main", processor="simulated", base_url="https://x", secret_key="k")
     facilities = (Facility(name="north", organization="o1"), Facility(name="south", organization="o2"))
     tenant = Tenant(facilities=facilities, merchants=(merchant,))
     account = {"resourceType": "Account", "id": "a1", "owner": {"reference": "Organization/o2"}}

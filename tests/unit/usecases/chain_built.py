@@ -29,7 +29,7 @@ def tenant(base_url: str = "http://ehr.example/fhir", token: str = "") -> Tenant
     return Tenant(
         name="main",
         facilities=(Facility(name="main", zone="America/New_York"),),
-        merchants=(Merchant(name="main", processor="simulated", base_url="http://processor.example", secret_key="k"),),
+        merchants=(Merchant(name="main", processor="simulated", base_url="https://processor.example", secret_key="k"),),
         connections=(
             Connection(name="ehr", base_url=base_url, token=token, organization="clinic", private_network=True),
         ),

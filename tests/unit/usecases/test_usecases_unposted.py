@@ -167,7 +167,7 @@ name = "main"
 [[tenants.merchants]]
 name = "main"
 processor = "simulated"
-base_url = "http://processor.example"
+base_url = "https://processor.example"
 secret_key = "k"
 [[tenants.connections]]
 name = "ehr"
