@@ -71,4 +71,4 @@ def test_a_version_that_the_stripe_adapter_does_not_speak_is_refused_at_start(ve
 
 def test_a_destination_that_may_not_be_called_is_refused_at_start() -> None:
     with pytest.raises(ConfigInvalid):
-        build(tenant("http://169.254.169.254/"))
+        build(tenant("https://169.254.169.254/"))
