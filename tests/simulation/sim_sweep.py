@@ -140,7 +140,7 @@ class Sweep:
         return found
 
     def ehr_equals_ledger(self) -> list[str]:
-        """Each captured payment and each refund that went out is there once, with its amount."""
+        """Each captured payment, each refund that went out and each move since is there once, with its amount."""
         found: list[str] = []
         there: dict[str, list[int]] = defaultdict(list)
         for version in self._latest("PaymentReconciliation"):
@@ -158,6 +158,8 @@ class Sweep:
         for one in (refund for of in self.refunds.values() for refund in of):
             if one.state is RefundState.SUCCEEDED or (one.state is RefundState.FAILED and one.succeeded_at is not None):
                 expected[one.refund_id] = -one.amount.minor
+        moved = self._rows("SELECT movement_id, sum(amount_minor) FROM movement_line GROUP BY movement_id")
+        expected |= dict(moved)
         for subject, amounts in there.items():
             if len(amounts) > 1:
                 found.append(f"{subject} is at the EHR {len(amounts)} times")

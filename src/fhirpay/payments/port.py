@@ -66,7 +66,7 @@ class Capabilities:
 
     def absence(self, operation: OperationRef) -> Unknown | ProvenAbsent:
         """What it means that a lookup found nothing: proof only after the horizon of this rail."""
-        if operation.age < self.lookup_settles_after:
+        if operation.quiet < self.lookup_settles_after:
             return Unknown("not found, but too early for that to prove anything")
         return ProvenAbsent()
 
@@ -129,6 +129,12 @@ class OperationRef:
     amount: Money
     age: timedelta  # since it was (first) sent
     payment_reference: Reference | None = None  # the processor's id of the payment, once it is known
+    last: timedelta | None = None  # since it was last sent, where it was more than once
+
+    @property
+    def quiet(self) -> timedelta:
+        """How long nothing of it has gone out: what counts for absence."""
+        return self.age if self.last is None else min(self.last, self.age)
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,7 @@ def operation_ref(operation: Operation, *, payment_reference: str | None, now: d
         amount=operation.amount,
         age=now - since,
         payment_reference=Reference(payment_reference) if payment_reference else None,
+        last=now - operation.last_sent_at if operation.last_sent_at else None,
     )
 
 
@@ -165,8 +166,6 @@ class LookUp:
             store.move_operation(tx, operation, OperationState.UNKNOWN, says="no answer")
         age = tx.now - (operation.sent_at or operation.created_at)
         settles_in = settles_after - (tx.now - (operation.last_sent_at or operation.created_at))
-        if isinstance(outcome, ProvenAbsent) and settles_in > timedelta(0):
-            outcome = Unknown("not found, but it was sent once more: too early for that to prove anything")
         if isinstance(outcome, Unknown):
             log.warning(
                 "operation.unknown",

@@ -195,3 +195,12 @@ def test_a_signature_is_checked_before_anything_is_parsed() -> None:
         signature.check("t=1,v1=00", b"not json", ["s"], datetime(2026, 1, 1, tzinfo=UTC))
     with pytest.raises(NotAuthenticated):
         signature.check("t=1,v1=00", b"{}", [], datetime(2026, 1, 1, tzinfo=UTC))
+
+
+def test_absence_is_counted_from_the_last_time_that_it_was_sent() -> None:
+    capabilities = dataclasses.replace(CAPABILITIES, lookup_settles_after=timedelta(minutes=1))
+    sent = {"kind": OperationKind.REFUND, "our_reference": "ref1", "processor_reference": None}
+    long_ago = OperationRef(**sent, amount=Money(100, "USD"), age=timedelta(hours=1))  # type: ignore[arg-type]
+    assert isinstance(capabilities.absence(long_ago), ProvenAbsent)
+    assert isinstance(capabilities.absence(dataclasses.replace(long_ago, last=timedelta(seconds=59))), Unknown)
+    assert isinstance(capabilities.absence(dataclasses.replace(long_ago, last=timedelta(seconds=60))), ProvenAbsent)

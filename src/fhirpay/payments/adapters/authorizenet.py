@@ -213,7 +213,7 @@ class AuthorizeNetProcessor:
         found, now = await self._unsettled(told)
         if not found:
             found = await self._in_batches(told, operation, now)
-        if not found and operation.age >= self.capabilities.lookup_settles_after:
+        if not found and operation.quiet >= self.capabilities.lookup_settles_after:
             found, _ = await self._unsettled(told)
         return found
 
