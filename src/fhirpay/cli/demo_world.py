@@ -12,8 +12,8 @@ import shutil
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from .. import log
 from ..app import listen, served, serving
@@ -26,6 +26,7 @@ from ..wiring import System, build
 PREFERRED = {"http": 8080, "mllp": 2575, "processor": 8091, "ehr": 8092}
 TOKENS = {"ehr": "demo-ehr-token", "client": "demo-client-token", "processor": "demo-processor-key"}
 WEBHOOK_SECRET = "demo-webhook-secret"  # noqa: S105 a simulator's, on loopback
+_ZONE = "America/New_York"  # the clinic's, whose day it is
 _CONFIG = """\
 # Written by `fhirpay demo`. Serve with it: fhirpay serve --config {folder}/fhirpay.toml (after the demo has ended).
 database = "{database}"
@@ -48,7 +49,7 @@ private_network = true
 
 [[tenants.facilities]]
 name = "main"
-zone = "America/New_York"
+zone = "{zone}"
 merchant = "main"
 organization = "clinic"
 policy = "autopay"
@@ -105,13 +106,14 @@ def prepare(folder: Path, *, resume: bool, database: str, first_port: int) -> tu
         secrets = {f"{name}_token": token for name, token in TOKENS.items()}
         text = _CONFIG.format(
             folder=folder.resolve(),
+            zone=_ZONE,
             database=database or f"sqlite:///{folder.resolve()}/fhirpay.db",
             **ports,
             **secrets,
             processor_key=TOKENS["processor"],
             webhook_secret=WEBHOOK_SECRET,
         )
-        day.write_text(f"{SystemClock().now().astimezone(UTC):%Y%m%d}", encoding="utf-8")
+        day.write_text(f"{SystemClock().now().astimezone(ZoneInfo(_ZONE)):%Y%m%d}", encoding="utf-8")
         config.write_text(text, encoding="utf-8")
     # Nothing else of the environment: it may name a database that isn't for demos.
     environ = {name: value for name, value in os.environ.items() if name == "FHIRPAY_LOG_LEVEL"}
