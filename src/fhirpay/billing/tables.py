@@ -19,7 +19,7 @@ _IN_STATES = ", ".join(f"'{state}'" for state in _STATES)
 class Obligation(Row, table=True):
     """What one party owes on one account for one basis. `basis_state` is its state without regard to money."""
 
-    __tablename__ = "obligation"  # type: ignore[assignment]
+    __tablename__ = "obligation"
     __table_args__ = (
         UniqueConstraint("tenant_id", "account_ref", "basis_kind", "basis_key", "currency", "generation"),
         CheckConstraint(f"state IN ({_IN_STATES})", name="state"),
@@ -67,7 +67,7 @@ class Obligation(Row, table=True):
 class ObligationShare(Row, table=True):
     """One payment's part in one obligation: reserved, paid, and of what is paid the part that the ledger shows."""
 
-    __tablename__ = "obligation_share"  # type: ignore[assignment]
+    __tablename__ = "obligation_share"
     __table_args__ = (
         CheckConstraint("in_flight_minor >= 0 AND paid_minor >= 0 AND allocated_minor >= 0", name="money"),
         Index(None, "tenant_id", "payment_id"),
@@ -88,7 +88,7 @@ class ObligationShare(Row, table=True):
 class AccountCredit(Row, table=True):
     """Money of one payment that stands on an account with nothing to pay: it pays the next obligation by itself."""
 
-    __tablename__ = "account_credit"  # type: ignore[assignment]
+    __tablename__ = "account_credit"
     __table_args__ = (
         CheckConstraint("amount_minor >= 0", name="amount"),
         Index(None, "tenant_id", "payment_id"),
@@ -105,7 +105,7 @@ class AccountCredit(Row, table=True):
 class AccountState(Row, table=True):
     """One row an account, locked first by every unit that changes what is owed on it."""
 
-    __tablename__ = "account_state"  # type: ignore[assignment]
+    __tablename__ = "account_state"
 
     tenant_id: str = Field(primary_key=True, sa_type=Text)
     account_ref: str = Field(primary_key=True, sa_type=Text)
@@ -117,7 +117,7 @@ class AccountState(Row, table=True):
 class AccountHold(Row, table=True):
     """A hold that staff opened. Released, not deleted."""
 
-    __tablename__ = "account_hold"  # type: ignore[assignment]
+    __tablename__ = "account_hold"
     __table_args__ = (Index(None, "tenant_id", "account_ref"),)
 
     tenant_id: str = Field(primary_key=True, sa_type=Text)
@@ -136,7 +136,7 @@ class StaffEntry(Row, table=True):
     """What staff state, with a reason: the patient's share of an account (`amount`), that it is self-pay, that a charge
     which looks like another one is a second one, or that an amount of an obligation is given up (`write_off`)."""
 
-    __tablename__ = "staff_entry"  # type: ignore[assignment]
+    __tablename__ = "staff_entry"
     __table_args__ = (
         CheckConstraint("kind IN ('amount', 'self_pay', 'second_charge', 'write_off')", name="kind"),
         Index(None, "tenant_id", "account_ref"),
@@ -163,7 +163,7 @@ class Adjustment(Row, table=True):
     """What was taken off an obligation by us, or (below zero) put back, and is to be told to its EHR: see
     adjustments.py. `number` counts those of one obligation and kind; nothing is changed."""
 
-    __tablename__ = "adjustment"  # type: ignore[assignment]
+    __tablename__ = "adjustment"
     __table_args__ = (
         UniqueConstraint("tenant_id", "obligation_id", "kind", "number"),
         CheckConstraint("amount_minor <> 0", name="amount"),
@@ -182,7 +182,7 @@ class Adjustment(Row, table=True):
 class CutoverStage(Row, table=True):
     """Where a feed stands that is taken over from another system. The highest `number` counts; nothing is changed."""
 
-    __tablename__ = "cutover_stage"  # type: ignore[assignment]
+    __tablename__ = "cutover_stage"
     __table_args__ = (CheckConstraint("stage IN ('backfill', 'live')", name="stage"),)
 
     tenant_id: str = Field(primary_key=True, sa_type=Text)
@@ -199,7 +199,7 @@ class CutoverSeen(Row, table=True):
     """What a feed with a watermark has spoken of, and the earliest day that it ever gave for it: a correction can't
     bring it over the watermark."""
 
-    __tablename__ = "cutover_seen"  # type: ignore[assignment]
+    __tablename__ = "cutover_seen"
 
     tenant_id: str = Field(primary_key=True, sa_type=Text)
     ref: str = Field(primary_key=True, sa_type=Text)  # ChargeItem/…, Invoice/…, Encounter/…, Account/…
@@ -211,7 +211,7 @@ class CutoverSeen(Row, table=True):
 class OpeningBalance(Row, table=True):
     """What an account owed when it was taken over. Taken back, not deleted."""
 
-    __tablename__ = "opening_balance"  # type: ignore[assignment]
+    __tablename__ = "opening_balance"
     __table_args__ = (
         UniqueConstraint("tenant_id", "reference"),
         CheckConstraint("amount_minor > 0", name="amount"),
@@ -237,7 +237,7 @@ class OpeningBalance(Row, table=True):
 class Recovery(Row, table=True):
     """A return of money that had been refunded already: the payer has had it twice, and owes it."""
 
-    __tablename__ = "recovery"  # type: ignore[assignment]
+    __tablename__ = "recovery"
     __table_args__ = (CheckConstraint("amount_minor > 0", name="amount"), Index(None, "tenant_id", "account_ref"))
 
     tenant_id: str = Field(primary_key=True, sa_type=Text)
@@ -253,7 +253,7 @@ class Recovery(Row, table=True):
 class WorklistItem(Row, table=True):
     """Something that a person should look at. (kind, subject) is there once; it can be done and opened again."""
 
-    __tablename__ = "worklist"  # type: ignore[assignment]
+    __tablename__ = "worklist"
     __table_args__ = (
         UniqueConstraint("tenant_id", "kind", "subject"),
         CheckConstraint("state IN ('open', 'done')", name="state"),

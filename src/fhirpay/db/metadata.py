@@ -30,7 +30,7 @@ class Row(SQLModel):
 
     metadata = metadata
     if TYPE_CHECKING:
-        __tablename__: ClassVar[str]  # type: ignore[assignment]
+        __tablename__: ClassVar[str]  # type: ignore[assignment]  (SQLModel says declared_attr; a table's name is text)
 
 
 def table(declared: type[SQLModel]) -> Table:

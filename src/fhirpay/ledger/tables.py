@@ -17,7 +17,7 @@ from .triggers import keep, keep_stepping
 class LedgerEntry(Row, table=True):
     """One event's effect. `key` names the business fact: the same fact can't be posted twice."""
 
-    __tablename__ = "ledger_entry"  # type: ignore[assignment]
+    __tablename__ = "ledger_entry"
     __table_args__ = (UniqueConstraint("tenant_id", "key"), UniqueConstraint("tenant_id", "seq"))
 
     tenant_id: str = Field(primary_key=True, sa_type=Text)
@@ -35,7 +35,7 @@ class LedgerEntry(Row, table=True):
 class LedgerPosting(Row, table=True):
     """One leg: a side and an amount that is never negative."""
 
-    __tablename__ = "ledger_posting"  # type: ignore[assignment]
+    __tablename__ = "ledger_posting"
     __table_args__ = (
         ForeignKeyConstraint(["tenant_id", "entry_id"], ["ledger_entry.tenant_id", "ledger_entry.entry_id"]),
         CheckConstraint("side IN ('debit', 'credit')", name="side"),
@@ -64,7 +64,7 @@ class LedgerPosting(Row, table=True):
 class LedgerHead(Row, table=True):
     """Where a tenant's chain ends. Its row is locked by whoever posts, until that unit has been committed."""
 
-    __tablename__ = "ledger_head"  # type: ignore[assignment]
+    __tablename__ = "ledger_head"
 
     tenant_id: str = Field(primary_key=True, sa_type=Text)
     seq: int = Field(sa_type=BigInteger)
