@@ -93,7 +93,7 @@ def _of_refund(
             settle_any(tx, tenant, store.operation(tx, operation.operation_id), outcome, source=source)
         elif known is not None:
             refund.hear_again(tx, tenant, known.refund_id, outcome, source=source)
-        elif isinstance(outcome, Approved) and _is_another(tx, payment, outcome.payment or ""):
+        elif isinstance(outcome, Approved) and is_another(tx, payment, outcome.payment or ""):
             return Applied(ignored=f"about a refund of another try of {payment.payment_id}, which is not booked")
         elif isinstance(outcome, Approved):
             why = refund.not_to_adopt_yet(tx, payment, outcome)
@@ -125,14 +125,14 @@ def _another(tx: Tx, payment: Payment, first: Operation, stated: Stated, theirs:
     told = stated.outcomes[-1]
     if isinstance(told, Declined) and first.kind is OperationKind.HOSTED:
         return Applied(ignored="a decline on a page is one try of several")
-    if not _is_another(tx, payment, theirs):
+    if not is_another(tx, payment, theirs):
         return None
     if isinstance(told, Approved):
         return Applied(twin=told)
     return Applied(ignored=f"about another try of {payment.payment_id}, which took nothing")
 
 
-def _is_another(tx: Tx, payment: Payment, theirs: str) -> bool:
+def is_another(tx: Tx, payment: Payment, theirs: str) -> bool:
     """Whether the processor calls the payment that we know otherwise than this."""
     known = {payment.processor_ref, *(one.processor_ref for one in store.operations_of(tx, payment.payment_id))}
     return bool(theirs and payment.processor_ref) and theirs not in known

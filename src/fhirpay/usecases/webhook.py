@@ -236,7 +236,7 @@ class Webhooks:
         operation = _spoken_of(store.operations_of(tx, payment.payment_id))
         if operation is None:
             return _Subject(found.event_id, merchant, why_not="nothing was sent for this payment")
-        if about == EventAbout.PAYMENT and _is_another(tx, payment, theirs):
+        if about == EventAbout.PAYMENT and payment.captured_at and told_by_event.is_another(tx, payment, theirs):
             other = ProcessorReference(theirs)
             ref = OperationRef(OperationKind.SALE, ours, other, payment.amount, _SINCE_EVER, payment_reference=other)
             return _Subject(found.event_id, merchant, None, ref, twin=payment)
@@ -361,12 +361,6 @@ def _spoken_of(operations: list[Operation]) -> Operation | None:
     mine = [one for one in operations if one.refund_id is None and one.kind is not OperationKind.ACCEPT_DISPUTE]
     under_way = [one for one in mine if one.state in (OperationState.SENT, OperationState.UNKNOWN)]
     return under_way[-1] if under_way else mine[0] if mine else None
-
-
-def _is_another(tx: Tx, payment: Payment, theirs: str) -> bool:
-    """Whether this is none of the objects by which the payment, which is taken already, is known at the processor."""
-    known = {payment.processor_ref, *(one.processor_ref for one in store.operations_of(tx, payment.payment_id))}
-    return bool(theirs and payment.captured_at and payment.processor_ref) and theirs not in known
 
 
 def _refund(tx: Tx, merchant: str, ours: str, theirs: str) -> Refund | None:
