@@ -137,10 +137,12 @@ class World:
     async def method(self, account: str, token: str = "", *, cap: int = 500_00, bank: bool = False) -> str:
         """A stored method, with consent, of whatever behaviour; a bank account with its mandate."""
 
+        found = Method(token or self.side.tokens["approve"], "visa", "4242", "2031-12")
+        if bank:
+            assert self.side.bank is not None
+            found = await self.side.bank(self.processor, token)
+
         def keep(tx: Tx) -> str:
-            found = Method(token or self.side.tokens["approve"], "visa", "4242", "2031-12")
-            if bank:
-                found = Method(token, "STRIPE TEST BANK", "6789", kind="bank", mandate=f"mandate_{token}")
             kept = stored_methods.keep(tx, found, account_ref=account, debtor_ref="", merchant="main")
             agreed = stored_methods.record_consent(
                 tx, kept.method_id, text="Yes", cap=usd(cap), given_at=None, recorded_by="test"

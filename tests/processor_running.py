@@ -17,6 +17,7 @@ from fastapi import FastAPI, Request, Response
 
 from fhirpay.net.http import client
 from fhirpay.payments.adapters.simulated import SimulatedProcessor
+from fhirpay.payments.port import Method
 from fhirpay.simulators.processor import Simulator, create_app
 
 SECRET_KEY = "sk_test"  # noqa: S105
@@ -126,6 +127,11 @@ async def webhook_peer() -> AsyncIterator[Peer]:
     async with served(app) as port:
         peer.url = f"http://127.0.0.1:{port}/hook"
         yield peer
+
+
+async def bank_account(running: Running, name: str) -> Method:
+    """The account of this name, with the payer's mandate."""
+    return Method(name, "STRIPE TEST BANK", "6789", kind="bank", mandate=f"mandate_{name}")
 
 
 def now() -> datetime:

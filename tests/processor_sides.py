@@ -6,7 +6,7 @@ configuration names. To add a processor: another `Side`; `sides` finds it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +18,7 @@ import square_running
 import stripe_running
 from authorizenet_server import webhooks as authorizenet_events
 from fhirpay.payments.adapters import authorizenet_wire
+from fhirpay.payments.port import Method
 from fhirpay.simulators import processor_webhooks as simulated_events
 from square_server import webhooks as square_events
 from square_server.books import LOCATION
@@ -43,6 +44,8 @@ class Side:
     settings: Mapping[str, str] = field(default_factory=dict[str, str])  # of the merchant, beyond what every one has
     known_as: Callable[[str], str] = str  # what its books call our reference
     sent: Callable[[Doc, Sequence[str], int], tuple[bytes, dict[str, str]]] | None = None  # signed in the body
+    banks: Mapping[str, str] = field(default_factory=dict[str, str])  # what a bank account does → its name there
+    bank: Callable[[Any, str], Awaitable[Method]] | None = None  # stores one there, with its mandate
 
 
 SIMULATED = Side(
@@ -60,6 +63,8 @@ SIMULATED = Side(
         "partial": "tok_partial",
         "action": "tok_action",
     },
+    banks={"clears": "ba_ok", "funds": "ba_fails", "closed": "ba_closed"},
+    bank=processor_running.bank_account,
 )
 STRIPE = Side(
     name="stripe",
@@ -75,6 +80,12 @@ STRIPE = Side(
         "funds": "pm_card_chargeDeclinedInsufficientFunds",
         "action": "pm_card_authenticationRequired",
     },
+    banks={
+        "clears": "pm_usBankAccount_success",
+        "funds": "pm_usBankAccount_insufficientFunds",
+        "closed": "pm_usBankAccount_accountClosed",
+    },
+    bank=stripe_running.bank_account,
 )
 SQUARE = Side(
     name="square",

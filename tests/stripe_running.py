@@ -14,6 +14,7 @@ import httpx2
 
 from fhirpay.net.http import client
 from fhirpay.payments.adapters.stripe import StripeProcessor
+from fhirpay.payments.port import Method
 from processor_running import served
 from stripe_server.app import Server, create_app
 from stripe_server.versions import LATEST
@@ -88,6 +89,17 @@ async def running_stripe(
     )
     async with served(create_app(server), port) as bound, httpx2.AsyncClient(trust_env=False, verify=False) as http:
         yield Running(f"http://127.0.0.1:{bound}", server, http)
+
+
+async def bank_account(running: Running, name: str) -> Method:
+    """One of the Testing page's accounts, stored for a customer of its own, with the payer's mandate."""
+    api = Caller(running, running.http)
+    customer = (await api.made("customers"))["id"]
+    form = {"customer": customer, "payment_method": name, "allowed_payment_method_types[]": "us_bank_account"}
+    mandate = {"mandate_data[customer_acceptance][type]": "offline", "confirm": "true"}
+    made = await api.made("setup_intents", {**form, **mandate})
+    token = f"{customer}-{made['payment_method']}"
+    return Method(token, "STRIPE TEST BANK", "6789", kind="bank", mandate=made["mandate"])
 
 
 class Caller:

@@ -17,7 +17,7 @@ class Card:
     number: str
     brand: str = "visa"
     does: str = "succeed"  # succeed, decline, authenticate, authenticate_then_decline, bank
-    code: str = ""
+    code: str = ""  # of a bank account: NACHA's, with which its debit comes back
     decline_code: str = ""
     refund: str = "succeed"  # succeed, pend, fail
 
@@ -77,14 +77,15 @@ TABLE: dict[str, Card] = {
 # Testing, Declined payments: the page's newer names of the same cards
 TABLE |= {name.replace("pm_card_charge", "pm_card_visa_charge"): card for name, card in TABLE.items() if "Decl" in name}
 
-NUMBERS = {card.number: card for card in TABLE.values()}
-
 # ACH Direct Debit, Test: bank accounts whose debit is processing and then succeeds or fails
 BANKS = {
-    "pm_usBankAccount_success": ("6789", ""),
-    "pm_usBankAccount_insufficientFunds": ("2227", "insufficient_funds"),
-    "pm_usBankAccount_debitNotAuthorized": ("3335", "debit_not_authorized"),
+    "pm_usBankAccount_success": Card("000123456789", "", "bank"),
+    "pm_usBankAccount_accountClosed": Card("000111111113", "", "bank", "R02"),
+    "pm_usBankAccount_noAccount": Card("000111111116", "", "bank", "R03"),
+    "pm_usBankAccount_insufficientFunds": Card("000222222227", "", "bank", "R01"),
+    "pm_usBankAccount_debitNotAuthorized": Card("000333333335", "", "bank", "R10"),
 }
+NUMBERS = {card.number: card for card in (*TABLE.values(), *BANKS.values())}
 
 
 def known_test_method(name: str) -> bool:
@@ -93,13 +94,12 @@ def known_test_method(name: str) -> bool:
 
 def make_method(books: Books, name: str) -> Doc:
     """A new PaymentMethod object for a test name. API reference, The PaymentMethod object."""
-    if name in BANKS:
-        last4, failure = BANKS[name]
-        return _method(books, "us_bank_account", _bank(last4), acts=Card(last4, "", "bank", failure))
-    return method_for(books, TABLE[name])
+    return method_for(books, BANKS.get(name) or TABLE[name])
 
 
 def method_for(books: Books, card: Card) -> Doc:
+    if card.does == "bank":
+        return _method(books, "us_bank_account", _bank(card.last4), acts=card)
     details = {
         "brand": card.brand,
         "checks": {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "pass"},
@@ -129,7 +129,7 @@ def _bank(last4: str) -> Doc:
         "last4": last4,
         "networks": {"preferred": "ach", "supported": ["ach"]},
         "routing_number": "110000000",
-        "status_details": {},
+        "status_details": None,
     }
 
 

@@ -80,7 +80,9 @@ def _outcome(card: Card, status: str) -> Doc:
 def _details(method: Doc, code: str | None) -> Doc:
     if method["type"] == "us_bank_account":
         bank = method["us_bank_account"]
-        return {"type": "us_bank_account", "us_bank_account": {"bank_name": bank["bank_name"], "last4": bank["last4"]}}
+        names = ("account_holder_type", "account_type", "bank_name", "fingerprint", "last4", "routing_number")
+        more = {"expected_debit_date": None, "mandate": None, "payment_reference": None}
+        return {"type": "us_bank_account", "us_bank_account": {name: bank[name] for name in names} | more}
     names = ("brand", "country", "exp_month", "exp_year", "fingerprint", "funding", "last4")
     details = {name: method["card"][name] for name in names}
     network = {"network": method["card"]["brand"], "network_transaction_id": secrets.token_hex(8) if code else None}

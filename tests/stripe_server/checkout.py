@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import payment_intents, setup
+from . import banks, payment_intents, setup
 from .books import Books
 from .cards import NUMBERS, method_for
 from .errors import Doc, exclusive, invalid, unreadable
@@ -39,6 +39,13 @@ _PAYMENT = Form(
     (),
     frozenset("application_fee_amount on_behalf_of shipping transfer_data transfer_group".split()),
 )
+# Create a Checkout Session, payment_method_options.us_bank_account: automatic or instant
+_BANK = Form(
+    {"verification_method": one_of("automatic", "instant")},
+    (),
+    frozenset({"financial_connections", "setup_future_usage", "target_date"}),
+)
+_OPTIONS = Form({"us_bank_account": hash_of(_BANK)}, (), frozenset({"card", "link"}))
 _SETUP = Form({"description": string(1000), "metadata": metadata}, (), frozenset({"on_behalf_of"}))
 
 
@@ -65,6 +72,7 @@ def create_form(version: str) -> Form:
             "metadata": metadata,
             "mode": one_of("payment", "setup", "subscription"),
             "payment_intent_data": hash_of(_PAYMENT),
+            "payment_method_options": hash_of(_OPTIONS),
             "setup_intent_data": hash_of(_SETUP),
             "submit_type": one_of("auto", "book", "donate", "pay", "subscribe"),
             "success_url": string(),
@@ -76,7 +84,7 @@ def create_form(version: str) -> Form:
             "branding_settings consent_collection custom_fields custom_text customer_account customer_update discounts "
             "excluded_payment_method_types integration_identifier invoice_creation managed_payments name_collection "
             "optional_items origin_context payment_method_collection payment_method_configuration payment_method_data "
-            "payment_method_options permissions phone_number_collection redirect_on_completion return_url "
+            "permissions phone_number_collection redirect_on_completion return_url "
             "saved_payment_method_options shipping_address_collection shipping_options subscription_data "
             "tax_id_collection wallet_options".split()
         ),
@@ -114,6 +122,11 @@ def create(books: Books, params: Doc, *, version: str, base_url: str) -> Doc:
         )
     total, code, items = _total(params) if mode == "payment" else _setup_currency(params)
     types = params.get("payment_method_types") or params.get("allowed_payment_method_types") or ["card"]
+    if "us_bank_account" in types and code and code != "usd":
+        # ACH Direct Debit with Checkout: prices for all line items in US dollars
+        raise unreadable("us_bank_account can only be used with usd.", param="payment_method_types")
+    if "us_bank_account" in types and params.get("payment_intent_data", {}).get("capture_method") == "manual":
+        raise unreadable("us_bank_account does not support manual capture.", param="payment_intent_data")
     if mode == "payment":
         check_descriptors(params.get("payment_intent_data", {}), types, inside="payment_intent_data")
     doc = _session(books, params, mode, total, code, types, expires_at)
@@ -197,7 +210,7 @@ def _session(books: Books, params: Doc, mode: str, total: int, code: str, types:
         "payment_intent": None,
         "payment_link": None,
         "payment_method_collection": "if_required" if pays else "always",
-        "payment_method_options": {},
+        "payment_method_options": params.get("payment_method_options", {}),
         "payment_method_types": types,
         "payment_status": "unpaid" if pays else "no_payment_required",
         "phone_number_collection": {"enabled": False},
@@ -220,7 +233,9 @@ def _session(books: Books, params: Doc, mode: str, total: int, code: str, types:
 
 
 def pay(books: Books, session: Doc, number: str, *, base_url: str) -> str:
-    """The payer types a card. Returns where to go next: the session's page again, the bank, or success_url.
+    """The payer types a card, or a bank account of the Testing page. Returns where to go next: the page again, the bank,
+    or success_url.
+
 
     Raises Refused (card_error) after a decline: the Session stays open and the payer may try again.
     """
@@ -229,14 +244,23 @@ def pay(books: Books, session: Doc, number: str, *, base_url: str) -> str:
     known = NUMBERS.get("".join(filter(str.isdigit, number)))
     if known is None:
         raise invalid("Your card number is incorrect.", code="incorrect_number")
+    if ("us_bank_account" if known.does == "bank" else "card") not in session["payment_method_types"]:
+        raise invalid("This method is not offered on this page.", code="incorrect_number")
     method = method_for(books, known)
+    accepted = {"type": "online", "online": {"ip_address": "192.0.2.1", "user_agent": "browser"}}
     if session["mode"] == "setup":
         intent = books.things[session["setup_intent"]]
         _customer(books, session, intent)
+        if known.does == "bank":
+            # Save details, Checkout: the page shows the mandate's terms and collects the acceptance
+            intent["mandate"] = banks.accept(books, method, accepted)["id"]
         setup.finish(books, intent, method, base_url=base_url, return_url=session["success_url"])
     else:
         intent = _intent(books, session)
-        params = {"return_url": session["success_url"]}
+        params: Doc = {"return_url": session["success_url"]}
+        if known.does == "bank":
+            params["mandate_data"] = {"customer_acceptance": accepted}
+            banks.check(books, intent, params, method)
         payment_intents.attempt(books, intent, method, params, base_url=base_url)
     if intent["status"] == "requires_action":
         return f"{base_url}/3ds/{intent['id']}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, HTTPException
 
-from . import checkout, disputes, payment_intents, refunds, setup
+from . import banks, checkout, disputes, payment_intents, refunds, setup
 from .errors import Doc, Refused
 from .faults import FAULTS, Fault
 
@@ -77,10 +77,13 @@ def control(server: Server) -> APIRouter:
 
     @router.post("/decide")
     async def decide(body: dict[str, Any]) -> Doc:
-        """`{"id": "pi_…", "result": "captured|declined|failed"}`; a refund: `succeeded` or `failed`, also late."""
+        """`{"id": "pi_…", "result": "captured|declined|failed"}`; a refund: `succeeded` or `failed`, also late.
+
+        Of a bank debit `failed` or `returned` (once it has succeeded) with NACHA's `code`.
+        """
         doc = books.things[str(body["id"])]
         try:
-            _decide(server, doc, str(body["result"]))
+            _decide(server, doc, str(body["result"]), body)
         except Refused as no:
             if no.status != 402:  # a decline is a decision, too
                 raise HTTPException(409, str(no)) from None
@@ -117,14 +120,18 @@ def control(server: Server) -> APIRouter:
     return router
 
 
-def _decide(server: Server, doc: Doc, result: str) -> None:
+def _decide(server: Server, doc: Doc, result: str, body: Doc) -> None:
     books = server.books
     if doc["object"] == "refund":
         refunds.turn(books, doc, result)
     elif doc["object"] == "setup_intent":
         setup.authenticated(books, doc, agreed=result == "captured")
     elif doc["status"] == "processing":
-        payment_intents.settle_bank(books, doc, failure="" if result == "captured" else "insufficient_funds")
+        told = bool(body.get("tells_network", True))
+        failure = "" if result == "captured" else str(body.get("code", "R01"))
+        banks.settle(books, doc, failure=failure, tells_network=told)
+    elif result == "returned":
+        disputes.returned(books, doc, str(body["code"]), tells_network=bool(body.get("tells_network", True)))
     else:
         payment_intents.authenticated(books, doc, agreed=result == "captured")
         checkout.authenticated(books, doc)

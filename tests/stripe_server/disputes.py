@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import banks
 from .books import Books
 from .errors import Doc, invalid
 from .expand import existing, page
@@ -20,7 +21,7 @@ def open_dispute(books: Books, body: Doc) -> Doc:
     """In the simulated processor's words: `{"payment": "pi_…", "amount": 5000, "status": "lost", "withdraw": true}`."""
     intent = books.things[str(body["payment"])]
     charge = books.things[intent["latest_charge"]]
-    status = {"inquiry": "warning_needs_response"}.get(str(body.get("status")), body.get("status", "needs_response"))
+    status = str(body.get("status", "needs_response")).replace("inquiry", "warning_needs_response")
     bank = charge["payment_method_details"]["type"] == "us_bank_account"
     doc = books.add(
         {
@@ -42,7 +43,7 @@ def open_dispute(books: Books, body: Doc) -> Doc:
             "is_charge_refundable": status.startswith("warning"),
             "livemode": False,
             "metadata": {},
-            "network_reason_code": "R10" if bank else "10.4",
+            "network_reason_code": body.get("network_reason_code", "R10" if bank else "10.4"),
             "payment_intent": intent["id"],
             "payment_method_details": {"type": charge["payment_method_details"]["type"]},
             "reason": body.get("reason", "fraudulent"),
@@ -50,12 +51,29 @@ def open_dispute(books: Books, body: Doc) -> Doc:
         }
     )
     charge["disputed"] = True
+    if bank:
+        banks.disputed(books, intent)
     books.emit("charge.dispute.created", doc)
     if body.get("withdraw", not status.startswith("warning")):
         _line(books, doc, -doc["amount"], body.get("fee", FEE))
     if status in _CLOSED:
         books.emit("charge.dispute.closed", doc)
     return doc
+
+
+# The Dispute object, reason: of a debit that its bank took back after it had succeeded
+_REASONS = {
+    **dict.fromkeys(("R01", "R09"), "insufficient_funds"),
+    **dict.fromkeys(("R02", "R03", "R04"), "incorrect_account_details"),
+    **dict.fromkeys(("R05", "R07", "R08", "R10", "R11", "R29"), "debit_not_authorized"),
+    **dict.fromkeys(("R16", "R20"), "bank_cannot_process"),
+}
+
+
+def returned(books: Books, intent: Doc, code: str, *, tells_network: bool = True) -> Doc:
+    """ACH Direct Debit, Failures and Disputed payments: what comes back after it succeeded is a dispute, and final."""
+    body = {"payment": intent["id"], "status": "lost", "reason": _REASONS.get(code, "general")}
+    return open_dispute(books, {**body, "network_reason_code": code if tells_network else None})
 
 
 def change(books: Books, doc: Doc, body: Doc) -> Doc:

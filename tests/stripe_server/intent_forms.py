@@ -47,6 +47,7 @@ _CAPTURE = one_of("automatic", "automatic_async", "manual")
 _ON_CONFIRM: dict[str, Any] = {
     "error_on_requires_action": boolean,
     "expand": EXPAND,
+    "mandate": string(),
     "mandate_data": MANDATE,
     "off_session": _off_session,
     "payment_method": string(),
@@ -57,11 +58,11 @@ _ON_CONFIRM: dict[str, Any] = {
     "capture_method": _CAPTURE,
 }
 _CONFIRM_UNMODELLED = frozenset(
-    "amount_details amount_to_confirm confirmation_token excluded_payment_method_types hooks mandate payment_details "
+    "amount_details amount_to_confirm confirmation_token excluded_payment_method_types hooks payment_details "
     "payment_method_data payment_method_options radar_options shipping".split()
 )
 # API reference, Create a PaymentIntent: "This parameter can only be used with confirm=true"
-ONLY_WITH_CONFIRM = ("off_session", "return_url", "mandate_data", "error_on_requires_action")
+ONLY_WITH_CONFIRM = ("off_session", "return_url", "mandate", "mandate_data", "error_on_requires_action")
 
 
 def _types(version: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from . import charges
+from . import banks, charges
 from .books import Books
 from .cards import MESSAGES, Card, known_test_method, make_method
 from .errors import Doc, card, invalid, unexpected_state, unreadable
@@ -13,7 +13,6 @@ from .intent_forms import ONLY_WITH_CONFIRM, check_amount, check_descriptors, re
 from .versions import NO_WRITABLE_TYPES, types_no_longer_supported
 
 AUTHORIZATION_LIVES_S = 7 * 24 * 3600  # Capture a PaymentIntent: cancelled a set number of days (7 by default) later
-BANK_TAKES_S = 4 * 24 * 3600  # ACH Direct Debit: up to 4 business days
 
 
 # ── create ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -35,7 +34,7 @@ def create(books: Books, params: Doc, *, version: str, base_url: str) -> Doc:
     if confirm_now and method is None:
         raise _no_method(intent)
     if confirm_now:
-        _check_confirm(intent, params, method)
+        _check_confirm(books, intent, params, method)
     books.add(intent)
     books.emit("payment_intent.created", intent)
     if method is not None:
@@ -147,7 +146,7 @@ def confirm(books: Books, intent: Doc, params: Doc, *, version: str, base_url: s
         raise _no_method(shown(books, intent))
     types = params.get("payment_method_types", intent["payment_method_types"])
     method = _method(books, {**intent, "payment_method_types": types}, chosen)
-    _check_confirm(intent, params, method)
+    _check_confirm(books, intent, params, method)
     for key in ("capture_method", "receipt_email", "setup_future_usage"):
         if key in params:
             intent[key] = params[key]
@@ -164,7 +163,7 @@ def _no_method(intent: Doc) -> Exception:
     )
 
 
-def _check_confirm(intent: Doc, params: Doc, method: Doc | None) -> None:
+def _check_confirm(books: Books, intent: Doc, params: Doc, method: Doc | None) -> None:
     automatic = intent["automatic_payment_methods"]
     if automatic and automatic["allow_redirects"] == "always" and "return_url" not in params:
         # Create a PaymentIntent, automatic_payment_methods.allow_redirects: always needs a return_url on confirm
@@ -176,11 +175,7 @@ def _check_confirm(intent: Doc, params: Doc, method: Doc | None) -> None:
             "Payment Intents."
         )
     if method and method["type"] == "us_bank_account":
-        # ACH Direct Debit: a debit needs a mandate, and can't be captured later
-        if "mandate_data" not in params:
-            raise invalid("You must provide mandate_data.", code="parameter_missing", param="mandate_data")
-        if intent["capture_method"] == "manual":
-            raise invalid("us_bank_account does not support manual capture.", param="capture_method")
+        banks.check(books, intent, params, method)
 
 
 def attempt(books: Books, intent: Doc, method: Doc, params: Doc, *, base_url: str, authenticated: bool = False) -> None:
@@ -199,11 +194,7 @@ def attempt(books: Books, intent: Doc, method: Doc, params: Doc, *, base_url: st
     if acts.does == "decline" or (acts.does == "authenticate_then_decline" and authenticated):
         raise decline(books, intent, method, acts.code, acts.decline_code)
     if acts.does == "bank":
-        charges.add(books, intent, method, status="pending", captured=True)
-        intent["status"] = "processing"
-        books.known[intent["id"]]["settles_at"] = books.now() + BANK_TAKES_S
-        books.emit("payment_intent.processing", intent)
-        books.emit("charge.pending", books.things[intent["latest_charge"]])
+        banks.submit(books, intent, method, params)
         return
     manual = intent["capture_method"] == "manual"
     charge = charges.add(books, intent, method, status="succeeded", captured=False)
@@ -332,30 +323,10 @@ def tick(books: Books) -> None:
         kept = books.known[intent["id"]]
         if intent["status"] == "processing" and kept.get("settles_at", 0) <= books.now():
             acts: Card = books.known[intent["payment_method"]]["acts"]
-            settle_bank(books, intent, failure=acts.code)
+            banks.settle(books, intent, failure=acts.code)
         if intent["status"] == "requires_capture" and kept["lapses_at"] <= books.now():
             # Changelog, 2025-03-31.basil: cancellation_reason expired for an authorization that lapsed
             cancel(books, intent, "expired")
-
-
-def settle_bank(books: Books, intent: Doc, *, failure: str = "") -> None:
-    """ACH Direct Debit: processing ends in succeeded, or in payment_failed and requires_payment_method."""
-    if intent["status"] != "processing":
-        raise invalid("This PaymentIntent is not processing.")
-    charge, method = books.things[intent["latest_charge"]], books.things[intent["payment_method"]]
-    if failure:
-        charge |= {"status": "failed", "captured": False, "failure_code": failure, "failure_message": failure}
-        error = invalid("The bank returned the debit.", code=failure, payment_method=shown(books, method))
-        intent |= {"status": "requires_payment_method", "payment_method": None}
-        intent["last_payment_error"] = {**error.error, "charge": charge["id"]}
-        books.emit("charge.failed", charge)
-        books.emit("payment_intent.payment_failed", intent)
-        return
-    charge |= {"status": "succeeded", "paid": True}
-    charges.captured(books, charge, intent["amount"], at_once=True)
-    intent |= {"status": "succeeded", "amount_received": intent["amount"]}
-    books.emit("charge.succeeded", charge)
-    books.emit("payment_intent.succeeded", intent)
 
 
 # ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -141,6 +141,8 @@ def _methods(server: Server, post: _Post, get: _Post, one: _One) -> None:
         return setup.detach(books, books.get("payment_method", id_, param="payment_method", in_path=True))
 
     post("/setup_intents", "setup", "setup_intent", setup.create_form, create)
+    get("/setup_intents", "list", "list.setup_intent", setup.LIST, lambda params, call: setup.listed(books, params))
+    get("/mandates/{id_}", "get", "mandate", _EXPAND, one("mandate", "mandate"))
     get("/setup_intents/{id_}", "get", "setup_intent", intent_forms.RETRIEVE, one("setup_intent", "intent"))
     post("/setup_intents/{id_}/confirm", "setup", "setup_intent", setup.CONFIRM, confirm)
     post("/setup_intents/{id_}/cancel", "setup", "setup_intent", setup.CANCEL, cancel)

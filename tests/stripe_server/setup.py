@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import banks
 from .books import Books
 from .cards import MESSAGES, Card, known_test_method, make_method
 from .errors import Doc, card, invalid
-from .expand import shown
-from .forms import EXPAND, Form, array, boolean, hash_of, metadata, one_of, string
+from .expand import existing, page, shown
+from .forms import EXPAND, PAGE, Form, array, boolean, hash_of, metadata, one_of, string
 from .intent_forms import MANDATE, resolve_types
 from .versions import ALLOWED_TYPES
 
@@ -31,6 +32,7 @@ CUSTOMER = Form(
 )
 ATTACH = Form({"customer": string(), "expand": EXPAND}, ("customer",), frozenset({"customer_account"}))
 EXPAND_ONLY = Form({"expand": EXPAND})
+LIST = Form({**PAGE, "customer": string(), "payment_method": string()}, (), frozenset({"attach_to_self"}))
 CANCEL = Form({"cancellation_reason": one_of("abandoned", "duplicate", "requested_by_customer"), "expand": EXPAND})
 
 
@@ -234,7 +236,13 @@ def confirm(books: Books, intent: Doc, params: Doc, *, base_url: str) -> Doc:
             "This SetupIntent is configured to accept payment methods enabled in your Dashboard. Because some of these "
             "payment methods might redirect your customer off of your page, you must provide a `return_url`."
         )
-    finish(books, intent, _usable(books, intent, chosen), base_url=base_url, return_url=params.get("return_url"))
+    method = _usable(books, intent, chosen)
+    if method["type"] == "us_bank_account":
+        if "mandate_data" not in params:
+            # Save details for future payments with ACH Direct Debit: confirmed with the payer's acceptance
+            raise invalid("You must provide mandate_data.", code="parameter_missing", param="mandate_data")
+        intent["mandate"] = banks.accept(books, method, params["mandate_data"]["customer_acceptance"])["id"]
+    finish(books, intent, method, base_url=base_url, return_url=params.get("return_url"))
     return intent
 
 
@@ -273,6 +281,14 @@ def authenticated(books: Books, intent: Doc, *, agreed: bool) -> None:
     intent |= {"status": "requires_payment_method", "payment_method": None, "next_action": None}
     intent["last_setup_error"] = error.error
     books.emit("setup_intent.setup_failed", intent)
+
+
+def listed(books: Books, query: Doc) -> Doc:
+    """API reference, List all SetupIntents."""
+    existing(books, query, ("customer", "payment_method"))
+    names = ("customer", "payment_method")
+    docs = [doc for doc in books.all("setup_intent") if all(query.get(name) in (None, doc[name]) for name in names)]
+    return page(books, docs, query, "/v1/setup_intents", object_="setup_intent")
 
 
 def cancel(books: Books, intent: Doc, reason: str | None) -> Doc:

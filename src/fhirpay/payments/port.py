@@ -365,6 +365,7 @@ class DisputeSeen:
     money: tuple[DisputeMoney, ...] = ()
     round: int = 1
     reason: str = ""  # the processor's word
+    return_code: str = ""  # of a bank debit that came back as a dispute: NACHA's code, or the processor's word
     respond_by: datetime | None = None  # evidence is taken until then
 
 

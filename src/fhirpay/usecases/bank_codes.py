@@ -35,15 +35,23 @@ STOPPED = "mandate_stopped"  # on the worklist; its subject is the stored method
 CHANGED = "notice_of_change"  # the same
 
 
-def heard(tx: Tx, tenant: Tenant, payment: Payment, code: str) -> None:
-    """A debit of this payment came back, or failed before it cleared, with this code. Call it once for each."""
+def heard(tx: Tx, tenant: Tenant, payment: Payment, code: str, *, disputed: bool = False) -> None:
+    """A debit of this payment came back, or failed before it cleared, with this code. Call it once for each.
+
+    `disputed`: it came back as a lost dispute. What it had paid is then on hold, for a person: it isn't tried again.
+    """
     if (
         payment.tender != "bank"
         or payment.method_id is None
         or (mandate := mandates.find(tx, payment.method_id)) is None
     ):
         return
-    if code in MAY_BE_TRIED_AGAIN and mandate.state is MandateState.ACTIVE and _queue_again(tx, tenant, payment):
+    if (
+        not disputed
+        and code in MAY_BE_TRIED_AGAIN
+        and mandate.state is MandateState.ACTIVE
+        and _queue_again(tx, tenant, payment)
+    ):
         return
     new = mandate_moves.AFTER.get(code, MandateState.SUSPENDED)
     if mandate_moves.MOVES.allows(mandate.state, new):

@@ -29,7 +29,7 @@ from ..outbox import add as outbox_add
 from ..payments import disputes, store
 from ..payments.port import Approved, DisputeSeen, Outcome, ProvenAbsent, Unknown
 from ..payments.records import Dispute, Operation, Payment
-from . import collect
+from . import bank_codes, collect
 from .dispute_losses import lose, over_key, regain
 from .money_off import business_day, drop_unsent_refunds
 from .refund_shares import left_of
@@ -58,6 +58,8 @@ def settle(tx: Tx, tenant: Tenant, payment_id: str, seen: DisputeSeen, *, source
         key = f"{payment_id}:{dispute.dispute_id}:currency"
         store.open_break(tx, key, "other_currency", says, payment=payment, amount=seen.amount)
         return dispute
+    if seen.state is _S.LOST and store.first_time(tx, payment_id, f"bank:{dispute.dispute_id}", seen.amount):
+        bank_codes.heard(tx, tenant, payment, seen.return_code or seen.reason or "disputed", disputed=True)
     return carry_out(tx, tenant, payment, dispute)
 
 

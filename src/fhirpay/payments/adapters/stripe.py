@@ -27,6 +27,7 @@ from typing import Any
 from ...domain.money import Money
 from ...errors import ConfigInvalid, ProcessorMisconfigured, ProcessorNotReached, ProcessorUnavailable, RuleBroken
 from ...net.http import HttpClient, NeverSent, Uncertain
+from ..declines import DeclineCode
 from ..port import (
     Approved,
     Capabilities,
@@ -42,7 +43,7 @@ from ..port import (
     Reference,
     Unknown,
 )
-from . import signature, stripe_disputes
+from . import signature, stripe_bank, stripe_disputes
 from . import stripe_wire as wire
 
 BASE_URL = "https://api.stripe.com"
@@ -65,6 +66,7 @@ CAPABILITIES = Capabilities(
     vault=True,
     disputes=True,
     accept_disputes=True,
+    bank_debits=True,
 )
 _LIVE = {"sk_live_": True, "rk_live_": True, "sk_test_": False, "rk_test_": False}  # by how a key begins
 _PAGE = 100  # the most that one listing returns
@@ -95,7 +97,7 @@ class _Said:
 
 
 class StripeProcessor:
-    """`Processor`, `Hosted`, `Vault` and `Disputes` over one HTTP client."""
+    """`Processor`, `Hosted`, `Vault`, `BankVault` and `Disputes` over one HTTP client."""
 
     name = "stripe"
 
@@ -124,6 +126,8 @@ class StripeProcessor:
 
     async def prepare(self, request: PaymentRequest, *, idempotency_key: str) -> Prepared | Declined:
         self._check_currency(request.amount)
+        if request.kind == "bank" and request.amount.currency != stripe_bank.CURRENCY:
+            return Declined(DeclineCode.CURRENCY_UNSUPPORTED)
         return await self._prepare(_INTENTS, wire.to_payment(request), idempotency_key)
 
     async def submit(self, prepared: Reference, request: PaymentRequest, *, idempotency_key: str) -> Outcome:
@@ -215,6 +219,8 @@ class StripeProcessor:
 
     async def open_page(self, request: PaymentRequest, *, idempotency_key: str) -> Prepared | Declined:
         self._check_currency(request.amount)
+        if not stripe_bank.page_types(request):
+            return Declined(DeclineCode.CURRENCY_UNSUPPORTED)
         return await self._prepare(_SESSIONS, wire.to_page(request), idempotency_key)
 
     async def close_page(self, page: Reference, *, idempotency_key: str) -> None:
@@ -224,7 +230,13 @@ class StripeProcessor:
             return  # a lookup says what became of it
 
     async def open_setup_page(self, our_reference: str, *, return_url: str, idempotency_key: str) -> Prepared:
-        made = await self._prepare(_SESSIONS, wire.to_setup_page(our_reference, return_url), idempotency_key)
+        return await self._setup_page(wire.to_setup_page(our_reference, return_url), idempotency_key)
+
+    async def open_bank_page(self, our_reference: str, *, return_url: str, idempotency_key: str) -> Prepared:
+        return await self._setup_page(wire.to_setup_page(our_reference, return_url, stripe_bank.TYPE), idempotency_key)
+
+    async def _setup_page(self, body: dict[str, Any], idempotency_key: str) -> Prepared:
+        made = await self._prepare(_SESSIONS, body, idempotency_key)
         if isinstance(made, Declined):
             raise RuleBroken("the processor opens no page to store a method on")
         return made
@@ -232,17 +244,28 @@ class StripeProcessor:
     async def read_method(self, token: str) -> Method | None:
         """By our token of it (customer and method), or by the id of the page on which a payer has stored it."""
         if token.startswith("cs_"):
-            page = await self._read(f"{_SESSIONS}/{token}", [("expand[]", "setup_intent.payment_method")])
+            opened = [("expand[]", f"setup_intent.{name}") for name in ("payment_method", "mandate")]
+            page = await self._read(f"{_SESSIONS}/{token}", opened)
             setup = page.get("setup_intent") if page else None
             if not isinstance(setup, dict) or setup.get("status") != "succeeded":
                 return None
             stored = setup.get("payment_method")
-            return wire.method(stored, stored.get("customer")) if isinstance(stored, dict) else None
+            if not isinstance(stored, dict):
+                return None
+            mandate = setup.get("mandate")
+            return wire.method(stored, stored.get("customer"), mandate if isinstance(mandate, dict) else None)
         customer, theirs = wire.split(token)
         stored = await self._read(f"/v1/payment_methods/{theirs}")
         if not stored or (customer and stored.get("customer") != customer):
             return None  # taken off the customer: it can't be charged any more
-        return wire.method(stored, stored.get("customer"))
+        mandate = await self._mandate(theirs) if stored.get("type") == stripe_bank.TYPE else None
+        return wire.method(stored, stored.get("customer"), mandate)
+
+    async def _mandate(self, theirs: str) -> dict[str, Any] | None:
+        """That by which a bank account was stored: of the newest setup that has one."""
+        params = [("payment_method", theirs), ("limit", str(_PAGE)), ("expand[]", "data.mandate")]
+        listed = (await self._read("/v1/setup_intents", params) or {}).get("data") or []
+        return next((one["mandate"] for one in listed if isinstance(one.get("mandate"), dict)), None)
 
     # ── events ────────────────────────────────────────────────────────────────────────────────────────────────────
 

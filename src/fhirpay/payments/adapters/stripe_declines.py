@@ -63,12 +63,19 @@ DECLINES: Mapping[str, DeclineCode] = {
     "fraudulent": _C.DO_NOT_RETRY,
     "merchant_blacklist": _C.DO_NOT_RETRY,
 }
+# A bank debit above what Stripe debits at once, or in a week (Error codes): the account is as good as before.
+LIMITS: Mapping[str, DeclineCode] = dict.fromkeys(
+    ("charge_exceeds_source_limit", "charge_exceeds_transaction_limit", "charge_exceeds_weekly_limit"), _C.OVER_LIMIT
+)
 # Refusals of a request as such (type `invalid_request_error`): nothing was done, and asking again would not help.
 REFUSALS: Mapping[str, DeclineCode] = {
     "amount_too_small": _C.AMOUNT_TOO_SMALL,
     "amount_too_large": _C.AMOUNT_TOO_LARGE,
     "charge_already_refunded": _C.ALREADY_REFUNDED,
     "charge_disputed": _C.DISPUTED,
+    "payment_method_bank_account_blocked": _C.DO_NOT_RETRY,
+    "payment_intent_mandate_invalid": _C.METHOD_UNKNOWN,
+    **LIMITS,
 }
 
 

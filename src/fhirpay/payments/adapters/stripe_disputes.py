@@ -17,6 +17,7 @@ from ...domain.money import Money
 from ...errors import FhirpayError
 from ..declines import DeclineCode
 from ..port import Approved, Declined, DisputeMoney, DisputeSeen, Outcome, Reference, Unknown
+from . import stripe_bank
 
 Doc = dict[str, Any]
 _S = DisputeState
@@ -52,6 +53,7 @@ def seen(doc: Doc) -> DisputeSeen | Unknown:
             money=money,
             round=_round(state, money),
             reason=str(doc.get("reason") or ""),
+            return_code=stripe_bank.code_of(doc.get("network_reason_code"), doc.get("reason")),
             respond_by=None if due is None else _moment(due),
         )
     except (LookupError, TypeError, AttributeError, ValueError, OverflowError, FhirpayError) as error:

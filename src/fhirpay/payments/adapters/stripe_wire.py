@@ -33,7 +33,7 @@ from ..port import (
     Reference,
     Unknown,
 )
-from . import stripe_disputes
+from . import stripe_bank, stripe_disputes
 from .stripe_declines import declined, refused
 
 Doc = dict[str, Any]
@@ -74,15 +74,18 @@ def to_payment(request: PaymentRequest) -> Doc:
         "capture_method": _capture_method(request),
         "customer": customer,
         "payment_method": method,
-        "payment_method_types": ["card"],
+        "payment_method_types": [stripe_bank.TYPE if request.kind == "bank" else "card"],
         "metadata": {"reference": request.reference},
     }
 
 
 def to_confirm(request: PaymentRequest) -> Doc:
-    """Off session where nobody is there to be asked; else the payer's bank may ask, and sends them back to us."""
+    """Off session where nobody is there to be asked; else the payer's bank may ask, and sends them back to us.
+
+    A bank account is debited by the payer's mandate, which Stripe keeps.
+    """
     asks: Doc = {"off_session": True} if request.initiated_by == "merchant" else {"return_url": request.return_url}
-    return {**asks, "expand": [CHARGE]}
+    return {**asks, "mandate": request.mandate, "expand": [CHARGE]}
 
 
 def to_page(request: PaymentRequest) -> Doc:
@@ -92,9 +95,11 @@ def to_page(request: PaymentRequest) -> Doc:
         "unit_amount": request.amount.minor,
         "product_data": {"name": request.descriptor or "Payment"},
     }
+    types = stripe_bank.page_types(request)
     return {
         "mode": "payment",
-        "payment_method_types": ["card"],
+        "payment_method_types": types,
+        **stripe_bank.options(types),
         "line_items": [{"quantity": 1, "price_data": price}],
         "client_reference_id": request.reference,
         "payment_intent_data": {
@@ -106,11 +111,12 @@ def to_page(request: PaymentRequest) -> Doc:
     }
 
 
-def to_setup_page(our_reference: str, return_url: str) -> Doc:
-    """A page to store a card on: with a customer at Stripe, since a method without one can be used once only."""
+def to_setup_page(our_reference: str, return_url: str, kind: str = "card") -> Doc:
+    """A page to store a method on: with a customer at Stripe, since a method without one can be used once only."""
     return {
         "mode": "setup",
-        "payment_method_types": ["card"],
+        "payment_method_types": [kind],
+        **stripe_bank.options([kind]),
         "customer_creation": "always",
         "client_reference_id": our_reference,
         "setup_intent_data": {"metadata": {"reference": our_reference}},
@@ -162,11 +168,13 @@ def _captured(doc: Doc) -> Outcome:
     charge = doc["latest_charge"]
     known = charge if isinstance(charge, dict) else {"id": charge}
     back = known.get("amount_refunded")
+    at = _moved_at(doc, known)
     return Approved(
         reference=_id(known),
         amount=money(doc["amount_received"], doc["currency"]),
         details=_details(known),
-        at=_moved_at(doc, known),
+        at=at,
+        returnable_until=stripe_bank.returnable_until(known, at),
         payment=_id(doc),
         given_back=None if back is None else money(back, doc["currency"]),
     )
@@ -184,14 +192,17 @@ def _authorized(doc: Doc) -> Outcome:
 
 
 def _moved_at(doc: Doc, charge: Doc) -> datetime | None:
-    """When it was captured. A charge keeps the moment of its authorization, which may be days earlier."""
+    """When it was captured. A charge keeps the moment of its authorization or debit, which may be days earlier."""
     line = charge.get("balance_transaction")
     if isinstance(line, dict):
         return moment(line["created"])
-    return moment(charge["created"]) if doc["capture_method"] == "automatic" and "created" in charge else None
+    at_once = doc["capture_method"] == "automatic" and stripe_bank.debit(charge) is None
+    return moment(charge["created"]) if at_once and "created" in charge else None
 
 
 def _details(charge: Doc) -> Details:
+    if (bank := stripe_bank.debit(charge)) is not None:
+        return stripe_bank.details(bank)
     paid_by = charge.get("payment_method_details") or {}
     card = paid_by.get("card") or {}
     code = card.get("authorization_code") or ""
@@ -213,7 +224,9 @@ def _not_paid(doc: Doc) -> Outcome:
 
 
 def failed(error: Doc, reference: Reference | None) -> Outcome:
-    """A card error, of an answer or of a payment's last attempt."""
+    """A card error, of an answer or of a payment's last attempt; or what became of a bank debit."""
+    if stripe_bank.is_bank_error(error):
+        return stripe_bank.failed(error, reference)
     if "authentication_required" in (error.get("code"), error.get("decline_code")):
         return ActionNeeded(reference=reference)
     return declined(error, reference)
@@ -302,8 +315,10 @@ def _page(doc: Doc) -> Outcome:
     if doc["status"] == "expired":
         return Canceled(_id(doc), expired=True)
     if doc["status"] == "complete" and isinstance(paid, dict):
-        if paid["status"] == "requires_payment_method" and paid.get("last_payment_error"):
-            return Declined(DeclineCode.FAILED, _id(paid))
+        error = paid.get("last_payment_error")
+        if paid["status"] == "requires_payment_method" and error:
+            debit = stripe_bank.is_bank_error(error)
+            return stripe_bank.failed(error, _id(paid)) if debit else Declined(DeclineCode.FAILED, _id(paid))
         if paid["status"] == "canceled":
             return _canceled(paid)
     return Unknown(f"a page that is {str(doc['status'])[:40]}")
@@ -341,6 +356,8 @@ def answered_otherwise(status: int, error: Doc, kind: OperationKind) -> Outcome:
     if status == 402 and error.get("type") == "card_error":
         return failed(error, theirs)
     if status in (400, 404) and error.get("type") == "invalid_request_error":
+        if stripe_bank.is_bank_error(error):
+            return stripe_bank.failed(error, theirs)
         if error.get("code") != "payment_intent_unexpected_state" or kind is OperationKind.REFUND:
             return refused(error)
         # It is not in the state that we thought: what it shows of itself may end our operation.
@@ -369,8 +386,10 @@ def prepared(doc: Doc) -> Prepared:
     return Prepared(_id(doc), doc.get("url") or "", moment(expires) if expires else None)
 
 
-def method(doc: Doc, customer: object) -> Method | None:
-    """A card kept for a customer. None where it is no card, or belongs to nobody (any more)."""
+def method(doc: Doc, customer: object, mandate: Doc | None = None) -> Method | None:
+    """A card or bank account kept for a customer. None where it is neither, or belongs to nobody (any more)."""
+    if doc.get("type") == stripe_bank.TYPE:
+        return stripe_bank.method(doc, customer, mandate)
     card = doc.get("card")
     if not isinstance(card, dict) or not isinstance(customer, str) or not customer:
         return None
@@ -432,7 +451,7 @@ def read_event(body: bytes, *, live: bool | None = None) -> ProcessorEvent:
 
 
 _SECRETS = re.compile(
-    r"\b(sk|rk|pk|whsec|pm)_[A-Za-z0-9_]+|_secret_[A-Za-z0-9]+|(?<=v[01]=)[0-9a-f]{64}|(?i:bearer )\S+"
+    r"\b(sk|rk|pk|whsec|pm|mandate)_[A-Za-z0-9_]+|_secret_[A-Za-z0-9]+|(?<=v[01]=)[0-9a-f]{64}|(?i:bearer )\S+"
     r"|(?<![\d.])\d{13,19}(?!\d)"
 )
 
