@@ -233,9 +233,8 @@ def _session(books: Books, params: Doc, mode: str, total: int, code: str, types:
 
 
 def pay(books: Books, session: Doc, number: str, *, base_url: str) -> str:
-    """The payer types a card, or a bank account of the Testing page. Returns where to go next: the page again, the bank,
-    or success_url.
-
+    """The payer types a card, or a bank account of the Testing page. Returns where to go next: the page again, the
+    bank, or success_url.
 
     Raises Refused (card_error) after a decline: the Session stays open and the payer may try again.
     """
