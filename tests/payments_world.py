@@ -266,10 +266,14 @@ def tenant_of(
     merchant: Mapping[str, Any] | None = None,
     **facility: Any,
 ) -> Tenant:
+    others = sorted({one.facility for one in tills} - {"main"})
     return Tenant(
         name="main",
         tills=tills,
-        facilities=(Facility(name="main", merchant="main", **facility),),
+        facilities=(
+            Facility(name="main", merchant="main", **facility),
+            *(Facility(name=one, merchant="main") for one in others),
+        ),
         merchants=(
             Merchant(
                 name="main",

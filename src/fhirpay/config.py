@@ -47,6 +47,12 @@ class Facility(Section):
         default="keep",
         description="a bank approves a part: keep it and ask for the rest, or take all or nothing",
     )
+    check_clears_days: int = Field(
+        default=10,
+        ge=0,
+        le=90,
+        description="days after its deposit in which a check may bounce: no refund before, unasked",
+    )
     self_pay_discount_percent: int = Field(default=0, ge=0, le=100, description="taken off self-pay charges")
 
 

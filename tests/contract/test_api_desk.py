@@ -20,7 +20,7 @@ Json = dict[str, Any]
 
 @pytest.fixture
 async def world(database: Database, clock: FrozenClock) -> AsyncIterator[World]:
-    tills = (Till(name="front"), Till(name="back"))
+    tills = (Till(name="front"), Till(name="back"), Till(name="far", facility="other"))
     async with payments_world(database, clock, tills=tills) as made:
         yield made
 
@@ -115,6 +115,35 @@ async def test_bad_input_is_named_and_leaves_nothing_behind(
     assert (answer.status_code, answer.json().get("location")) == (status, location)
     assert answer.headers["content-type"] == "application/problem+json"
     assert await world.askable(account) == 80_00
+
+
+async def test_what_a_desk_took_is_given_back_there_once_for_a_key(world: World) -> None:
+    account = await world.invoiced("ana", 80_00)
+    paid = read(await post(world, "/desk-payments", {"by": "jdoe", "account": account, "tender": CASH}))
+    body = {"by": "ben", "payment": paid["id"], "amount": usd("30.00"), "tender": CASH, "reason": "called off"}
+    answer = await post(world, "/desk-refunds", body, "r")
+    given = read(answer)
+    assert (answer.status_code, given["state"], given["amount"]["value"]) == (201, "succeeded", Decimal("30.00"))
+    assert (given["tender"], given["requested_by"]) == ({"kind": "cash", "till": "front"}, "client:desk/ben")
+    assert (await post(world, "/desk-refunds", body, "r")).content == answer.content
+    assert (await world.balances())["cash_drawer"] == 50_00
+    for change, status, location in (
+        ({"amount": usd("0")}, 400, "amount.value"),
+        ({"amount": usd("50.01")}, 422, None),
+        ({"amount": {"value": "1.00", "currency": "CAD"}}, 422, None),
+        ({"tender": {"kind": "cash", "till": "lost"}}, 404, "till"),
+        ({"tender": {"kind": "cash", "till": "far"}}, 422, None),
+        ({"payment": "pay-none"}, 404, None),
+        ({"reason": "card 4242 4242 4242 4242"}, 400, "reason"),
+    ):
+        refused = await post(world, "/desk-refunds", {**body, **change}, "bad")
+        assert (refused.status_code, refused.json().get("location")) == (status, location), change
+        assert refused.headers["content-type"] == "application/problem+json"
+    card = await world.paid(await world.invoiced("ben", 10_00))
+    refused = await post(world, "/desk-refunds", {**body, "payment": card, "amount": usd("1.00")}, "card")
+    assert (refused.status_code, "a processor took this payment" in refused.json()["detail"]) == (422, True)
+    assert (await world.balances())["cash_drawer"] == 50_00
+    await world.sweep()
 
 
 async def test_a_desk_takes_no_more_than_an_open_page_leaves(world: World) -> None:

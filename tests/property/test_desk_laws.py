@@ -1,4 +1,4 @@
-"""Chance at the desk: charges, deposits, payments, voids and moved money in any order keep books and EHR right.
+"""Chance at the desk: what is owed, taken, given back and moved in any order keeps books and EHR right.
 
 After each step: the ledger balances and verifies, `ar_patient` of no obligation is below zero, `unapplied_credit` is
 the sum of the credits, allocations and credit come to what was captured, and what the EHR was told of each payment
@@ -25,7 +25,7 @@ from fhirpay.db.unit import Database, Tx
 from fhirpay.domain.money import Money, allocate
 from fhirpay.errors import RuleBroken
 from fhirpay.payments import store
-from fhirpay.usecases import credit, desk
+from fhirpay.usecases import credit, desk, desk_refund
 from fhirpay.usecases.doctor import examine
 
 REF, OTHER = "Account/ana", "Account/ben"
@@ -59,7 +59,7 @@ def _step(tx: Tx, chance: random.Random, number: int) -> None:
     one = chance.choice(payments) if payments else ""
     said = {"by": "eve", "reason": "by chance", "tenant": TENANT}
     handed = chance.choice([cash(), card(f"A{number}")])
-    match chance.randrange(7):
+    match chance.randrange(8):
         case 0:
             invoice(tx, "ana", number + 10, minor, day=1 + number)
         case 1:
@@ -78,6 +78,9 @@ def _step(tx: Tx, chance: random.Random, number: int) -> None:
             )
         case 6 if one:
             credit.apply(tx, REF, one, chance.choice(owed), chance.choice([None, usd(minor)]), **said)
+        case 7 if one:
+            wish = desk_refund.DeskRefund(one, "cash", "front", "ben", "by chance", chance.choice([None, usd(minor)]))
+            desk_refund.give(tx, wish, TENANT)
         case _:
             pass
 
@@ -90,7 +93,7 @@ def _laws(tx: Tx) -> None:
         kept = sum(paid.values()) + credit_of[payment.payment_id]
         assert kept == payment.captured.minor - payment.refunded.minor
         said = standing(tx, payment.payment_id)
-        assert sum(said.values()) == payment.captured.minor
+        assert sum(said.values()) == payment.captured.minor - payment.refunded.minor
         assert all(minor > 0 for minor in said.values())
         _each_line_is_taken_back_at_most_once(told(tx, payment.payment_id))
 

@@ -65,6 +65,7 @@ RULES: Mapping[Event, tuple[str, str]] = {
     Event.DISPUTE_LOST:                     ("unapplied_credit",   "dispute_receivable"),
     Event.DISPUTE_REGAINED:                 ("dispute_receivable", "unapplied_credit"),
     Event.REFUND_APPROVED:                  ("unapplied_credit",   "refunds_payable"),
+    #   of what a desk gives the credit is the account of its tender (REFUND_TENDERS)
     Event.REFUND_TAKEN:                     ("refunds_payable",    "processor_clearing"),
     Event.REFUND_FAILED_LATE:               ("processor_clearing", "refunds_payable"),
     Event.REFUND_DROPPED:                   ("refunds_payable",    "unapplied_credit"),
@@ -272,6 +273,8 @@ TENDERS: Mapping[str, str] = {
     "check": "checks_on_hand",
     "external_card": "external_terminal_clearing",
 }
+# What a desk gives back: from its drawer, or by a check of the practice's own.
+REFUND_TENDERS: Mapping[str, str] = {"cash": "cash_drawer", "check": "bank"}
 
 
 def capture(payment: str, merchant: str, amount: Money, *, tender: Tender | None = None, **when: Unpack[When]) -> Entry:
@@ -394,9 +397,17 @@ def refund_approved(payment: str, refund: str, amount: Money, **when: Unpack[Whe
     return _entry(Event.REFUND_APPROVED, amount, when, {"payment": payment, "refund": refund})
 
 
-def refund_taken(payment: str, refund: str, merchant: str, amount: Money, **when: Unpack[When]) -> Entry:
-    """The refund was taken from the balance that the processor holds for us."""
-    return _entry(Event.REFUND_TAKEN, amount, when, {"payment": payment, "refund": refund, "merchant": merchant})
+def refund_taken(
+    payment: str, refund: str, merchant: str, amount: Money, *, tender: Tender | None = None, **when: Unpack[When]
+) -> Entry:
+    """The refund was taken from the balance that the processor holds for us. With `tender`, what a desk has given: cash
+    of a till, or a check drawn on the practice's bank."""
+    debit, _ = RULES[Event.REFUND_TAKEN]
+    ids = {"payment": payment, "refund": refund}
+    if tender is None:
+        return _entry(Event.REFUND_TAKEN, amount, when, ids | {"merchant": merchant})
+    accounts = (debit, REFUND_TENDERS[tender.kind])
+    return _entry(Event.REFUND_TAKEN, amount, when, ids | {"till": tender.till}, accounts=accounts)
 
 
 def refund_failed_late(payment: str, refund: str, merchant: str, amount: Money, **when: Unpack[When]) -> Entry:

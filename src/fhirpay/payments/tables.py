@@ -3,7 +3,7 @@
 Written by store.py, refunds.py, tenders.py, movements.py and stored_methods.py alone. The unique keys are the law "one
 effect per business fact": one payment per `fact_key`, one open operation per payment, one row per fact and per effect,
 one answer per client key. Money is BIGINT minor units; a state is text, checked against the table of legal moves where
-it changes.
+it changes. Those of a front desk are in desk_tables.py.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from sqlmodel import Field
 
 from ..db.metadata import Row
 from ..db.types import UtcDateTime
+from .desk_tables import HandedBackRow as HandedBackRow
+from .desk_tables import TenderRow as TenderRow
+from .desk_tables import TillRow as TillRow
 
 _STORED, _ASKS = text("method_id IS NOT NULL"), text("state = 'requires_action'")
 _OPEN = text("state IN ('prepared', 'sent', 'unknown')")
@@ -180,34 +183,6 @@ class AllocationRow(Row, table=True):
     paid_minor: int = _minor()
     refunded_minor: int = _minor()
     returned_minor: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
-
-
-class TenderRow(Row, table=True):
-    """What was handed over at a desk for one payment. A check's own number is kept, an account's never."""
-
-    __tablename__ = "tender"
-
-    tenant_id: str = Field(primary_key=True, sa_type=Text)
-    payment_id: str = Field(primary_key=True, sa_type=Text)
-    till: str = Field(sa_type=Text)
-    taken_by: str = Field(sa_type=Text)
-    payer: str = Field(default="", sa_type=Text)  # whose money it is, where not the patient's or guarantor's
-    currency: str = Field(sa_type=Text)
-    tendered_minor: int = Field(sa_type=BigInteger)  # of cash, before the change
-    change_minor: int = _minor()
-    check_number: str = Field(default="", sa_type=Text)
-    purpose: str = Field(default="", sa_type=Text)  # of a deposit: what it is for
-    about: str = Field(default="", sa_type=Text)  # of a deposit: the Appointment
-    deposited_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # of a check: when it went to the bank
-
-
-class TillRow(Row, table=True):
-    """Locked by whoever takes cash out of a till, so that no two take the same. What lies in it the ledger says."""
-
-    __tablename__ = "till"
-
-    tenant_id: str = Field(primary_key=True, sa_type=Text)
-    till: str = Field(primary_key=True, sa_type=Text)
 
 
 class MovementRow(Row, table=True):

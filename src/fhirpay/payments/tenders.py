@@ -17,10 +17,11 @@ from ..db.unit import Tx
 from ..domain.money import Money
 from ..ledger import rules
 from .records import Payment
-from .tables import PaymentRow, TenderRow, TillRow
+from .tables import HandedBackRow, PaymentRow, TenderRow, TillRow
 
-_tender, _payment, _till = table(TenderRow), table(PaymentRow), table(TillRow)
+_tender, _payment, _till, _back = table(TenderRow), table(PaymentRow), table(TillRow), table(HandedBackRow)
 KINDS = frozenset(rules.TENDERS)
+BACK = frozenset(rules.REFUND_TENDERS)
 _FIND = select(_tender).where(_tender.c.tenant_id == bindparam("tenant"), _tender.c.payment_id == bindparam("id"))
 
 
@@ -42,6 +43,16 @@ class Tender:
     @property
     def is_deposit(self) -> bool:
         return bool(self.purpose)
+
+
+@dataclass(frozen=True, slots=True)
+class HandedBack:
+    """How a desk gave a refund; the check is the practice's own."""
+
+    refund_id: str
+    kind: str
+    till: str
+    check_number: str = ""
 
 
 def add(tx: Tx, one: Tender) -> None:
@@ -111,3 +122,20 @@ def deposited(tx: Tx, payment_id: str) -> None:
     """The check is on its way to the bank."""
     is_it = (_tender.c.tenant_id == tx.tenant, _tender.c.payment_id == payment_id)
     tx.execute(update(_tender).where(*is_it).values(deposited_at=tx.now))
+
+
+def add_back(tx: Tx, one: HandedBack) -> None:
+    row = {"tenant_id": tx.tenant, "refund_id": one.refund_id, "kind": one.kind, "till": one.till}
+    tx.execute(insert(_back).values(row | {"check_number": one.check_number}))
+
+
+def given_back(tx: Tx, refund_id: str) -> HandedBack | None:
+    """None of a refund that no desk gave."""
+    row = tx.one(select(_back).where(_back.c.tenant_id == tx.tenant, _back.c.refund_id == refund_id))
+    return None if row is None else HandedBack(row["refund_id"], row["kind"], row["till"], row["check_number"])
+
+
+def checks_given(tx: Tx, number: str) -> list[str]:
+    """The refunds given by the practice's own check of this number."""
+    mine = (_back.c.tenant_id == tx.tenant, _back.c.kind == "check", _back.c.check_number == number)
+    return [row["refund_id"] for row in tx.all(select(_back.c.refund_id).where(*mine).order_by(_back.c.refund_id))]

@@ -20,7 +20,7 @@ from ..config import Tenant, Till
 from ..db.unit import Tx
 from ..domain.money import Money
 from ..domain.payment import FactKind, PaymentFact, PaymentState
-from ..errors import InvariantBroken, RuleBroken, ValueInvalid
+from ..errors import InvariantBroken, NotFound, RuleBroken, ValueInvalid
 from ..fhir.replaced import survivor
 from ..ledger import store as ledger
 from ..log import Log
@@ -83,11 +83,11 @@ def take(tx: Tx, wish: DeskPayment, tenant: Tenant) -> str:
     """Take it, as part of the caller's unit; the payment's id, captured.
 
     Raises RuleBroken when this may not be asked for now (the message says what may), ValueInvalid for what can't have
-    been handed over, ConfigInvalid for an unknown till.
+    been handed over, NotFound for an unknown till.
     """
     account_ref = _locked(tx, wish.account_ref)
     asked = asked_of(tx, account_ref, wish.obligations, wish.amount)
-    till = tenant.till(wish.handed.till)
+    till = till_of(tenant, wish.handed.till)
     if till.facility != asked.facility:
         raise RuleBroken(f"what is owed belongs to '{asked.facility}', and till '{till.name}' to '{till.facility}'")
     payment_id = _make(tx, account_ref, wish.handed, asked.amount, till, tenant)
@@ -111,7 +111,7 @@ def deposit(tx: Tx, wish: NewDeposit, tenant: Tenant) -> str:
     if not wish.purpose.strip():
         raise RuleBroken("a deposit needs a purpose: it is what the receipt says")
     account_ref = _locked(tx, wish.account_ref)
-    till = tenant.till(wish.handed.till)
+    till = till_of(tenant, wish.handed.till)
     payment_id = _make(tx, account_ref, wish.handed, wish.amount, till, tenant, purpose=wish.purpose, about=wish.about)
     _captured(tx, payment_id, wish.handed.by, tenant)
     collect.reassess_accounts(tx, [account_ref], tenant)
@@ -144,6 +144,14 @@ def void(tx: Tx, payment_id: str, *, till: str, by: str, reason: str, tenant: Te
     store.record_facts(tx, payment_id, [fact])
     refold_and_carry_out(tx, tenant, payment_id)
     log.info("payment.voided", payment_id=payment_id)
+
+
+def till_of(tenant: Tenant, name: str) -> Till:
+    """Raises NotFound."""
+    found = next((one for one in tenant.tills if one.name == name), None)
+    if found is None:
+        raise NotFound(f"there is no till '{name}'", location="till")
+    return found
 
 
 def taken_at_desk(tx: Tx, payment: Payment) -> Tender:

@@ -386,7 +386,7 @@ class _Drawing:
             under = [nodes.operation(one) for one in operations if one.refund_id == back.refund_id]
             under += [nodes.entry(one) for one in of_refund[back.refund_id]]
             under += [nodes.posting(one) for one in postings if one.subject == back.refund_id]
-            children.append(nodes.refund(back, under))
+            children.append(nodes.refund(back, under, tenders.given_back(tx, back.refund_id)))
         for back in came_back:
             under = [nodes.entry(one) for one in of_refund[back.return_id]]
             under += [nodes.posting(one) for one in postings if one.subject == back.return_id]

@@ -22,7 +22,7 @@ from ..inbox.store import InboxMessage
 from ..ledger.store import Posted
 from ..payments.movements import Movement
 from ..payments.records import Allocation, Dispute, MerchantTry, Operation, Payment, Refund, Return
-from ..payments.tenders import Tender
+from ..payments.tenders import HandedBack, Tender
 from ..writeback.invoice_status import RESOURCE_TYPE as INVOICE
 from ..writeback.store import Posting
 from .explain_text import Node
@@ -195,8 +195,9 @@ def operation(one: Operation) -> Node:
     return Node("operation", one.operation_id, says, (one.says,) if one.says else (), facts)
 
 
-def refund(one: Refund, children: Sequence[Node]) -> Node:
-    says = f"refund {one.refund_id}: {one.amount}, {one.state}"
+def refund(one: Refund, children: Sequence[Node], given: HandedBack | None = None) -> Node:
+    by = f" by {given.kind} at till '{given.till}'" if given else ""
+    says = f"refund {one.refund_id}: {one.amount}{by}, {one.state}"
     facts = {
         "state": str(one.state),
         "amount": _text(one.amount),

@@ -118,6 +118,9 @@ def _taken_back(tx: Tx, posting: Posting, payment: Payment, tenant: Tenant) -> P
         amount, whole = refund.amount, refund.amount == payment.captured
         reference = refund.processor_ref or ""
         of = {"refund_of": payment.payment_id, "whole": whole}
+        if (given := tenders.given_back(tx, refund.refund_id)) is not None:
+            reference = given.check_number
+            of |= {"method": _METHODS[given.kind], "brand": "", "last4": "", "expires": ""}
         return replace(known, amount=amount, at=refund.succeeded_at, reference=reference, **of)
     if back.booked_at is None:
         raise RuleBroken(f"{back.return_id} is not booked: there is nothing to post")

@@ -85,7 +85,9 @@ def request(tx: Tx, wish: NewRefund, tenant: Tenant) -> str:
     if payment.method == store.EXTERNAL:
         raise RuleBroken("the EHR took this payment: it is given back there", payment_id=payment.payment_id)
     if payment.method in tenders.KINDS:
-        raise RuleBroken("a desk took this payment: it is given back there", payment_id=payment.payment_id)
+        raise RuleBroken(
+            "a desk took this payment: it is given back there (desk-refunds)", payment_id=payment.payment_id
+        )
     if payment.merchant not in {one.name for one in tenant.merchants}:
         raise RuleBroken(f"merchant '{payment.merchant}' is not configured any more: nobody can send a refund")
     if not wish.reason.strip():
@@ -106,14 +108,14 @@ def request(tx: Tx, wish: NewRefund, tenant: Tenant) -> str:
     amount = left if wish.amount is None else wish.amount
     if amount.currency != payment.currency or amount.minor <= 0 or amount > left:
         raise RuleBroken(f"{left} of {payment.payment_id} is left to give back, not {amount}")
-    refund = _approve(tx, tenant, payment, amount, reason=wish.reason, by=wish.requested_by)
+    refund = approve(tx, tenant, payment, amount, reason=wish.reason, by=wish.requested_by)
     outbox_add(tx, KIND, refund.refund_id, [lane_of(payment.payment_id)])
     log.info("refund.approved", refund_id=refund.refund_id, payment_id=payment.payment_id)
     return refund.refund_id
 
 
-def _approve(tx: Tx, tenant: Tenant, payment: Payment, amount: Money, *, reason: str, by: str) -> Refund:
-    """The refund, approved, with what it takes back and the ledger saying so."""
+def approve(tx: Tx, tenant: Tenant, payment: Payment, amount: Money, *, reason: str, by: str) -> Refund:
+    """The refund, approved, with what it takes back and the ledger saying so. Under the payment's lock."""
     left = left_of(tx, payment)
     refund = refunds.add(tx, payment, amount, reason=reason, requested_by=by)
     take(tx, tenant, payment, refund, amount, left=left, key="refund-approved")
@@ -276,7 +278,7 @@ def moved_since(tx: Tx, seen: Refund | None) -> bool:
 def _take_in(tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, outcome: Outcome, *, source: str) -> Refund:
     match outcome:
         case Approved(reference=reference) if refund.state not in ENDS:
-            return _succeeded(tx, tenant, payment, refund, outcome, source=source, reference=reference)
+            return succeeded(tx, tenant, payment, refund, outcome, source=source, reference=reference)
         case Approved() if refund.state is _S.FAILED and source.startswith("operation:"):
             pass  # the answer to our own call: older than whatever has said that it failed
         case Approved() if refund.state in (_S.FAILED, _S.CANCELED) and refund.succeeded_at is None:
@@ -300,14 +302,24 @@ def _take_in(tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, outcome: 
     return refund
 
 
-def _succeeded(
-    tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, outcome: Approved, *, source: str, reference: str
+def succeeded(
+    tx: Tx,
+    tenant: Tenant,
+    payment: Payment,
+    refund: Refund,
+    outcome: Approved,
+    *,
+    source: str,
+    reference: str,
+    tender: rules.Tender | None = None,
 ) -> Refund:
+    """It has gone out: fact, write-back and ledger. `tender`: a desk gave it, and no processor has a reference."""
     at = outcome.at or tx.now
     day = business_day(tenant, payment.facility, at)
     if outcome.amount != refund.amount:
         refund = follow(tx, tenant, payment, refund, outcome.amount)
-    values = {"processor_ref": reference, "succeeded_at": at, "business_date": day.isoformat(), "failure_says": ""}
+    values = {"processor_ref": None if tender else reference, "succeeded_at": at, "failure_says": ""}
+    values["business_date"] = day.isoformat()
     refund = refunds.move(tx, refund, _S.SUCCEEDED, **values)
     fact = PaymentFact(FactKind.REFUNDED, at, source, outcome.amount, reference)
     store.record_facts(tx, payment.payment_id, [fact])
@@ -318,9 +330,10 @@ def _succeeded(
         refund.refund_id,
         payment.merchant,
         refund.amount,
+        tender=tender,
         occurred_at=at,
         business_date=day,
-        refs={"processor_refund": reference},
+        refs={} if tender else {"processor_refund": reference},
     )
     ledger.post(tx, entry, key=f"refund-taken/{refund.refund_id}")
     log.info("refund.succeeded", refund_id=refund.refund_id, payment_id=payment.payment_id)
@@ -340,7 +353,7 @@ def _succeeded_late(
     refunds.put_shares(tx, refund.refund_id, [])
     refund = refunds.resize(tx, refund, outcome.amount)
     take(tx, tenant, payment, refund, outcome.amount, left=left, key="refund-late")
-    return _succeeded(tx, tenant, payment, refund, outcome, source=source, reference=outcome.reference)
+    return succeeded(tx, tenant, payment, refund, outcome, source=source, reference=outcome.reference)
 
 
 def _failed_late(tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, says: str, *, source: str) -> Refund:
@@ -377,7 +390,7 @@ def adopt(tx: Tx, tenant: Tenant, payment: Payment, outcome: Approved, *, source
     store.open_break(tx, key, "refund_outside", says, payment=payment, amount=outcome.amount)
     if outcome.amount > left_of(tx, payment):
         return None  # more than there is: the break says so, the books can't
-    refund = _approve(tx, tenant, payment, outcome.amount, reason="made at the processor", by="processor")
+    refund = approve(tx, tenant, payment, outcome.amount, reason="made at the processor", by="processor")
     refund = refunds.move(tx, refund, _S.SUBMITTED)
     return _take_in(tx, tenant, payment, refund, outcome, source=source)
 

@@ -16,7 +16,7 @@ from fhirpay.errors import InvariantBroken, RuleBroken
 from fhirpay.ledger import rules
 from fhirpay.ledger.chart import CHART, Side
 from fhirpay.ledger.entry import Entry, Posting
-from fhirpay.ledger.rules import RULES, When
+from fhirpay.ledger.rules import RULES, Tender, When
 
 WHEN = When(occurred_at=datetime(2026, 3, 2, 12, tzinfo=UTC), business_date=date(2026, 3, 2))
 OWED = ("obl1", "Account/a1")
@@ -308,6 +308,15 @@ STORIES: dict[str, tuple[Event, tuple[Entry, ...], dict[str, int]]] = {
         Event.REFUND_TAKEN,
         (*PAID, deallocated(30), approved(30), taken(30)),
         {"processor_clearing": 50, "charges_control": 80, "ar_patient": 30},
+    ),
+    "a refund that a desk gave in cash, of a check": (
+        Event.REFUND_TAKEN,
+        (
+            rules.capture("pay1", "", usd(80), tender=Tender("check", "front"), **WHEN),
+            approved(30),
+            rules.refund_taken("pay1", "ref1", "", usd(30), tender=Tender("cash", "front"), **WHEN),
+        ),
+        {"checks_on_hand": 80, "cash_drawer": -30, "unapplied_credit": 50},
     ),
     "a refund that failed late is payable again": (
         Event.REFUND_FAILED_LATE,

@@ -10,7 +10,7 @@ import pytest
 from desk_world import TENANT, account, balances, card, cash, check, owed, payment, sound, standing, take, told, usd
 from fhirpay.db.unit import Units
 from fhirpay.domain.clock import FrozenClock
-from fhirpay.errors import ConfigInvalid, FhirpayError, RuleBroken, ValueInvalid
+from fhirpay.errors import FhirpayError, NotFound, RuleBroken, ValueInvalid
 from fhirpay.payments import store
 from fhirpay.usecases import desk, explain, refund
 from fhirpay.usecases import void as voiding
@@ -109,7 +109,7 @@ async def test_only_the_desk_gives_back_what_the_desk_took(units: Units) -> None
         (cash(), 0, RuleBroken, "above zero"),
         (cash(), -1, RuleBroken, "above zero"),
         (cash(tendered=79_99), 80_00, ValueInvalid, "less than"),
-        (cash("nowhere"), None, ConfigInvalid, "no till 'nowhere'"),
+        (cash("nowhere"), None, NotFound, "no till 'nowhere'"),
         (cash("other"), None, RuleBroken, "belongs to 'main'"),
         (Handed("check", "front", "ann"), None, ValueInvalid, "check's own number"),
         (check("12345678901"), None, ValueInvalid, "ten digits at most"),

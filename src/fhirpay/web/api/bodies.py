@@ -242,6 +242,26 @@ class DeskVoidBody(StaffBody):
     reason: Short = Field(examples=["typed 80.00 for 8.00"])
 
 
+class HandedBackBody(_Body):
+    """How it is given back. The check is the practice's own."""
+
+    kind: Literal["cash", "check"]
+    till: Short = Field(description="of the configuration", examples=["front"])
+    check_number: Words = Field(default="", description="ten digits at most", examples=["20017"])
+
+
+class DeskRefundBody(StaffBody):
+    """Without `amount`: all that is left."""
+
+    payment: Short = Field(examples=["pay01k2…"])
+    amount: Amount | None = None
+    tender: HandedBackBody
+    reason: Short = Field(examples=["the surgery was called off"])
+    while_returnable: bool = Field(
+        default=False, description="give it back though the check that it was paid by may still bounce"
+    )
+
+
 class MandateBody(StaffBody):
     """Made active again by staff, once it is put right, or revoked by the payer."""
 

@@ -1,4 +1,4 @@
-"""`/api/v1/desk-payments`: what a front desk takes. Thin: parse, one use case, show.
+"""`/api/v1/desk-payments`, `/desk-refunds`: what a front desk takes and gives back. Thin: parse, one use case, show.
 
 Whoever takes it is named (`by`), and kept as `client:<client>/<person>`. What is typed of a check or a slip is refused
 when it holds a card number.
@@ -14,7 +14,7 @@ from fastapi.responses import Response
 from ...config import ApiClient
 from ...db.unit import Tx
 from ...payments import store
-from ...usecases import desk
+from ...usecases import desk, desk_refund
 from . import bodies, views
 from .deps import Deps, answer_once, json_answer, once_of
 from .payments import account_of
@@ -64,6 +64,30 @@ def desk_router(deps: Deps) -> APIRouter:
 
         async def answer(_: str) -> tuple[int, dict[str, Any]]:
             return 200, await deps.units.read(views.payment, payment_id)
+
+        return await answer_once(deps, once_of(deps, request, client, raw), make, answer)
+
+    @router.post("/desk-refunds", status_code=201, openapi_extra=bodies.openapi(bodies.DeskRefundBody))
+    async def give_back(request: Request) -> Response:
+        """In cash or by a check of the practice's own, what a desk took. Done at once."""
+        client = await deps.client(request)
+        raw, body = await bodies.read(request, bodies.DeskRefundBody, max_bytes=deps.body_max_bytes)
+        wish = desk_refund.DeskRefund(
+            payment_id=body.payment,
+            kind=body.tender.kind,
+            till=body.tender.till,
+            by=person(client, body),
+            reason=bodies.checked_text(body.reason, "reason"),
+            amount=body.amount.money if body.amount else None,
+            check_number=bodies.checked_text(body.tender.check_number, "tender.check_number"),
+            while_returnable=body.while_returnable,
+        )
+
+        def make(tx: Tx) -> str:
+            return desk_refund.give(tx, wish, deps.tenant)
+
+        async def answer(refund_id: str) -> tuple[int, dict[str, Any]]:
+            return 201, await deps.units.read(views.refund, refund_id)
 
         return await answer_once(deps, once_of(deps, request, client, raw), make, answer)
 

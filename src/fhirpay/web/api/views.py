@@ -201,6 +201,9 @@ def refund(tx: Tx, refund_id: str) -> Json:
         "business_date": found.business_date,
         "processor": {"reference": found.processor_ref},
     }
+    if (given := tenders.given_back(tx, refund_id)) is not None:
+        shown = {"kind": given.kind, "till": given.till, "check_number": given.check_number}
+        body["tender"] = {name: value for name, value in shown.items() if value}
     if found.failure_says:
         body["failure"] = {"message": found.failure_says}
     return body
