@@ -80,16 +80,16 @@ def _migrate_postgres(url: str) -> str:
     return head()
 
 
-def migrate_here(connection: Connection) -> None:
-    """As `migrate`, on a connection that is open: for databases in memory."""
+def migrate_here(connection: Connection, *, to: str = "head") -> None:
+    """As `migrate`, on a connection that is open: for databases in memory. `to`: the revision to stop at."""
     with connection.begin():
-        _upgrade(connection)
+        _upgrade(connection, to)
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, to: str = "head") -> None:
     config = _config()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
 
 
 def require_migrated(connection: Connection) -> None:
