@@ -7,7 +7,7 @@ that a blind resend shows. `matrices.py` prints what the cells say.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,11 +19,12 @@ from sqlalchemy import update
 from fhirpay.db.metadata import table
 from fhirpay.db.unit import Tx
 from fhirpay.domain.clock import FrozenClock
+from fhirpay.domain.dispute import GONE
 from fhirpay.domain.operation import OperationState
 from fhirpay.errors import ProcessorUnavailable, RuleBroken
 from fhirpay.net.http import client
 from fhirpay.payments import refunds, store
-from fhirpay.payments.port import ActionNeeded, InReview, ProvenAbsent, Unknown
+from fhirpay.payments.port import ActionNeeded, DisputeSeen, InReview, ProvenAbsent, Unknown
 from fhirpay.payments.tables import StoredMethodRow
 from payments_world import World, usd
 
@@ -41,7 +42,9 @@ CALLS = (
 )
 EVENTS = ("event late", "duplicated", "out of order", "forged", "dropped", "silent 48 h")
 COLUMNS = (*CALLS, *EVENTS)
-MONEY = frozenset({"submit", "capture", "void", "refund"})  # calls that may move money, or stop it from moving
+MONEY = frozenset(
+    {"submit", "capture", "void", "refund", "accept_dispute"}
+)  # calls that may move money, or stop it from moving
 NOBODY = "http://127.0.0.1:9"
 ALWAYS = 1_000_000
 TROUBLE = pytest.mark.warns("operation.unknown", "webhook.refused", "work.retry")  # what every cell is about
@@ -136,7 +139,7 @@ class Recorder:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self.adapter, name)
-        if name not in {*MONEY, "prepare", "open_page", "open_setup_page", "lookup"}:
+        if name not in {*MONEY, "prepare", "open_page", "open_setup_page", "lookup", "read_dispute"}:
             return found
 
         async def noted(*args: Any, **more: Any) -> Any:
@@ -346,6 +349,13 @@ _WITHOUT = {
     "setup_page": "this processor has no page to store a method on without paying",
     "prepares": "nothing is prepared: it is no call",
     "readable": "no payment can be read",
+    "bank_debits": "no bank account is debited by this processor's adapter",
+    "accept_disputes": "a dispute is given up at this processor's own site",
+}
+_ONLY = {
+    "page paid, expired": "an expired page of this processor can't be paid",
+    "bank debit, returned": "what comes back after it cleared is a dispute here",
+    "bank debit, disputed": "what comes back after it cleared is a return here",
 }
 _QUESTION = {
     "error500": "a question has no key to spoil",
@@ -454,7 +464,11 @@ ROWS = (
 
 def cells(*rows: str) -> list[Any]:
     """The cells of these rows, as pytest's parameters."""
-    found = [row for row in ROWS if row.name in rows]
+    return cells_of([row for row in ROWS if row.name in rows])
+
+
+def cells_of(rows: Sequence[Row]) -> list[Any]:
+    found = list(rows)
     return [pytest.param(row, column, id=f"{row.name}-{column}", marks=TROUBLE) for row in found for column in COLUMNS]
 
 
@@ -472,6 +486,7 @@ class Bench:
     world: World
     recorder: Recorder
     method_id: str = ""
+    bank_id: str = ""
     by_event: bool = False  # an event ended the cell
 
     async def method(self, account: str) -> str:
@@ -482,6 +497,18 @@ class Bench:
         await self.world.units.write(_run, moved)
         return self.method_id
 
+    async def account_of_payer(self, account: str, *, fresh: bool = False) -> str:
+        """The stored bank account whose debits clear; it is this account's now. `fresh`: one of its own."""
+        if fresh:
+            return await self.world.method(account, self.world.side.banks["clears"], bank=True)
+        if not self.bank_id:
+            self.bank_id = await self.world.method(account, self.world.side.banks["clears"], bank=True)
+        mine = table(StoredMethodRow)
+        await self.world.units.write(
+            _run, update(mine).where(mine.c.method_id == self.bank_id).values(account_ref=account)
+        )
+        return self.bank_id
+
     def not_here(self, row: Row, column: str) -> str:
         """Why the cell has no meaning. Empty: it has."""
         if row.needs and not getattr(self.recorder.capabilities, row.needs):
@@ -489,7 +516,7 @@ class Bench:
         if row.call == "prepare" and not self.recorder.capabilities.prepares:
             return "this processor prepares nothing: there is no call"
         if row.only and row.only != self.world.side.name:
-            return "an expired page of this processor can't be paid"
+            return _ONLY[row.name]
         if column == "error500" and row.call in MONEY and not self.readable:
             return "its key repeats the error and nothing can be read: listed, for a person"
         return row.not_here.get(column, "")
@@ -565,6 +592,9 @@ class Bench:
             await self.tell(late)
         await self.pass_time(7200)
         await self.outbox()
+        if row.needs == "bank_debits":  # or it would be looked at every week of the cells to come
+            await self.pass_time(61 * 24 * 3600)
+            await self.outbox()
         await self.check(row, case)
         if row.state == "authorized":  # or it would be looked at every day of the cells to come
             await voids(case)
@@ -702,7 +732,7 @@ class Bench:
             payment = await self.world.units.read(store.get, case.payment_id)
             assert payment.state == row.state
             assert (payment.captured, payment.refunded) == (
-                usd(max(0, sum(row.moves)) and PAID),
+                usd(PAID if row.state in ("captured", "returned") else 0),
                 usd(BACK if -BACK in row.moves else 0),
             )
             open_ = await self.world.units.read(lambda tx: store.breaks(tx, payment_id=case.payment_id))
@@ -716,18 +746,23 @@ def moved(books: dict[str, Any], our_reference: str) -> list[int]:
         for doc in books["payments"]
         if our_reference and our_reference in doc.get("references", [doc["reference"]])
     }
-    return [one["amount"] for one in books["movements"] if one.get("payment_intent", one.get("payment")) in mine]
+    return [
+        one["amount"]
+        for one in books["movements"]
+        if one.get("payment_intent", one.get("payment")) in mine and not one.get("type", "").endswith("_fee")
+    ]
 
 
 def resolution(calls: list[Call], name: str) -> str:
     """By which call the outcome became known."""
-    mine = [call for call in calls if call.name in (name, "lookup")]
+    asks = ("lookup", "read_dispute")
+    mine = [call for call in calls if call.name in (name, *asks)]
     for number, call in enumerate(mine):
-        if not call.known:
+        if not call.known or (isinstance(call.outcome, DisputeSeen) and call.outcome.state not in GONE):
             continue
-        if call.name == "lookup" and name == "lookup":
+        if call.name == name and name in asks:
             return "webhook" if call.by_event else f"lookup, asked {number + 1} ×"
-        if call.name == "lookup":
+        if call.name in asks:
             return "webhook" if call.by_event else "lookup"
         earlier = [one for one in mine[:number] if one.name == name]
         if not earlier:
