@@ -49,6 +49,7 @@ from fhirpay.usecases.lookup import LookUp
 from fhirpay.usecases.refund import NewRefund, Refunds, request
 from fhirpay.usecases.reverse import Reverse
 from fhirpay.usecases.start_payment import NewPayment, start
+from fhirpay.usecases.sweep import Sweep
 from fhirpay.usecases.take_payment import TakePayment
 from fhirpay.usecases.webhook import Webhooks
 from fhirpay.web.api.deps import Deps
@@ -304,6 +305,7 @@ def handlers_of(units: Units, tenant: Tenant, registry: Registry) -> dict[str, H
         "dispute.accept": follow_ups.run,
         "dispute.look": LookAtDispute(units, tenant, registry).run,
         "payment.reverse": Reverse(units, tenant).run,
+        "events.sweep": Sweep(units, tenant, registry, b"k" * 32).run,
         "reassess": Reassess(units, tenant).run,
         bank_codes.KIND: bank_codes.Represent(units, tenant).run,
         "payment.close": ClosePage(units, tenant, registry).run,

@@ -51,6 +51,7 @@ from .usecases import (
     send_ack,
     stale_pages,
     start_payment,
+    sweep,
     webhook,
 )
 from .usecases.apply_message import ApplyMessage
@@ -124,6 +125,7 @@ class House:
     outbox: Mapping[str, Handler]
     writeback: Mapping[str, Handler]
     destinations: Mapping[str, Handler]
+    sweep: sweep.Sweep
     messages: ApplyMessage
     notifications: Notifications
     mended: ReplayMended
@@ -330,6 +332,7 @@ def build(
         lambda tenant: houses[tenant].ehrs if tenant in houses else {},
         lambda tenant: houses[tenant].messages,
         lambda tenant: houses[tenant].mended,
+        lambda tenant: houses[tenant].sweep,
     )
     return System(settings, clock, ids, database, hash_key, houses, commands, checker)
 
@@ -371,6 +374,7 @@ def _house(
     notifications = Notifications(units, tenant, FhirIntake(hash_key, tenant))
     lookups = LookUp(units, tenant, processors, public_url=public_url)
     follow_ups = FollowUp(units, tenant, processors)
+    events_found = sweep.Sweep(units, tenant, processors, hash_key)
     door = front_door.build(
         tenant,
         units,
@@ -409,6 +413,7 @@ def _house(
             "dispute.accept": follow_ups.run,
             "dispute.look": LookAtDispute(units, tenant, processors).run,
             reverse.KIND: reverse.Reverse(units, tenant).run,
+            sweep.KIND: events_found.run,
             "payment.lookup": lookups.run,
             "refund.lookup": lookups.run,
             collect.KIND: Autopay(units, tenant).run,
@@ -429,6 +434,7 @@ def _house(
         }
         | {postings.file_kind_of(name): one.admit for name, one in to_files.items()}
         | {place_kind_of(name): one.place for name, one in to_files.items()},
+        sweep=events_found,
         messages=messages,
         notifications=notifications,
         mended=ReplayMended(units, tenant, released.of, lambda: released.in_force),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from . import cards, links, listing, orders, payments, refunds
+from . import cards, events, links, listing, orders, payments, refunds
 from .errors import Doc
 from .fields import Check, obj
 from .listing import listed
@@ -57,6 +57,8 @@ def routes(server: Server) -> APIRouter:
     act("POST", "/refunds", "refund", refunds.CREATE, lambda body: refunds.create(books, body), "RefundPayment")
     get("/refunds", "list", lambda params: _refunds(server, params))
     get("/refunds/{id_}", "get", lambda params, id_: {"refund": books.get("refund", id_)})
+    act("POST", "/events", "list", events.SEARCH, lambda body: events.search(books, body))
+    act("PUT", "/events/enable", "enable", NOTHING, lambda body: events.enable(books))
     _vault(server, act, get)
     _links(server, router, act, get)
     return router

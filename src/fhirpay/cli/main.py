@@ -18,6 +18,7 @@ from .keys import keys
 from .maps import maps
 from .merges import merges
 from .messages import ingest, messages, replay
+from .processor import processor
 from .serve import serve
 from .worklist import worklist
 from .writeback import writeback
@@ -47,4 +48,5 @@ app.add_typer(export, name="export")
 app.add_typer(keys, name="keys")
 app.add_typer(ledger, name="ledger")
 app.add_typer(merges, name="merges")
+app.add_typer(processor, name="processor")
 app.add_typer(writeback, name="writeback")

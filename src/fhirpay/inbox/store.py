@@ -174,6 +174,20 @@ def record(tx: Tx, incoming: Incoming, *, answer: Callable[[str], bytes] | None 
     return Recorded(message_id, None, told, row["occurrence"], row["occurrence"] > 1)
 
 
+_WHICH = select(_inbox.c.control_id).where(
+    _inbox.c.tenant_id == bindparam("tenant"),
+    _inbox.c.control_id.in_(bindparam("ids", expanding=True)),
+    _inbox.c.interface == bindparam("interface"),
+    _inbox.c.sender_key == bindparam("sender_key"),
+)
+
+
+def unknown_keys(tx: Tx, interface: str, sender: tuple[str, ...], ids: Sequence[str]) -> set[str]:
+    """Those of a sender's ids under which nothing is stored; a few hundred at once."""
+    given = {"interface": interface, "sender_key": _sender_key(sender), "ids": list(ids)}
+    return set(ids) - {row["control_id"] for row in tx.all(_WHICH, **given)} if ids else set()
+
+
 def note_outcome(tx: Tx, message_id: str, state: State, detail: str = "", resources: Sequence[str] = ()) -> None:
     """What became of the message, in the unit that did it. Raises NotFound."""
     values = {"state": state, "detail": detail, "resources": text_list(resources), "changed_at": tx.now}

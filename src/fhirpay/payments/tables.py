@@ -477,3 +477,18 @@ class PaymentBreakRow(Row, table=True):
     closed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     closed_by: str = Field(default="", sa_type=Text)
     closed_why: str | None = Field(default=None, sa_type=Text)
+
+
+class EventSweepRow(Row, table=True):
+    """How far a merchant's events were read off its processor's own list. See usecases/sweep.py."""
+
+    __tablename__ = "event_sweep"
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    merchant: str = Field(primary_key=True, sa_type=Text)
+    watermark: datetime | None = Field(default=None, sa_type=UtcDateTime)  # all of before was seen; null: never yet
+    since: datetime | None = Field(default=None, sa_type=UtcDateTime)  # of the sweep in hand; null: none is
+    until: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    cursor: str = Field(default="", sa_type=Text)
+    found: int = _minor()  # by the sweep in hand, else by the last one
+    changed_at: datetime = Field(sa_type=UtcDateTime)

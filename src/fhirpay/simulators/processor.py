@@ -31,6 +31,7 @@ from .processor_pages import pages
 from .processor_webhooks import Messenger
 
 KEYS_LIVE_S = 24 * 3600
+EVENTS_LISTED_S = 30 * 24 * 3600
 _BODY_MAX = 100_000
 Action = Callable[[Doc], tuple[int, Doc]]
 
@@ -299,6 +300,14 @@ def _pages_and_methods(app: FastAPI, simulator: Simulator) -> None:
 
 def _disputes(app: FastAPI, simulator: Simulator) -> None:
     books = simulator.books
+
+    @app.get("/v1/events")
+    async def events(since: float, until: float, request: Request, before: str = "") -> Response:
+        """Of the last 30 days, the newest first; `events_page` of the settings at a time."""
+        start, limit = max(since, books.now() - EVENTS_LISTED_S), books.setting("events_page", 100)
+        return await simulator.read(
+            "events", request, lambda: books.listed_events(since=start, until=until, before=before, limit=limit)
+        )
 
     @app.get("/v1/disputes/{dispute_id}")
     async def dispute(dispute_id: str, request: Request) -> Response:

@@ -176,6 +176,16 @@ class Books:
     def events(self) -> list[Doc]:
         return [json.loads(row[0]) for row in self._db.execute("SELECT body FROM event ORDER BY seq")]
 
+    def listed_events(self, *, since: float, until: float, before: str, limit: int) -> Doc:
+        """A page of them, the newest first. Raises Refused for a cursor that is no event's id."""
+        found = [one for one in reversed(self.events()) if since <= one["created"] <= until]
+        if before:
+            ids = [one["id"] for one in found]
+            if before not in ids:
+                raise Refused(400, "cursor_invalid", f"there is no event {before} in this list")
+            found = found[ids.index(before) + 1 :]
+        return {"data": found[:limit], "has_more": len(found) > limit}
+
     def deliveries(self) -> list[Doc]:
         rows = self._db.execute(
             "SELECT e.id, e.body, d.state, d.attempts, d.answer FROM delivery d JOIN event e ON e.seq = d.event_seq"

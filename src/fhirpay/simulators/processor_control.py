@@ -54,9 +54,10 @@ def control(simulator: Simulator) -> APIRouter:
 
     @router.post("/settings")
     async def settings(body: dict[str, Any]) -> Doc:
-        """`keys_live_s`: life of an idempotency key; `list_lag_s`: how late a new object shows in lists."""
+        """`keys_live_s`: life of an idempotency key; `list_lag_s`: how late a new object shows in lists;
+        `events_page`: how many events one page lists."""
         with books.transaction():
-            for name in body.keys() & {"keys_live_s", "list_lag_s"}:
+            for name in body.keys() & {"keys_live_s", "list_lag_s", "events_page"}:
                 books.set(name, body[name])
         return body
 

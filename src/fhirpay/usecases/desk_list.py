@@ -59,6 +59,7 @@ from .rollout import TO_CONFIRM
 from .settle_outcome import unknown_key
 from .silence import SILENT
 from .subscribe import FAILED as NOT_TOLD
+from .sweep import MISSED, UNLISTED
 from .take_export import DELETED
 from .take_files import STUCK, UNREACHABLE
 from .take_polled import REFUSED as POLLED_REFUSED
@@ -106,6 +107,8 @@ NEXT: Mapping[str, str] = {
     LAUNCH_SHUT: "Mend what it says, there or here; `fhirpay conformance check` tries it. Then open it from the EHR.",
     PARKED_CALL: "Mend what it says, then `fhirpay replay ID`; a posting that was made by hand: mark it done.",
     UNKNOWN: "Look at the processor; it ends by itself when the processor says what became of it.",
+    MISSED: "Compare that time with the processor's own record: refunds and disputes above all. Then mark it done.",
+    UNLISTED: "Mend what it says, there or here: `fhirpay processor sweep` tries it. It goes once it is read.",
     # of what was stated
     "amount_unknown": _STATED,
     "charge_status": _STATED,

@@ -17,14 +17,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from ..config import Tenant
-from ..db.types import INDEXED_MAX, fitted
 from ..db.unit import Tx, Units
 from ..domain.clock import Clock
 from ..domain.money import Money
 from ..domain.operation import OPEN, OperationState
-from ..errors import MessageInvalid, NotFound, NotPermitted, ValueInvalid
+from ..errors import MessageInvalid, NotFound, NotPermitted
 from ..flow.lane import Work, complete, retry
-from ..inbox.store import Incoming, Recorded, get, note_outcome, record
+from ..inbox.store import Recorded, get, note_outcome
 from ..log import Log
 from ..payments import refunds, stated, store
 from ..payments.port import (
@@ -34,7 +33,6 @@ from ..payments.port import (
     OperationKind,
     OperationRef,
     Outcome,
-    ProcessorEvent,
     Renaming,
     Stated,
     Unknown,
@@ -42,13 +40,13 @@ from ..payments.port import (
 from ..payments.port import Reference as ProcessorReference
 from ..payments.records import Operation, Payment, Refund
 from ..payments.registry import Registry
-from ..security.blind_index import keyed_hash
 from . import dispute, refund, told_by_event
+from .keep_events import KIND, check_keepable, kept, record_all
 from .lookup import operation_ref, settle_any
 
 log = Log("webhooks")
 
-KIND = "webhook"
+__all__ = ["KIND", "Webhooks", "receive"]
 _TRIES = 12  # then the operation's own lookups are left to find it out, or a person
 _SINCE_EVER = timedelta(days=3650)
 _LOOKED_UP = OPEN | {OperationState.ACTION_NEEDED, OperationState.PENDING, OperationState.IN_REVIEW}
@@ -72,71 +70,12 @@ async def receive(
     try:
         events = adapter.read_events(headers, body, now=clock.now())
         for event in events:
-            _check_keepable(event)
+            check_keepable(event)
     except (NotPermitted, MessageInvalid) as error:
         log.warning("webhook.refused", processor=processor, merchant=merchant, code=error.code)
         raise
-    kept: list[_Kept] = []
-    for event in events:
-        part = body if event.body is None else event.body
-        text = adapter.scrub(part.decode("utf-8", "replace")).encode()
-        kept.append(
-            _Kept(event, text, keyed_hash(hash_key, part), None if adapter.capabilities.readable else event.states)
-        )
-    return await units.write(_record_all, processor, merchant, kept, urgent=True)
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """One event as it is kept. `states` only where nothing can be read instead."""
-
-    event: ProcessorEvent
-    body: bytes
-    body_hash: str
-    states: Stated | None
-
-
-def _check_keepable(event: ProcessorEvent) -> None:
-    """An id goes into an index and is looked up by: as it stands, or not at all."""
-    for name, text in (
-        ("id", event.id),
-        ("type", event.type),
-        ("data.object", event.our_reference),
-        ("data.object.id", event.processor_reference or ""),
-    ):
-        if fitted(text) != text:
-            says = f"an id or type has {INDEXED_MAX} characters at most, and none that a database can't keep"
-            raise ValueInvalid(says, location=name)
-
-
-def _record_all(tx: Tx, processor: str, merchant: str, kept: list[_Kept]) -> Recorded:
-    first, *_ = [_record(tx, processor, merchant, one) for one in kept]
-    return first
-
-
-def _record(tx: Tx, processor: str, merchant: str, kept: _Kept) -> Recorded:
-    event = kept.event
-    subject = event.our_reference or event.processor_reference or event.id
-    return record(
-        tx,
-        Incoming(
-            source="webhook",
-            interface=f"{processor}/{merchant}",
-            kind="webhook",
-            key=(processor, merchant, event.id),
-            body=kept.body,
-            body_hash=kept.body_hash,
-            label=event.type,
-            meta={
-                "merchant": merchant,
-                "about": str(event.about),
-                "our_reference": event.our_reference,
-                "processor_reference": event.processor_reference or "",
-                **({"states": stated.as_text(kept.states)} if kept.states else {}),
-            },
-            lanes=[f"processor:{merchant}:{subject}"],
-        ),
-    )
+    found = kept(adapter, events, body, hash_key)
+    return (await units.write(record_all, processor, merchant, found, urgent=True))[0]
 
 
 @dataclass(frozen=True, slots=True)

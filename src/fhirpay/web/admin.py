@@ -31,6 +31,7 @@ from ..usecases.preview_replay import preview_replay
 from ..usecases.receive_hl7 import Hl7Intake
 from ..usecases.replay import replay_messages, replay_these, set_aside
 from ..usecases.replay_mended import ReplayMended
+from ..usecases.sweep import Sweep
 from ..usecases.undo_merge import undo
 from ..usecases.unposted import resolve
 
@@ -48,6 +49,7 @@ class Commands:
         ehrs: Callable[[str], Mapping[str, FhirClient]],
         messages: Callable[[str], ApplyMessage],
         mended: Callable[[str], ReplayMended],
+        sweep: Callable[[str], Sweep],
     ) -> None:
         self._database = database
         self._tenant = tenant
@@ -55,6 +57,7 @@ class Commands:
         self._ehrs = ehrs
         self._messages = messages
         self._mended = mended
+        self._sweep = sweep
 
     async def ingest(self, tenant: str, interface: str, message: bytes) -> list[bytes]:
         """Take in one HL7v2 message; its acknowledgements. Raises NotFound for an unknown interface."""
@@ -87,6 +90,10 @@ class Commands:
     async def replay_mended(self, tenant: str) -> list[str]:
         """Queue what waited for a line of a code table that there is now; their ids."""
         return await self._mended(tenant).look()
+
+    async def sweep(self, tenant: str, merchant: str) -> int:
+        """Take in what the processor lists and no event told; how many events."""
+        return await self._sweep(tenant).whole(merchant)
 
     async def set_aside(self, tenant: str, message: str, interface: str, reason: str, by: str) -> list[str]:
         """Not to be applied, by a person's decision; their ids."""
@@ -261,6 +268,8 @@ class AdminSocket:
                     return {"replayed": await self._commands.replay_selected(tenant, meant, limit, preview, by, why)}
                 case {"command": "replay_mended", "tenant": str(tenant)}:
                     return {"replayed": await self._commands.replay_mended(tenant)}
+                case {"command": "sweep", "tenant": str(tenant), "merchant": str(merchant)}:
+                    return {"found": await self._commands.sweep(tenant, merchant)}
                 case {
                     "command": "set_aside",
                     "tenant": str(tenant),

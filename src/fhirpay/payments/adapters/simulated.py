@@ -24,6 +24,7 @@ from typing import Any
 from ...domain.money import Money
 from ...errors import ProcessorNotReached, ProcessorUnavailable, RuleBroken
 from ...net.http import HttpClient, NeverSent, Uncertain
+from ..event_list import EventPage
 from ..port import (
     Capabilities,
     Declined,
@@ -72,7 +73,7 @@ class _Said:
 
 
 class SimulatedProcessor:
-    """`Processor`, `Hosted`, `Vault`, `BankVault` and `Disputes` over one HTTP client."""
+    """`Processor`, `Hosted`, `Vault`, `BankVault`, `Disputes` and `EventList` over one HTTP client."""
 
     name = "simulated"
 
@@ -220,6 +221,18 @@ class SimulatedProcessor:
         by_name = {name.lower(): value for name, value in headers.items()}
         signature.check(by_name.get(_SIGNATURE, ""), body, self._webhook_secrets, now)
         return (wire.read_event(body),)
+
+    events_reach = timedelta(days=30)
+
+    async def list_events(self, since: datetime, until: datetime, cursor: str) -> EventPage:
+        params = {"since": str(since.timestamp()), "until": str(until.timestamp())}
+        said = await self._read("/v1/events", {**params, **({"before": cursor} if cursor else {})})
+        if isinstance(said, Unknown) or said.status != 200:
+            raise ProcessorUnavailable(said.why if isinstance(said, Unknown) else "it lists no events")
+        return wire.event_page(said.doc)
+
+    async def read_listed(self, event: ProcessorEvent) -> ProcessorEvent:
+        return event  # its list shows them whole
 
     def scrub(self, transcript: str) -> str:
         return wire.scrub(transcript)

@@ -8,13 +8,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from ...domain.dispute import DisputeState
 from ...domain.money import Money
-from ...errors import FhirpayError, MessageInvalid
+from ...errors import FhirpayError, MessageInvalid, ProcessorUnavailable
 from ..declines import DeclineCode
+from ..event_list import EventPage
 from ..port import (
     ActionNeeded,
     Approved,
@@ -306,6 +308,16 @@ def read_event(body: bytes) -> ProcessorEvent:
         )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise MessageInvalid("not an event of this processor") from None
+
+
+def event_page(doc: Doc) -> EventPage:
+    """Raises ProcessorUnavailable for what is no list of events."""
+    try:
+        bodies = [json.dumps(one).encode() for one in doc["data"]]
+        events = tuple(replace(read_event(body), body=body) for body in bodies)
+        return EventPage(events, events[-1].id if doc["has_more"] else "")
+    except (LookupError, TypeError, MessageInvalid):
+        raise ProcessorUnavailable("a list of events that can't be read") from None
 
 
 def method(doc: Doc) -> Method:

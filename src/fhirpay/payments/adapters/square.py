@@ -33,6 +33,7 @@ from ...domain.money import Money
 from ...errors import ConfigInvalid, ProcessorMisconfigured, ProcessorNotReached, ProcessorUnavailable, RuleBroken
 from ...net.http import HttpClient, NeverSent, Uncertain
 from ..declines import DeclineCode
+from ..event_list import EventPage
 from ..port import (
     ActionNeeded,
     Approved,
@@ -84,7 +85,7 @@ class _Said:
 
 
 class SquareProcessor:
-    """`Processor`, `Hosted` and `Vault` over one HTTP client."""
+    """`Processor`, `Hosted`, `Vault` and `EventList` over one HTTP client."""
 
     name = "square"
 
@@ -327,6 +328,22 @@ class SquareProcessor:
         header = by_name.get("x-square-hmacsha256-signature", "")
         wire.check_signature(header, self._notification_url, body, self._webhook_secrets)
         return [wire.read_event(body)]
+
+    events_reach = timedelta(days=28)
+
+    async def list_events(self, since: datetime, until: datetime, cursor: str) -> EventPage:
+        """API reference, Search events: within 28 days, and only of the time since events were enabled there."""
+        body = {**wire.to_events(since, until), "limit": _PAGE, **({"cursor": cursor} if cursor else {})}
+        try:
+            said = await self._call("POST", "/v2/events", body)
+        except Uncertain as error:
+            raise ProcessorUnavailable(str(error)) from None
+        if said.status != 200:
+            raise ProcessorUnavailable(f"the processor answered {said.status} when asked for its events")
+        return wire.event_page(said.doc)
+
+    async def read_listed(self, event: ProcessorEvent) -> ProcessorEvent:
+        return event  # its list shows them whole
 
     def scrub(self, transcript: str) -> str:
         return wire.scrub(transcript)

@@ -12,12 +12,14 @@ import hmac
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from ...domain.money import Money
-from ...errors import FhirpayError, MessageInvalid, NotAuthenticated, RuleBroken
+from ...errors import FhirpayError, MessageInvalid, NotAuthenticated, ProcessorUnavailable, RuleBroken
 from ..declines import DeclineCode
+from ..event_list import EventPage
 from ..port import (
     Approved,
     Canceled,
@@ -364,6 +366,22 @@ _ABOUT = {
     "refund.created": EventAbout.REFUND,
     "refund.updated": EventAbout.REFUND,
 }
+
+
+def to_events(since: datetime, until: datetime) -> Doc:
+    """A search for the events that say that something has to be looked at, the newest first."""
+    span = {"start_at": since.astimezone(UTC).isoformat(), "end_at": until.astimezone(UTC).isoformat()}
+    wanted = {"event_types": list(_ABOUT), "created_at": span}
+    return {"query": {"filter": wanted, "sort": {"field": "DEFAULT", "order": "DESC"}}}
+
+
+def event_page(doc: Doc) -> EventPage:
+    """Raises ProcessorUnavailable for what is no list of events. One that is empty is left out by Square."""
+    try:
+        bodies = [json.dumps(one).encode() for one in doc.get("events") or []]
+        return EventPage(tuple(replace(read_event(body), body=body) for body in bodies), str(doc.get("cursor") or ""))
+    except (LookupError, TypeError, MessageInvalid):
+        raise ProcessorUnavailable("a list of events that can't be read") from None
 
 
 def read_event(body: bytes) -> ProcessorEvent:

@@ -28,6 +28,7 @@ from ...domain.money import Money
 from ...errors import ConfigInvalid, ProcessorMisconfigured, ProcessorNotReached, ProcessorUnavailable, RuleBroken
 from ...net.http import HttpClient, NeverSent, Uncertain
 from ..declines import DeclineCode
+from ..event_list import EventPage
 from ..port import (
     Approved,
     Capabilities,
@@ -98,6 +99,8 @@ class _Said:
 
 class StripeProcessor:
     """`Processor`, `Hosted`, `Vault`, `BankVault` and `Disputes` over one HTTP client."""
+
+    """`Processor`, `Hosted`, `Vault`, `Disputes` and `EventList` over one HTTP client."""
 
     name = "stripe"
 
@@ -273,6 +276,24 @@ class StripeProcessor:
         by_name = {name.lower(): value for name, value in headers.items()}
         signature.check(by_name.get("stripe-signature", ""), body, self._webhook_secrets, now)
         return (wire.read_event(body, live=_LIVE.get(self._secret_key[:8])),)
+
+    events_reach = timedelta(days=30)
+
+    async def list_events(self, since: datetime, until: datetime, cursor: str) -> EventPage:
+        """API reference, List all events: up to 30 days back, 20 types at most."""
+        params = [("limit", str(_PAGE)), *(("types[]", one) for one in wire.LISTED)]
+        params += [("created[gte]", str(int(since.timestamp()))), ("created[lte]", str(int(until.timestamp())))]
+        params += [("starting_after", cursor)] if cursor else []
+        try:
+            said = await self._call("GET", "/v1/events", params=params)
+        except Uncertain as error:
+            raise ProcessorUnavailable(str(error)) from None
+        if said.status != 200:
+            raise ProcessorUnavailable(f"the processor answered {said.status} when asked for its events")
+        return wire.event_page(said.doc, live=_LIVE.get(self._secret_key[:8]))
+
+    async def read_listed(self, event: ProcessorEvent) -> ProcessorEvent:
+        return event  # its list shows them whole
 
     def scrub(self, transcript: str) -> str:
         return wire.scrub(transcript)

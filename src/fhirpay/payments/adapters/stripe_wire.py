@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
 from ...domain.money import Money
-from ...errors import FhirpayError, MessageInvalid
+from ...errors import FhirpayError, MessageInvalid, ProcessorUnavailable
 from ..declines import DeclineCode
+from ..event_list import EventPage
 from ..port import (
     ActionNeeded,
     Approved,
@@ -420,6 +422,19 @@ _ABOUT = {
     "checkout.session.async_payment_succeeded": EventAbout.PAGE,
     "checkout.session.async_payment_failed": EventAbout.PAGE,
 }
+
+
+LISTED = tuple(_ABOUT)  # 20, which is as many as one question may name
+
+
+def event_page(doc: Doc, *, live: bool | None = None) -> EventPage:
+    """Raises ProcessorUnavailable for what is no list of events."""
+    try:
+        bodies = [json.dumps(one).encode() for one in doc["data"]]
+        events = tuple(replace(read_event(body, live=live), body=body) for body in bodies)
+        return EventPage(events, events[-1].id if doc["has_more"] else "")
+    except (LookupError, TypeError, MessageInvalid):
+        raise ProcessorUnavailable("a list of events that can't be read") from None
 
 
 def read_event(body: bytes, *, live: bool | None = None) -> ProcessorEvent:
