@@ -146,6 +146,33 @@ async def test_what_a_desk_took_is_given_back_there_once_for_a_key(world: World)
     await world.sweep()
 
 
+@pytest.mark.warns("payment.returned")
+async def test_a_check_goes_to_the_bank_and_bounces(world: World) -> None:
+    account = await world.invoiced("ana", 80_00)
+    tender = {"kind": "check", "till": "front", "check_number": "1041"}
+    paid = read(await post(world, "/desk-payments", {"by": "jdoe", "account": account, "tender": tender}))
+    on_hand = read(await world.api.get("/api/v1/checks-on-hand"))
+    assert [one["id"] for one in on_hand["payments"]] == [paid["id"]]
+    said = {"by": "eve", "payment": paid["id"], "reason": "closed_account", "fee": usd("12.00")}
+    early = await post(world, "/returned-checks", said, "early")
+    assert (early.status_code, "has not been to the bank" in early.json()["detail"]) == (422, True)
+    body = {"by": "ben", "checks": [paid["id"]], "slip": "000123"}
+    packed = await post(world, "/bank-bags", body, "b")
+    bag = read(packed)
+    assert (packed.status_code, bag["checks"], bag["in_checks"]["value"]) == (201, [paid["id"]], Decimal("80.00"))
+    assert (await post(world, "/bank-bags", body, "b")).content == packed.content
+    assert read(await world.api.get(f"/api/v1/bank-bags/{bag['id']}")) == bag
+    assert (await world.api.get("/api/v1/bank-bags/bag-none")).status_code == 404
+    answer = await post(world, "/returned-checks", said, "r")
+    (back,) = read(answer)["returns"]
+    assert (answer.status_code, back["code"], back["fee"]["value"]) == (200, "closed_account", Decimal("12.00"))
+    assert (await post(world, "/returned-checks", said, "r")).content == answer.content
+    odd = await post(world, "/returned-checks", {**said, "reason": "bad_mood"}, "odd")
+    assert (odd.status_code, odd.json()["location"]) == (400, "reason")
+    assert await world.askable(account) == 80_00
+    await world.sweep()
+
+
 async def test_a_desk_takes_no_more_than_an_open_page_leaves(world: World) -> None:
     account = await world.invoiced("ana", 80_00)
     page = read(await post(world, "/payments", {"account": account, "amount": usd("50.00"), "method": {"hosted": {}}}))

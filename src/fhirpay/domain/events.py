@@ -42,6 +42,7 @@ class Event(StrEnum):
     FEE_TAKEN = "fee_taken"
     EHR_PAYMENT_TAKEN_IN = "ehr_payment_taken_in"
     EHR_PAYMENT_TAKEN_BACK = "ehr_payment_taken_back"
+    CHECK_DEPOSITED = "check_deposited"
     # disputes
     DISPUTE_WITHDRAWN = "dispute_withdrawn"
     DISPUTE_REINSTATED = "dispute_reinstated"

@@ -52,6 +52,8 @@ RULES: Mapping[Event, tuple[str, str]] = {
     Event.PAYMENT_ALLOCATED:                ("unapplied_credit",   "ar_patient"),
     Event.PAYMENT_DEALLOCATED:              ("ar_patient",         "unapplied_credit"),
     Event.CAPTURE_VOIDED:                   ("unapplied_credit",   "processor_clearing"),
+    Event.CHECK_DEPOSITED:                  ("deposit_in_transit", "checks_on_hand"),
+    #   of a check, which no merchant has, it is the practice's bank that takes it back, and its fee
     Event.PAYMENT_RETURNED:                 ("unapplied_credit",   "processor_clearing"),
     Event.RETURN_REVERSED:                  ("processor_clearing", "unapplied_credit"),
     Event.RETURN_RECOVERABLE:               ("ar_patient",         "processor_clearing"),
@@ -312,12 +314,25 @@ def void_capture(
     return _entry(Event.CAPTURE_VOIDED, amount, when, ids, accounts=(debit, held))
 
 
+def check_deposited(payment: str, till: str, amount: Money, **when: Unpack[When]) -> Entry:
+    """A check has gone to the bank."""
+    return _entry(Event.CHECK_DEPOSITED, amount, when, {"payment": payment, "till": till})
+
+
+def _taken_by(event: Event, merchant: str) -> tuple[str, str]:
+    """The event's accounts, with `bank` for `processor_clearing` where no merchant took the payment."""
+    debit, credit = (account.replace("processor_clearing", "bank") for account in RULES[event])
+    return RULES[event] if merchant else (debit, credit)
+
+
 def payment_returned(payment: str, returned: str, merchant: str, amount: Money, **when: Unpack[When]) -> Entry:
-    """An ACH payment returned after it had cleared, or a capture that failed late. De-allocate first.
+    """An ACH payment returned after it had cleared, or a capture that failed late; without a merchant, a check that
+    bounced. De-allocate first.
 
     `returned` is the return's id; in the postings it stands in the place of a refund's: what takes the payment back.
     """
-    return _entry(Event.PAYMENT_RETURNED, amount, when, {"payment": payment, "refund": returned, "merchant": merchant})
+    ids = {"payment": payment, "refund": returned, "merchant": merchant}
+    return _entry(Event.PAYMENT_RETURNED, amount, when, ids, accounts=_taken_by(Event.PAYMENT_RETURNED, merchant))
 
 
 def return_reversed(payment: str, returned: str, merchant: str, amount: Money, **when: Unpack[When]) -> Entry:
@@ -338,13 +353,13 @@ def return_recoverable(
     """A return of what had been refunded already: the patient has had it twice. An obligation of kind `recovery`."""
     ids = {"payment": payment, "refund": returned, "merchant": merchant}
     ids |= {"obligation": obligation, "account_ref": account_ref}
-    return _entry(Event.RETURN_RECOVERABLE, amount, when, ids)
+    return _entry(Event.RETURN_RECOVERABLE, amount, when, ids, accounts=_taken_by(Event.RETURN_RECOVERABLE, merchant))
 
 
 def fee(merchant: str, amount: Money, *, payment: str | None = None, **when: Unpack[When]) -> Entry:
-    """A processor's fee: of one payment, or (without `payment`) a monthly one."""
+    """A processor's fee: of one payment, or (without `payment`) a monthly one; the bank's, of a check that bounced."""
     ids = {"merchant": merchant} | ({"payment": payment} if payment else {})
-    return _entry(Event.FEE_TAKEN, amount, when, ids)
+    return _entry(Event.FEE_TAKEN, amount, when, ids, accounts=_taken_by(Event.FEE_TAKEN, merchant))
 
 
 def ehr_payment(payment: str, amount: Money, **when: Unpack[When]) -> Entry:

@@ -1,6 +1,6 @@
 """Tables of the front desk: what was handed over for a payment, what was handed back of one, and its tills.
 
-Written by tenders.py alone. Money is BIGINT minor units.
+Written by tenders.py and bags.py alone. Money is BIGINT minor units.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class TenderRow(Row, table=True):
     purpose: str = Field(default="", sa_type=Text)  # of a deposit: what it is for
     about: str = Field(default="", sa_type=Text)  # of a deposit: the Appointment
     deposited_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # of a check: when it went to the bank
+    bag_id: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})  # and in which bag
 
 
 class HandedBackRow(Row, table=True):
@@ -43,6 +44,23 @@ class HandedBackRow(Row, table=True):
     kind: str = Field(sa_type=Text)  # cash, check
     till: str = Field(sa_type=Text)
     check_number: str = Field(default="", sa_type=Text)  # the practice's own check
+
+
+class BagRow(Row, table=True):
+    """What has gone to the bank at once: the practice's side of a deposit slip. Its checks name it."""
+
+    __tablename__ = "bank_bag"
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    bag_id: str = Field(primary_key=True, sa_type=Text)
+    facility: str = Field(sa_type=Text)
+    currency: str = Field(sa_type=Text)
+    cash_minor: int = Field(sa_type=BigInteger)
+    checks_minor: int = Field(sa_type=BigInteger)
+    slip: str = Field(sa_type=Text)  # the deposit slip's own number
+    packed_by: str = Field(sa_type=Text)
+    at: datetime = Field(sa_type=UtcDateTime)
+    business_date: str = Field(sa_type=Text)
 
 
 class TillRow(Row, table=True):

@@ -15,6 +15,7 @@ from sqlmodel import Field
 
 from ..db.metadata import Row
 from ..db.types import UtcDateTime
+from .desk_tables import BagRow as BagRow
 from .desk_tables import HandedBackRow as HandedBackRow
 from .desk_tables import TenderRow as TenderRow
 from .desk_tables import TillRow as TillRow

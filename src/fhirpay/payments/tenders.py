@@ -118,10 +118,16 @@ def lock_till(tx: Tx, till: str) -> None:
         tx.scalar(statement)
 
 
-def deposited(tx: Tx, payment_id: str) -> None:
+def deposited(tx: Tx, payment_id: str, bag_id: str) -> None:
     """The check is on its way to the bank."""
     is_it = (_tender.c.tenant_id == tx.tenant, _tender.c.payment_id == payment_id)
-    tx.execute(update(_tender).where(*is_it).values(deposited_at=tx.now))
+    tx.execute(update(_tender).where(*is_it).values(deposited_at=tx.now, bag_id=bag_id))
+
+
+def checks_to_deposit(tx: Tx, facility: str) -> list[str]:
+    """The payments of a facility by checks that are still in the house, oldest first."""
+    mine = (_payment.c.facility == facility, _payment.c.method == "check", _tender.c.deposited_at.is_(None))
+    return _standing(tx, *mine, _payment.c.state == "captured")
 
 
 def add_back(tx: Tx, one: HandedBack) -> None:

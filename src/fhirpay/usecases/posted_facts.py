@@ -12,7 +12,7 @@ from typing import Any
 from ..billing import store as billing
 from ..config import Tenant
 from ..db.unit import Tx
-from ..domain import ach
+from ..domain import ach, check_returns
 from ..domain.money import Money
 from ..errors import RuleBroken
 from ..fhir import store as fhir
@@ -135,7 +135,9 @@ def _lost_before(tx: Tx, loss: DisputeLoss) -> str:
 
 
 def _why(back: Return) -> str:
-    """The network's code with its meaning, and no free text of a processor's."""
+    """The network's code with its meaning, or a check's; and no free text of a processor's."""
+    if back.code in check_returns.REASONS:
+        return f"Check returned: {check_returns.REASONS[back.code]}"
     return f"NACHA {back.code} {ach.REASONS[back.code]}" if back.code in ach.REASONS and not back.reverses else ""
 
 

@@ -1,4 +1,4 @@
-"""Money of a capture comes back (a bank debit returned, a capture that failed late), or comes again after that.
+"""Money of a capture comes back (a bank debit or a check returned, a capture that failed late), or again after that.
 
 Called by settle_outcome.py in its units, under the payment's lock: `note` where an outcome tells of it, `carry_out`
 once the facts are there. What had been paid is owed again; what had been refunded already the payer has had twice, and

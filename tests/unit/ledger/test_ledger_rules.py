@@ -63,6 +63,7 @@ def withdrawn(dollars: int) -> Entry:
     return rules.dispute_withdrawn("pay1", "main", usd(dollars), **WHEN)
 
 
+CHECK = rules.capture("pay1", "", usd(80), tender=Tender("check", "front"), **WHEN)
 PAID = (charged(80), captured(80), allocated(80))
 DISPUTED = (*PAID, withdrawn(80))
 TO = "Account/a2"
@@ -309,10 +310,25 @@ STORIES: dict[str, tuple[Event, tuple[Entry, ...], dict[str, int]]] = {
         (*PAID, deallocated(30), approved(30), taken(30)),
         {"processor_clearing": 50, "charges_control": 80, "ar_patient": 30},
     ),
+    "a check that has gone to the bank": (
+        Event.CHECK_DEPOSITED,
+        (CHECK, rules.check_deposited("pay1", "front", usd(80), **WHEN)),
+        {"deposit_in_transit": 80, "unapplied_credit": 80},
+    ),
+    "a check that bounced, and what the bank takes for it": (
+        Event.FEE_TAKEN,
+        (
+            CHECK,
+            rules.check_deposited("pay1", "front", usd(80), **WHEN),
+            rules.payment_returned("pay1", "ret1", "", usd(80), **WHEN),
+            rules.fee("", usd(12), payment="pay1", **WHEN),
+        ),
+        {"deposit_in_transit": 80, "bank": -92, "fees": 12},
+    ),
     "a refund that a desk gave in cash, of a check": (
         Event.REFUND_TAKEN,
         (
-            rules.capture("pay1", "", usd(80), tender=Tender("check", "front"), **WHEN),
+            CHECK,
             approved(30),
             rules.refund_taken("pay1", "ref1", "", usd(30), tender=Tender("cash", "front"), **WHEN),
         ),

@@ -27,8 +27,8 @@ from desk_world import (
 from fhirpay.db.unit import Tx, Units
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.errors import FhirpayError, NotFound, RuleBroken, ValueInvalid
-from fhirpay.payments import refunds, store, tenders
-from fhirpay.usecases import desk, desk_refund, explain
+from fhirpay.payments import refunds, store
+from fhirpay.usecases import bank_bag, desk, desk_refund, explain
 from fhirpay.usecases.desk import Handed
 
 
@@ -129,7 +129,7 @@ async def test_of_a_check_that_may_bounce_nothing_goes_back_unless_somebody_says
     paid = await take(units, ref, check(), 50_00)
     with pytest.raises(RuleBroken, match="has not been to the bank"):
         await give(units, paid, 10_00)
-    await units.write(tenders.deposited, paid)
+    await units.write(bank_bag.pack, bank_bag.NewBag("main", "ben", (paid,)), TENANT)
     clock.advance(timedelta(days=9))
     with pytest.raises(RuleBroken, match="until 2026-11-30"):
         await give(units, paid, 10_00)

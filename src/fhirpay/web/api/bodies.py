@@ -262,6 +262,24 @@ class DeskRefundBody(StaffBody):
     )
 
 
+class NewBagBody(StaffBody):
+    """What goes to the bank at once."""
+
+    facility: Short = Field(default="main", examples=["main"])
+    checks: tuple[Short, ...] = Field(
+        default=(), max_length=500, description="payments by check", examples=[["pay01k2…"]]
+    )
+    slip: Words = Field(default="", description="the deposit slip's number", examples=["000123"])
+
+
+class ReturnedCheckBody(StaffBody):
+    """As the bank's notice has it."""
+
+    payment: Short = Field(examples=["pay01k2…"])
+    reason: Short = Field(examples=["insufficient_funds"])
+    fee: Amount | None = Field(default=None, description="what the bank takes for it")
+
+
 class MandateBody(StaffBody):
     """Made active again by staff, once it is put right, or revoked by the payer."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from .bank import bank_router
 from .credits import credits_router
 from .deps import Deps
 from .desk import desk_router
@@ -22,6 +23,7 @@ def api_router(deps: Deps) -> APIRouter:
     ours = (
         payments_router,
         desk_router,
+        bank_router,
         credits_router,
         refunds_router,
         disputes_router,
