@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE :=
 SOURCES := src tests
 
-.PHONY: help install dev demo run test simulate explore check fix golden bench soak race fuzz mutants lost-answers lock clean
+.PHONY: help install dev demo run test tests simulate explore check fix golden bench soak race fuzz mutants lost-answers lock clean
 
 help:
 	@sed -n '1,/^[^#]/s/^# //p' Makefile; echo "also: install run check fix golden bench soak lock clean"
@@ -64,8 +64,12 @@ fix: dev
 	$(BIN)/ruff check -q --fix $(SOURCES)
 	$(BIN)/ruff format -q $(SOURCES)
 
-test: check
-	FHIRPAY_EVERY_CASE=$(EVERY) $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+# Beside each other, and more tests at once than cores: the check keeps one busy, and tests of lost answers wait.
+test: dev
+	@$(MAKE) --no-print-directory -j 2 check tests
+
+tests: dev
+	FHIRPAY_EVERY_CASE=$(EVERY) $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 simulate: dev
 	@PYTHONPATH=tests:tests/simulation $(BIN)/python tests/simulation/simulate.py $(or $(SEEDS),200x)

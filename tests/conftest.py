@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import settings
 
+import quick_folder
 import routes_once
 from databases import Databases
 from fhirpay.db.unit import Database, Units, open_database
@@ -27,6 +28,7 @@ gc.disable()  # while modules are imported nothing is garbage; see pytest_collec
 settings.register_profile("ci", derandomize=True, deadline=None, database=None)
 settings.load_profile("ci")
 routes_once.install()
+quick_folder.install()
 
 _LONG = ("e2e", "simulation", "matrix", "matrix_writeback", "matrix_dft", "interleavings")
 

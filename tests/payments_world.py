@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
-from functools import cache
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import httpx2
 from fastapi import FastAPI
@@ -355,7 +354,7 @@ async def payments_world(
         )
         api = await stack.enter_async_context(
             httpx2.AsyncClient(
-                transport=httpx2.ASGITransport(app=_api_when_asked(deps), raise_app_exceptions=False),
+                transport=httpx2.ASGITransport(app=stack.enter_context(Lent.to(deps)), raise_app_exceptions=False),
                 base_url="http://ours",
                 headers={"Authorization": f"Bearer {TOKEN}"},
             )
@@ -379,20 +378,37 @@ async def payments_world(
         yield world
 
 
-def _api_when_asked(deps: Deps) -> ASGIApp:
-    """Most tests never call the API, and its routes take longer to build than such a test runs."""
+class Lent:
+    """An API whose routes take long to build: made for one world, and lent to the next when that has ended.
 
-    @cache
-    def app() -> FastAPI:
-        made = FastAPI()
-        install(made)
-        made.include_router(api_router(deps))
-        return made
+    To the routes it is their `Deps`: those of the world that has it.
+    """
 
-    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        await app()(scope, receive, send)
+    _free: ClassVar[list[Lent]] = []
 
-    return serve
+    def __init__(self) -> None:
+        self.deps: Deps | None = None
+        self.app = FastAPI()
+        install(self.app)
+        self.app.include_router(api_router(cast(Deps, self)))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.deps, name)
+
+    @classmethod
+    @contextmanager
+    def to(cls, deps: Deps) -> Iterator[ASGIApp]:
+        """Most tests never ask it anything: it is there with the first request."""
+        lent: list[Lent] = []
+
+        async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+            if not lent:
+                lent.append(cls._free.pop() if cls._free else cls())
+                lent[0].deps = deps
+            await lent[0].app(scope, receive, send)
+
+        yield serve
+        cls._free += lent
 
 
 async def _running(world: World) -> Any:

@@ -22,9 +22,10 @@ _BLANKS = "\u00a0\u1680\u2000-\u200d\u202f\u205f\u2060\u3000\ufeff"  # of any wi
 _DASHES = "\u00ad\u2010-\u2015\u2043\u2212\ufe58\ufe63\uff0d"
 _WIDE = "\uff0e-\uff19"  # stop, slash and digits as East Asian keyboards write them
 _USUAL = {
-    code: " " if re.match(f"[{_BLANKS}]", char) else "-" if re.match(f"[{_DASHES}]", char) else chr(code - 0xFEE0)
-    for code, char in ((code, chr(code)) for code in range(0x00A0, 0x10000))
-    if re.match(f"[{_BLANKS}{_DASHES}{_WIDE}]", char)
+    ord(char): " " if blank else "-" if dash else chr(ord(char) - 0xFEE0)
+    for char, blank, dash in re.findall(
+        f"(([{_BLANKS}])|([{_DASHES}])|[{_WIDE}])", "".join(map(chr, range(0x00A0, 0x10000)))
+    )
 }
 _UNUSUAL = tuple(map(chr, _USUAL))
 # These see every message and are cheap: their first characters are few. What they find is looked at by `_found`.

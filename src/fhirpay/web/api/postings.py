@@ -27,7 +27,6 @@ Decide = Callable[[Tx, str, str, str], str]
 
 def postings_router(deps: Deps) -> APIRouter:
     router = APIRouter(prefix="/api/v1", tags=["postings to EHRs"])
-    tenant = deps.tenant
 
     async def decided(posting_id: str, request: Request, decide: Decide) -> Response:
         client = await deps.client(request, STAFF)
@@ -55,7 +54,7 @@ def postings_router(deps: Deps) -> APIRouter:
         """It is posted. Confirmed twice it is posted once, and the first one's name stays."""
 
         def decide(tx: Tx, some_id: str, by: str, why: str) -> str:
-            return confirm_posting.confirm(tx, some_id, by=by, why=why, tenant=tenant).posting_id
+            return confirm_posting.confirm(tx, some_id, by=by, why=why, tenant=deps.tenant).posting_id
 
         return await decided(posting_id, request, decide)
 
@@ -72,7 +71,7 @@ def postings_router(deps: Deps) -> APIRouter:
     async def compared(receiver: str, request: Request, since: date | None = None) -> Response:
         """What a receiver would have been told, against what its EHR says was posted: the share, each difference."""
         await deps.client(request, STAFF)
-        return json_answer(as_facts(await deps.units.read(agreement, receiver, tenant, since=since)))
+        return json_answer(as_facts(await deps.units.read(agreement, receiver, deps.tenant, since=since)))
 
     return router
 

@@ -69,7 +69,6 @@ def worklist_router(deps: Deps) -> APIRouter:
 
 def staff_router(deps: Deps) -> APIRouter:
     router = APIRouter(prefix="/api/v1", tags=["holds and entries by staff"])
-    tenant = deps.tenant
 
     async def decide(
         request: Request, client: ApiClient, raw: bytes, make: Callable[[Tx], str], show: Callable[[Tx, str], Any]
@@ -103,7 +102,7 @@ def staff_router(deps: Deps) -> APIRouter:
         by, says = person(client, body), bodies.checked_text(body.says, "says")
 
         def make(tx: Tx) -> str:
-            return staff.open_hold(tx, account_ref(tx, body.account), body.name, says=says, by=by, tenant=tenant)
+            return staff.open_hold(tx, account_ref(tx, body.account), body.name, says=says, by=by, tenant=deps.tenant)
 
         return await decide(request, client, raw, make, hold)
 
@@ -115,7 +114,7 @@ def staff_router(deps: Deps) -> APIRouter:
         by, why = person(client, body), bodies.checked_text(body.why, "why")
 
         def make(tx: Tx) -> str:
-            staff.release_hold(tx, hold_id, by=by, why=why, tenant=tenant)
+            staff.release_hold(tx, hold_id, by=by, why=why, tenant=deps.tenant)
             return hold_id
 
         return await decide(request, client, raw, make, hold)
@@ -140,7 +139,7 @@ def staff_router(deps: Deps) -> APIRouter:
 
         def make(tx: Tx) -> str:
             ref = account_ref(tx, body.account)
-            return staff.enter_amount(tx, ref, amount, reason=reason, by=by, tenant=tenant)
+            return staff.enter_amount(tx, ref, amount, reason=reason, by=by, tenant=deps.tenant)
 
         return await decide(request, client, raw, make, entry)
 
@@ -152,7 +151,7 @@ def staff_router(deps: Deps) -> APIRouter:
         by, reason = person(client, body), bodies.checked_text(body.reason, "reason")
 
         def make(tx: Tx) -> str:
-            return staff.confirm_self_pay(tx, account_ref(tx, body.account), reason=reason, by=by, tenant=tenant)
+            return staff.confirm_self_pay(tx, account_ref(tx, body.account), reason=reason, by=by, tenant=deps.tenant)
 
         return await decide(request, client, raw, make, entry)
 
@@ -165,7 +164,7 @@ def staff_router(deps: Deps) -> APIRouter:
         charge = bodies.checked_text(body.charge, "charge")
 
         def make(tx: Tx) -> str:
-            return staff.confirm_second_charge(tx, charge, reason=reason, by=by, tenant=tenant)
+            return staff.confirm_second_charge(tx, charge, reason=reason, by=by, tenant=deps.tenant)
 
         return await decide(request, client, raw, make, entry)
 
@@ -179,7 +178,7 @@ def staff_router(deps: Deps) -> APIRouter:
 
         def make(tx: Tx) -> str:
             said = {"kind": body.kind, "amount": amount, "reason": reason, "by": by}
-            return staff.write_off(tx, body.obligation, **said, tenant=tenant)
+            return staff.write_off(tx, body.obligation, **said, tenant=deps.tenant)
 
         return await decide(request, client, raw, make, entry)
 
@@ -193,7 +192,7 @@ def staff_router(deps: Deps) -> APIRouter:
         by, why = person(client, body), bodies.checked_text(body.why, "why")
 
         def make(tx: Tx) -> str:
-            staff.withdraw(tx, entry_id, by=by, why=why, tenant=tenant)
+            staff.withdraw(tx, entry_id, by=by, why=why, tenant=deps.tenant)
             return entry_id
 
         return await decide(request, client, raw, make, entry)
