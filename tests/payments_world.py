@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fhirpay.billing import store as obligations
 from fhirpay.config import ApiClient, Connection, Facility, Merchant, Tenant, Till
+from fhirpay.config_terminal import Terminal
 from fhirpay.db.unit import Database, Tx, Units
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.money import Money
@@ -186,6 +187,12 @@ class World:
             await self.inbox.drain()
             await self.outbox.drain()
 
+    async def on_reader(self, account: str, terminal: str = "front") -> str:
+        """A payment that waits on a card reader."""
+        payment_id = await self.start(account, terminal=terminal)
+        await self.work()
+        return payment_id
+
     async def until_quiet(self) -> None:
         """Two days in growing steps: whatever looks again has looked again."""
         for minutes in (0.1, 0.2, 1, 2, 5, 10, 30, 60, 240, 720, 1440):
@@ -287,6 +294,10 @@ def tenant_of(
                 **side.settings,
                 **(merchant or {}),
             ),
+        ),
+        terminals=tuple(
+            Terminal(name=name, merchant="main", reader=reader)
+            for name, reader in zip(("front", "back"), side.readers, strict=False)
         ),
         connections=(Connection(name="ehr", base_url="http://127.0.0.1:1"),),
         clients=(ApiClient(name="desk", token=TOKEN),),

@@ -66,6 +66,11 @@ class Running:
     async def pay_page(self, url: str, card: str = "4242424242424242", action: str = "pay") -> httpx2.Response:
         return await self.http.post(url, data={"card": card, "action": action})
 
+    async def at_reader(self, reader: str, does: str, **more: Any) -> None:
+        """What a payer does there (tap, read, time_out), or whether it is `offline` or `online`."""
+        body = {"status": does} if does in ("offline", "online") else {"does": does, **more}
+        await self.control(f"readers/{reader}", body)
+
     def adapter(self, *, timeout_s: float = 5, **more: Any) -> SimulatedProcessor:
         http = client(self.base_url, timeout_s=timeout_s, allow_private=True)
         secrets = (WEBHOOK_SECRET, OLD_WEBHOOK_SECRET)

@@ -19,6 +19,7 @@ import stripe_running
 from authorizenet_server import webhooks as authorizenet_events
 from fhirpay.payments.adapters import authorizenet_wire
 from fhirpay.payments.port import Method
+from fhirpay.simulators import processor_readers
 from fhirpay.simulators import processor_webhooks as simulated_events
 from square_server import webhooks as square_events
 from square_server.books import LOCATION
@@ -43,6 +44,7 @@ class Side:
     event_id: str = "id"  # the field that has it
     settings: Mapping[str, str] = field(default_factory=dict[str, str])  # of the merchant, beyond what every one has
     known_as: Callable[[str], str] = str  # what its books call our reference
+    readers: tuple[str, ...] = ()  # card readers that stand there: the terminals `front` and `back`
     sent: Callable[[Doc, Sequence[str], int], tuple[bytes, dict[str, str]]] | None = None  # signed in the body
     banks: Mapping[str, str] = field(default_factory=dict[str, str])  # what a bank account does → its name there
     bank: Callable[[Any, str], Awaitable[Method]] | None = None  # stores one there, with its mandate
@@ -65,6 +67,7 @@ SIMULATED = Side(
     },
     banks={"clears": "ba_ok", "funds": "ba_fails", "closed": "ba_closed"},
     bank=processor_running.bank_account,
+    readers=processor_readers.READERS,
 )
 STRIPE = Side(
     name="stripe",

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, model_validator
 
+from . import config_terminal
 from .config_client import ApiClient, Issuer
 from .config_connection import Connection, SigningKey
 from .config_destination import Destination
@@ -25,6 +26,7 @@ from .config_route import Route
 from .config_section import Section, in_the_clear, known_zone
 from .config_sftp import Sftp as Sftp
 from .config_sftp import SftpAccount as SftpAccount
+from .config_terminal import Terminal
 from .errors import ConfigInvalid
 
 
@@ -132,6 +134,7 @@ class Tenant(Section):
     interfaces: tuple[Interface, ...] = ()
     merchants: tuple[Merchant, ...] = ()
     tills: tuple[Till, ...] = ()
+    terminals: tuple[Terminal, ...] = ()
     routes: tuple[Route, ...] = ()
     connections: tuple[Connection, ...] = ()
     destinations: tuple[Destination, ...] = ()
@@ -151,6 +154,9 @@ class Tenant(Section):
 
     def till(self, name: str) -> Till:
         return _named(self.tills, name, "till")
+
+    def terminal(self, name: str) -> Terminal:
+        return _named(self.terminals, name, "terminal")
 
     def connection(self, name: str) -> Connection:
         return _named(self.connections, name, "connection")
@@ -175,6 +181,7 @@ class Tenant(Section):
             if facility.merchant not in merchants:
                 raise ValueError(f"facility '{facility.name}' names merchant '{facility.merchant}', not defined")
         _tills(self.tills, facilities)
+        config_terminal.check(self.terminals, merchants, facilities, {one.name: one.facility for one in self.tills})
         for route in self.routes:
             if route.facility and route.facility not in facilities:
                 raise ValueError(f"route '{route.name}' names facility '{route.facility}', not defined")

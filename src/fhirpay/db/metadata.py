@@ -2,12 +2,13 @@
 
 SQLModel is the declaration and a read model; its table rows don't validate, so writing goes by Core on `table(Class)`.
 Every constraint is named by the convention below, so that a later migration can find it on both engines.
-A new table: a class in the owner's `tables.py` whose first field is `tenant_id` in the primary key, and a revision.
+A new table: a class in the owner's `tables.py` or `…_tables.py` whose first field is `tenant_id` in the primary key,
+and a revision.
 """
 
 from __future__ import annotations
 
-from importlib import import_module, util
+from importlib import import_module
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, ClassVar
 
@@ -39,9 +40,12 @@ def table(declared: type[SQLModel]) -> Table:
 
 
 def import_tables() -> None:
-    """Import every `<room>/tables.py`, so that `metadata` is complete for migrations and checks."""
+    """Import every `<room>/tables.py` and `<room>/…_tables.py`, so that `metadata` is complete for migrations and
+    checks."""
     package = __name__.split(".")[0]
     for room in iter_modules(import_module(package).__path__):
-        name = f"{package}.{room.name}.tables"
-        if room.ispkg and util.find_spec(name) is not None:
-            import_module(name)
+        if not room.ispkg:
+            continue
+        for file in iter_modules(import_module(f"{package}.{room.name}").__path__):
+            if file.name == "tables" or file.name.endswith("_tables"):
+                import_module(f"{package}.{room.name}.{file.name}")

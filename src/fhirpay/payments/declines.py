@@ -50,6 +50,9 @@ class DeclineCode(StrEnum):
     NOT_REFUNDABLE = "not_refundable"
     REFUND_PENDING = "refund_pending"
     NOT_SETTLED = "not_settled"
+    READER_OFFLINE = "reader_offline"
+    READER_BUSY = "reader_busy"
+    READER_UNKNOWN = "reader_unknown"
 
 
 class Advice(StrEnum):
@@ -83,6 +86,7 @@ _ANOTHER = "The payment did not go through. Please use another card or account."
 _ENTER = "The payment did not go through. Please check the details, or use another card or account."
 _LATER = "The payment did not go through. Please try again later."
 _PRACTICE = "The payment could not be made. Please contact the practice."
+_READER = "The card reader is not ready. Nothing was taken."
 
 TABLE: Mapping[DeclineCode, Decline] = {
     row.code: row
@@ -212,6 +216,27 @@ TABLE: Mapping[DeclineCode, Decline] = {
             _A.RETRY_LATER,
             "An earlier refund of the payment is still on its way. Ask again when it has ended.",
             _PRACTICE,
+        ),
+        Decline(
+            _C.READER_OFFLINE,
+            False,
+            _A.RETRY_LATER,
+            "The card reader can't be reached: see that it is on and has a network.",
+            _READER,
+        ),
+        Decline(
+            _C.READER_BUSY,
+            False,
+            _A.RETRY_LATER,
+            "The card reader is busy with something else. Try again when it is free.",
+            _READER,
+        ),
+        Decline(
+            _C.READER_UNKNOWN,
+            True,
+            _A.CONTACT_US,
+            "The processor knows no such card reader: its id in the configuration is wrong.",
+            _READER,
         ),
     )
 }

@@ -32,6 +32,9 @@ _DESCRIPTOR = re.compile(r"[A-Za-z0-9 .*&'-]{1,22}\Z")
 _NETWORK = re.compile(r"[A-Za-z0-9]{4,40}\Z")
 _RETURN_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~-]+)*/?\Z")  # nothing rides on it as a parameter
 
+EntryMode = Literal["", "chip", "contactless", "swipe", "manual"]
+"""How a card was read at a reader."""
+
 MerchantReason = Literal["", "recurring", "installment", "unscheduled"]
 """Why a payment by a stored method is asked for without its payer, in the card networks' words."""
 
@@ -63,6 +66,7 @@ class Capabilities:
     setup_page: bool = True  # where it is a vault: a page on which a payer stores a method without paying
     disputes: bool = False
     accept_disputes: bool = False  # and one can be given up through the API
+    terminals: bool = False  # card readers of the practice's are driven through the API (terminal_port.py)
 
     def absence(self, operation: OperationRef) -> Unknown | ProvenAbsent:
         """What it means that a lookup found nothing: proof only after the horizon of this rail."""
@@ -79,6 +83,8 @@ class OperationKind(StrEnum):
     REFUND = "refund"
     HOSTED = "hosted"  # the payer pays on the processor's own page
     ACCEPT_DISPUTE = "accept_dispute"  # give a dispute up: its money stays with the payer
+    TERMINAL = "terminal"  # a sale by another way: the payer holds a card to a reader
+    TERMINAL_CANCEL = "terminal_cancel"  # have the reader stop: it may have been too late
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +105,7 @@ class PaymentRequest:
     mandate: str = ""  # of a stored bank account: the processor's id of the authorization
     retry: int = 0  # of a bank debit that came back for want of funds: which try again this is
     pay_by: tuple[Literal["card", "bank"], ...] = ("card",)  # what the processor's page is to offer
+    reader: str = ""  # the processor's id of the reader that the payer stands at
 
     def __post_init__(self) -> None:
         if not _OPAQUE.match(self.reference):
@@ -107,6 +114,8 @@ class PaymentRequest:
             raise ValueInvalid("a method is a processor's token, nothing else")
         if self.mandate and not _TOKEN.match(self.mandate):
             raise ValueInvalid("a mandate is a processor's token, nothing else")
+        if self.reader and not _TOKEN.match(self.reader):
+            raise ValueInvalid("a reader is a processor's id, nothing else")
         if self.descriptor and not _DESCRIPTOR.match(self.descriptor):
             raise ValueInvalid("a descriptor has at most 22 characters: letters, digits, space, . * & ' -")
         if self.return_url and not _RETURN_URL.match(self.return_url):
@@ -130,6 +139,7 @@ class OperationRef:
     age: timedelta  # since it was (first) sent
     payment_reference: Reference | None = None  # the processor's id of the payment, once it is known
     last: timedelta | None = None  # since it was last sent, where it was more than once
+    reader: str = ""  # of a card reader's payment: the processor's id of the reader
 
     @property
     def quiet(self) -> timedelta:
@@ -147,6 +157,7 @@ class Details:
     expires: str = ""  # YYYY-MM
     network: str = ""  # the card network's id of this payment
     kind: Literal["", "card", "bank"] = ""
+    entry_mode: EntryMode = ""
 
 
 # ── outcomes ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -15,6 +15,7 @@ from . import choice
 from .adapters import adyen, authorizenet, square, stripe
 from .adapters.simulated import SimulatedProcessor
 from .port import BankVault, Disputes, Hosted, Processor, Vault
+from .terminal_port import Terminal
 
 
 def _http(merchant: Merchant, transport: Transport | None, base_url: str = "") -> HttpClient:
@@ -121,6 +122,12 @@ class Registry:
             raise ConfigInvalid(f"the processor of merchant '{merchant}' keeps no bank accounts")
         return found
 
+    def terminal(self, merchant: str) -> Terminal:
+        found = self.of(merchant)
+        if not found.capabilities.terminals or not isinstance(found, Terminal):
+            raise ConfigInvalid(f"the processor of merchant '{merchant}' drives no card readers")
+        return found
+
     def for_webhook(self, processor: str, merchant: str) -> Processor:
         """Raises NotFound, as for any address that doesn't exist."""
         found = self._processors.get(merchant)
@@ -138,7 +145,7 @@ class Registry:
 def build(tenant: Tenant, *, transport: Transport | None = None) -> Registry:
     """The tenant's processors as configured. `transport` is another network, for tests.
 
-    Raises ConfigInvalid for a merchant whose page is to offer what its processor doesn't take.
+    Raises ConfigInvalid for a merchant that is to do what its processor doesn't: on its page, or on a terminal.
     """
     made = {merchant.name: _made(merchant, transport) for merchant in tenant.merchants}
     for merchant in tenant.merchants:
@@ -147,6 +154,11 @@ def build(tenant: Tenant, *, transport: Transport | None = None) -> Registry:
                 f"the processor of merchant '{merchant.name}' takes no bank debits: leave bank out of pay_by"
             )
     registry = Registry(made)
+    for one in tenant.terminals:
+        try:
+            registry.terminal(one.merchant)
+        except ConfigInvalid as error:
+            raise ConfigInvalid(f"terminal '{one.name}': {error.message}; name another merchant") from None
     choice.check(tenant.routes)
     for route in tenant.routes:
         for name in route.merchants:

@@ -41,6 +41,7 @@ _allocation = table(AllocationRow)
 _break = table(PaymentBreakRow)
 
 PAGE = 1000
+_CARRIED_OUT_LATER = (OperationKind.CAPTURE, OperationKind.VOID, OperationKind.TERMINAL_CANCEL)
 EXTERNAL = "external"  # the method of a payment that the EHR took: nothing of it was ever at a processor of ours
 
 _TENANT, _ID = bindparam("tenant"), bindparam("id")
@@ -262,7 +263,7 @@ def open_operation(tx: Tx, payment_id: str) -> Operation | None:
 def unfinished_operation(tx: Tx, payment_id: str) -> Operation | None:
     """The one that has no final outcome: open, or a capture or void that the processor carries out later."""
     for one in reversed(operations_of(tx, payment_id)):
-        later = one.kind in (OperationKind.CAPTURE, OperationKind.VOID) and one.state is OperationState.PENDING
+        later = one.kind in _CARRIED_OUT_LATER and one.state is OperationState.PENDING
         if later or one.state in operations.OPEN:
             return one
     return None

@@ -23,6 +23,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
 from . import processor_disputes as disputes
+from . import processor_readers as readers
 from . import processor_rules as rules
 from .processor_books import Books, Doc, Refused
 from .processor_control import control
@@ -189,6 +190,7 @@ def create_app(
     _pages_and_methods(app, simulator)
     _disputes(app, simulator)
     app.include_router(pages(simulator))
+    app.include_router(readers.routes(simulator))
     app.include_router(control(simulator))
     return app
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Request
 
 from . import processor_disputes as disputes
+from . import processor_readers as readers
 from . import processor_rules as rules
 from .processor_books import Doc, Refused
 from .processor_faults import FAULTS, Fault
@@ -49,6 +50,7 @@ def control(simulator: Simulator) -> APIRouter:
         with books.transaction():
             rules.tick(books, base_url=str(request.base_url))
             disputes.tick(books)
+            readers.tick(books)
         simulator.messenger.wake()
         return {"now": books.now()}
 

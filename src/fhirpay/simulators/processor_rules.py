@@ -17,6 +17,7 @@ CURRENCIES = ("USD", "EUR", "GBP", "CAD", "JPY", "KWD")
 LATER_S = 2 * 24 * 3600  # what takes time takes two days
 RETURNABLE_S = 60 * 24 * 3600  # a bank debit may come back for so long
 RETURN_FEE = 4_00  # of a bank debit; a card's failed settlement costs nothing
+CARD_PRESENT = "card_present"  # the method of what is to be paid on a reader, until a card is held to it
 HELD_S = 7 * 24 * 3600  # an authorization that nobody captures ends by itself
 PAGE_LIVES_S = 24 * 3600
 
@@ -36,6 +37,9 @@ def _amount(body: Doc) -> tuple[int, str]:
 
 def method(books: Books, token: str) -> Doc:
     """What is known of a method: of a test token, or of one that a payer stored on the setup page."""
+    if token == CARD_PRESENT:
+        shown = dict.fromkeys(("brand", "last4", "acts_as", "expires", "mandate"), "")
+        return {"token": token, "kind": "card", **shown}
     if card := card_of(token):
         expires = "2031-12" if card.kind == "card" else ""
         shown = {"brand": card.brand, "last4": card.last4, "acts_as": card.token, "expires": expires}
@@ -94,6 +98,8 @@ def confirm(books: Books, payment: Doc, *, capture: bool, base_url: str) -> Doc:
     """Move the money, or say why not."""
     if payment["status"] != "created":
         raise Refused(409, "wrong_state", f"the payment is {payment['status']}")
+    if payment["method"]["token"] == CARD_PRESENT:
+        raise Refused(409, "wrong_state", "a card has to be held to a reader")
     acts = behaviour(payment["method"]["acts_as"], payment["amount"])
     payment["wants_capture"] = capture
     if acts.result == "declined":

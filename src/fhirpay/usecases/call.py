@@ -13,11 +13,13 @@ from ..config import Tenant
 from ..db.unit import Tx
 from ..domain.money import Money
 from ..domain.obligation import ObligationState
-from ..payments import mandates, store, stored_methods
+from ..payments import mandates, store, stored_methods, terminals
 from ..payments.allocation import Share, in_order
 from ..payments.port import Approved, OperationKind, Outcome, PaymentRequest, Reference, Unknown
 from ..payments.records import Operation, Payment
 from ..payments.registry import Registry
+
+_ENDING = frozenset({OperationKind.VOID, OperationKind.TERMINAL_CANCEL})  # they ask for an end, not for an amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class Call:
     partial: bool = True
     mandate: str = ""
     pay_by: tuple[Literal["card", "bank"], ...] = ("card",)
+    reader: str = ""
 
     @property
     def request(self) -> PaymentRequest:
@@ -51,6 +54,7 @@ class Call:
             mandate=self.mandate,
             retry=self.payment.retry,
             pay_by=self.pay_by,
+            reader=self.reader,
         )
 
 
@@ -71,6 +75,7 @@ def read_call(tx: Tx, operation_id: str, tenant: Tenant, public_url: str = "") -
         partial=tenant.facility(payment.facility).partial_approval != "void",
         mandate=mandate.processor_ref if mandate else "",
         pay_by=merchant.pay_by,
+        reader=terminals.reader_of(tx, payment.payment_id) if payment.method == terminals.METHOD else "",
     )
 
 
@@ -82,9 +87,9 @@ async def send(registry: Registry, call: Call) -> Outcome:
     """
     outcome = await _sent(registry, call)
     asked = call.operation.amount
-    if not isinstance(outcome, Approved) or outcome.amount == asked or call.operation.kind is OperationKind.VOID:
+    if not isinstance(outcome, Approved) or outcome.amount == asked or call.operation.kind in _ENDING:
         return outcome
-    partial = call.operation.kind in (OperationKind.SALE, OperationKind.AUTHORIZE)
+    partial = call.operation.kind in (OperationKind.SALE, OperationKind.AUTHORIZE, OperationKind.TERMINAL)
     if partial and outcome.amount.currency == asked.currency and outcome.amount < asked:
         return outcome
     return Unknown(f"asked for {asked}, the answer says {outcome.amount}")
@@ -110,6 +115,12 @@ async def _sent(registry: Registry, call: Call) -> Outcome:
             )
         case OperationKind.ACCEPT_DISPUTE:
             return await registry.disputes(call.payment.merchant).accept_dispute(reference, idempotency_key=key)
+        case OperationKind.TERMINAL:
+            terminal = registry.terminal(call.payment.merchant)
+            return await terminal.start_on_reader(reference, call.request, idempotency_key=key)
+        case OperationKind.TERMINAL_CANCEL:
+            terminal = registry.terminal(call.payment.merchant)
+            return await terminal.cancel_on_reader(reference, call.reader, idempotency_key=key)
         case OperationKind.HOSTED:
             raise AssertionError("a page is opened, and its payer does the rest")
 

@@ -29,7 +29,7 @@ from ..inbox import decisions
 from ..inbox import store as inbox
 from ..inbox.store import InboxMessage
 from ..ledger import store as ledger
-from ..payments import choice, disputes, movements, refunds, returns, tenders
+from ..payments import choice, disputes, movements, refunds, returns, tenders, terminals
 from ..payments import store as payments
 from ..writeback import store as writeback
 from ..writeback.references import sources
@@ -402,7 +402,8 @@ class _Drawing:
             children.append(nodes.dispute(dispute, under))
         tender = tenders.find(tx, payment)
         tried = choice.tries_of(tx, payment_id)
-        return nodes.payment(payment, payments.allocations(tx, payment_id), children, tender, tried)
+        shares, reader = payments.allocations(tx, payment_id), terminals.find(tx, payment_id)
+        return nodes.payment(payment, shares, children, tender, tried, reader)
 
 
 def _is_literal(line: Mapping[str, Any]) -> bool:

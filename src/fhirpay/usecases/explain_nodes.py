@@ -23,6 +23,7 @@ from ..ledger.store import Posted
 from ..payments.movements import Movement
 from ..payments.records import Allocation, Dispute, MerchantTry, Operation, Payment, Refund, Return
 from ..payments.tenders import HandedBack, Tender
+from ..payments.terminals import TerminalPayment
 from ..writeback.invoice_status import RESOURCE_TYPE as INVOICE
 from ..writeback.store import Posting
 from .explain_text import Node
@@ -109,6 +110,7 @@ def payment(
     children: Sequence[Node],
     tender: Tender | None = None,
     tried: Sequence[MerchantTry] = (),
+    reader: TerminalPayment | None = None,
 ) -> Node:
     method = " ".join(part for part in (one.brand, f"…{one.last4}" if one.last4 else "") if part)
     through = f"at till '{tender.till}'" if tender else f"through {one.processor}"
@@ -116,6 +118,9 @@ def payment(
     notes = _handed(tender) if tender else []
     notes += [f"{share.paid or share.reserved} of it for {share.obligation_id}" for share in shares]
     notes += [one.failure_says] if one.failure_says else []
+    if reader is not None:
+        read = f", {reader.entry_mode}" if reader.entry_mode else ""
+        notes += [f"on terminal '{reader.terminal}'{read}" + ("" if reader.freed_at else ", which waits for its card")]
     notes += [f"its bank may take it back until {_at(one.returnable_until)}"] if one.returnable_until else []
     notes += [f"try {one.retry} again of {one.retry_of}"] if one.retry_of else []
     notes += [
@@ -135,7 +140,9 @@ def payment(
         "processorReference": one.processor_ref,
         "captureReference": one.capture_ref,
         "tender": one.method if tender else one.tender or None,
-        "till": tender.till if tender else None,
+        "till": tender.till if tender else reader.till or None if reader else None,
+        "terminal": reader.terminal if reader else None,
+        "entryMode": reader.entry_mode or None if reader else None,
         "returnableUntil": _iso(one.returnable_until),
         "retryOf": one.retry_of,
         "allocations": [

@@ -1,5 +1,5 @@
-"""Sending a capture, a void, or that a dispute is accepted: a second call on a payment that stands already. capture.py,
-void.py and accept_dispute.py ask for one.
+"""Sending a capture, a void, a card reader's cancel, or that a dispute is accepted: a second call on a payment that
+stands already. capture.py, void.py, on_terminal.py and accept_dispute.py ask for one.
 
     request  payment locked, the move checked, operation recorded with its key    ── crash here: nothing has moved
     unit 1   still allowed, operation `sent`, the lease still ours                ── crash here: look it up
@@ -22,7 +22,7 @@ from ..errors import LeaseLost, ProcessorUnavailable, RuleBroken
 from ..flow.lane import Work, complete, retry
 from ..flow.lease import still_ours
 from ..log import Log
-from ..payments import disputes, refunds, store
+from ..payments import disputes, refunds, store, terminals
 from ..payments.port import OperationKind, Outcome, Unknown
 from ..payments.records import Operation, Payment
 from ..payments.registry import Registry
@@ -48,6 +48,9 @@ def ask(tx: Tx, payment: Payment, kind: OperationKind, amount: Money) -> str:
 
 def _not_now(tx: Tx, payment: Payment, kind: OperationKind, amount: Money) -> str:
     """Why the payment doesn't allow it as it is now. Empty: it does."""
+    if kind is OperationKind.TERMINAL_CANCEL:
+        waits = payment.state is PaymentState.REQUIRES_ACTION and payment.method == terminals.METHOD
+        return "" if waits else f"payment {payment.payment_id} is {payment.state}: no reader waits for its card"
     if kind is OperationKind.CAPTURE:
         if payment.state is not PaymentState.AUTHORIZED:
             return f"payment {payment.payment_id} is {payment.state}: there is nothing to capture"
@@ -105,6 +108,8 @@ class FollowUp:
         """Nothing was sent, and nothing will be: the payment stays as it is, and whoever asked is told."""
         store.move_operation(tx, operation, OperationState.CANCELLED, says=why[:300])
         store.close_break(tx, unknown_key(operation), by="it is not sent any more")
+        if operation.kind is OperationKind.TERMINAL_CANCEL:
+            return store.change(tx, payment.payment_id)  # the card was faster: there is nothing left to stop
         says = f"the {operation.kind} of {operation.amount} was not sent: {why}"
         key = f"{payment.payment_id}:not-sent:{operation.operation_id}"
         store.open_break(tx, key, "not_sent", says, payment=payment, amount=operation.amount)

@@ -24,7 +24,7 @@ from ..flow.lane import Work, complete, retry
 from ..flow.lease import still_ours
 from ..flow.worker import DONE, Done
 from ..log import Log
-from ..payments import refunds, store
+from ..payments import refunds, store, terminals
 from ..payments.port import (
     ActionNeeded,
     Capabilities,
@@ -39,16 +39,16 @@ from ..payments.port import (
 )
 from ..payments.records import Operation, Refund
 from ..payments.registry import Registry
-from . import refund
+from . import on_terminal, refund
 from .call import Call, no_longer_owed, read_call, send
-from .outcome_says import FOLLOW_UPS
-from .settle_outcome import ENDS, HELD_LOOK, believed, holds, may_come_back, settle, unknown_key
+from .outcome_says import ENDS_BY_ITSELF
+from .settle_outcome import AT_A_READER, ENDS, HELD_LOOK, believed, holds, may_come_back, settle, unknown_key
 
 log = Log("payments")
 
 RESENDS = 3  # with the same key; then reading until the horizon
 _WAITING = frozenset({OperationState.ACTION_NEEDED, OperationState.PENDING, OperationState.IN_REVIEW})
-_TAKES_MONEY = frozenset({OperationKind.SALE, OperationKind.AUTHORIZE, OperationKind.CAPTURE})
+_TAKES_MONEY = frozenset({OperationKind.SALE, OperationKind.AUTHORIZE, OperationKind.CAPTURE, OperationKind.TERMINAL})
 _SOON = timedelta(seconds=5)
 _PATIENT = timedelta(minutes=2)
 _LONGEST = timedelta(hours=6)
@@ -56,7 +56,9 @@ TELL_AFTER = timedelta(minutes=30)  # unknown for so long is told to a person
 TELL_OF_WAITING_AFTER = timedelta(days=1)  # the same where the last we heard is that the payer or a bank has to act
 
 
-def operation_ref(operation: Operation, *, payment_reference: str | None, now: datetime) -> OperationRef:
+def operation_ref(
+    operation: Operation, *, payment_reference: str | None, now: datetime, reader: str = ""
+) -> OperationRef:
     """What a lookup may use of an operation."""
     since = operation.sent_at or operation.created_at
     return OperationRef(
@@ -67,6 +69,7 @@ def operation_ref(operation: Operation, *, payment_reference: str | None, now: d
         age=now - since,
         payment_reference=Reference(payment_reference) if payment_reference else None,
         last=now - operation.last_sent_at if operation.last_sent_at else None,
+        reader=reader,
     )
 
 
@@ -100,7 +103,8 @@ class LookUp:
     def _read(self, tx: Tx, operation_id: str) -> tuple[OperationRef, str, bool, Refund | None]:
         operation = store.operation(tx, operation_id)
         payment = store.get(tx, operation.payment_id)
-        ref = operation_ref(operation, payment_reference=payment.processor_ref, now=tx.now)
+        reader = terminals.reader_of(tx, payment.payment_id) if operation.kind in AT_A_READER else ""
+        ref = operation_ref(operation, payment_reference=payment.processor_ref, now=tx.now, reader=reader)
         seen = refunds.get(tx, operation.refund_id) if operation.refund_id else None
         return ref, payment.merchant, self._final(tx, operation), seen
 
@@ -111,7 +115,7 @@ class LookUp:
             return True  # prepared anew: whoever sends it looks after it
         if operation.refund_id:
             return refunds.get(tx, operation.refund_id).state in refund.ENDS
-        if operation.kind in FOLLOW_UPS and operation.state is not OperationState.PENDING:
+        if operation.kind in ENDS_BY_ITSELF and operation.state is not OperationState.PENDING:
             return True
         payment = store.get(tx, operation.payment_id)
         until = payment.returnable_until if payment.state is PaymentState.CAPTURED else None
@@ -189,6 +193,8 @@ class LookUp:
         else:
             retry(tx, work, after=again, error=outcome.why if isinstance(outcome, Unknown) else "not final yet")
         settle_any(tx, self._tenant, operation, outcome, source=f"lookup:{operation.operation_id}")
+        if operation.kind is OperationKind.TERMINAL and isinstance(outcome, ActionNeeded):
+            on_terminal.still_waiting(tx, self._tenant, operation.payment_id)
 
     def _next(self, work: Work, operation: Operation, outcome: Outcome, *, settles_in: timedelta) -> timedelta | None:
         """When to look again; None when this outcome ends it. The look after the horizon proves something, whatever
@@ -198,6 +204,8 @@ class LookUp:
             return HELD_LOOK
         if not isinstance(outcome, Unknown | ActionNeeded | Pending | InReview):
             return None
+        if operation.kind in AT_A_READER and isinstance(outcome, ActionNeeded):
+            return on_terminal.next_look(work.attempt) if operation.kind is OperationKind.TERMINAL else None
         first = _SOON if operation.state in OPEN else _PATIENT
         wait = min(first * 2 ** min(work.attempt - 1, 16), _LONGEST)
         return min(wait, settles_in) if operation.state in OPEN and settles_in > timedelta(0) else wait

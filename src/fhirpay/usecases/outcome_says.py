@@ -30,16 +30,20 @@ from ..payments.records import Operation
 _K = FactKind
 # A call on a payment that stands already: it can't decline the payment, send its payer somewhere or put it in review.
 FOLLOW_UPS = frozenset({OperationKind.CAPTURE, OperationKind.VOID, OperationKind.ACCEPT_DISPUTE})
+# One whose own outcome is final while the payment goes on. A terminal's cancel is told by what the payment came to.
+ENDS_BY_ITSELF = FOLLOW_UPS | {OperationKind.TERMINAL_CANCEL}
 
 
 def state_of(outcome: Outcome, kind: OperationKind, asked: Money) -> OperationState:
     """Where an outcome leads the operation that was asked about."""
     match outcome:
+        case Approved() | ActionNeeded() if kind is OperationKind.TERMINAL_CANCEL:
+            return OperationState.DECLINED  # the card was faster, or the reader can't be stopped now
         case Approved(amount=got):
             partly = got.minor < asked.minor and kind is not OperationKind.VOID
             return OperationState.PARTLY_APPROVED if partly else OperationState.APPROVED
         case Canceled(undoes=undoes):
-            done = undoes or kind is OperationKind.VOID
+            done = undoes or kind in (OperationKind.VOID, OperationKind.TERMINAL_CANCEL)
             return OperationState.APPROVED if done else OperationState.DECLINED
         case Declined():
             return OperationState.DECLINED

@@ -26,7 +26,7 @@ from ..ledger import rules
 from ..ledger import store as ledger
 from ..log import Log
 from ..outbox import add as outbox_add
-from ..payments import refunds, store, stored_methods, tenders
+from ..payments import refunds, store, stored_methods, tenders, terminals
 from ..payments.allocation import Share, in_order
 from ..payments.port import (
     ActionNeeded,
@@ -57,6 +57,7 @@ _K = FactKind
 SUBMIT = {
     OperationKind.CAPTURE: "payment.capture",
     OperationKind.VOID: "payment.void",
+    OperationKind.TERMINAL_CANCEL: "payment.void",
     OperationKind.REFUND: "refund.submit",
     OperationKind.ACCEPT_DISPUTE: "dispute.accept",
 }  # all others: payment.submit
@@ -64,6 +65,11 @@ ENDS = CLOSED | {PaymentState.CAPTURED, PaymentState.RETURNED}
 FIRST_LOOK = timedelta(seconds=1)  # most lost answers are found at once
 OFTEN = 4  # attempts that came to nothing: something is wrong that only a person can find out
 LONGEST_WAIT = timedelta(hours=6)
+AT_A_READER = frozenset({OperationKind.TERMINAL, OperationKind.TERMINAL_CANCEL})
+LOOK_AT_READER_EVERY = timedelta(seconds=5)  # somebody stands there and waits; an event usually comes first
+NOT_PRESENTED = "not-presented"  # on the payment: nobody held a card to the reader
+_PAYER_ACTS = AT_A_READER | {OperationKind.HOSTED}
+_AT_READER = frozenset({PaymentState.CREATED, PaymentState.REQUIRES_ACTION})  # the reader is not free
 HELD_LOOK = timedelta(days=1)  # an authorization ends by itself, and the event that says so may be lost
 
 
@@ -91,7 +97,7 @@ def settle(tx: Tx, tenant: Tenant, operation_id: str, outcome: Outcome, *, sourc
     if operation.kind not in FOLLOW_UPS:
         if isinstance(outcome, Declined) and outcome.meaning.ends and payment.method_id is not None:
             stored_methods.end(tx, payment.method_id, "refused")
-        if isinstance(outcome, ActionNeeded) and not outcome.url and operation.kind is not OperationKind.HOSTED:
+        if isinstance(outcome, ActionNeeded) and not outcome.url and operation.kind not in _PAYER_ACTS:
             _let_go(tx, payment)
         _void_part(tx, tenant, payment, operation, outcome)
         network = outcome.details.network if isinstance(outcome, Approved) else ""
@@ -145,7 +151,10 @@ def move_operation(tx: Tx, operation: Operation, outcome: Outcome, *, amount: Mo
         _queue_lookup(tx, operation, FIRST_LOOK)
         return
     store.close_break(tx, unknown_key(operation), by="the processor's answer")
-    if isinstance(outcome, ActionNeeded | Pending | InReview):
+    if isinstance(outcome, ActionNeeded) and operation.kind in AT_A_READER:
+        if operation.kind is OperationKind.TERMINAL:
+            _queue_lookup(tx, operation, LOOK_AT_READER_EVERY)
+    elif isinstance(outcome, ActionNeeded | Pending | InReview):
         _queue_lookup(tx, operation, ach.LOOK_EVERY if _takes_days(tx, operation, outcome) else timedelta(minutes=2))
     elif holds(outcome, operation.kind):
         _queue_lookup(tx, operation, HELD_LOOK)
@@ -271,7 +280,8 @@ def _part_key(payment: Payment) -> str:
 
 def _void_part(tx: Tx, tenant: Tenant, payment: Payment, operation: Operation, outcome: Outcome) -> None:
     """All or nothing, where the facility says so: an approval of less is taken back."""
-    if not isinstance(outcome, Approved) or operation.kind not in (OperationKind.SALE, OperationKind.AUTHORIZE):
+    sales = (OperationKind.SALE, OperationKind.AUTHORIZE, OperationKind.TERMINAL)
+    if not isinstance(outcome, Approved) or operation.kind not in sales:
         return
     if outcome.amount >= operation.amount or tenant.facility(payment.facility).partial_approval != "void":
         return
@@ -322,11 +332,13 @@ def _note_details(tx: Tx, payment: Payment, kind: OperationKind, outcome: Outcom
                 "failure_says": "",
             }
             values |= _reference(tx, payment, reference)
+            if payment.method == terminals.METHOD:
+                terminals.note_details(tx, payment.payment_id, details)
             if got.captured and payment.capture_ref is None:
                 values["capture_ref"] = got.reference
         case Declined(code=code, meaning=meaning):
             values = {"failure_code": str(code), "failure_says": meaning.desk}
-        case Canceled(undoes=None) if payment.failure_code in (CODE, MUST_CONFIRM):
+        case Canceled(undoes=None) if payment.failure_code in (CODE, MUST_CONFIRM, NOT_PRESENTED):
             return  # why we had it ended
         case Canceled(expired=expired, undoes=None):
             values = {"failure_code": "expired" if expired else "canceled"}
@@ -354,6 +366,8 @@ def _reference(tx: Tx, payment: Payment, reference: Reference | None) -> Mapping
 
 def _carry_out(tx: Tx, tenant: Tenant, payment: Payment, folded: Folded) -> None:
     facts = store.facts_of(tx, payment.payment_id)
+    if payment.method == terminals.METHOD and folded.state not in _AT_READER:
+        terminals.free(tx, payment.payment_id)
     captures = _captures(facts, payment.currency)
     late = any(anomaly.kind is AnomalyKind.LATE_SUCCESS for anomaly in folded.anomalies)
     for reference, (amount, at) in captures.items():

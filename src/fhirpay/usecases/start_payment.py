@@ -12,15 +12,16 @@ from typing import Literal
 
 from ..billing import money as billing
 from ..billing import store as obligations
-from ..config import Tenant
+from ..config import Facility, Tenant
+from ..config_terminal import Terminal
 from ..db.unit import Tx
 from ..domain.mandate import MandateState
 from ..domain.money import Money
-from ..errors import RuleBroken
+from ..errors import NotFound, RuleBroken
 from ..fhir.replaced import survivor
 from ..log import Log
 from ..outbox import add as outbox_add
-from ..payments import choice, mandates, store, stored_methods, unattended
+from ..payments import choice, mandates, store, stored_methods, terminals, unattended
 from ..payments.allocation import Share
 from ..payments.port import MerchantReason, OperationKind
 from ..payments.records import StoredMethod
@@ -44,6 +45,7 @@ class NewPayment:
     amount: Money | None = None
     obligations: tuple[str, ...] = ()
     method_id: str | None = None  # a stored method; None: the payer pays on the processor's page
+    terminal: str = ""  # or holds a card to this reader of the configuration
     capture: bool = True  # False: only authorize, by a stored method; the money is taken by capture.py, or never
     return_url: str = ""
     initiated_by: Literal["customer", "merchant"] = "customer"
@@ -58,18 +60,20 @@ class NewPayment:
 def start(tx: Tx, wish: NewPayment, tenant: Tenant) -> str:
     """As part of the caller's unit: the payment's id. The same `fact_key` again is the same payment.
 
-    Raises RuleBroken when this may not be asked for now (the message says what may), NotFound for what isn't there.
+    Raises RuleBroken when this may not be asked for now (the message says what may), NotFound for what isn't there,
+    Conflict while the terminal has another payment.
     """
     if wish.fact_key is not None and (known := store.of_fact(tx, wish.fact_key)):
         return known
     wish = replace(wish, account_ref=survivor(tx, wish.account_ref))
     if wish.method_id is None and not wish.capture:
-        raise RuleBroken("the processor's page takes the money at once: authorize by a stored method")
+        where = "a terminal" if wish.terminal else "the processor's page"
+        raise RuleBroken(f"{where} takes the money at once: authorize by a stored method")
     asked = asked_of(tx, wish.account_ref, wish.obligations, wish.amount)
     facility = tenant.facility(asked.facility)
     method = None if wish.method_id is None else _check_method(tx, wish, choice.kept_by(tenant, facility), asked.amount)
-    takes = choice.choices(tenant, facility, "page", asked.amount)[0] if method is None else method.merchant
-    merchant = tenant.merchant(takes)
+    terminal = _terminal(tenant, wish.terminal, facility) if wish.terminal else None
+    merchant = tenant.merchant(_who_takes(tenant, facility, asked.amount, method, terminal))
     alone = method is not None and wish.initiated_by == "merchant"
     payment_id = tx.ids.new("pay")
     reserved = billing.reserve(
@@ -85,7 +89,7 @@ def start(tx: Tx, wish: NewPayment, tenant: Tenant) -> str:
         processor=merchant.processor,
         amount_minor=asked.amount.minor,
         currency=asked.amount.currency,
-        method="hosted" if wish.method_id is None else "stored",
+        method=terminals.METHOD if terminal else "hosted" if wish.method_id is None else "stored",
         method_id=wish.method_id,
         initiated_by=wish.initiated_by,
         requested_by=wish.requested_by,
@@ -93,17 +97,39 @@ def start(tx: Tx, wish: NewPayment, tenant: Tenant) -> str:
         merchant_reason=(wish.merchant_reason or "unscheduled") if wish.initiated_by == "merchant" else "",
         # The network's id of the payer's own first payment: read here, since an attempt's bytes are always the same.
         network_ref=method.network_ref if method is not None and alone else "",
-        tender=method.kind if method is not None else "",
+        tender=method.kind if method is not None else "card" if terminal else "",
         retry_of=wish.retry_of,
         retry=wish.retry,
     )
     reserve_shares(tx, payment_id, reserved)
+    if terminal is not None:
+        terminals.take(tx, payment_id, terminal)
     kind = OperationKind.SALE if wish.capture else OperationKind.AUTHORIZE
-    kind = OperationKind.HOSTED if wish.method_id is None else kind
+    kind = OperationKind.TERMINAL if terminal else OperationKind.HOSTED if wish.method_id is None else kind
     operation_id = store.add_operation(tx, payment_id, kind, asked.amount)
     outbox_add(tx, KIND, operation_id, [lane_of(payment_id)])
     log.info("payment.started", payment_id=payment_id, operation_id=operation_id, merchant=merchant.name)
     return payment_id
+
+
+def _terminal(tenant: Tenant, name: str, facility: Facility) -> Terminal:
+    """Raises NotFound, RuleBroken."""
+    found = next((one for one in tenant.terminals if one.name == name), None)
+    if found is None:
+        known = ", ".join(one.name for one in tenant.terminals) or "none"
+        raise NotFound(f"there is no terminal '{name}'; configured: {known}", location="method.terminal")
+    if found.facility != facility.name:
+        raise RuleBroken(f"what is owed belongs to '{facility.name}', and terminal '{name}' to '{found.facility}'")
+    return found
+
+
+def _who_takes(
+    tenant: Tenant, facility: Facility, amount: Money, method: StoredMethod | None, terminal: Terminal | None
+) -> str:
+    """The merchant: whoever keeps the method or has the reader, else as the routes say."""
+    if method is not None:
+        return method.merchant
+    return terminal.merchant if terminal else choice.choices(tenant, facility, "page", amount)[0]
 
 
 def reserve_shares(tx: Tx, payment_id: str, reserved: Sequence[billing.Share]) -> None:

@@ -36,6 +36,7 @@ from .to_page import through_ours
 log = Log("payments")
 
 GIVES_UP_AFTER = timedelta(minutes=15)  # never sent by then: what was owed is no longer fresh, so it is canceled
+AT_THE_DESK = timedelta(minutes=2)  # the same of a card reader: by then somebody else may stand before it
 
 
 class TakePayment:
@@ -107,7 +108,8 @@ class TakePayment:
     def _read(self, tx: Tx, work: Work) -> tuple[Call, bool]:
         """What to send, and whether it could not be sent for so long that the amount may no longer be owed."""
         call = read_call(tx, work.ref, self._tenant, self._public_url)
-        return call, tx.now - call.payment.created_at >= GIVES_UP_AFTER
+        patience = AT_THE_DESK if call.operation.kind is OperationKind.TERMINAL else GIVES_UP_AFTER
+        return call, tx.now - call.payment.created_at >= patience
 
     def _begin(self, tx: Tx, call: Call) -> bool:
         choice.begin(tx, call.payment.payment_id, call.payment.merchant)

@@ -25,7 +25,7 @@ from ..errors import MessageInvalid, NotFound, NotPermitted
 from ..flow.lane import Work, complete, retry
 from ..inbox.store import Recorded, get, note_outcome
 from ..log import Log
-from ..payments import refunds, stated, store
+from ..payments import refunds, stated, store, terminals
 from ..payments.port import (
     Approved,
     DisputeSeen,
@@ -179,7 +179,8 @@ class Webhooks:
             other = ProcessorReference(theirs)
             ref = OperationRef(OperationKind.SALE, ours, other, payment.amount, _SINCE_EVER, payment_reference=other)
             return _Subject(found.event_id, merchant, None, ref, twin=payment)
-        ref = operation_ref(operation, payment_reference=payment.processor_ref, now=tx.now)
+        reader = terminals.reader_of(tx, payment.payment_id) if payment.method == terminals.METHOD else ""
+        ref = operation_ref(operation, payment_reference=payment.processor_ref, now=tx.now, reader=reader)
         return _Subject(found.event_id, merchant, operation, ref)
 
     def _ours(self, tx: Tx, merchant: str, said: str) -> str:

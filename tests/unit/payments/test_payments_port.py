@@ -94,6 +94,7 @@ def test_what_goes_out_is_a_closed_list_of_fields() -> None:
         "mandate",
         "retry",
         "pay_by",
+        "reader",
     ]
 
 
@@ -117,6 +118,7 @@ def payment(status: str, **more: Any) -> dict[str, Any]:
 STATUSES = [
     ("created", Unknown),
     ("requires_action", ActionNeeded),
+    ("on_reader", ActionNeeded),
     ("processing", Pending),
     ("in_review", InReview),
     ("authorized", Approved),

@@ -26,6 +26,7 @@ from ...errors import ProcessorNotReached, ProcessorUnavailable, RuleBroken
 from ...net.http import HttpClient, NeverSent, Uncertain
 from ..event_list import EventPage
 from ..port import (
+    ActionNeeded,
     Capabilities,
     Declined,
     DisputeSeen,
@@ -40,6 +41,7 @@ from ..port import (
     Reference,
     Unknown,
 )
+from ..terminal_port import ReaderSeen
 from . import signature
 from . import simulated_wire as wire
 
@@ -55,6 +57,7 @@ CAPABILITIES = Capabilities(
     disputes=True,
     accept_disputes=True,
     bank_debits=True,
+    terminals=True,
 )
 _SIGNATURE = "simulator-signature"
 
@@ -73,7 +76,7 @@ class _Said:
 
 
 class SimulatedProcessor:
-    """`Processor`, `Hosted`, `Vault`, `BankVault`, `Disputes` and `EventList` over one HTTP client."""
+    """`Processor`, `Hosted`, `Vault`, `BankVault`, `Disputes`, `Terminal` and `EventList` over one HTTP client."""
 
     name = "simulated"
 
@@ -141,6 +144,8 @@ class SimulatedProcessor:
             OperationKind.CAPTURE: {"authorized"},
             OperationKind.VOID: {"created", "authorized", "captured", "requires_action"},
             OperationKind.ACCEPT_DISPUTE: {"needs_response"},
+            OperationKind.TERMINAL: {"created"},
+            OperationKind.TERMINAL_CANCEL: {"created", "on_reader"},
         }.get(operation.kind, set[str]())
         return self.capabilities.absence(operation) if statuses <= waits_for else None
 
@@ -174,6 +179,23 @@ class SimulatedProcessor:
     async def accept_dispute(self, dispute: Reference, *, idempotency_key: str) -> Outcome:
         said = await self._move(f"/v1/disputes/{dispute}/accept", {}, idempotency_key)
         return said if not isinstance(said, _Said) else wire.outcome(said.doc)
+
+    # ── card readers ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def start_on_reader(self, prepared: Reference, request: PaymentRequest, *, idempotency_key: str) -> Outcome:
+        path = f"/v1/readers/{request.reader}/process"
+        said = await self._move(path, {"payment": prepared}, idempotency_key)
+        return said if not isinstance(said, _Said) else wire.outcome(said.doc)
+
+    async def cancel_on_reader(self, payment: Reference, reader: str, *, idempotency_key: str) -> Outcome:
+        said = await self._move(f"/v1/readers/{reader}/cancel", {"payment": payment}, idempotency_key)
+        return said if not isinstance(said, _Said) else wire.outcome(said.doc)
+
+    async def read_reader(self, reader: str) -> ReaderSeen | Unknown:
+        said = await self._read(f"/v1/readers/{reader}")
+        if isinstance(said, Unknown):
+            return said
+        return wire.reader(said.doc) if said.status == 200 else Unknown(f"there is no reader {reader}")
 
     # ── hosted pages and stored methods ───────────────────────────────────────────────────────────────────────────
 
@@ -251,7 +273,7 @@ class SimulatedProcessor:
             return wire.declined(said.code)
         raise ProcessorUnavailable(f"the processor answered {said.status} {said.code}".rstrip())
 
-    async def _move(self, path: str, body: dict[str, Any], key: str) -> _Said | Declined | Unknown:
+    async def _move(self, path: str, body: dict[str, Any], key: str) -> _Said | ActionNeeded | Declined | Unknown:
         """A call that may move money: only what was never sent or refused unprocessed is an error."""
         try:
             said = await self._call("POST", path, body, key)
@@ -259,6 +281,8 @@ class SimulatedProcessor:
             return Unknown(str(error))
         if said.status in (200, 201):
             return said
+        if said.code == wire.READING:
+            return ActionNeeded()
         if said.code in wire.REFUSED:
             return wire.declined(said.code)
         return Unknown(f"the processor answered {said.status} {said.code}".rstrip())

@@ -25,6 +25,7 @@ from ..port import (
     Details,
     DisputeMoney,
     DisputeSeen,
+    EntryMode,
     EventAbout,
     InReview,
     Method,
@@ -39,6 +40,7 @@ from ..port import (
     Return,
     Unknown,
 )
+from ..terminal_port import ReaderSeen
 
 Doc = dict[str, Any]
 
@@ -52,9 +54,23 @@ DECLINES: Mapping[str, DeclineCode] = {
     "currency_unsupported": DeclineCode.CURRENCY_UNSUPPORTED,
     "amount_too_large": DeclineCode.AMOUNT_TOO_LARGE,
     "amount_invalid": DeclineCode.REFUSED,
+    "reader_offline": DeclineCode.READER_OFFLINE,
+    "reader_busy": DeclineCode.READER_BUSY,
+    "reader_unknown": DeclineCode.READER_UNKNOWN,
 }
 # Refusals of a request as such: nothing was done, and asking again would not help.
-REFUSED = frozenset({"method_unknown", "currency_unsupported", "amount_too_large", "amount_invalid"})
+REFUSED = frozenset(
+    {
+        "method_unknown",
+        "currency_unsupported",
+        "amount_too_large",
+        "amount_invalid",
+        "reader_offline",
+        "reader_busy",
+        "reader_unknown",
+    }
+)
+READING = "reader_reading"  # a card is being read: what comes of it is not known yet
 
 
 def to_payment(request: PaymentRequest) -> Doc:
@@ -63,7 +79,7 @@ def to_payment(request: PaymentRequest) -> Doc:
         "amount": request.amount.minor,
         "currency": request.amount.currency,
         "reference": request.reference,
-        "method": request.method,
+        "method": "card_present" if request.reader else request.method,
         "descriptor": request.descriptor,
         "initiated_by": request.initiated_by,
         "merchant_reason": request.merchant_reason,
@@ -161,6 +177,7 @@ def _ended(doc: Doc) -> Outcome:
 STATUS: dict[str, Callable[[Doc], Outcome]] = {
     "created": lambda doc: Unknown("created and not confirmed"),
     "requires_action": lambda doc: ActionNeeded(doc["next_action"]["url"], Reference(doc["id"])),
+    "on_reader": lambda doc: ActionNeeded(reference=Reference(doc["id"])),
     "processing": lambda doc: Pending(Reference(doc["id"])),
     "in_review": lambda doc: InReview(Reference(doc["id"])),
     "authorized": _authorized,
@@ -193,6 +210,7 @@ DISPUTE_STATUS: dict[str, Callable[[Doc], Outcome]] = {
         lambda doc: Declined(DeclineCode.REFUSED, Reference(doc["id"])),
     ),
 }
+_ENTRY_MODES: Mapping[str, EntryMode] = {"chip": "chip", "contactless": "contactless", "swipe": "swipe"}
 _TABLES = {"refund": REFUND_STATUS, "dispute": DISPUTE_STATUS}
 
 
@@ -206,6 +224,7 @@ def _details(doc: Doc) -> Details:
         expires=shown.get("expires") or "",
         network=held.get("network") or "",
         kind="bank" if shown.get("kind") == "bank" else "card",
+        entry_mode=_ENTRY_MODES.get(str(shown.get("entry_mode")), ""),
     )
 
 
@@ -248,6 +267,18 @@ def of_many(docs: Sequence[Doc], kind: OperationKind) -> Outcome | None:
     outcomes = [(voided(doc) if kind is OperationKind.VOID else outcome(doc)) for doc in docs]
     approved = [found for found in outcomes if isinstance(found, Approved)]
     return approved[0] if approved else outcomes[-1] if outcomes else None
+
+
+def reader(doc: Doc) -> ReaderSeen | Unknown:
+    """A card reader as it is now. Whatever we don't recognise is `Unknown`."""
+    waits = doc.get("payment")
+    match doc.get("status"):
+        case "online":
+            return ReaderSeen("online", Reference(str(waits)) if waits else None)
+        case "offline":
+            return ReaderSeen("offline", Reference(str(waits)) if waits else None)
+        case _:
+            return Unknown("a reader that we can't read")
 
 
 # ── disputes ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -56,15 +56,16 @@ class Hosted(_Body):
 
 
 class MethodChoice(_Body):
-    """Exactly one of the two."""
+    """Exactly one of the three."""
 
     stored_method: str | None = None
     hosted: Hosted | None = None
+    terminal: Short | None = Field(default=None, description="the card reader, as /terminals names it")
 
     @model_validator(mode="after")
     def _one(self) -> MethodChoice:
-        if (self.stored_method is None) == (self.hosted is None):
-            raise ValueError("give either stored_method or hosted")
+        if [self.stored_method, self.hosted, self.terminal].count(None) != 2:
+            raise ValueError("give one of stored_method, hosted, terminal")
         return self
 
 
@@ -136,6 +137,10 @@ class NewCaptureBody(_Body):
 
 class NewVoidBody(_Body):
     """Nothing to say: a payment is voided whole."""
+
+
+class NewCancelBody(_Body):
+    """Nothing to say: the reader stops waiting for a card."""
 
 
 class NewReversalBody(_Body):

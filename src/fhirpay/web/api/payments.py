@@ -15,6 +15,7 @@ from ...fhir import store as fhir
 from ...payments import refunds, store
 from ...payments.records import Payment
 from ...usecases import capture as capturing
+from ...usecases import on_terminal
 from ...usecases import refund as refunding
 from ...usecases import reverse as reversing
 from ...usecases import void as voiding
@@ -56,7 +57,7 @@ def payments_router(deps: Deps) -> APIRouter:
 
     @router.post("/payments", status_code=201, openapi_extra=bodies.openapi(bodies.NewPaymentBody))
     async def take(request: Request) -> Response:
-        """Take a payment of what is owed now, by a stored method or on the processor's page."""
+        """Take a payment of what is owed now, by a stored method, on the processor's page, or on a card reader."""
         client = await deps.client(request)
         raw, body = await bodies.read(request, bodies.NewPaymentBody, max_bytes=deps.body_max_bytes)
         amount, chosen = body.whole, body.chosen
@@ -71,6 +72,7 @@ def payments_router(deps: Deps) -> APIRouter:
                 spread_by=body.spread,
                 chosen=chosen,
                 method_id=body.method.stored_method,
+                terminal=body.method.terminal or "",
                 return_url=back,
                 capture=body.capture == "automatic",
                 initiated_by="merchant" if body.merchant_initiated else "customer",
@@ -105,6 +107,18 @@ def payments_router(deps: Deps) -> APIRouter:
 
         def make(tx: Tx) -> str:
             voiding.request(tx, payment_id, deps.registry)
+            return payment_id
+
+        return await answer_once(deps, once_of(deps, request, client, raw), make, changed)
+
+    @router.post("/payments/{payment_id}/cancel", openapi_extra=bodies.openapi(bodies.NewCancelBody))
+    async def cancel(payment_id: str, request: Request) -> Response:
+        """Have a card reader stop waiting. The card may be faster: then the answer shows what it has paid."""
+        client = await deps.client(request)
+        raw, _ = await bodies.read(request, bodies.NewCancelBody, max_bytes=deps.body_max_bytes)
+
+        def make(tx: Tx) -> str:
+            on_terminal.cancel(tx, payment_id)
             return payment_id
 
         return await answer_once(deps, once_of(deps, request, client, raw), make, changed)

@@ -15,6 +15,7 @@ from .pages import pages_router
 from .payments import owed_router, payments_router, refunds_router
 from .postings import postings_router
 from .staff import staff_router, worklist_router
+from .terminals import terminals_router
 from .webhooks import webhooks_router
 
 
@@ -24,6 +25,7 @@ def api_router(deps: Deps) -> APIRouter:
         payments_router,
         desk_router,
         bank_router,
+        terminals_router,
         credits_router,
         refunds_router,
         disputes_router,

@@ -16,7 +16,18 @@ from ...domain.money import Money
 from ...errors import RuleBroken
 from ...inbox.decisions import Decision
 from ...inbox.store import InboxMessage
-from ...payments import choice, declines, disputes, mandates, refunds, returns, store, stored_methods, tenders
+from ...payments import (
+    choice,
+    declines,
+    disputes,
+    mandates,
+    refunds,
+    returns,
+    store,
+    stored_methods,
+    tenders,
+    terminals,
+)
 from ...payments.declines import Decline
 from ...payments.records import Payment, Return, StoredMethod
 from ...payments.tenders import Tender
@@ -106,8 +117,19 @@ def decline(one: Decline) -> Json:
 def _method_of(tx: Tx, found: Payment) -> Json:
     if (tender := tenders.find(tx, found)) is not None:
         return _tender(found, tender)
+    if found.method == terminals.METHOD:
+        return _on_reader(tx, found)
     shown = {"kind": found.method, "tender": found.tender, "stored_method": found.method_id}
     shown |= {"brand": found.brand, "last4": found.last4}
+    return {name: value for name, value in shown.items() if value}
+
+
+def _on_reader(tx: Tx, found: Payment) -> Json:
+    at_reader = terminals.find(tx, found.payment_id)
+    shown: Json = {"kind": found.method, "tender": found.tender, "brand": found.brand, "last4": found.last4}
+    if at_reader is not None:
+        shown |= {"terminal": at_reader.terminal, "till": at_reader.till, "entry_mode": at_reader.entry_mode}
+        shown |= {"authorization": found.authorization_code, "network_reference": at_reader.network_ref}
     return {name: value for name, value in shown.items() if value}
 
 
