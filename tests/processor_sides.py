@@ -104,7 +104,7 @@ SQUARE = Side(
         "funds": square_running.card("insufficient-funds"),
         "action": square_running.card("requires-verification"),
     },
-    keyless=frozenset({"void"}),
+    keyless=frozenset({"void", "accept_dispute"}),
     event_id="event_id",
     settings={"location": LOCATION, "notification_url": square_running.NOTIFICATION_URL},
 )

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import pytest
 
 from fhirpay.domain.clock import SystemClock
-from fhirpay.domain.dispute import DisputeState
+from fhirpay.domain.dispute import GONE, DisputeState
 from fhirpay.domain.ids import RandomIds
 from fhirpay.domain.money import Money
 from fhirpay.errors import ProcessorUnavailable
@@ -43,6 +43,10 @@ class Adapter(Processor, Disputes): ...
 
 class DisputeContract:
     side: ClassVar[Side]
+    fee: ClassVar[int] = 15_00
+    reason: ClassVar[str] = "fraudulent"
+    rounds: ClassVar[bool] = True  # it is seen that one that was won is taken up again
+    told: ClassVar[int] = 2  # events of one that is opened: it, and its money
 
     @pytest.fixture
     async def running(self) -> AsyncIterator[Any]:
@@ -73,6 +77,10 @@ class DisputeContract:
         assert isinstance(seen, DisputeSeen), seen
         return seen
 
+    def about(self, event: dict[str, Any]) -> str:
+        """What an event is about, by the processor's id."""
+        return event["data"]["object"]["id"]
+
     def ref(self, dispute: Reference, age: timedelta = HOUR) -> OperationRef:
         return OperationRef(OperationKind.ACCEPT_DISPUTE, _ids.new("pay"), dispute, Money(80_00, "USD"), age)
 
@@ -81,10 +89,10 @@ class DisputeContract:
         seen = await self.read(adapter, await self.disputed(running, payment))
         assert (seen.payment, seen.state, seen.amount) == (payment, DisputeState.NEEDS_RESPONSE, Money(80_00, "USD"))
         (line,) = seen.money
-        assert (line.amount, line.fee, line.back, line.round) == (Money(80_00, "USD"), Money(15_00, "USD"), False, 1)
+        assert (line.amount, line.fee, line.back, line.round) == (Money(80_00, "USD"), Money(self.fee, "USD"), False, 1)
         assert seen.respond_by is not None
         assert seen.respond_by > seen.opened_at
-        assert seen.reason == "fraudulent"
+        assert seen.reason == self.reason
 
     async def test_a_whole_history_is_read_step_by_step(self, running: Any, adapter: Adapter) -> None:
         payment = await self.paid(adapter)
@@ -94,18 +102,20 @@ class DisputeContract:
         steps: list[tuple[dict[str, Any], DisputeState, int]] = [
             ({"status": "needs_response", "withdraw": 80_00}, DisputeState.NEEDS_RESPONSE, 1),
             ({"status": "under_review"}, DisputeState.UNDER_REVIEW, 1),
-            ({"status": "won", "reinstate": 80_00, "fee_back": 15_00}, DisputeState.WON, 1),
+            ({"status": "won", "reinstate": 80_00, "fee_back": self.fee}, DisputeState.WON, 1),
             ({"status": "needs_response"}, DisputeState.NEEDS_RESPONSE, 2),
             ({"withdraw": 80_00}, DisputeState.NEEDS_RESPONSE, 2),
             ({"status": "lost"}, DisputeState.LOST, 2),
         ]
-        for step, state, round_ in steps:
+        seen = first
+        for step, state, round_ in steps if self.rounds else steps[:3]:
             await running.control(f"disputes/{dispute}", step)
             seen = await self.read(adapter, dispute)
             assert (seen.state, seen.round) == (state, round_), step
-        assert [(line.back, line.round) for line in seen.money] == [(False, 1), (True, 1), (False, 2)]
-        assert seen.money[1].fee == Money(-15_00, "USD")
-        assert len({line.reference for line in seen.money}) == 3
+        moved = [(False, 1), (True, 1), (False, 2)] if self.rounds else [(False, 1), (True, 1)]
+        assert [(line.back, line.round) for line in seen.money] == moved
+        assert seen.money[1].fee == Money(-self.fee, "USD")
+        assert len({line.reference for line in seen.money}) == len(moved)
 
     async def test_what_cannot_be_read_is_unknown(self, running: Any, adapter: Adapter) -> None:
         dispute = await self.disputed(running, await self.paid(adapter))
@@ -121,7 +131,7 @@ class DisputeContract:
         assert isinstance(done, Approved)
         assert (done.amount, done.captured, done.reference) == (Money(80_00, "USD"), False, dispute)
         assert await adapter.accept_dispute(dispute, idempotency_key="a") == done
-        assert (await self.read(adapter, dispute)).state is DisputeState.LOST
+        assert (await self.read(adapter, dispute)).state in GONE
         assert isinstance(await adapter.lookup(self.ref(dispute)), Approved)
 
     async def test_one_that_has_ended_otherwise_is_not_accepted(self, running: Any, adapter: Adapter) -> None:
@@ -155,8 +165,8 @@ class DisputeContract:
         import json
 
         dispute = await self.disputed(running, await self.paid(adapter))
-        mine = [one for one in self.side.events(running) if one["data"]["object"]["id"] == dispute]
-        assert len(mine) == 2
+        mine = [one for one in self.side.events(running) if self.about(one) == dispute]
+        assert len(mine) == self.told
         for event in mine:
             body = json.dumps(event).encode()
             headers = {self.side.header: self.side.sign([self.side.webhook_secrets[0]], body, int(now().timestamp()))}

@@ -370,3 +370,30 @@ def test_events_are_signed_as_the_sdk_verifies_them(running: Running, sdk: Squar
     given = {"request_body": body.decode(), "signature_header": header, "signature_key": WEBHOOK_SECRET}
     assert verify_signature(**given, notification_url=NOTIFICATION_URL)
     assert not verify_signature(**given, notification_url=NOTIFICATION_URL + "/")
+
+
+# ── disputes ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_dispute_is_read_listed_and_accepted_once(running: Running, sdk: Square) -> None:
+    payment = pay(sdk)
+    opened = {"payment": payment.id, "reason": "DUPLICATE"}
+    control = httpx2.post(f"{running.base_url}/control/disputes", json=opened, trust_env=False, verify=False)
+    id_ = control.raise_for_status().json()["id"]
+    found = sdk.disputes.get(dispute_id=id_).dispute
+    assert found is not None
+    assert (found.state, found.reason, found.version) == ("EVIDENCE_REQUIRED", "DUPLICATE", 1)
+    assert found.disputed_payment is not None
+    assert found.disputed_payment.payment_id == payment.id
+    assert found.amount_money is not None
+    assert found.amount_money.amount == 12500
+    assert [one.id for one in sdk.disputes.list(states="EVIDENCE_REQUIRED", location_id=LOCATION)] == [id_]
+    done = sdk.disputes.accept(dispute_id=id_).dispute
+    assert done is not None
+    assert (done.state, done.version) == ("ACCEPTED", 2)
+    with pytest.raises(ApiError) as no:
+        sdk.disputes.accept(dispute_id=id_)
+    assert no.value.status_code == 400
+    with pytest.raises(ApiError) as missing:
+        sdk.disputes.get(dispute_id="nowhere")
+    assert missing.value.status_code == 404

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from fault_cells import (
     _BY_PAYER,
     _QUESTION,
@@ -131,4 +132,4 @@ BANK_ROWS = (
 
 
 def bank_cells() -> list[Any]:
-    return cells_of(BANK_ROWS)
+    return cells_of(BANK_ROWS, pytest.mark.warns("dispute.opened", "dispute.lost", "payment.returned"))

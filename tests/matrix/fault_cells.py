@@ -467,9 +467,9 @@ def cells(*rows: str) -> list[Any]:
     return cells_of([row for row in ROWS if row.name in rows])
 
 
-def cells_of(rows: Sequence[Row]) -> list[Any]:
-    found = list(rows)
-    return [pytest.param(row, column, id=f"{row.name}-{column}", marks=TROUBLE) for row in found for column in COLUMNS]
+def cells_of(rows: Sequence[Row], *marks: pytest.MarkDecorator) -> list[Any]:
+    found, marked = list(rows), (TROUBLE, *marks)
+    return [pytest.param(row, column, id=f"{row.name}-{column}", marks=marked) for row in found for column in COLUMNS]
 
 
 # ── running one ───────────────────────────────────────────────────────────────────────────────────────────────────────

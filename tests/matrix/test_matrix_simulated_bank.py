@@ -14,7 +14,6 @@ SIDE = SIMULATED
 
 
 @pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.warns("dispute.opened", "dispute.lost", "payment.returned")
 @pytest.mark.parametrize(("row", "column"), bank_cells())
 async def test_cell(cell: Any, row: Row, column: str) -> None:
     await cell(row, column)

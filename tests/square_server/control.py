@@ -9,7 +9,7 @@ from fastapi import APIRouter, HTTPException
 
 from stripe_server.faults import FAULTS, Fault
 
-from . import refunds
+from . import disputes, refunds
 from .errors import Doc
 
 if TYPE_CHECKING:
@@ -70,6 +70,19 @@ def control(server: Server) -> APIRouter:
         messenger.wake()
         return doc
 
+    @router.post("/disputes")
+    async def dispute(body: dict[str, Any]) -> Doc:
+        """The payer's bank takes a payment back: see disputes.open_dispute."""
+        doc = disputes.open_dispute(books, body)
+        messenger.wake()
+        return doc
+
+    @router.post("/disputes/{dispute_id}")
+    async def change_dispute(dispute_id: str, body: dict[str, Any]) -> Doc:
+        doc = disputes.change(books, books.things["dispute"][dispute_id], body)
+        messenger.wake()
+        return doc
+
     @router.get("/books")
     async def show() -> Doc:
         """Everything this seller believes: what a ledger is compared with."""
@@ -92,13 +105,14 @@ def believed(server: Server) -> Doc:
         line["balance"] += movement["amount"]
         if movement["type"] == "payment":
             line["captured"] += movement["amount"]
-        else:
+        elif movement["type"].startswith("refund"):
             line["refunded"] -= movement["amount"]
     return {
         "payments": [_payment(server, doc) for doc in books.all("payment")],
         "refunds": [
             {**doc, "reference": doc.get("reason", ""), "payment": doc["payment_id"]} for doc in books.all("refund")
         ],
+        "disputes": list(books.all("dispute")),
         "movements": books.movements,
         "totals": {books.currency: line} if books.movements else {},
         "asked": server.faults.asked,

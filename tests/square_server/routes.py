@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from . import cards, events, links, listing, orders, payments, refunds
+from . import cards, disputes, events, links, listing, orders, payments, refunds
 from .errors import Doc
 from .fields import Check, obj
 from .listing import listed
@@ -59,6 +59,11 @@ def routes(server: Server) -> APIRouter:
     get("/refunds/{id_}", "get", lambda params, id_: {"refund": books.get("refund", id_)})
     act("POST", "/events", "list", events.SEARCH, lambda body: events.search(books, body))
     act("PUT", "/events/enable", "enable", NOTHING, lambda body: events.enable(books))
+    get("/disputes", "list", lambda params: disputes.listing(books, params))
+    get("/disputes/{id_}", "get", lambda params, id_: {"dispute": books.get("dispute", id_)})
+    act(
+        "POST", "/disputes/{id_}/accept", "accept", disputes.ACCEPT, lambda body, id_: disputes.accept(books, body, id_)
+    )
     _vault(server, act, get)
     _links(server, router, act, get)
     return router

@@ -40,6 +40,7 @@ from ..port import (
     Canceled,
     Capabilities,
     Declined,
+    DisputeSeen,
     Method,
     OperationKind,
     OperationRef,
@@ -50,6 +51,7 @@ from ..port import (
     Reference,
     Unknown,
 )
+from . import square_disputes
 from . import square_wire as wire
 
 BASE_URL = "https://connect.squareup.com"
@@ -62,11 +64,14 @@ CAPABILITIES = Capabilities(
     hosted=True,
     vault=True,
     setup_page=False,  # a card is stored by Square's own form, or not at all
+    disputes=True,
+    accept_disputes=True,
 )
 _PAGE = 100  # the most that one listing returns
 _PAGES = 20
 _SLACK = timedelta(hours=1)  # how much older than its operation an object may be
 _LINKS = "/v2/online-checkout/payment-links"
+_DISPUTES = "/v2/disputes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,7 @@ class _Said:
 
 
 class SquareProcessor:
-    """`Processor`, `Hosted`, `Vault` and `EventList` over one HTTP client."""
+    """`Processor`, `Hosted`, `Vault`, `Disputes` and `EventList` over one HTTP client."""
 
     name = "square"
 
@@ -196,6 +201,8 @@ class SquareProcessor:
                 return await self._look_for_refund(operation)
             if operation.kind is OperationKind.HOSTED:
                 return await self._look_at_page(operation)
+            if operation.kind is OperationKind.ACCEPT_DISPUTE:
+                return await self._look_at_dispute(operation)
             return await self._look(operation)
         except (Uncertain, ProcessorUnavailable, LookupError, TypeError) as error:
             return Unknown(f"it can't be looked up: {error}")
@@ -284,6 +291,36 @@ class SquareProcessor:
                 return found
             params["cursor"] = str(cursor)
         return Unknown("too many to look through: it has to be looked for at the processor")
+
+    # ── disputes ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def read_dispute(self, dispute: Reference) -> DisputeSeen | Unknown:
+        try:
+            doc = (await self._call("GET", f"{_DISPUTES}/{dispute}")).part("dispute")
+            said = await self._call("GET", f"/v2/payments/{square_disputes.payment_of(doc)}")
+            order = Reference(str(said.part("payment")["order_id"]))
+        except (Uncertain, ProcessorUnavailable, LookupError, TypeError) as error:
+            return Unknown(f"the dispute can't be read: {error}")
+        return square_disputes.seen(doc, order)
+
+    async def accept_dispute(self, dispute: Reference, *, idempotency_key: str) -> Outcome:
+        """AcceptDispute has no key: one that was accepted can't be accepted again, so a refusal is read off it."""
+
+        def read(doc: dict[str, Any]) -> Outcome:
+            return square_disputes.given_up(doc.get("dispute") or {})
+
+        outcome = await self._move(f"{_DISPUTES}/{dispute}/accept", {}, "", read, None)
+        if not isinstance(outcome, Declined):
+            return outcome
+        try:
+            now = (await self._call("GET", f"{_DISPUTES}/{dispute}")).part("dispute")
+        except (Uncertain, ProcessorUnavailable, TypeError) as error:
+            return Unknown(f"refused, and then the dispute can't be read: {error}")
+        return outcome if square_disputes.waits(now) else square_disputes.given_up(now)
+
+    async def _look_at_dispute(self, operation: OperationRef) -> Outcome:
+        doc = (await self._call("GET", f"{_DISPUTES}/{operation.processor_reference}")).part("dispute")
+        return self.capabilities.absence(operation) if square_disputes.waits(doc) else square_disputes.given_up(doc)
 
     # ── hosted pages and stored cards ─────────────────────────────────────────────────────────────────────────────
 

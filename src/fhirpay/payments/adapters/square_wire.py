@@ -365,6 +365,8 @@ _ABOUT = {
     "payment.updated": EventAbout.PAYMENT,
     "refund.created": EventAbout.REFUND,
     "refund.updated": EventAbout.REFUND,
+    "dispute.created": EventAbout.DISPUTE,
+    "dispute.state.updated": EventAbout.DISPUTE,
 }
 
 
@@ -392,7 +394,7 @@ def read_event(body: bytes) -> ProcessorEvent:
         kind = _ABOUT.get(event["type"], EventAbout.OTHER)
         about: Mapping[str, Any] = data["object"][data["type"]] if kind is not EventAbout.OTHER else {}
         ours = about.get("reason") if kind is EventAbout.REFUND else about.get("reference_id") or about.get("note")
-        theirs = about.get("order_id") if kind is EventAbout.PAYMENT else about.get("id")
+        theirs = about.get("order_id") if kind is EventAbout.PAYMENT else about.get("id") or about.get("dispute_id")
         return ProcessorEvent(
             id=str(event["event_id"]),
             type=str(event["type"]),
