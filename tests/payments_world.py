@@ -39,13 +39,14 @@ from fhirpay.payments.port import Method
 from fhirpay.payments.registry import Registry
 from fhirpay.smart.callers import Caller
 from fhirpay.smart.scopes import Scopes
-from fhirpay.usecases import bank_codes, capture, void
+from fhirpay.usecases import bank_codes, capture, pull_settlements, void
 from fhirpay.usecases.apply_message import ApplyMessage
 from fhirpay.usecases.close_page import ClosePage
 from fhirpay.usecases.collect import Reassess, reassess_accounts
 from fhirpay.usecases.follow_up import FollowUp
 from fhirpay.usecases.look_at_dispute import LookAtDispute
 from fhirpay.usecases.lookup import LookUp
+from fhirpay.usecases.pull_settlements import PullSettlements
 from fhirpay.usecases.refund import NewRefund, Refunds, request
 from fhirpay.usecases.reverse import Reverse
 from fhirpay.usecases.start_payment import NewPayment, start
@@ -314,6 +315,7 @@ def handlers_of(units: Units, tenant: Tenant, registry: Registry) -> dict[str, H
         "payment.void": follow_ups.run,
         "dispute.accept": follow_ups.run,
         "dispute.look": LookAtDispute(units, tenant, registry).run,
+        pull_settlements.KIND: PullSettlements(units, tenant, registry, now=now).run,
         "payment.reverse": Reverse(units, tenant).run,
         "events.sweep": Sweep(units, tenant, registry, b"k" * 32).run,
         "reassess": Reassess(units, tenant).run,

@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from .errors import ConfigInvalid
 from .flow.lease import take_over_all
 from .log import Log
-from .usecases import keep_subscribed, receivers_gone, sweep
+from .usecases import keep_subscribed, pull_settlements, receivers_gone, sweep
 from .wiring import System
 
 log = Log("app")
@@ -132,6 +132,7 @@ async def _working(system: System, stopping: asyncio.Event) -> AsyncIterator[Non
         await house.units.write(receivers_gone.note, house.tenant)
         await house.units.write(keep_subscribed.note_left, house.tenant)
         await house.units.write(sweep.schedule, house.tenant, house.processors)
+        await house.units.write(pull_settlements.schedule, house.tenant, house.processors)
     tasks = [asyncio.create_task(worker.run(stopping)) for worker in system.workers()]
     for house in system.houses.values():
         tasks += [asyncio.create_task(watch.run(stopping)) for watch in (house.silence, house.mended, house.traffic)]

@@ -45,6 +45,7 @@ from .usecases import (
     collect,
     go_live,
     postings,
+    pull_settlements,
     receive_notification,
     refund,
     reverse,
@@ -70,6 +71,7 @@ from .usecases.post_back import PostBack
 from .usecases.post_dft import PostDft
 from .usecases.post_file import PostFile
 from .usecases.post_invoice import PostInvoice
+from .usecases.pull_settlements import PullSettlements
 from .usecases.receive_fhir import FhirIntake
 from .usecases.receive_hl7 import Hl7Intake
 from .usecases.receive_notification import Notifications
@@ -134,6 +136,7 @@ class House:
     traffic: TrafficWatch
     files: Sequence[FileFeed]
     makers: Sequence[FileMaker]
+    pulls: PullSettlements
 
 
 @dataclass
@@ -333,6 +336,7 @@ def build(
         lambda tenant: houses[tenant].messages,
         lambda tenant: houses[tenant].mended,
         lambda tenant: houses[tenant].sweep,
+        lambda tenant: houses[tenant].pulls,
     )
     return System(settings, clock, ids, database, hash_key, houses, commands, checker)
 
@@ -375,6 +379,7 @@ def _house(
     lookups = LookUp(units, tenant, processors, public_url=public_url)
     follow_ups = FollowUp(units, tenant, processors)
     events_found = sweep.Sweep(units, tenant, processors, hash_key)
+    pulls = PullSettlements(units, tenant, processors, now=clock.now)
     door = front_door.build(
         tenant,
         units,
@@ -419,6 +424,7 @@ def _house(
             collect.KIND: Autopay(units, tenant).run,
             bank_codes.KIND: bank_codes.Represent(units, tenant).run,
             collect.AGAIN: collect.Reassess(units, tenant).run,
+            pull_settlements.KIND: pulls.run,
             go_live.KIND: go_live.GoLive(units, tenant).run,
         },
         writeback={
@@ -441,6 +447,7 @@ def _house(
         subscriptions=subscriptions,
         silence=SilenceWatch(units, tenant, clock),
         traffic=TrafficWatch(units, tenant, clock, checker.check, lambda: released.root),
+        pulls=pulls,
         makers=[FileMaker(units, tenant, one, layouts[one.name], clock) for one in tenant.posting_files],
         files=[feed for one in tenant.interfaces for feed in file_feeds(intakes[one.name], one)],
     )

@@ -18,6 +18,7 @@ from typing import Any
 
 from sim_till import Change, Till
 
+from fhirpay.domain import payout
 from fhirpay.domain.payment import fold
 from fhirpay.payments import store
 
@@ -125,6 +126,13 @@ class Audit:
                 if (str(step[0]), str(step[1])) not in moves.legal:
                     raise Illegal(f"payment {change.id} was walked by {path}")
                 self.reached["payment"][str(step[0]), str(step[1])] += 1
+        elif change.thing == "payout" and moves.leads(*pair):
+            # What was seen of it is a sample: the steps between are those of the shortest way.
+            way = payout.MOVES.way(payout.MOVES.next(payout.PayoutState(pair[0])), payout.PayoutState(pair[1])) or []
+            for step in pairwise([pair[0], *map(str, way)]):
+                if step not in moves.legal:
+                    raise Illegal(f"payout {change.id} was walked from {change.old} to {change.new} by {way}")
+                self.reached["payout"][step] += 1
         elif change.thing != "obligation" or not moves.leads(*pair):
             raise Illegal(f"{change.thing} {change.id} went from {change.old} to {change.new}")
 
@@ -202,13 +210,15 @@ def clearing(till: Till) -> list[str]:
     of = {one["id"]: one["reference"] for one in books.all("payment")}
     theirs, theirs_taken = Counter[str](), Counter[str]()
     for one in books.movements():
+        if not one["payment"]:
+            continue  # of a payout, a reserve, a monthly fee: test_settlement_books.py looks after those
         theirs[of[one["payment"]]] += one["amount"]
         theirs_taken[of[one["payment"]]] += one["amount"] if one["type"] == "capture" else 0
     ours, ours_taken = Counter[str](), Counter[str]()
     for payment, kind, minor in till.rows(
         "SELECT p.payment_id, e.kind, sum(CASE p.side WHEN 'debit' THEN p.amount_minor ELSE -p.amount_minor END)"
         " FROM ledger_posting p JOIN ledger_entry e ON e.entry_id = p.entry_id AND e.tenant_id = p.tenant_id"
-        " WHERE p.account = 'processor_clearing' GROUP BY p.payment_id, e.kind"
+        " WHERE p.account = 'processor_clearing' AND p.payment_id IS NOT NULL GROUP BY p.payment_id, e.kind"
     ):
         ours[payment] += minor
         ours_taken[payment] += minor if kind == "payment_captured" else 0

@@ -20,11 +20,12 @@ from payment_machine import Payments
 from sim_till import Till
 from sqlalchemy import update
 from stories_back import STORIES as MORE_STORIES
+from stories_payouts import STORIES as PAYOUT_STORIES
 
 from fhirpay.billing import rows
 from fhirpay.db.metadata import table
 from fhirpay.db.unit import Tx
-from fhirpay.domain import dispute, obligation, operation, payment, refund
+from fhirpay.domain import dispute, obligation, operation, payment, payout, refund
 from fhirpay.domain.money import Money
 from fhirpay.domain.payment import UNDOES, FactKind, PaymentFact, fold
 from fhirpay.domain.states import Moves
@@ -44,6 +45,7 @@ TABLES: Mapping[str, Moves[Any]] = {
     "refund": refund.MOVES,
     "obligation": obligation.MOVES,
     "dispute": dispute.MOVES,
+    "payout": payout.MOVES,
 }
 STATES: Mapping[str, type] = {
     "operation": operation.OperationState,
@@ -51,12 +53,13 @@ STATES: Mapping[str, type] = {
     "refund": refund.RefundState,
     "obligation": obligation.ObligationState,
     "dispute": dispute.DisputeState,
+    "payout": payout.PayoutState,
 }
 
 
 def test_every_legal_move_is_reached_and_nothing_else_happens(capsys: pytest.CaptureFixture[str]) -> None:
     audit = Audit()
-    for story in [*STORIES, *MORE_STORIES]:
+    for story in [*STORIES, *MORE_STORIES, *PAYOUT_STORIES]:
         till = Till()
         try:
             for step, _ in enumerate(story(till)):

@@ -31,6 +31,7 @@ class Operator(Protocol):
     async def replay_selected(self, *, wanted: Selector, limit: int, preview: bool, by: str, why: str) -> list[str]: ...
     async def replay_mended(self) -> list[str]: ...
     async def sweep(self, *, merchant: str) -> int: ...
+    async def pull(self, *, merchant: str) -> list[int]: ...
     async def set_aside(self, *, message: str, interface: str, reason: str, by: str) -> list[str]: ...
     async def resolve_posting(self, *, some_id: str, found: str, absent: bool, ehr: str) -> str: ...
     async def confirm_postings(self, *, some_id: str, ehr: str, by: str, why: str) -> list[str]: ...
@@ -75,6 +76,9 @@ class _Here:
 
     async def sweep(self, *, merchant: str) -> int:
         return await self._commands.sweep(self._tenant, merchant)
+
+    async def pull(self, *, merchant: str) -> list[int]:
+        return await self._commands.pull(self._tenant, merchant)
 
     async def set_aside(self, *, message: str, interface: str, reason: str, by: str) -> list[str]:
         return await self._commands.set_aside(self._tenant, message, interface, reason, by)
@@ -141,6 +145,9 @@ class _There:
 
     async def sweep(self, *, merchant: str) -> int:
         return (await self._ask(command="sweep", merchant=merchant))["found"]
+
+    async def pull(self, *, merchant: str) -> list[int]:
+        return (await self._ask(command="pull", merchant=merchant))["pulled"]
 
     async def set_aside(self, *, message: str, interface: str, reason: str, by: str) -> list[str]:
         asked = {"command": "set_aside", "message": message, "interface": interface, "reason": reason}

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 import typer
 
+from ..settlement import store as settlement
+from ..settlement.store import Payout
 from .admin import decided
-from .context import ConfigOption, TenantOption, out
+from .context import ConfigOption, JsonOption, TenantOption, out, reading, run
 
-processor = typer.Typer(help="Processors: sweep for events that never came.", no_args_is_help=True)
+processor = typer.Typer(
+    help="Processors: sweep for events that never came, pull what was paid out, list it.", no_args_is_help=True
+)
 
 
 @processor.command("sweep")
@@ -21,3 +26,53 @@ def sweep_events(
     """Read the processor's own list of events, and take in those that were never delivered. Done daily by itself."""
     found = decided(config, tenant, lambda server: server.sweep(merchant=merchant))
     out(f"{found} events of '{merchant}' had not come")
+
+
+@processor.command("pull")
+def pull_payouts(
+    merchant: Annotated[str, typer.Argument(help="The merchant, as in the configuration.")] = "main",
+    tenant: TenantOption = "",
+    config: ConfigOption = None,
+) -> None:
+    """Read what the processor has paid out, line by line, and book it. Done hourly by itself."""
+    payouts, lines, booked, waiting = decided(config, tenant, lambda server: server.pull(merchant=merchant))
+    out(f"'{merchant}': {payouts} payouts seen, {lines} lines read, {booked} of all settled, {waiting} wait")
+
+
+@processor.command("payouts")
+def list_payouts(
+    merchant: Annotated[str, typer.Option("--merchant", help="Only of this one.")] = "",
+    last: Annotated[int, typer.Option("--last", help="So many, the newest.")] = 20,
+    tenant: TenantOption = "",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What was paid out, the newest first: how much, how far it is, whether its lines are here."""
+
+    async def main() -> list[Payout]:
+        async with reading(config, tenant) as units:
+            return await units.read(settlement.some, merchant=merchant, limit=last)
+
+    for one in run(main):
+        out(json.dumps(_facts(one)) if as_json else _text(one))
+
+
+def _facts(one: Payout) -> dict[str, str | bool]:
+    return {
+        "payout": one.payout_id,
+        "merchant": one.merchant,
+        "processorReference": one.processor_ref,
+        "state": str(one.state),
+        "amount": str(one.amount.decimal),
+        "currency": one.amount.currency,
+        "itemised": one.itemised,
+        "complete": one.complete,
+        "arrivesOn": one.arrives_on,
+        "createdAt": one.created_at.isoformat(),
+    }
+
+
+def _text(one: Payout) -> str:
+    lines = "" if one.complete else ", its lines aren't all here" if one.itemised else ", without lines"
+    arrives = f", arrives {one.arrives_on}" if one.arrives_on else ""
+    return f"{one.created_at:%Y-%m-%d} {one.merchant} {one.processor_ref}  {one.amount}  {one.state}{arrives}{lines}"

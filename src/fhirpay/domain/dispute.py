@@ -10,7 +10,6 @@ of facts alone.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -199,17 +198,7 @@ def _walk(
 
 def _way(current: DisputeState | None, to: DisputeState) -> list[DisputeState] | None:
     """The shortest legal way there, one step at least; None: there is none."""
-    starts = BEGINS if current is None else MOVES.next(current)
-    waiting = deque([start] for start in starts)
-    seen = set[DisputeState]()
-    while waiting:
-        way = waiting.popleft()
-        if way[-1] is to:
-            return way
-        if way[-1] not in seen:
-            seen.add(way[-1])
-            waiting += [[*way, then] for then in MOVES.next(way[-1])]
-    return None
+    return MOVES.way(BEGINS if current is None else MOVES.next(current), to)
 
 
 def _lines(known: Iterable[DisputeFact], currency: str, anomalies: list[Anomaly]) -> list[Line]:

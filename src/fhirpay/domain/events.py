@@ -43,6 +43,16 @@ class Event(StrEnum):
     EHR_PAYMENT_TAKEN_IN = "ehr_payment_taken_in"
     EHR_PAYMENT_TAKEN_BACK = "ehr_payment_taken_back"
     CHECK_DEPOSITED = "check_deposited"
+    # settlement
+    FEE_GIVEN_BACK = "fee_given_back"
+    RESERVE_HELD = "reserve_held"
+    RESERVE_RELEASED = "reserve_released"
+    PAYOUT_CLOSED = "payout_closed"
+    PAYOUT_DEBITED = "payout_debited"
+    PAYOUT_FAILED = "payout_failed"
+    PAYOUT_DEBIT_FAILED = "payout_debit_failed"
+    CURRENCY_SOLD = "currency_sold"
+    CURRENCY_BOUGHT = "currency_bought"
     # disputes
     DISPUTE_WITHDRAWN = "dispute_withdrawn"
     DISPUTE_REINSTATED = "dispute_reinstated"

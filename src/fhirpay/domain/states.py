@@ -1,10 +1,11 @@
-"""How every table of legal moves is written and asked. Used by operation.py, payment.py, refund.py, obligation.py.
+"""How every table of legal moves is written and asked. Used by operation.py, payment.py, payout.py, refund.py …
 
 To add a state machine: a StrEnum of its states and one `Moves` beside it. Nothing else decides what is legal.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -28,6 +29,19 @@ class Moves(Generic[S]):
     def next(self, current: S) -> tuple[S, ...]:
         """Where it may go from here, in the table's order; nothing when it has come to its end."""
         return tuple(self.table.get(current, ()))
+
+    def way(self, starts: Iterable[S], to: S) -> list[S] | None:
+        """The shortest legal way that begins with one of `starts` and ends with `to`; None: there is none."""
+        waiting = deque([start] for start in starts)
+        seen = set[S]()
+        while waiting:
+            way = waiting.popleft()
+            if way[-1] is to:
+                return way
+            if way[-1] not in seen:
+                seen.add(way[-1])
+                waiting += [[*way, then] for then in self.next(way[-1])]
+        return None
 
     def move(self, current: S, new: S) -> S:
         """`new`, when the table lists it after `current`. Raises IllegalMove naming both."""

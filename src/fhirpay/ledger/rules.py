@@ -58,6 +58,16 @@ RULES: Mapping[Event, tuple[str, str]] = {
     Event.RETURN_REVERSED:                  ("processor_clearing", "unapplied_credit"),
     Event.RETURN_RECOVERABLE:               ("ar_patient",         "processor_clearing"),
     Event.FEE_TAKEN:                        ("fees",               "processor_clearing"),
+    Event.FEE_GIVEN_BACK:                   ("processor_clearing", "fees"),
+    Event.RESERVE_HELD:                     ("reserve_held",       "processor_clearing"),
+    Event.RESERVE_RELEASED:                 ("processor_clearing", "reserve_held"),
+    #   of a payout: its net; debited where it is below zero
+    Event.PAYOUT_CLOSED:                    ("payout_in_transit",  "processor_clearing"),
+    Event.PAYOUT_DEBITED:                   ("processor_clearing", "payout_in_transit"),
+    Event.PAYOUT_FAILED:                    ("processor_clearing", "payout_in_transit"),
+    Event.PAYOUT_DEBIT_FAILED:              ("payout_in_transit",  "processor_clearing"),
+    Event.CURRENCY_SOLD:                    ("fx_clearing",        "processor_clearing"),
+    Event.CURRENCY_BOUGHT:                  ("processor_clearing", "fx_clearing"),
     Event.EHR_PAYMENT_TAKEN_IN:             ("ehr_receipts",       "unapplied_credit"),
     Event.EHR_PAYMENT_TAKEN_BACK:           ("unapplied_credit",   "ehr_receipts"),
     Event.DISPUTE_WITHDRAWN:                ("dispute_receivable", "processor_clearing"),
@@ -356,9 +366,12 @@ def return_recoverable(
     return _entry(Event.RETURN_RECOVERABLE, amount, when, ids, accounts=_taken_by(Event.RETURN_RECOVERABLE, merchant))
 
 
-def fee(merchant: str, amount: Money, *, payment: str | None = None, **when: Unpack[When]) -> Entry:
-    """A processor's fee: of one payment, or (without `payment`) a monthly one; the bank's, of a check that bounced."""
+def fee(merchant: str, amount: Money, *, payment: str | None = None, back: bool = False, **when: Unpack[When]) -> Entry:
+    """A processor's fee: of one payment, or (without `payment`) a monthly one; the bank's, of a check that bounced.
+    `back`: given back."""
     ids = {"merchant": merchant} | ({"payment": payment} if payment else {})
+    if back:
+        return _entry(Event.FEE_GIVEN_BACK, amount, when, ids)
     return _entry(Event.FEE_TAKEN, amount, when, ids, accounts=_taken_by(Event.FEE_TAKEN, merchant))
 
 
@@ -370,6 +383,31 @@ def ehr_payment(payment: str, amount: Money, **when: Unpack[When]) -> Entry:
 def ehr_payment_back(payment: str, amount: Money, **when: Unpack[When]) -> Entry:
     """The reversal of `ehr_payment`, after that of each allocation: it was corrected, taken back, or ours after all."""
     return _entry(Event.EHR_PAYMENT_TAKEN_BACK, amount, when, {"payment": payment})
+
+
+# ── settlement ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def reserve(merchant: str, amount: Money, *, released: bool = False, **when: Unpack[When]) -> Entry:
+    """The processor keeps this much back of what it holds for us; `released`: it is ours to be paid out again."""
+    event = Event.RESERVE_RELEASED if released else Event.RESERVE_HELD
+    return _entry(event, amount, when, {"merchant": merchant})
+
+
+def payout_closed(merchant: str, amount: Money, *, debited: bool = False, **when: Unpack[When]) -> Entry:
+    """A payout has left our balance at the processor, and isn't seen at the bank. `debited`: taken from the bank."""
+    return _entry(Event.PAYOUT_DEBITED if debited else Event.PAYOUT_CLOSED, amount, when, {"merchant": merchant})
+
+
+def payout_failed(merchant: str, amount: Money, *, debited: bool = False, **when: Unpack[When]) -> Entry:
+    """It never came to the bank, or was canceled: in our balance at the processor again. After `payout_closed`."""
+    event = Event.PAYOUT_DEBIT_FAILED if debited else Event.PAYOUT_FAILED
+    return _entry(event, amount, when, {"merchant": merchant})
+
+
+def converted(merchant: str, amount: Money, *, bought: bool, **when: Unpack[When]) -> Entry:
+    """One side of a conversion at the processor. Each currency balances by itself, against `fx_clearing`."""
+    return _entry(Event.CURRENCY_BOUGHT if bought else Event.CURRENCY_SOLD, amount, when, {"merchant": merchant})
 
 
 # ── disputes ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -67,6 +67,7 @@ class Capabilities:
     disputes: bool = False
     accept_disputes: bool = False  # and one can be given up through the API
     terminals: bool = False  # card readers of the practice's are driven through the API (terminal_port.py)
+    settlement: bool = False  # what it has paid out can be read, line by line (settlement_port.py)
 
     def absence(self, operation: OperationRef) -> Unknown | ProvenAbsent:
         """What it means that a lookup found nothing: proof only after the horizon of this rail."""

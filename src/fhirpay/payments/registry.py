@@ -15,6 +15,7 @@ from . import choice
 from .adapters import adyen, authorizenet, square, stripe
 from .adapters.simulated import SimulatedProcessor
 from .port import BankVault, Disputes, Hosted, Processor, Vault
+from .settlement_port import Settlement
 from .terminal_port import Terminal
 
 
@@ -114,6 +115,12 @@ class Registry:
         found = self.of(merchant)
         if not found.capabilities.disputes or not isinstance(found, Disputes):
             raise ConfigInvalid(f"the processor of merchant '{merchant}' shows no disputes")
+        return found
+
+    def settlement(self, merchant: str) -> Settlement:
+        found = self.of(merchant)
+        if not found.capabilities.settlement or not isinstance(found, Settlement):
+            raise ConfigInvalid(f"the processor of merchant '{merchant}' can't be asked what it has paid out")
         return found
 
     def bank_vault(self, merchant: str) -> BankVault:

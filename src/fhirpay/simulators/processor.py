@@ -23,6 +23,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
 from . import processor_disputes as disputes
+from . import processor_payouts as payouts
 from . import processor_readers as readers
 from . import processor_rules as rules
 from .processor_books import Books, Doc, Refused
@@ -189,6 +190,7 @@ def create_app(
     _payments(app, simulator)
     _pages_and_methods(app, simulator)
     _disputes(app, simulator)
+    _payouts(app, simulator)
     app.include_router(pages(simulator))
     app.include_router(readers.routes(simulator))
     app.include_router(control(simulator))
@@ -321,6 +323,21 @@ def _disputes(app: FastAPI, simulator: Simulator) -> None:
             return 200, disputes.accept(books, books.get("dispute", dispute_id))
 
         return await simulator.act("accept", request, action)
+
+
+def _payouts(app: FastAPI, simulator: Simulator) -> None:
+    books = simulator.books
+
+    @app.get("/v1/payouts")
+    async def listed(request: Request, created_since: float = 0, after: str = "") -> Response:
+        return await simulator.read("payouts", request, lambda: payouts.listed(books, created_since, after))
+
+    @app.get("/v1/payouts/{payout_id}/lines")
+    async def lines(payout_id: str, request: Request, after: str = "") -> Response:
+        def found() -> Doc:
+            return payouts.lines_of(books, books.get("payout", payout_id), after)
+
+        return await simulator.read("lines", request, found)
 
 
 def main() -> None:

@@ -29,6 +29,10 @@ CREATE TABLE IF NOT EXISTS idempotency (
 CREATE TABLE IF NOT EXISTS movement (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, type TEXT NOT NULL, payment TEXT NOT NULL, amount INTEGER NOT NULL,
   currency TEXT NOT NULL, at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS line (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, payout TEXT NOT NULL, currency TEXT NOT NULL,
+  body TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS line_payout ON line (payout);
 CREATE TABLE IF NOT EXISTS event (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, body TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS delivery (
   id INTEGER PRIMARY KEY AUTOINCREMENT, event_seq INTEGER NOT NULL, due REAL NOT NULL, attempts INTEGER NOT NULL,
@@ -196,11 +200,54 @@ class Books:
 
     # ── money ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def move(self, type_: str, payment: Doc, amount: int) -> None:
+    def move(
+        self,
+        type_: str,
+        payment: Doc,
+        amount: int,
+        *,
+        source: str = "",
+        line: str = "",
+        fee: int = 0,
+        reference: str = "",
+        payout: str = "",
+    ) -> Doc:
         """Money moves: above zero to the merchant, below zero back. By capture, void, refund, refund_failed, return,
-        return_reversed, return_fee, dispute_withdrawn, dispute_reinstated, dispute_fee."""
-        values = (type_, payment["id"], amount, payment["currency"], self.now())
-        self._db.execute("INSERT INTO movement (type, payment, amount, currency, at) VALUES (?, ?, ?, ?, ?)", values)
+        return_reversed, dispute_withdrawn, dispute_reinstated, fee, reserve_held, reserve_released, adjustment, payout,
+        payout_failed; with the fee that is taken for it (fee, return_fee, dispute_fee). The line of the balance:
+        `source` is what it is of, `reference` the merchant's name of that."""
+        now = self.now()
+        fee += self._fee_of(amount) if type_ == "capture" else 0
+        taken = type_.partition("_")[0] if type_.startswith(("return", "dispute")) else ""
+        for kind, minor in ((type_, amount), (f"{taken}_fee".removeprefix("_"), -fee)):
+            if minor or kind == type_:
+                values = (kind, payment["id"], minor, payment["currency"], now)
+                self._db.execute(
+                    "INSERT INTO movement (type, payment, amount, currency, at) VALUES (?, ?, ?, ?, ?)", values
+                )
+        doc = {"id": line or f"bl_{self.token(10)}", "object": "line", "type": type_, "payment": payment["id"]}
+        doc |= {"source": source, "reference": reference or payment.get("reference", ""), "amount": amount, "fee": fee}
+        doc |= {"currency": payment["currency"], "at": now, "payout": payout}
+        self._db.execute(
+            "INSERT INTO line (id, payout, currency, body) VALUES (?, ?, ?, ?)",
+            (doc["id"], payout, doc["currency"], json.dumps(doc)),
+        )
+        return doc
+
+    def _fee_of(self, amount: int) -> int:
+        """What a capture costs: nothing, unless the settings say (`fees`: per mille, and a fixed part)."""
+        fees = self.setting("fees")
+        return amount * fees["per_mille"] // 1000 + fees["fixed"] if fees else 0
+
+    def lines(self, *, payout: str = "", currency: str = "") -> list[Doc]:
+        """Of a payout, in order; without: those that none has taken."""
+        rows = self._db.execute("SELECT body FROM line WHERE payout = ? ORDER BY seq", (payout,))
+        docs = [json.loads(row[0]) for row in rows]
+        return [doc for doc in docs if currency in ("", doc["currency"])]
+
+    def save_line(self, doc: Doc) -> None:
+        values = (doc["payout"], json.dumps(doc), doc["id"])
+        self._db.execute("UPDATE line SET payout = ?, body = ? WHERE id = ?", values)
 
     def movements(self) -> list[Doc]:
         """Every movement of money, in order: what a ledger is compared with."""
@@ -218,7 +265,7 @@ class Books:
                 one["currency"], {"captured": 0, "voided": 0, "refunded": 0, "returned": 0, "balance": 0}
             )
             line["balance"] += one["amount"]
-            if one["type"].startswith("dispute"):
+            if one["type"].startswith(("dispute", "fee", "reserve", "adjustment", "payout")):
                 continue
             if one["type"] == "void":
                 line["captured"] += one["amount"]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Request
 
 from . import processor_disputes as disputes
+from . import processor_payouts as payouts
 from . import processor_readers as readers
 from . import processor_rules as rules
 from .processor_books import Doc, Refused
@@ -57,9 +58,10 @@ def control(simulator: Simulator) -> APIRouter:
     @router.post("/settings")
     async def settings(body: dict[str, Any]) -> Doc:
         """`keys_live_s`: life of an idempotency key; `list_lag_s`: how late a new object shows in lists;
-        `events_page`: how many events one page lists."""
+        `events_page`: how many events one page lists; `fees`: what a capture costs, `{"per_mille": 29, "fixed": 30}`.
+        """
         with books.transaction():
-            for name in body.keys() & {"keys_live_s", "list_lag_s", "events_page"}:
+            for name in body.keys() & {"keys_live_s", "list_lag_s", "events_page", "fees"}:
                 books.set(name, body[name])
         return body
 
@@ -108,6 +110,23 @@ def control(simulator: Simulator) -> APIRouter:
         simulator.messenger.wake()
         return doc
 
+    @router.post("/payouts")
+    async def pay_out(body: dict[str, Any]) -> Doc:
+        """What has gathered goes to the merchant's bank: see `processor_payouts.pay_out`."""
+        with books.transaction():
+            return payouts.pay_out(books, body)
+
+    @router.post("/payouts/{payout_id}")
+    async def change_payout(payout_id: str, body: dict[str, Any]) -> Doc:
+        with books.transaction():
+            return payouts.change(books, books.get("payout", payout_id), body)
+
+    @router.post("/lines")
+    async def line(body: dict[str, Any]) -> Doc:
+        """Money moves that no payment tells of: a monthly fee, a reserve, an adjustment (`processor_payouts.move`)."""
+        with books.transaction():
+            return payouts.move(books, body)
+
     @router.post("/late_success")
     async def late_success(body: dict[str, Any], request: Request) -> Doc:
         """`{"checkout": "cs_…", "card": "4242…"}`: the payer pays on a page that has expired."""
@@ -125,6 +144,7 @@ def control(simulator: Simulator) -> APIRouter:
             "refunds": books.all("refund"),
             "checkouts": books.all("checkout"),
             "disputes": books.all("dispute"),
+            "payouts": books.all("payout"),
             "movements": books.movements(),
             "totals": books.totals(),
             "asked": simulator.faults.asked,

@@ -77,9 +77,8 @@ def _line(books: Books, dispute: Doc, type_: str, amount: int, fee: int) -> None
     dispute["money"].append({**line, "round": dispute["round"]})
     books.save(dispute)
     payment = books.get("payment", dispute["payment"])
-    books.move(f"dispute_{type_}", payment, amount if type_ == "reinstated" else -amount)
-    if fee:
-        books.move("dispute_fee", payment, -fee)
+    moved = amount if type_ == "reinstated" else -amount
+    books.move(f"dispute_{type_}", payment, moved, source=dispute["id"], line=line["id"], fee=fee)
     books.emit(f"dispute.funds_{type_}", dispute)
 
 

@@ -147,7 +147,7 @@ def _take(books: Books, payment: Doc, amount: int) -> None:
         payment["notices"] = [{"id": _id(books, "nc"), "code": notice, "message": says, "at": books.now()}]
     if returns := behaviour(payment["method"]["acts_as"], payment["amount"]).returns:
         payment["returns_at"] = books.now() + returns.after_s
-    books.move("capture", payment, amount)
+    books.move("capture", payment, amount, source=payment["capture"]["id"])
     books.emit("payment.captured", payment)
 
 
@@ -181,7 +181,7 @@ def void(books: Books, payment: Doc) -> Doc:
     payment["voided"] = {"id": _id(books, "vo"), "undoes": undoes, "at": books.now()}
     payment["status"], payment["next_action"] = "voided" if undoes else "canceled", None
     if undoes:
-        books.move("void", payment, -payment["amount_captured"])
+        books.move("void", payment, -payment["amount_captured"], source=payment["voided"]["id"])
     books.save(payment)
     books.emit(f"payment.{payment['status']}", payment)
     return payment
@@ -211,7 +211,7 @@ def refund(books: Books, body: Doc) -> Doc:
     payment["amount_refunded"] += amount
     books.save(payment)
     if made["status"] == "succeeded":
-        books.move("refund", payment, -amount)
+        books.move("refund", payment, -amount, source=made["id"], reference=made["reference"])
     books.emit(f"refund.{made['status']}", made)
     return made
 
@@ -226,9 +226,7 @@ def come_back(books: Books, payment: Doc, code: str) -> Doc:
     made |= {"message": RETURNS[code], "fee": RETURN_FEE if code.startswith("R") else 0, "reversed": None}
     payment["returns"].append(made)
     payment["status"], payment["returns_at"] = "returned", None
-    books.move("return", payment, -made["amount"])
-    if made["fee"]:
-        books.move("return_fee", payment, -made["fee"])
+    books.move("return", payment, -made["amount"], source=made["id"], fee=made["fee"])
     books.save(payment)
     books.emit("payment.returned", payment)
     return payment
@@ -241,7 +239,7 @@ def reverse_return(books: Books, payment: Doc) -> Doc:
     last = payment["returns"][-1]
     last["reversed"] = {"id": _id(books, "rr"), "at": books.now()}
     payment["status"] = "captured"
-    books.move("return_reversed", payment, last["amount"])
+    books.move("return_reversed", payment, last["amount"], source=last["reversed"]["id"])
     books.save(payment)
     books.emit("payment.return_reversed", payment)
     return payment
@@ -257,12 +255,12 @@ def decide(books: Books, id_: str, result: str, *, base_url: str, code: str = ""
             payment["amount_refunded"] -= made["amount"]
             books.save(payment)
             if made["status"] == "succeeded":
-                books.move("refund_failed", payment, made["amount"])
+                books.move("refund_failed", payment, made["amount"], source=id_, reference=made["reference"])
         elif result == "succeeded" and made["status"] != "succeeded":
             if made["status"] == "failed":  # it went out after all
                 payment["amount_refunded"] += made["amount"]
                 books.save(payment)
-            books.move("refund", payment, -made["amount"])
+            books.move("refund", payment, -made["amount"], source=id_, reference=made["reference"])
         made["status"], made["settles_at"] = result, None
         books.save(made)
         books.emit(f"refund.{result}", made)

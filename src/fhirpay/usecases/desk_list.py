@@ -160,6 +160,16 @@ NEXT: Mapping[str, str] = {
     "late_refund": "Tell the payer that the refund went out after all; see that it was not given back twice.",
     "refund_waits": "Look at the processor why the payment has not settled: the refund goes out once it has.",
     "refund_failed": "Give the money back by another way, or leave it for the next bill.",
+    "settlement_unread": "Mend what it says, there or here; it is tried again hourly, by `fhirpay processor pull` now.",
+    "settlement_line_changed": "Ask the processor why the line was changed; the books have it as it came first.",
+    "settlement_adjustment": "Find out at the processor what it is for; its amount stays in processor_clearing.",
+    "settlement_currency": "Compare with the processor's conversion; nothing of it is booked.",
+    "settlement_unmatched": "Find out at the processor what these lines are of: they were not made from here.",
+    "payout_changed": _AT_PROCESSOR,
+    "payout_states": _AT_PROCESSOR,
+    "payout_failed": "Correct the bank account at the processor; the amount is paid out anew by it.",
+    "payout_sum": "Compare the payout's lines with the processor's report: one is missing, or one too many.",
+    "payout_not_itemised": "Take its fees from the processor's own report; they are not in the books.",
     "refund_outside": "Find out who refunded it at the processor and why, then mark it done.",
 }
 

@@ -54,6 +54,7 @@ from ..payments.tables import (
 from ..writeback import files, files_check
 from ..writeback.store import HELD
 from ..writeback.tables import PostingFileRow, PostingRow
+from . import doctor_settlement
 from .apply_message import PARKED
 from .dispute_losses import over_key
 from .parked import KIND as PARKED_CALL
@@ -159,7 +160,9 @@ def _payable(tx: Tx) -> Iterator[Finding]:
 
 def _clearing(tx: Tx) -> Iterator[Finding]:
     """`processor_clearing` of a payment (`ehr_receipts`, where the EHR took it; the accounts of tenders, where a desk
-    did) is what was captured, less what went back, what its returns cost, and what disputes hold, with their fees."""
+    did) is what was captured, less what went back, what its returns cost, what disputes hold, with their fees, and the
+    fees of its payouts' lines."""
+    settled = doctor_settlement.fees_of_payments(tx)
     fees = {row["payment_id"]: row["fee"] for row in tx.all(_RETURNS, tenant=tx.tenant)}
     disputed = {row["payment_id"]: row["out"] + row["fee"] for row in tx.all(_DISPUTED, tenant=tx.tenant)}
     places = dict.fromkeys(tenders.KINDS, _AT_DESK) | {payments.EXTERNAL: ("ehr_receipts",)}
@@ -169,9 +172,15 @@ def _clearing(tx: Tx) -> Iterator[Finding]:
         place = places.get(row["method"], ("processor_clearing",))
         wanted = row["captured_minor"] - row["returned_minor"] - row["refunded_minor"]
         wanted -= fees.get(row["payment_id"], 0) + disputed.get(row["payment_id"], 0)
+        wanted -= settled.get(row["payment_id"], 0)
         stands = sum(books[account].get(row["payment_id"], 0) for account in place)
         if stands != wanted:
             yield Finding("clearing", row["payment_id"], f"{place[0]} is {stands}, its facts come to {wanted}")
+
+
+def _settlement(tx: Tx) -> Iterator[Finding]:
+    for subject, says in doctor_settlement.problems(tx):
+        yield Finding("settlement", subject, says)
 
 
 def _tills(tx: Tx) -> Iterator[Finding]:
@@ -443,6 +452,7 @@ _CHECKS: tuple[Callable[[Tx], Iterator[Finding]], ...] = (
     _credit,
     _payable,
     _clearing,
+    _settlement,
     _tills,
     _disputes,
     _folded,

@@ -21,11 +21,11 @@ from ..db.unit import Tx, Units
 from ..domain.clock import Clock
 from ..domain.money import Money
 from ..domain.operation import OPEN, OperationState
-from ..errors import MessageInvalid, NotFound, NotPermitted
+from ..errors import MessageInvalid, NotPermitted
 from ..flow.lane import Work, complete, retry
 from ..inbox.store import Recorded, get, note_outcome
 from ..log import Log
-from ..payments import refunds, stated, store, terminals
+from ..payments import stated, store, terminals
 from ..payments.port import (
     Approved,
     DisputeSeen,
@@ -43,6 +43,7 @@ from ..payments.registry import Registry
 from . import dispute, refund, told_by_event
 from .keep_events import KIND, check_keepable, kept, record_all
 from .lookup import operation_ref, settle_any
+from .whose import payment_of, refund_of
 
 log = Log("webhooks")
 
@@ -120,14 +121,14 @@ class Webhooks:
         message = get(tx, work.ref)
         ours, theirs, merchant = message.meta["our_reference"], message.meta["processor_reference"], subject.merchant
         operation = told_by_event.by_key(tx, merchant, states.key) if states.key else None
-        known = _refund(tx, merchant, ours, theirs) if states.of is OperationKind.REFUND else None
+        known = refund_of(tx, merchant, ours, theirs) if states.of is OperationKind.REFUND else None
         if operation is not None or known is not None:
             payment = store.get(tx, (operation or known).payment_id)  # type: ignore[union-attr]
         else:
             of = [str(one.payment) for one in states.outcomes if isinstance(one, Approved) and one.payment]
-            payment = _payment(tx, merchant, ours, of[0] if of else theirs)
+            payment = payment_of(tx, merchant, ours, of[0] if of else theirs)
         if payment is None:
-            named = _payment(tx, merchant, states.key, "")
+            named = payment_of(tx, merchant, states.key, "")
             if named is not None and named.processor_ref is None:  # what made it is told later than what follows on it
                 return self._not_yet(tx, work, subject, f"{named.payment_id} has no name at the processor yet")
             return self._ignore(tx, work, "not-ours", "about a payment that was not made here")
@@ -169,7 +170,7 @@ class Webhooks:
             return _Subject(found.event_id, merchant, dispute=ProcessorReference(theirs))
         if about not in (EventAbout.PAYMENT, EventAbout.PAGE):
             return _Subject(found.event_id, merchant, why_not=f"events of type {message.label} are kept and ignored")
-        payment = _payment(tx, merchant, ours, theirs)
+        payment = payment_of(tx, merchant, ours, theirs)
         if payment is None:
             return _Subject(found.event_id, merchant, why_not="about a payment that was not made here")
         operation = _spoken_of(store.operations_of(tx, payment.payment_id))
@@ -193,7 +194,7 @@ class Webhooks:
         return found or store.by_operation_ref(tx, merchant, said) or said
 
     def _of_refund(self, tx: Tx, found: _Subject, ours: str, theirs: str) -> _Subject:
-        known = _refund(tx, found.merchant, ours, theirs)
+        known = refund_of(tx, found.merchant, ours, theirs)
         if known:
             mine = store.operations_of(tx, known.payment_id)
             sent = [one for one in mine if one.refund_id == known.refund_id]
@@ -301,24 +302,3 @@ def _spoken_of(operations: list[Operation]) -> Operation | None:
     mine = [one for one in operations if one.refund_id is None and one.kind is not OperationKind.ACCEPT_DISPUTE]
     under_way = [one for one in mine if one.state in (OperationState.SENT, OperationState.UNKNOWN)]
     return under_way[-1] if under_way else mine[0] if mine else None
-
-
-def _refund(tx: Tx, merchant: str, ours: str, theirs: str) -> Refund | None:
-    """By our id or the processor's, of this merchant only: another one's processor may use the same ids."""
-    for some_id in (ours, theirs):
-        for one in refunds.find(tx, some_id) if some_id else []:
-            if store.get(tx, one.payment_id).merchant == merchant:
-                return one
-    return None
-
-
-def _payment(tx: Tx, merchant: str, ours: str, theirs: str) -> Payment | None:
-    for payment_id in (ours, store.by_processor_ref(tx, merchant, theirs) or ""):
-        if payment_id:
-            try:
-                found = store.get(tx, payment_id)
-            except NotFound:
-                continue
-            if found.merchant == merchant:
-                return found
-    return None

@@ -28,6 +28,7 @@ from ..usecases.apply_message import ApplyMessage
 from ..usecases.go_live import go_live, outlook
 from ..usecases.opening_balances import check, import_file, reverse
 from ..usecases.preview_replay import preview_replay
+from ..usecases.pull_settlements import PullSettlements
 from ..usecases.receive_hl7 import Hl7Intake
 from ..usecases.replay import replay_messages, replay_these, set_aside
 from ..usecases.replay_mended import ReplayMended
@@ -50,6 +51,7 @@ class Commands:
         messages: Callable[[str], ApplyMessage],
         mended: Callable[[str], ReplayMended],
         sweep: Callable[[str], Sweep],
+        pulls: Callable[[str], PullSettlements],
     ) -> None:
         self._database = database
         self._tenant = tenant
@@ -58,6 +60,7 @@ class Commands:
         self._messages = messages
         self._mended = mended
         self._sweep = sweep
+        self._pulls = pulls
 
     async def ingest(self, tenant: str, interface: str, message: bytes) -> list[bytes]:
         """Take in one HL7v2 message; its acknowledgements. Raises NotFound for an unknown interface."""
@@ -90,6 +93,11 @@ class Commands:
     async def replay_mended(self, tenant: str) -> list[str]:
         """Queue what waited for a line of a code table that there is now; their ids."""
         return await self._mended(tenant).look()
+
+    async def pull(self, tenant: str, merchant: str) -> list[int]:
+        """Read now what a merchant was paid out: payouts seen, lines read, lines booked, lines that wait."""
+        done = await self._pulls(tenant).pull(merchant)
+        return [done.payouts, done.lines, done.booked, done.waiting]
 
     async def sweep(self, tenant: str, merchant: str) -> int:
         """Take in what the processor lists and no event told; how many events."""
@@ -268,6 +276,8 @@ class AdminSocket:
                     return {"replayed": await self._commands.replay_selected(tenant, meant, limit, preview, by, why)}
                 case {"command": "replay_mended", "tenant": str(tenant)}:
                     return {"replayed": await self._commands.replay_mended(tenant)}
+                case {"command": "pull", "tenant": str(tenant), "merchant": str(merchant)}:
+                    return {"pulled": await self._commands.pull(tenant, merchant)}
                 case {"command": "sweep", "tenant": str(tenant), "merchant": str(merchant)}:
                     return {"found": await self._commands.sweep(tenant, merchant)}
                 case {

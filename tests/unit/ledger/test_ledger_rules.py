@@ -284,6 +284,56 @@ STORIES: dict[str, tuple[Event, tuple[Entry, ...], dict[str, int]]] = {
         (*PAID, *(rules.dispute_fee("pay1", "main", usd(15), back=back, **WHEN) for back in (False, True))),
         {"processor_clearing": 80, "charges_control": 80},
     ),
+    "a fee given back": (
+        Event.FEE_GIVEN_BACK,
+        (captured(80), rules.fee("main", usd(3), payment="pay1", **WHEN))
+        + (rules.fee("main", usd(2), payment="pay1", back=True, **WHEN),),
+        {"processor_clearing": 79, "unapplied_credit": 80, "fees": 1},
+    ),
+    "a reserve is kept back": (
+        Event.RESERVE_HELD,
+        (captured(80), rules.reserve("main", usd(10), **WHEN)),
+        {"processor_clearing": 70, "reserve_held": 10, "unapplied_credit": 80},
+    ),
+    "and released": (
+        Event.RESERVE_RELEASED,
+        (captured(80), rules.reserve("main", usd(10), **WHEN), rules.reserve("main", usd(10), released=True, **WHEN)),
+        {"processor_clearing": 80, "unapplied_credit": 80},
+    ),
+    "a payout is on its way": (
+        Event.PAYOUT_CLOSED,
+        (captured(80), rules.fee("main", usd(3), payment="pay1", **WHEN), rules.payout_closed("main", usd(77), **WHEN)),
+        {"payout_in_transit": 77, "unapplied_credit": 80, "fees": 3},
+    ),
+    "a payout that failed is with the processor again": (
+        Event.PAYOUT_FAILED,
+        (captured(80), rules.payout_closed("main", usd(80), **WHEN), rules.payout_failed("main", usd(80), **WHEN)),
+        {"processor_clearing": 80, "unapplied_credit": 80},
+    ),
+    "a payout below zero is taken from the bank": (
+        Event.PAYOUT_DEBITED,
+        (rules.fee("main", usd(25), **WHEN), rules.payout_closed("main", usd(25), debited=True, **WHEN)),
+        {"payout_in_transit": -25, "fees": 25},
+    ),
+    "and one that could not be taken is owed to the processor": (
+        Event.PAYOUT_DEBIT_FAILED,
+        (
+            rules.fee("main", usd(25), **WHEN),
+            rules.payout_closed("main", usd(25), debited=True, **WHEN),
+            rules.payout_failed("main", usd(25), debited=True, **WHEN),
+        ),
+        {"processor_clearing": -25, "fees": 25},
+    ),
+    "a currency is sold": (
+        Event.CURRENCY_SOLD,
+        (captured(80), rules.converted("main", usd(80), bought=False, **WHEN)),
+        {"fx_clearing": 80, "unapplied_credit": 80},
+    ),
+    "a currency is bought": (
+        Event.CURRENCY_BOUGHT,
+        (rules.converted("main", usd(55), bought=True, **WHEN),),
+        {"processor_clearing": 55, "fx_clearing": -55},
+    ),
     "a dispute that is lost: it is owed again": (
         Event.DISPUTE_LOST,
         (*DISPUTED, deallocated(80), rules.dispute_lost("pay1", "dsl1", usd(80), **WHEN)),

@@ -41,8 +41,10 @@ from ..port import (
     Reference,
     Unknown,
 )
+from ..settlement_port import LinePage, PayoutPage, PayoutSeen
 from ..terminal_port import ReaderSeen
 from . import signature
+from . import simulated_settlement as settlement
 from . import simulated_wire as wire
 
 CAPABILITIES = Capabilities(
@@ -58,6 +60,7 @@ CAPABILITIES = Capabilities(
     accept_disputes=True,
     bank_debits=True,
     terminals=True,
+    settlement=True,
 )
 _SIGNATURE = "simulator-signature"
 
@@ -76,7 +79,7 @@ class _Said:
 
 
 class SimulatedProcessor:
-    """`Processor`, `Hosted`, `Vault`, `BankVault`, `Disputes`, `Terminal` and `EventList` over one HTTP client."""
+    """`Processor`, `Hosted`, `Vault`, `BankVault`, `Disputes`, `Terminal`, `EventList` and `Settlement` over HTTP."""
 
     name = "simulated"
 
@@ -196,6 +199,22 @@ class SimulatedProcessor:
         if isinstance(said, Unknown):
             return said
         return wire.reader(said.doc) if said.status == 200 else Unknown(f"there is no reader {reader}")
+
+    # ── settlement ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def list_payouts(self, since: datetime, *, after: str = "") -> PayoutPage:
+        query = {"created_since": str(int(since.timestamp())), "after": after}
+        return settlement.payouts(await self._listed("/v1/payouts", query))
+
+    async def payout_lines(self, payout: PayoutSeen, *, after: str = "") -> LinePage:
+        return settlement.lines(await self._listed(f"/v1/payouts/{payout.reference}/lines", {"after": after}))
+
+    async def _listed(self, path: str, query: dict[str, str]) -> dict[str, Any]:
+        """Raises ProcessorUnavailable."""
+        said = await self._read(path, {name: value for name, value in query.items() if value})
+        if isinstance(said, Unknown) or said.status != 200:
+            raise ProcessorUnavailable(said.why if isinstance(said, Unknown) else f"there is no {path}")
+        return said.doc
 
     # ── hosted pages and stored methods ───────────────────────────────────────────────────────────────────────────
 

@@ -1,0 +1,1 @@
+"""What processors say they have paid out: payouts and their lines, kept line by line."""
