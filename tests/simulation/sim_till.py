@@ -51,8 +51,14 @@ from processor_sides import SIMULATED
 
 T = TypeVar("T")
 URL = "https://processor.test"
-WATCHED = {"operation": "operation_id", "payment": "payment_id", "refund": "refund_id", "obligation": "obligation_id"}
-WATCHED |= {"payout": "payout_id"}
+WATCHED = {
+    "operation": "operation_id",
+    "payment": "payment_id",
+    "refund": "refund_id",
+    "obligation": "obligation_id",
+    "mandate": "method_id",
+    "payout": "payout_id",
+}
 
 
 @dataclass(frozen=True)

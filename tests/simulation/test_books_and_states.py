@@ -19,19 +19,20 @@ from legal_moves import Audit, all_moves, moves_of
 from payment_machine import Payments
 from sim_till import Till
 from sqlalchemy import update
-from stories_back import STORIES as MORE_STORIES
-from stories_payouts import STORIES as PAYOUT_STORIES
+from stories_back import STORIES as STORIES_BACK
+from stories_banks import STORIES as STORIES_BANKS
+from stories_payouts import STORIES as STORIES_PAYOUTS
 
 from fhirpay.billing import rows
 from fhirpay.db.metadata import table
 from fhirpay.db.unit import Tx
-from fhirpay.domain import dispute, obligation, operation, payment, payout, refund
+from fhirpay.domain import dispute, mandate, obligation, operation, payment, payout, refund
 from fhirpay.domain.money import Money
 from fhirpay.domain.payment import UNDOES, FactKind, PaymentFact, fold
 from fhirpay.domain.states import Moves
 from fhirpay.errors import IllegalMove, RuleBroken
-from fhirpay.payments import refunds, store
-from fhirpay.payments.tables import OperationRow, RefundRow
+from fhirpay.payments import mandates, refunds, store
+from fhirpay.payments.tables import MandateRow, OperationRow, RefundRow
 from stories import STORIES, account, by_card
 from strategies import NOON
 
@@ -45,6 +46,7 @@ TABLES: Mapping[str, Moves[Any]] = {
     "refund": refund.MOVES,
     "obligation": obligation.MOVES,
     "dispute": dispute.MOVES,
+    "mandate": mandate.MOVES,
     "payout": payout.MOVES,
 }
 STATES: Mapping[str, type] = {
@@ -53,13 +55,14 @@ STATES: Mapping[str, type] = {
     "refund": refund.RefundState,
     "obligation": obligation.ObligationState,
     "dispute": dispute.DisputeState,
+    "mandate": mandate.MandateState,
     "payout": payout.PayoutState,
 }
 
 
 def test_every_legal_move_is_reached_and_nothing_else_happens(capsys: pytest.CaptureFixture[str]) -> None:
     audit = Audit()
-    for story in [*STORIES, *MORE_STORIES, *PAYOUT_STORIES]:
+    for story in [*STORIES, *STORIES_BACK, *STORIES_BANKS, *STORIES_PAYOUTS]:
         till = Till()
         try:
             for step, _ in enumerate(story(till)):
@@ -119,6 +122,7 @@ def test_every_illegal_move_is_refused_by_the_stores_and_leaves_the_row(request:
     till.hand()
     given_back = str(till.do(till.refund(paid, 10_00)))
     ((taken,),) = till.rows("SELECT operation_id FROM operation")
+    stored = str(till.do(till.method("Account/ana", "ba_ok", bank=True)))
 
     def at(tx: Tx, of: type, key: str, id_: str, state: str) -> None:
         found = table(of)
@@ -131,6 +135,12 @@ def test_every_illegal_move_is_refused_by_the_stores_and_leaves_the_row(request:
             with pytest.raises(IllegalMove):
                 store.move_operation(tx, store.operation(tx, taken), operation.OperationState(new))
             return store.operation(tx, taken).state
+        if thing == "mandate":
+            at(tx, MandateRow, "method_id", stored, old)
+            with pytest.raises(IllegalMove):
+                mandates.move(tx, stored, mandate.MandateState(new), code="R00", by="a test")
+            found = mandates.find(tx, stored)
+            return str(found.state) if found else ""
         at(tx, RefundRow, "refund_id", given_back, old)
         with pytest.raises(IllegalMove):
             refunds.move(tx, refunds.get(tx, given_back), refund.RefundState(new))
@@ -140,7 +150,7 @@ def test_every_illegal_move_is_refused_by_the_stores_and_leaves_the_row(request:
         pass
 
     def all_of_them(tx: Tx) -> None:
-        for thing in ("operation", "refund"):
+        for thing in ("operation", "refund", "mandate"):
             for old, new in moves_of(thing).illegal:
                 assert tried(tx, thing, old, new) == old
         raise Undone("the rows stay as they were")
