@@ -77,6 +77,7 @@ from .usecases.receive_hl7 import Hl7Intake
 from .usecases.receive_notification import Notifications
 from .usecases.replay_mended import ReplayMended
 from .usecases.send_ack import SendAck
+from .usecases.send_webhook import SendWebhook, note_parked_webhook
 from .usecases.silence import SilenceWatch
 from .usecases.standing_warnings import StandingWarnings
 from .usecases.subscribe import Subscriptions
@@ -99,6 +100,7 @@ from .web.jwks import jwks_router
 from .web.launch.deps import Deps as LaunchDeps
 from .web.launch.router import launch_router
 from .web.patience import Patience
+from .webhooks import events as happenings
 from .wiring_ehr import bulk_client, ehr_access, ehr_client, launch_clients, launch_deps
 from .wiring_files import file_feeds, out_folder
 from .wiring_mllp import ack_client, engine, listener
@@ -126,6 +128,7 @@ class House:
     inbox: Mapping[str, Handler]
     outbox: Mapping[str, Handler]
     writeback: Mapping[str, Handler]
+    webhooks: Mapping[str, Handler]
     destinations: Mapping[str, Handler]
     sweep: sweep.Sweep
     messages: ApplyMessage
@@ -250,6 +253,8 @@ class System:
                 ("outbox", house.outbox, note_parked_call, settings.workers),
                 # Its own hands: an EHR that hangs delays no payment. A destination has one message in flight.
                 ("outbox", house.writeback, note_parked_call, settings.workers),
+                # Its own too: whoever is told by webhook may hang, and delays no EHR.
+                ("outbox", house.webhooks, note_parked_webhook, settings.workers),
                 *(("outbox", {kind: run}, note_parked_call, 1) for kind, run in house.destinations.items()),
             )
         ]
@@ -434,6 +439,7 @@ def _house(
             events.KIND: notify.run,
             events.HEARTBEAT: notify.heartbeat,
         },
+        webhooks={happenings.KIND: SendWebhook(units, hash_key, public_url, door.callers.registered, transport).run},
         destinations={
             postings.kind_of(one.name): PostDft(units, tenant, one, engines[one.name]).run
             for one in tenant.destinations

@@ -47,6 +47,8 @@ class Operator(Protocol):
     async def write_off(self, *, obligation: str, kind: str, amount: str, by: str, reason: str) -> str: ...
     async def recover(self, *, entry: str, by: str, reason: str) -> str: ...
     async def export(self, *, ehr: str, action: str) -> str: ...
+    async def tell_again(self, *, endpoint: str, event: str, since: str, until: str) -> list[str]: ...
+    async def skip_event(self, *, endpoint: str, event: str) -> str: ...
 
 
 class _Told(FhirpayError):
@@ -119,6 +121,12 @@ class _Here:
 
     async def export(self, *, ehr: str, action: str) -> str:
         return await self._commands.export(self._tenant, ehr, action)
+
+    async def tell_again(self, *, endpoint: str, event: str, since: str, until: str) -> list[str]:
+        return await self._commands.tell_again(self._tenant, endpoint, event, since, until)
+
+    async def skip_event(self, *, endpoint: str, event: str) -> str:
+        return await self._commands.skip_event(self._tenant, endpoint, event)
 
 
 class _There:
@@ -196,6 +204,13 @@ class _There:
 
     async def export(self, *, ehr: str, action: str) -> str:
         return (await self._ask(command="export", ehr=ehr, action=action))["export"]
+
+    async def tell_again(self, *, endpoint: str, event: str, since: str, until: str) -> list[str]:
+        asked = {"command": "tell_again", "endpoint": endpoint, "event": event}
+        return (await self._ask(**asked, since=since, until=until))["queued"]
+
+    async def skip_event(self, *, endpoint: str, event: str) -> str:
+        return (await self._ask(command="skip_event", endpoint=endpoint, event=event))["skipped"]
 
     async def _ask(self, **asked: Any) -> dict[str, Any]:
         self._writer.write(json.dumps({**asked, "tenant": self._tenant}).encode() + b"\n")

@@ -20,6 +20,7 @@ from .merges import merges
 from .messages import ingest, messages, replay
 from .processor import processor
 from .serve import serve
+from .webhooks import webhooks
 from .worklist import worklist
 from .writeback import writeback
 
@@ -49,4 +50,5 @@ app.add_typer(keys, name="keys")
 app.add_typer(ledger, name="ledger")
 app.add_typer(merges, name="merges")
 app.add_typer(processor, name="processor")
+app.add_typer(webhooks, name="webhooks")
 app.add_typer(writeback, name="writeback")

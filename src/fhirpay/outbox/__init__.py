@@ -41,6 +41,7 @@ KINDS = {
     "writeback.place": "puts a posting file where its receiver takes it; each has a kind of its own",
     "subscription.notify": "tells whoever asked our FHIR endpoint to of a payment",
     "subscription.heartbeat": "tells them that there was nothing to tell",
+    "webhook.send": "tells a client's own systems of an event, signed",
     "ack": "sends a deferred application acknowledgement",
 }
 

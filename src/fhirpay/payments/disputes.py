@@ -17,6 +17,7 @@ from ..db.unit import Tx
 from ..domain.dispute import OPEN, DisputeFact, DisputeState, Folded, MoneyKind, fold
 from ..domain.money import Money
 from ..errors import NotFound
+from . import happened
 from .port import DisputeSeen
 from .records import Dispute, DisputeLoss, Payment
 from .store import open_break
@@ -120,7 +121,9 @@ def record(tx: Tx, payment: Payment, seen: DisputeSeen, *, source: str) -> tuple
     add_facts(tx, known.dispute_id, _facts_of(seen, source, tx.now))
     if seen.state in OPEN and known.respond_by != seen.respond_by:
         _change(tx, known.dispute_id, respond_by=seen.respond_by)
-    return refold(tx, payment, known.dispute_id), new
+    if new:
+        happened.dispute_opened(tx, payment, known)
+    return refold(tx, payment, known.dispute_id, new=new), new
 
 
 def _facts_of(seen: DisputeSeen, source: str, now: datetime) -> list[DisputeFact]:
@@ -168,7 +171,7 @@ def folded(tx: Tx, dispute: Dispute) -> Folded:
     return fold(facts_of(tx, dispute.dispute_id), currency=dispute.amount.currency)
 
 
-def refold(tx: Tx, payment: Payment, dispute_id: str) -> Dispute:
+def refold(tx: Tx, payment: Payment, dispute_id: str, *, new: bool = False) -> Dispute:
     """The dispute as its facts have it now, stored; what they don't explain is opened as a break."""
     dispute = get(tx, dispute_id)
     now = folded(tx, dispute)
@@ -185,7 +188,9 @@ def refold(tx: Tx, payment: Payment, dispute_id: str) -> Dispute:
     for anomaly in now.anomalies:
         key = f"{payment.payment_id}:{dispute_id}:{anomaly.key}"
         open_break(tx, key, anomaly.kind, f"dispute {dispute_id}: {anomaly.says}", payment=payment)
-    return get(tx, dispute_id)
+    after = get(tx, dispute_id)
+    happened.dispute_folded(tx, payment, dispute, after, new=new)
+    return after
 
 
 def note_acceptance(tx: Tx, dispute: Dispute, *, by: str, why: str) -> None:

@@ -14,6 +14,7 @@ from ..domain import refund as refunds
 from ..domain.money import Money
 from ..domain.refund import RefundState
 from ..errors import NotFound
+from . import happened, store
 from .records import Payment, Refund, RefundShare
 from .tables import RefundRow, RefundShareRow
 
@@ -49,7 +50,7 @@ def add(tx: Tx, payment: Payment, amount: Money, *, reason: str, requested_by: s
             changed_at=tx.now,
         )
     )
-    return get(tx, refund_id)
+    return _told(tx, refund_id)
 
 
 def get(tx: Tx, refund_id: str) -> Refund:
@@ -81,7 +82,13 @@ def move(tx: Tx, current: Refund, new: RefundState, **values: Any) -> Refund:
     where = (_refund.c.tenant_id == tx.tenant, _refund.c.refund_id == current.refund_id)
     tx.execute(update(_refund).where(*where).values(state=str(new), changed_at=tx.now, **values))
     tx.wake(topic(current.refund_id))
-    return get(tx, current.refund_id)
+    return _told(tx, current.refund_id)
+
+
+def _told(tx: Tx, refund_id: str) -> Refund:
+    now = get(tx, refund_id)
+    happened.refund_moved(tx, store.get(tx, now.payment_id), now)
+    return now
 
 
 def topic(refund_id: str) -> str:

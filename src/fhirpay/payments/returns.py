@@ -16,6 +16,7 @@ from ..db.metadata import table
 from ..db.unit import Tx
 from ..domain.money import Money
 from ..errors import NotFound
+from . import happened, store
 from .port import Return as Told
 from .records import Payment, Return
 from .tables import ReturnRow
@@ -95,3 +96,4 @@ def booked(tx: Tx, one: Return, *, recovered: Money, business_date: str) -> None
     where = (_return.c.tenant_id == tx.tenant, _return.c.return_id == one.return_id)
     values = {"booked_at": tx.now, "business_date": business_date, "recovered_minor": recovered.minor}
     tx.execute(update(_return).where(*where).values(**values))
+    happened.return_booked(tx, store.get(tx, one.payment_id), one)

@@ -21,6 +21,7 @@ from ..domain.money import Money
 from ..domain.operation import OperationState
 from ..domain.payment import FactKind, Folded, PaymentFact, PaymentState, fold
 from ..errors import NotFound, RuleBroken
+from . import happened
 from .allocation import Share
 from .port import OperationKind
 from .records import Allocation, Break, Operation, Payment
@@ -140,6 +141,7 @@ def add(tx: Tx, payment_id: str, **values: Any) -> None:
     row["state"] = str(PaymentState.CREATED)
     if not tx.put(_ADD, row):
         raise RuleBroken("this has been asked for already", fact_key=str(values.get("fact_key")))
+    happened.payment_made(tx, get(tx, payment_id))
 
 
 def get(tx: Tx, payment_id: str) -> Payment:
@@ -337,6 +339,7 @@ def _fact_of(row: RowMapping) -> PaymentFact:
 
 def refold(tx: Tx, payment: Payment) -> Folded:
     """The payment as its facts have it now, stored; what they don't explain is opened as a break."""
+    before = get(tx, payment.payment_id)
     folded = fold(facts_of(tx, payment.payment_id), currency=payment.currency)
     change(
         tx,
@@ -348,6 +351,7 @@ def refold(tx: Tx, payment: Payment) -> Folded:
         returned_minor=folded.returned.minor,
         refunded_minor=folded.refunded.minor,
     )
+    happened.payment_folded(tx, before, folded)
     for anomaly in folded.anomalies:
         open_break(tx, f"{payment.payment_id}:{anomaly.key}", anomaly.kind, anomaly.says, payment=payment)
     return folded

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, urlencode
 
-ENDPOINTS = ("hl7v2", "payments", "staff", "introspect")
+ENDPOINTS = ("hl7v2", "payments", "staff", "webhooks", "introspect")
 EVERY_LETTER = "cruds"
 _VERSION_1 = {"read": "rs", "write": "cud", "*": EVERY_LETTER}
 _SCOPE = re.compile(

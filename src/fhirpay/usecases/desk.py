@@ -24,7 +24,7 @@ from ..errors import InvariantBroken, NotFound, RuleBroken, ValueInvalid
 from ..fhir.replaced import survivor
 from ..ledger import store as ledger
 from ..log import Log
-from ..payments import refunds, store, tenders
+from ..payments import happened, refunds, store, tenders
 from ..payments.records import Payment
 from ..payments.tenders import Tender
 from . import collect, external_payments
@@ -114,6 +114,7 @@ def deposit(tx: Tx, wish: NewDeposit, tenant: Tenant) -> str:
     till = till_of(tenant, wish.handed.till)
     payment_id = _make(tx, account_ref, wish.handed, wish.amount, till, tenant, purpose=wish.purpose, about=wish.about)
     _captured(tx, payment_id, wish.handed.by, tenant)
+    happened.deposit_taken(tx, store.get(tx, payment_id))
     collect.reassess_accounts(tx, [account_ref], tenant)
     return payment_id
 

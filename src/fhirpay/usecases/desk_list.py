@@ -63,6 +63,8 @@ from .sweep import MISSED, UNLISTED
 from .take_export import DELETED
 from .take_files import STUCK, UNREACHABLE
 from .take_polled import REFUSED as POLLED_REFUSED
+from .webhook_endpoints import DISABLED as WEBHOOK_DISABLED
+from .webhook_endpoints import FAILED as WEBHOOK_FAILED
 
 PAGE = 100
 UNKNOWN = "unknown_outcome"
@@ -95,6 +97,8 @@ NEXT: Mapping[str, str] = {
     UNTOLD: "Mend what it says, there or here; it goes by itself. Polling goes on, so nothing is lost meanwhile.",
     QUIET: "Ask the EHR whether its notifications get out; it goes by itself. Polling goes on meanwhile.",
     NOT_TOLD: "Have its endpoint mended; once its client asks anew, it is told all that it missed, and this goes.",
+    WEBHOOK_FAILED: "Have its endpoint mended, then `fhirpay webhooks replay`, or skip the event; this goes by itself.",
+    WEBHOOK_DISABLED: "Once its client has made it active again, this goes; it replays what it has missed.",
     DEPARTS: "Ask the sender to keep to `fhirpay conformance spec`, or agree on something else; then mark it done.",
     UNREACHABLE: "Mend what it says, here or with the server's owner; it goes by itself once the files come in.",
     STUCK: "See who may move and delete there; it goes by itself. Its messages are kept, none counts twice.",

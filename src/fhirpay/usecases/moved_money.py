@@ -12,7 +12,7 @@ from ..billing import worklist
 from ..config import Tenant
 from ..db.unit import Tx
 from ..domain.money import Money
-from ..payments import movements, store
+from ..payments import happened, movements, store
 from ..payments.movements import Side
 from ..payments.records import Allocation
 from ..writeback import store as writeback
@@ -48,6 +48,9 @@ def tell(tx: Tx, payment_id: str, tenant: Tenant, *, by: str, reason: str) -> No
     lines.sort(key=lambda line: line.amount.minor >= 0)  # what is taken back first
     movement = movements.add(tx, payment_id, "reallocation", lines, by=by, reason=reason)
     postings.enqueue(tx, payment_id=payment_id, refund_id=movement.movement_id, tenant=tenant)
+    if pays := sum(line.amount.minor for line in lines if line.allocation and line.amount.minor > 0):
+        from_credit = any(not line.allocation and line.amount.minor < 0 for line in lines)
+        happened.money_moved(tx, payment, Money(pays, payment.currency), from_credit=from_credit)
     if any(one.resource_type == BASIC for one in writeback.of_subject(tx, payment_id)):
         put = [line for line in lines if line.amount.minor > 0]
         says = f"money of {payment_id} pays " + ", ".join(line.obligation_id or "nothing" for line in put)

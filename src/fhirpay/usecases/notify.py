@@ -27,7 +27,8 @@ from ..flow.lease import still_ours
 from ..flow.worker import DONE, Done
 from ..log import Log
 from ..net.errors import Uncertain
-from ..net.http import HttpClient, Response, Transport
+from ..net.http import Response, Transport
+from ..net.one_call import one_call
 from ..smart.callers import Caller
 from ..smart.scopes import Scopes
 from ..subscriptions import store
@@ -42,7 +43,6 @@ log = Log("subscriptions")
 FAILURES_MAX = 15  # about an hour and a half by the outbox's backoff
 GONE = 410
 _JSON = "application/fhir+json"
-_ANSWER_MAX = 100_000  # bytes of an answer that nobody reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,25 +158,17 @@ class Notify:
         await self.units.write(self._failed, work, one, f"{host} answered {answer.status}", wait, gone)
 
     async def _send(self, one: Subscribed, call: _Call, private: bool) -> Response:
-        asked = one.asked
-        parts = urlsplit(asked.endpoint)
         headers = self.subscriptions.headers(one) | ({} if call.body is None else {"Content-Type": _JSON})
-        path = parts.path.rstrip("/") + call.below if call.below else parts.path
-        http = HttpClient(
-            f"{parts.scheme}://{parts.netloc}",
-            timeout_s=asked.timeout_s,
-            max_connections=1,
+        return await one_call(
+            call.method,
+            one.asked.endpoint,
+            below=call.below,
+            body=call.body,
+            headers=headers,
+            timeout_s=one.asked.timeout_s,
             allow_private=private,
-            max_body_bytes=_ANSWER_MAX,
             transport=self.transport,
         )
-        try:
-            return await http.send(
-                call.method, path + (f"?{parts.query}" if parts.query else ""), body=call.body, headers=headers
-            )
-        finally:
-            if self.transport is None:  # else whose it is
-                await http.aclose()
 
     # ── what became of it ─────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -12,6 +12,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from ..fhir.client import FhirClient
 from ..inbox.search import Selector, search
 from ..polling import exports
 from ..usecases import confirm_posting, post_file, staff
+from ..usecases import webhook_endpoints as hooks
 from ..usecases.apply_message import ApplyMessage
 from ..usecases.go_live import go_live, outlook
 from ..usecases.opening_balances import check, import_file, reverse
@@ -198,6 +200,26 @@ class Commands:
         else:
             await units.write(exports.begin, ehr, whole=action == "whole")
         return ehr
+
+    async def tell_again(self, tenant: str, endpoint: str, event: str, since: str, until: str) -> list[str]:
+        """An event, or all from `since` on and before `until`, is told to a webhook endpoint again; their ids."""
+        units = self._database.units(tenant)
+        if event:
+            return [event] if await units.write(hooks.replay_event, "", endpoint, event) else []
+        times = [datetime.fromisoformat(one) if one else None for one in (since, until)]
+        queued: list[str] = []
+        after: tuple[datetime, str] | None = None
+        while True:
+            done = await units.write(hooks.replay_since, "", endpoint, *times, after)
+            queued += done.events
+            if done.last is None:
+                return queued
+            after = (done.last.happened_at, done.last.event_id)
+
+    async def skip_event(self, tenant: str, endpoint: str, event: str) -> str:
+        """A parked event is never to be told to a webhook endpoint; its id."""
+        await self._database.units(tenant).write(hooks.skip, "", endpoint, event)
+        return event
 
 
 def named(by: str) -> str:
@@ -385,6 +407,17 @@ class AdminSocket:
                     return {"entry": await self._commands.recover(tenant, entry, by, why)}
                 case {"command": "export", "tenant": str(tenant), "ehr": str(ehr), "action": str(action)}:
                     return {"export": await self._commands.export(tenant, ehr, action)}
+                case {
+                    "command": "tell_again",
+                    "tenant": str(tenant),
+                    "endpoint": str(endpoint),
+                    "event": str(event),
+                    "since": str(since),
+                    "until": str(until),
+                }:
+                    return {"queued": await self._commands.tell_again(tenant, endpoint, event, since, until)}
+                case {"command": "skip_event", "tenant": str(tenant), "endpoint": str(endpoint), "event": str(event)}:
+                    return {"skipped": await self._commands.skip_event(tenant, endpoint, event)}
                 case _:
                     raise MessageInvalid("there is no such command")
         except FhirpayError as error:

@@ -27,11 +27,11 @@ Short = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, ma
 Words = Annotated[str, StringConstraints(strip_whitespace=True, max_length=300)]
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Amount(_Body):
+class Amount(Body):
     value: Decimal
     currency: str
 
@@ -51,11 +51,11 @@ class Amount(_Body):
         return amount
 
 
-class Hosted(_Body):
+class Hosted(Body):
     return_url: str = Field(default="", max_length=2000, description="where the payer is sent afterwards")
 
 
-class MethodChoice(_Body):
+class MethodChoice(Body):
     """Exactly one of the three."""
 
     stored_method: str | None = None
@@ -69,12 +69,12 @@ class MethodChoice(_Body):
         return self
 
 
-class PartBody(_Body):
+class PartBody(Body):
     obligation: str
     amount: Amount
 
 
-class SpreadBody(_Body):
+class SpreadBody(Body):
     """What is paid: of an account, oldest first or in proportion; or of each obligation so much, as chosen."""
 
     account: Short | None = Field(default=None, description="Account/ID, or system|value")
@@ -129,27 +129,27 @@ class NewPaymentBody(SpreadBody):
         return self
 
 
-class NewCaptureBody(_Body):
+class NewCaptureBody(Body):
     """Without `amount`: all that is authorized. With less, the rest is released."""
 
     amount: Amount | None = None
 
 
-class NewVoidBody(_Body):
+class NewVoidBody(Body):
     """Nothing to say: a payment is voided whole."""
 
 
-class NewCancelBody(_Body):
+class NewCancelBody(Body):
     """Nothing to say: the reader stops waiting for a card."""
 
 
-class NewReversalBody(_Body):
+class NewReversalBody(Body):
     """A payment is reversed whole."""
 
     reason: Short
 
 
-class NewRefundBody(_Body):
+class NewRefundBody(Body):
     """Without `amount`: all that is left."""
 
     payment: str
@@ -160,13 +160,13 @@ class NewRefundBody(_Body):
     )
 
 
-class NewSetupBody(_Body):
+class NewSetupBody(Body):
     account: Short
     facility: str | None = None
     kind: Literal["card", "bank"] = Field(default="card", description="what the payer is to store")
 
 
-class ConsentBody(_Body):
+class ConsentBody(Body):
     text: Text = Field(description="what the payer agreed to, word for word")
     cap: Amount = Field(description="most that may be taken at once without asking")
     sec_code: Literal["WEB", "PPD", "TEL", "CCD"] | None = Field(
@@ -174,20 +174,20 @@ class ConsentBody(_Body):
     )
 
 
-class NewMethodBody(_Body):
+class NewMethodBody(Body):
     account: Short
     setup: str = Field(description="of the page on which the payer has stored the method", max_length=100)
     facility: str | None = None
     consent: ConsentBody | None = None
 
 
-class StaffBody(_Body):
+class StaffBody(Body):
     """Who decides, at the client's side: kept with what they decide."""
 
     by: Short = Field(description="the person, as the client knows them", examples=["jdoe"])
 
 
-class TenderBody(_Body):
+class TenderBody(Body):
     """What was handed over. A check has its own number; a card of the practice's terminal what the slip says."""
 
     kind: Literal["cash", "check", "external_card"]
@@ -247,7 +247,7 @@ class DeskVoidBody(StaffBody):
     reason: Short = Field(examples=["typed 80.00 for 8.00"])
 
 
-class HandedBackBody(_Body):
+class HandedBackBody(Body):
     """How it is given back. The check is the practice's own."""
 
     kind: Literal["cash", "check"]
@@ -327,7 +327,7 @@ class WriteOffBody(StaffBody):
     reason: Short = Field(examples=["under the limit of what is asked for"])
 
 
-class Selection(_Body):
+class Selection(Body):
     """All that is said must hold. By patient and account those are found that have been worked on."""
 
     patient: Words = Field(default="", description="an identifier, or a name", examples=["MRN1", "Doe Ann"])
@@ -355,7 +355,7 @@ class FindMessagesBody(Selection):
         return Selector(**self.model_dump(exclude={"limit", "cursor"}))
 
 
-class WhichMessagesBody(_Body):
+class WhichMessagesBody(Body):
     """Messages by id, or as selected, the newest `limit` of them. Exactly one of the two."""
 
     messages: tuple[Short, ...] = Field(default=(), max_length=100, examples=[["msg01k2…"]])

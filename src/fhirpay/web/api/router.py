@@ -16,6 +16,7 @@ from .payments import owed_router, payments_router, refunds_router
 from .postings import postings_router
 from .staff import staff_router, worklist_router
 from .terminals import terminals_router
+from .webhook_endpoints import webhook_endpoints_router
 from .webhooks import webhooks_router
 
 
@@ -36,6 +37,7 @@ def api_router(deps: Deps) -> APIRouter:
         messages_router,
         staff_router,
         postings_router,
+        webhook_endpoints_router,
     )
     for part in (*ours, webhooks_router):
         router.include_router(part(deps))
