@@ -17,9 +17,9 @@ from fhirpay.domain.money import Money
 from fhirpay.fhir import store as fhir
 from fhirpay.fhir.statement import FhirVersion
 from fhirpay.ledger import store as ledger
-from fhirpay.payments import store
+from fhirpay.payments import store, till_sessions
 from fhirpay.payments.records import Payment
-from fhirpay.usecases import desk
+from fhirpay.usecases import desk, tills
 from fhirpay.usecases.collect import reassess_accounts
 from fhirpay.usecases.doctor import examine
 from fhirpay.usecases.posted_facts import posted_facts
@@ -66,8 +66,16 @@ def invoice(tx: Tx, name: str, number: int, minor: int, *, status: str = "issued
     reassess_accounts(tx, [f"Account/{name}"], TENANT)
 
 
+def open_tills(tx: Tx) -> None:
+    """All that aren't, without a float."""
+    for till in TENANT.tills:
+        if till_sessions.open_at(tx, till.name) is None:
+            tills.open_till(tx, till.name, TENANT, by="ann")
+
+
 def account(tx: Tx, name: str, *amounts: int) -> str:
-    """A patient with an account and an issued Invoice for each amount; the account."""
+    """A patient with an account and an issued Invoice for each amount; the account. All tills are open then."""
+    open_tills(tx)
     fhir.put(tx, {"resourceType": "Patient", "id": name, "name": [{"family": "Canary-Family"}]})
     kept: dict[str, Any] = {"resourceType": "Account", "id": name, "status": "active"}
     fhir.put(tx, {**kept, "subject": [{"reference": f"Patient/{name}"}]})
@@ -137,4 +145,4 @@ async def payment(units: Units, payment_id: str) -> Payment:
 
 
 async def sound(units: Units) -> None:
-    assert await units.read(examine) == []
+    assert [str(one) for one in await units.read(examine)] == []

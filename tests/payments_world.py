@@ -39,7 +39,7 @@ from fhirpay.payments.port import Method
 from fhirpay.payments.registry import Registry
 from fhirpay.smart.callers import Caller
 from fhirpay.smart.scopes import Scopes
-from fhirpay.usecases import bank_codes, capture, pull_settlements, void
+from fhirpay.usecases import bank_codes, capture, pull_settlements, tills, void
 from fhirpay.usecases.apply_message import ApplyMessage
 from fhirpay.usecases.close_page import ClosePage
 from fhirpay.usecases.collect import Reassess, reassess_accounts
@@ -386,6 +386,8 @@ async def payments_world(
             inbox=Worker(database, units, queue="inbox", handlers={"webhook": Webhooks(units, tenant, registry).run}),
             api=api,
         )
+        for till in tenant.tills:
+            await units.write(tills.open_till, till.name, tenant, by="ann")
         if live:
             stack.push_async_callback(await _running(world))
         yield world

@@ -173,6 +173,56 @@ async def test_a_check_goes_to_the_bank_and_bounces(world: World) -> None:
     await world.sweep()
 
 
+async def test_a_till_is_opened_moved_counted_and_closed_and_bad_words_are_named(world: World) -> None:
+    account = await world.invoiced("ana", 80_00)
+    filled = await post(world, "/safes/main", {"by": "eve", "amount": usd("100"), "source": "opening"}, "s")
+    assert (filled.status_code, read(filled)["holds"]["value"]) == (200, Decimal("100.00"))
+    closed = await post(world, "/tills/front/close", {"by": "ben", "counted": usd("0")}, "c")
+    assert (closed.status_code, read(closed)["state"], read(closed)["closed"]["by"]) == (
+        200,
+        "closed",
+        "client:desk/ben",
+    )
+    body = {"by": "jdoe", "account": account, "tender": CASH}
+    refused = await post(world, "/desk-payments", body, "p0")
+    assert (refused.status_code, refused.json()["location"]) == (422, "till")
+    opened = await post(world, "/tills/front/open", {"by": "ann", "float": usd("40")}, "o")
+    assert (opened.status_code, read(opened)["holds"]["value"]) == (200, Decimal("40.00"))
+    assert (await post(world, "/tills/front/open", {"by": "ann", "float": usd("40")}, "o")).content == opened.content
+    assert (await post(world, "/desk-payments", body, "p1")).status_code == 201
+    assert (await post(world, "/tills/front/drop", {"by": "ben", "amount": usd("100")}, "d")).status_code == 200
+    said = {"by": "ben", "amount": usd("5"), "reason": "stamps"}
+    assert (await post(world, "/tills/front/pay-out", said, "out")).status_code == 200
+    for path, change, status, location in (
+        ("/tills/front/drop", {"by": "ben", "amount": usd("0")}, 400, "amount.value"),
+        ("/tills/front/drop", {"by": "ben", "amount": usd("-1")}, 400, "amount.value"),
+        ("/tills/front/drop", {"by": "ben", "amount": usd("1.001")}, 400, None),
+        ("/tills/front/drop", {"by": "ben", "amount": {"value": "1", "currency": "CAD"}}, 422, None),
+        ("/tills/front/drop", {"by": "ben", "amount": usd("15.01")}, 422, None),
+        ("/tills/front/drop", {"amount": usd("1")}, 400, "by"),
+        ("/tills/lost/drop", {"by": "ben", "amount": usd("1")}, 404, "till"),
+        ("/tills/front/pay-out", {"by": "ben", "amount": usd("1")}, 400, "reason"),
+        ("/tills/front/pay-in", {**said, "reason": "card 4242 4242 4242 4242"}, 400, "reason"),
+        ("/tills/front/count", {"by": "ben", "counted": usd("-1")}, 400, "amount.value"),
+        ("/tills/front/open", {"by": "ben"}, 422, "till"),
+        ("/tills/far/open", {"by": "ben"}, 422, "till"),
+        ("/safes/lost", {"by": "eve", "amount": usd("1"), "source": "bank"}, 404, "facility"),
+    ):
+        refused = await post(world, path, change, "bad")
+        assert (refused.status_code, refused.json().get("location")) == (status, location), (path, change)
+        assert refused.headers["content-type"] == "application/problem+json"
+    counted = read(await post(world, "/tills/front/count", {"by": "ben", "counted": usd("14.00")}, "n"))
+    assert [one["over"]["value"] for one in counted["counts"]] == [Decimal("-1.00")]
+    assert [one["kind"] for one in counted["moves"]] == ["float", "drop", "pay_out"]
+    front = read(await world.api.get("/api/v1/tills/front"))
+    assert (front["holds"]["value"], front["safe_holds"]["value"]) == (Decimal("14.00"), Decimal("160.00"))
+    assert [one["name"] for one in read(await world.api.get("/api/v1/tills"))["tills"]] == ["front", "back", "far"]
+    assert (await world.api.get("/api/v1/tills/lost")).status_code == 404
+    bag = await post(world, "/bank-bags", {"by": "ben", "cash": usd("160.00")}, "b")
+    assert (bag.status_code, read(bag)["cash"]["value"]) == (201, Decimal("160.00"))
+    await world.sweep()
+
+
 async def test_a_desk_takes_no_more_than_an_open_page_leaves(world: World) -> None:
     account = await world.invoiced("ana", 80_00)
     page = read(await post(world, "/payments", {"account": account, "amount": usd("50.00"), "method": {"hosted": {}}}))

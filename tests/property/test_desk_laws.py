@@ -2,7 +2,8 @@
 
 After each step: the ledger balances and verifies, `ar_patient` of no obligation is below zero, `unapplied_credit` is
 the sum of the credits, allocations and credit come to what was captured, and what the EHR was told of each payment
-comes to what it pays, and takes back no more of a line than the line is of.
+comes to what it pays, and takes back no more of a line than the line is of. In the till lies what was put in less what
+was taken out.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from fhirpay.billing import money as billing
 from fhirpay.db.unit import Database, Tx
 from fhirpay.domain.money import Money, allocate
 from fhirpay.errors import RuleBroken
-from fhirpay.payments import store
-from fhirpay.usecases import credit, desk, desk_refund
+from fhirpay.payments import refunds, store, till_sessions
+from fhirpay.usecases import credit, desk, desk_refund, tills
 from fhirpay.usecases.doctor import examine
 
 REF, OTHER = "Account/ana", "Account/ben"
@@ -43,6 +44,7 @@ async def test_any_sequence_at_the_desk_keeps_the_laws(
             units = database.units("main")
             await units.write(account, "ana", 50_00)
             await units.write(account, "ben", 30_00, 20_00)
+            await units.write(tills.fill_safe, "main", usd(100_00), "opening", TENANT, by="eve", reason="")
             for number in range(25):
                 with suppress(RuleBroken):
                     await units.write(_step, chance, number)
@@ -59,7 +61,7 @@ def _step(tx: Tx, chance: random.Random, number: int) -> None:
     one = chance.choice(payments) if payments else ""
     said = {"by": "eve", "reason": "by chance", "tenant": TENANT}
     handed = chance.choice([cash(), card(f"A{number}")])
-    match chance.randrange(8):
+    match chance.randrange(10):
         case 0:
             invoice(tx, "ana", number + 10, minor, day=1 + number)
         case 1:
@@ -81,11 +83,21 @@ def _step(tx: Tx, chance: random.Random, number: int) -> None:
         case 7 if one:
             wish = desk_refund.DeskRefund(one, "cash", "front", "ben", "by chance", chance.choice([None, usd(minor)]))
             desk_refund.give(tx, wish, TENANT)
+        case 8:
+            kind = chance.choice(["float", "drop", "pay_in", "pay_out"])
+            tills.move_cash(tx, "front", kind, usd(minor), TENANT, by="ben", reason="by chance")
+        case 9:
+            there = tills.holds(tx, "front", "USD")
+            close = chance.random() < 0.5
+            tills.count(tx, "front", usd(max(0, there.minor + chance.randint(-5, 5))), TENANT, by="ben", close=close)
+            if close:
+                tills.open_till(tx, "front", TENANT, by="ann", float_=chance.choice([None, usd(1)]))
         case _:
             pass
 
 
 def _laws(tx: Tx) -> None:
+    assert tills.holds(tx, "front", "USD").minor == _in_less_out(tx)
     credit_of = Counter(credits_of(tx, REF)) + Counter(credits_of(tx, OTHER))
     assert balances(tx).get("unapplied_credit", 0) == sum(credit_of.values())
     for payment in store.of_account(tx, REF):
@@ -96,6 +108,22 @@ def _laws(tx: Tx) -> None:
         assert sum(said.values()) == payment.captured.minor - payment.refunded.minor
         assert all(minor > 0 for minor in said.values())
         _each_line_is_taken_back_at_most_once(told(tx, payment.payment_id))
+
+
+def _in_less_out(tx: Tx) -> int:
+    """What lies in the till by what was done with it: taken, given, put in and out, and counted over or short."""
+    sums = 0
+    for payment in store.of_account(tx, REF):
+        if payment.method == "cash":
+            sums += payment.captured.minor
+        given = [one for one in refunds.of_payment(tx, payment.payment_id) if one.state == "succeeded"]
+        sums -= sum(one.amount.minor for one in given)
+    for session in till_sessions.of_till(tx, "front"):
+        for move in till_sessions.moves_of(tx, session.session_id):
+            sums += move.amount.minor if move.kind in ("float", "pay_in") else -move.amount.minor
+        counts = till_sessions.counts_of(tx, session.session_id)
+        sums += sum(one.counted.minor - one.expected.minor for one in counts)
+    return sums
 
 
 def _each_line_is_taken_back_at_most_once(resources: list[dict[str, Any]]) -> None:

@@ -53,6 +53,16 @@ class Event(StrEnum):
     PAYOUT_DEBIT_FAILED = "payout_debit_failed"
     CURRENCY_SOLD = "currency_sold"
     CURRENCY_BOUGHT = "currency_bought"
+    # cash that no payment brings or takes
+    CASH_FETCHED = "cash_fetched"
+    CASH_TAKEN_OVER = "cash_taken_over"
+    CASH_FLOATED = "cash_floated"
+    CASH_DROPPED = "cash_dropped"
+    CASH_BAGGED = "cash_bagged"
+    CASH_PAID_IN = "cash_paid_in"
+    CASH_PAID_OUT = "cash_paid_out"
+    CASH_OVER = "cash_over"
+    CASH_SHORT = "cash_short"
     # disputes
     DISPUTE_WITHDRAWN = "dispute_withdrawn"
     DISPUTE_REINSTATED = "dispute_reinstated"

@@ -51,7 +51,7 @@ _LINES = (
     Account("dispute_receivable", _A, _DR, "taken by a dispute that is open", ("payment",)),
     Account("payer_clearing", _A, _DR, "announced by a payer, not yet at the bank"),
     Account("cash_drawer", _A, _DR, "cash in a till", ("till",)),
-    Account("cash_safe", _A, _DR, "cash in the safe"),
+    Account("cash_safe", _A, _DR, "cash in the safe", ("till",)),  # as `safe:<facility>`
     Account("checks_on_hand", _A, _DR, "checks not yet deposited", ("payment",)),
     Account("deposit_in_transit", _A, _DR, "on its way to the bank"),
     Account("external_terminal_clearing", _A, _DR, "taken on the practice's own terminal", ("payment",)),
@@ -73,6 +73,7 @@ _LINES = (
     Account("dispute_fees", _R, _DR, "processors' fees for disputes"),
     Account("surcharge_income", _R, _CR, "surcharges on card payments"),
     Account("other_income", _R, _CR, "such as a payer's interest"),
+    Account("petty_cash", _R, _DR, "paid out of a till for the practice itself, less what was put in"),
     Account("over_short", _R, _DR, "cash counted short, or (credit) over"),
     Account("opening_balance", _E, _CR, "taken over at go-live"),
 )

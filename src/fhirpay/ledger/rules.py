@@ -70,6 +70,15 @@ RULES: Mapping[Event, tuple[str, str]] = {
     Event.CURRENCY_BOUGHT:                  ("processor_clearing", "fx_clearing"),
     Event.EHR_PAYMENT_TAKEN_IN:             ("ehr_receipts",       "unapplied_credit"),
     Event.EHR_PAYMENT_TAKEN_BACK:           ("unapplied_credit",   "ehr_receipts"),
+    Event.CASH_FETCHED:                     ("cash_safe",          "bank"),
+    Event.CASH_TAKEN_OVER:                  ("cash_safe",          "opening_balance"),
+    Event.CASH_FLOATED:                     ("cash_drawer",        "cash_safe"),
+    Event.CASH_DROPPED:                     ("cash_safe",          "cash_drawer"),
+    Event.CASH_BAGGED:                      ("deposit_in_transit", "cash_safe"),
+    Event.CASH_PAID_IN:                     ("cash_drawer",        "petty_cash"),
+    Event.CASH_PAID_OUT:                    ("petty_cash",         "cash_drawer"),
+    Event.CASH_OVER:                        ("cash_drawer",        "over_short"),
+    Event.CASH_SHORT:                       ("over_short",         "cash_drawer"),
     Event.DISPUTE_WITHDRAWN:                ("dispute_receivable", "processor_clearing"),
     Event.DISPUTE_REINSTATED:               ("processor_clearing", "dispute_receivable"),
     Event.DISPUTE_FEE_TAKEN:                ("dispute_fees",       "processor_clearing"),
@@ -408,6 +417,16 @@ def payout_failed(merchant: str, amount: Money, *, debited: bool = False, **when
 def converted(merchant: str, amount: Money, *, bought: bool, **when: Unpack[When]) -> Entry:
     """One side of a conversion at the processor. Each currency balances by itself, against `fx_clearing`."""
     return _entry(Event.CURRENCY_BOUGHT if bought else Event.CURRENCY_SOLD, amount, when, {"merchant": merchant})
+
+
+# ── cash that no payment brings or takes ───────────────────────────────────────────────────────────────────────────
+
+
+def cash_moved(event: Event, amount: Money, *, till: str = "", safe: str = "", **when: Unpack[When]) -> Entry:
+    """Cash of a till (`till`), or of a facility's safe (`safe`), by one of the events above that begin with CASH_."""
+    debit, _ = RULES[event]
+    first, second = (safe, till) if debit == "cash_safe" else (till, safe)
+    return _entry(event, amount, when, {"till": first or second}, {"till": second or first})
 
 
 # ── disputes ──────────────────────────────────────────────────────────────────────────────────────────────────────

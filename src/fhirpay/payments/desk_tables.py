@@ -1,17 +1,20 @@
 """Tables of the front desk: what was handed over for a payment, what was handed back of one, and its tills.
 
-Written by tenders.py and bags.py alone. Money is BIGINT minor units.
+Written by tenders.py, bags.py and till_sessions.py alone. The database lets a till be open once. Money is BIGINT
+minor units.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Text
+from sqlalchemy import BigInteger, Index, Text, text
 from sqlmodel import Field
 
 from ..db.metadata import Row
 from ..db.types import UtcDateTime
+
+_OPEN = text("closed_at IS NULL")
 
 
 class TenderRow(Row, table=True):
@@ -32,6 +35,7 @@ class TenderRow(Row, table=True):
     about: str = Field(default="", sa_type=Text)  # of a deposit: the Appointment
     deposited_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # of a check: when it went to the bank
     bag_id: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})  # and in which bag
+    session_id: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})  # of the till
 
 
 class HandedBackRow(Row, table=True):
@@ -44,6 +48,7 @@ class HandedBackRow(Row, table=True):
     kind: str = Field(sa_type=Text)  # cash, check
     till: str = Field(sa_type=Text)
     check_number: str = Field(default="", sa_type=Text)  # the practice's own check
+    session_id: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})  # of the till
 
 
 class BagRow(Row, table=True):
@@ -70,3 +75,72 @@ class TillRow(Row, table=True):
 
     tenant_id: str = Field(primary_key=True, sa_type=Text)
     till: str = Field(primary_key=True, sa_type=Text)
+
+
+class TillSessionRow(Row, table=True):
+    """From when a till is opened until it is counted and closed."""
+
+    __tablename__ = "till_session"
+    __table_args__ = (
+        Index("uq_till_session_open", "tenant_id", "till", unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN),
+    )
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    session_id: str = Field(primary_key=True, sa_type=Text)
+    till: str = Field(sa_type=Text)
+    facility: str = Field(sa_type=Text)
+    currency: str = Field(sa_type=Text)
+    business_date: str = Field(sa_type=Text)  # of its opening
+    opened_by: str = Field(sa_type=Text)
+    opened_at: datetime = Field(sa_type=UtcDateTime)
+    closed_by: str = Field(default="", sa_type=Text)
+    closed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class TillMoveRow(Row, table=True):
+    """Cash put into a till or taken out of it by no payment."""
+
+    __tablename__ = "till_move"
+    __table_args__ = (Index(None, "tenant_id", "session_id"),)
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    move_id: str = Field(primary_key=True, sa_type=Text)
+    session_id: str = Field(sa_type=Text)
+    kind: str = Field(sa_type=Text)  # float, drop, pay_in, pay_out
+    amount_minor: int = Field(sa_type=BigInteger)
+    currency: str = Field(sa_type=Text)
+    moved_by: str = Field(sa_type=Text)
+    reason: str = Field(default="", sa_type=Text)
+    at: datetime = Field(sa_type=UtcDateTime)
+
+
+class TillCountRow(Row, table=True):
+    """What somebody counted in a till, and what the books had there."""
+
+    __tablename__ = "till_count"
+    __table_args__ = (Index(None, "tenant_id", "session_id"),)
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    count_id: str = Field(primary_key=True, sa_type=Text)
+    session_id: str = Field(sa_type=Text)
+    expected_minor: int = Field(sa_type=BigInteger)
+    counted_minor: int = Field(sa_type=BigInteger)
+    currency: str = Field(sa_type=Text)
+    counted_by: str = Field(sa_type=Text)
+    at: datetime = Field(sa_type=UtcDateTime)
+
+
+class SafeMoveRow(Row, table=True):
+    """Cash that came into a facility's safe from outside the house, or was there when the books began."""
+
+    __tablename__ = "safe_move"
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    move_id: str = Field(primary_key=True, sa_type=Text)
+    facility: str = Field(sa_type=Text)
+    source: str = Field(sa_type=Text)  # bank, opening
+    amount_minor: int = Field(sa_type=BigInteger)
+    currency: str = Field(sa_type=Text)
+    moved_by: str = Field(sa_type=Text)
+    reason: str = Field(default="", sa_type=Text)
+    at: datetime = Field(sa_type=UtcDateTime)

@@ -17,8 +17,12 @@ from ..db.metadata import Row
 from ..db.types import UtcDateTime
 from .desk_tables import BagRow as BagRow
 from .desk_tables import HandedBackRow as HandedBackRow
+from .desk_tables import SafeMoveRow as SafeMoveRow
 from .desk_tables import TenderRow as TenderRow
+from .desk_tables import TillCountRow as TillCountRow
+from .desk_tables import TillMoveRow as TillMoveRow
 from .desk_tables import TillRow as TillRow
+from .desk_tables import TillSessionRow as TillSessionRow
 
 _STORED, _ASKS = text("method_id IS NOT NULL"), text("state = 'requires_action'")
 _OPEN = text("state IN ('prepared', 'sent', 'unknown')")

@@ -39,6 +39,7 @@ class Tender:
     purpose: str
     about: str
     deposited_at: datetime | None
+    session_id: str
 
     @property
     def is_deposit(self) -> bool:
@@ -52,7 +53,8 @@ class HandedBack:
     refund_id: str
     kind: str
     till: str
-    check_number: str = ""
+    check_number: str
+    session_id: str
 
 
 def add(tx: Tx, one: Tender) -> None:
@@ -60,6 +62,7 @@ def add(tx: Tx, one: Tender) -> None:
     row |= {"taken_by": one.taken_by, "payer": one.payer, "currency": one.tendered.currency}
     row |= {"tendered_minor": one.tendered.minor, "change_minor": one.change.minor}
     row |= {"check_number": one.check_number, "purpose": one.purpose, "about": one.about}
+    row |= {"session_id": one.session_id}
     tx.execute(insert(_tender).values(row))
 
 
@@ -80,6 +83,7 @@ def find(tx: Tx, payment: Payment) -> Tender | None:
         purpose=row["purpose"],
         about=row["about"],
         deposited_at=row["deposited_at"],
+        session_id=row["session_id"],
     )
 
 
@@ -132,13 +136,13 @@ def checks_to_deposit(tx: Tx, facility: str) -> list[str]:
 
 def add_back(tx: Tx, one: HandedBack) -> None:
     row = {"tenant_id": tx.tenant, "refund_id": one.refund_id, "kind": one.kind, "till": one.till}
-    tx.execute(insert(_back).values(row | {"check_number": one.check_number}))
+    tx.execute(insert(_back).values(row | {"check_number": one.check_number, "session_id": one.session_id}))
 
 
 def given_back(tx: Tx, refund_id: str) -> HandedBack | None:
     """None of a refund that no desk gave."""
     row = tx.one(select(_back).where(_back.c.tenant_id == tx.tenant, _back.c.refund_id == refund_id))
-    return None if row is None else HandedBack(row["refund_id"], row["kind"], row["till"], row["check_number"])
+    return None if row is None else HandedBack(**{name: row[name] for name in HandedBack.__slots__})
 
 
 def checks_given(tx: Tx, number: str) -> list[str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ..config import Tenant
 from ..db.unit import Tx
+from ..domain.events import Event
 from ..domain.money import Money
 from ..domain.payment import PaymentState
 from ..errors import NotFound, RuleBroken, ValueInvalid
@@ -20,6 +21,7 @@ from ..payments import bags, store, tenders
 from ..payments.bags import Bag
 from .desk import taken_at_desk
 from .money_off import business_day
+from .tills import lock_safe
 
 log = Log("payments")
 
@@ -28,12 +30,14 @@ _SLIP = re.compile(r"[A-Za-z0-9-]{0,40}")
 
 @dataclass(frozen=True, slots=True)
 class NewBag:
-    """`checks` are the payments that were made by them; `slip` is the number of the bank's deposit slip."""
+    """`checks` are the payments that were made by them, `cash` is of the facility's safe; `slip` is the number of the
+    bank's deposit slip."""
 
     facility: str
     by: str
     checks: tuple[str, ...]
     slip: str = ""
+    cash: Money | None = None
 
 
 def pack(tx: Tx, wish: NewBag, tenant: Tenant) -> str:
@@ -42,21 +46,25 @@ def pack(tx: Tx, wish: NewBag, tenant: Tenant) -> str:
         raise NotFound(f"there is no facility '{wish.facility}'", location="facility")
     if not _SLIP.fullmatch(wish.slip):
         raise ValueInvalid("a slip's number has forty letters, digits or dashes at most", location="slip")
-    if not wish.checks:
+    if not wish.checks and wish.cash is None:
         raise RuleBroken("there is nothing in this bag")
     if len(set(wish.checks)) < len(wish.checks):
         raise ValueInvalid("a check stands in a bag once", location="checks")
     day = business_day(tenant, wish.facility, tx.now)
     checks = {one: _check(tx, one, wish.facility) for one in sorted(wish.checks)}
-    currencies = {amount.currency for amount, _ in checks.values()}
+    currencies = {amount.currency for amount, _ in checks.values()} | ({wish.cash.currency} if wish.cash else set())
     if len(currencies) > 1:
         raise RuleBroken(f"a bag is of one currency, not of {' and '.join(sorted(currencies))}")
     total = sum((amount for amount, _ in checks.values()), Money.zero(currencies.pop()))
-    bag = Bag(tx.ids.new("bag"), wish.facility, Money.zero(total.currency), total, wish.slip, wish.by, tx.now, f"{day}")
+    cash = Money.zero(total.currency) if wish.cash is None else wish.cash
+    safe = lock_safe(tx, wish.facility, cash) if cash else ""
+    bag = Bag(tx.ids.new("bag"), wish.facility, cash, total, wish.slip, wish.by, tx.now, day.isoformat())
     bags.add(tx, bag)
     for payment_id in checks:
         tenders.deposited(tx, payment_id, bag.bag_id)
     when = rules.When(occurred_at=tx.now, business_date=day, refs={"bag": bag.bag_id})
+    if cash:
+        ledger.post(tx, rules.cash_moved(Event.CASH_BAGGED, cash, safe=safe, **when), key=f"cash-bagged/{bag.bag_id}")
     for payment_id, (amount, till) in checks.items():
         entry = rules.check_deposited(payment_id, till, amount, **when)
         ledger.post(tx, entry, key=f"check-deposited/{payment_id}")

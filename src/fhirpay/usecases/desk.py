@@ -20,17 +20,18 @@ from ..config import Tenant, Till
 from ..db.unit import Tx
 from ..domain.money import Money
 from ..domain.payment import FactKind, PaymentFact, PaymentState
-from ..errors import InvariantBroken, NotFound, RuleBroken, ValueInvalid
+from ..errors import InvariantBroken, RuleBroken, ValueInvalid
 from ..fhir.replaced import survivor
-from ..ledger import store as ledger
 from ..log import Log
 from ..payments import happened, refunds, store, tenders
 from ..payments.records import Payment
 from ..payments.tenders import Tender
+from ..payments.till_sessions import Session
 from . import collect, external_payments
 from .money_off import business_day
 from .settle_outcome import refold_and_carry_out
 from .start_payment import asked_of, reserve_shares
+from .tills import check_in_till, lock_open, till_of
 
 log = Log("payments")
 
@@ -82,15 +83,16 @@ class NewDeposit:
 def take(tx: Tx, wish: DeskPayment, tenant: Tenant) -> str:
     """Take it, as part of the caller's unit; the payment's id, captured.
 
-    Raises RuleBroken when this may not be asked for now (the message says what may), ValueInvalid for what can't have
-    been handed over, NotFound for an unknown till.
+    Raises RuleBroken when this may not be asked for now (the message says what may) or the till is closed, ValueInvalid
+    for what can't have been handed over, NotFound for an unknown till.
     """
+    till = till_of(tenant, wish.handed.till)
+    session = lock_open(tx, till.name)
     account_ref = _locked(tx, wish.account_ref)
     asked = asked_of(tx, account_ref, wish.obligations, wish.amount)
-    till = till_of(tenant, wish.handed.till)
     if till.facility != asked.facility:
         raise RuleBroken(f"what is owed belongs to '{asked.facility}', and till '{till.name}' to '{till.facility}'")
-    payment_id = _make(tx, account_ref, wish.handed, asked.amount, till, tenant)
+    payment_id = _make(tx, account_ref, wish.handed, asked.amount, till, session, tenant)
     reserved = billing.reserve(
         tx,
         asked.obligations,
@@ -110,9 +112,11 @@ def deposit(tx: Tx, wish: NewDeposit, tenant: Tenant) -> str:
     """
     if not wish.purpose.strip():
         raise RuleBroken("a deposit needs a purpose: it is what the receipt says")
-    account_ref = _locked(tx, wish.account_ref)
     till = till_of(tenant, wish.handed.till)
-    payment_id = _make(tx, account_ref, wish.handed, wish.amount, till, tenant, purpose=wish.purpose, about=wish.about)
+    session = lock_open(tx, till.name)
+    account_ref = _locked(tx, wish.account_ref)
+    said = {"purpose": wish.purpose, "about": wish.about}
+    payment_id = _make(tx, account_ref, wish.handed, wish.amount, till, session, tenant, **said)
     _captured(tx, payment_id, wish.handed.by, tenant)
     happened.deposit_taken(tx, store.get(tx, payment_id))
     collect.reassess_accounts(tx, [account_ref], tenant)
@@ -139,20 +143,14 @@ def void(tx: Tx, payment_id: str, *, till: str, by: str, reason: str, tenant: Te
         raise RuleBroken(f"a part of payment {payment_id} was given back: refund the rest")
     if tender.deposited_at is not None:
         raise RuleBroken(f"the check of payment {payment_id} is on its way to the bank: give it back as a refund")
-    check_in_till(tx, payment.method, tender.till, payment.captured)
+    lock_open(tx, till)
+    if payment.method == "cash":
+        check_in_till(tx, till, payment.captured)
     store.change(tx, payment_id, failure_code="voided", failure_says=reason)
     fact = PaymentFact(FactKind.VOIDED, tx.now, by, undoes=payment.capture_ref or "")
     store.record_facts(tx, payment_id, [fact])
     refold_and_carry_out(tx, tenant, payment_id)
     log.info("payment.voided", payment_id=payment_id)
-
-
-def till_of(tenant: Tenant, name: str) -> Till:
-    """Raises NotFound."""
-    found = next((one for one in tenant.tills if one.name == name), None)
-    if found is None:
-        raise NotFound(f"there is no till '{name}'", location="till")
-    return found
 
 
 def taken_at_desk(tx: Tx, payment: Payment) -> Tender:
@@ -161,17 +159,6 @@ def taken_at_desk(tx: Tx, payment: Payment) -> Tender:
     if tender is None:
         raise RuleBroken(f"no desk took payment {payment.payment_id}", payment_id=payment.payment_id)
     return tender
-
-
-def check_in_till(tx: Tx, kind: str, till: str, amount: Money) -> None:
-    """Cash leaves a till only as far as the books have it there. Raises RuleBroken. After the payment's lock, before
-    the accounts'."""
-    if kind != "cash":
-        return
-    tenders.lock_till(tx, till)
-    holds = Money(ledger.balance(tx, "cash_drawer", currency=amount.currency, till=till), amount.currency)
-    if amount > holds:
-        raise RuleBroken(f"till '{till}' holds {holds}, not {amount}", till=till)
 
 
 def _locked(tx: Tx, account_ref: str) -> str:
@@ -188,6 +175,7 @@ def _make(
     handed: Handed,
     amount: Money,
     till: Till,
+    session: Session,
     tenant: Tenant,
     *,
     purpose: str = "",
@@ -227,6 +215,7 @@ def _make(
         purpose=purpose,
         about=about,
         deposited_at=None,
+        session_id=session.session_id,
     )
     tenders.add(tx, kept)
     return payment_id

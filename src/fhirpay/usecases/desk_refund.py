@@ -23,9 +23,10 @@ from ..payments import refunds, store, tenders
 from ..payments.port import Approved, Reference
 from ..payments.records import Payment
 from ..payments.tenders import HandedBack, Tender
-from .desk import check_in_till, taken_at_desk, till_of
+from .desk import taken_at_desk
 from .refund import approve, succeeded
 from .refund_shares import left_of
+from .tills import check_in_till, lock_open, till_of
 
 log = Log("payments")
 
@@ -65,9 +66,11 @@ def give(tx: Tx, wish: DeskRefund, tenant: Tenant) -> str:
         raise RuleBroken(f"{left} of {payment.payment_id} is left to give back, not {amount}")
     if wish.kind == "check" and (same := tenders.checks_given(tx, wish.check_number)):
         raise RuleBroken(f"check {wish.check_number} was given for {same[0]} already", refund_id=same[0])
-    check_in_till(tx, wish.kind, till.name, amount)
+    session = lock_open(tx, till.name)
+    if wish.kind == "cash":
+        check_in_till(tx, till.name, amount)
     refund = approve(tx, tenant, payment, amount, reason=wish.reason, by=wish.by)
-    tenders.add_back(tx, HandedBack(refund.refund_id, wish.kind, till.name, wish.check_number))
+    tenders.add_back(tx, HandedBack(refund.refund_id, wish.kind, till.name, wish.check_number, session.session_id))
     done = Approved(Reference(refund.refund_id), amount)
     succeeded(
         tx,

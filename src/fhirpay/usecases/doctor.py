@@ -39,7 +39,7 @@ from ..inbox.tables import InboxRow
 from ..ledger.tables import LedgerPosting
 from ..ledger.verify import verify
 from ..parties.tables import MergeRow
-from ..payments import disputes, tenders
+from ..payments import disputes, tenders, till_sessions
 from ..payments import store as payments
 from ..payments.tables import (
     AllocationRow,
@@ -184,10 +184,11 @@ def _settlement(tx: Tx) -> Iterator[Finding]:
 
 
 def _tills(tx: Tx) -> Iterator[Finding]:
-    """Nothing that isn't in a till can have been taken out of it."""
-    for till, stands in _balances(tx, "cash_drawer", _leg.c.till, debit=True):
-        if stands < 0:
-            yield Finding("tills", str(till), f"cash_drawer is {stands}")
+    """Nothing that isn't in a till, or in a safe, can have been taken out of it."""
+    for account in ("cash_drawer", "cash_safe"):
+        for till, stands in _balances(tx, account, _leg.c.till, debit=True):
+            if stands < 0:
+                yield Finding("tills", str(till), f"{account} is {stands}")
 
 
 def _disputes(tx: Tx) -> Iterator[Finding]:
@@ -274,7 +275,9 @@ def _cutover(tx: Tx) -> Iterator[Finding]:
     """Nothing of before a watermark is owed, and each opening balance that stands is in the books once."""
     for row in tx.all(_ASKED_OF_OLD, tenant=tx.tenant):
         yield Finding("cutover", row["obligation_id"], "of before the watermark, and in the books or asked for")
-    booked = dict(_balances(tx, "opening_balance", _leg.c.obligation_id, debit=False))
+    booked: dict[str | None, int] = dict(_balances(tx, "opening_balance", _leg.c.obligation_id, debit=False))
+    if (stands := booked.pop(None, 0)) != (there := till_sessions.taken_over(tx)):
+        yield Finding("cutover", "safes", f"opening_balance has {stands} of cash, and {there} was taken over")
     for row in tx.all(_OPENED, tenant=tx.tenant):
         stands = booked.pop(row["obligation_id"], 0)
         if stands != row["posted_minor"]:

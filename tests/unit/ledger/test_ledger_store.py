@@ -111,7 +111,7 @@ async def test_two_currencies_are_never_added(units: Units) -> None:
         await units.read(store.balance, "unapplied_credit")
     assert await units.read(store.balance, "unapplied_credit", currency="JPY") == 700
     with pytest.raises(RuleBroken, match="chart"):
-        await units.read(store.balance, "petty_cash")
+        await units.read(store.balance, "slush_fund")
     with pytest.raises(RuleBroken, match="shoe size"):
         await units.read(lambda tx: store.balance(tx, "bank", **{"shoe size": "44"}))
 

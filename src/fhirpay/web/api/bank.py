@@ -26,7 +26,8 @@ def bank_router(deps: Deps) -> APIRouter:
         """Send to the bank what the desk took."""
         client = await deps.client(request)
         raw, body = await bodies.read(request, bodies.NewBagBody, max_bytes=deps.body_max_bytes)
-        wish = bank_bag.NewBag(body.facility, person(client, body), body.checks, body.slip)
+        cash = body.cash.money if body.cash else None
+        wish = bank_bag.NewBag(body.facility, person(client, body), body.checks, body.slip, cash)
 
         def make(tx: Tx) -> str:
             return bank_bag.pack(tx, wish, deps.tenant)

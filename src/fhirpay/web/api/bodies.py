@@ -50,6 +50,14 @@ class Amount(Body):
             raise ValueInvalid("nobody owes less than nothing", location="amount.value")
         return amount
 
+    @property
+    def counted(self) -> Money:
+        """What lies in a till, which may be nothing."""
+        amount = Money.of(self.value, self.currency)
+        if amount.minor < 0:
+            raise ValueInvalid("no less than nothing lies in a till", location="amount.value")
+        return amount
+
 
 class Hosted(Body):
     return_url: str = Field(default="", max_length=2000, description="where the payer is sent afterwards")
@@ -267,6 +275,32 @@ class DeskRefundBody(StaffBody):
     )
 
 
+class OpenTillBody(StaffBody):
+    """`float` comes from the safe, on top of what was left in the till."""
+
+    float_: Amount | None = Field(default=None, alias="float")
+
+
+class CashBody(StaffBody):
+    amount: Amount
+
+
+class CashForBody(CashBody):
+    reason: Short = Field(examples=["stamps"])
+
+
+class CountBody(StaffBody):
+    counted: Amount = Field(description="all that lies in the till")
+
+
+class SafeBody(StaffBody):
+    """From the bank, or what lay in the safe when the books began."""
+
+    amount: Amount
+    source: Literal["bank", "opening"]
+    reason: Words = Field(default="", examples=["change for the week"])
+
+
 class NewBagBody(StaffBody):
     """What goes to the bank at once."""
 
@@ -274,6 +308,7 @@ class NewBagBody(StaffBody):
     checks: tuple[Short, ...] = Field(
         default=(), max_length=500, description="payments by check", examples=[["pay01k2…"]]
     )
+    cash: Amount | None = Field(default=None, description="of the facility's safe")
     slip: Words = Field(default="", description="the deposit slip's number", examples=["000123"])
 
 

@@ -16,6 +16,7 @@ from .payments import owed_router, payments_router, refunds_router
 from .postings import postings_router
 from .staff import staff_router, worklist_router
 from .terminals import terminals_router
+from .tills import tills_router
 from .webhook_endpoints import webhook_endpoints_router
 from .webhooks import webhooks_router
 
@@ -27,6 +28,7 @@ def api_router(deps: Deps) -> APIRouter:
         desk_router,
         bank_router,
         terminals_router,
+        tills_router,
         credits_router,
         refunds_router,
         disputes_router,
