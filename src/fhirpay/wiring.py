@@ -342,6 +342,7 @@ def build(
         lambda tenant: houses[tenant].mended,
         lambda tenant: houses[tenant].sweep,
         lambda tenant: houses[tenant].pulls,
+        lambda tenant: houses[tenant].processors,
     )
     return System(settings, clock, ids, database, hash_key, houses, commands, checker)
 

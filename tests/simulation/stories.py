@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sim_till import Till
+from sim_till import URL, Till
 
 from fhirpay.simulators import processor_rules
+from fhirpay.usecases import by_hand
+from fhirpay.usecases.by_hand import Found
 
 Moves = Iterator[None]
 VISA, DECLINED, ACTION, PROCESSING, REVIEW = (
@@ -134,6 +136,28 @@ def unknown_at_last(till: Till) -> Moves:
         till.passes(2)
         till.hand()
         yield from known(till)
+
+
+def said_by_hand(till: Till) -> Moves:
+    """What nobody knows for long is said by a person: not done, and it wasn't."""
+    account(till)
+    by_card(till)
+    till.fault("confirm", "error500", times=99)
+    till.fault("get", "before", times=999)
+    till.hand()
+    yield
+    for _ in range(6):
+        till.passes(1800)
+        till.hand()
+        yield
+    unknown = till.rows("SELECT operation_id FROM operation WHERE state = 'unknown'")[0][0]
+    found = Found(unknown, "not_done", "mia", "asked the processor", "its dashboard")
+    till.write(by_hand.say, found, till.tenant, till.registry)
+    yield
+    till.do(till.processor.http.delete(f"{URL}/control/faults"))
+    till.hand()
+    yield from known(till)
+    assert till.rows("SELECT state FROM payment") == [("canceled",)]
 
 
 def in_every_way(till: Till) -> Moves:
@@ -322,6 +346,7 @@ STORIES = [
     answers_lost,
     proven_absent,
     unknown_at_last,
+    said_by_hand,
     in_every_way,
     reviewed,
     given_up,

@@ -7,6 +7,7 @@ import base64
 import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar
 
@@ -15,6 +16,7 @@ import typer
 from ..config import Settings
 from ..errors import FhirpayError, NotPermitted, StorageUnavailable
 from ..inbox.search import Selector
+from ..usecases.by_hand import Found
 from ..wiring import System, admin_socket_of, build
 from .context import run, settings, tenant_name
 
@@ -32,6 +34,7 @@ class Operator(Protocol):
     async def replay_mended(self) -> list[str]: ...
     async def sweep(self, *, merchant: str) -> int: ...
     async def pull(self, *, merchant: str) -> list[int]: ...
+    async def say_by_hand(self, found: Found) -> str: ...
     async def set_aside(self, *, message: str, interface: str, reason: str, by: str) -> list[str]: ...
     async def resolve_posting(self, *, some_id: str, found: str, absent: bool, ehr: str) -> str: ...
     async def confirm_postings(self, *, some_id: str, ehr: str, by: str, why: str) -> list[str]: ...
@@ -81,6 +84,9 @@ class _Here:
 
     async def pull(self, *, merchant: str) -> list[int]:
         return await self._commands.pull(self._tenant, merchant)
+
+    async def say_by_hand(self, found: Found) -> str:
+        return await self._commands.say_by_hand(self._tenant, found)
 
     async def set_aside(self, *, message: str, interface: str, reason: str, by: str) -> list[str]:
         return await self._commands.set_aside(self._tenant, message, interface, reason, by)
@@ -156,6 +162,9 @@ class _There:
 
     async def pull(self, *, merchant: str) -> list[int]:
         return (await self._ask(command="pull", merchant=merchant))["pulled"]
+
+    async def say_by_hand(self, found: Found) -> str:
+        return (await self._ask(command="say_by_hand", found=asdict(found)))["payment"]
 
     async def set_aside(self, *, message: str, interface: str, reason: str, by: str) -> list[str]:
         asked = {"command": "set_aside", "message": message, "interface": interface, "reason": reason}

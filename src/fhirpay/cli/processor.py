@@ -7,13 +7,16 @@ from typing import Annotated
 
 import typer
 
+from ..errors import ConfigInvalid
 from ..settlement import store as settlement
 from ..settlement.store import Payout
-from .admin import decided
-from .context import ConfigOption, JsonOption, TenantOption, out, reading, run
+from ..usecases.by_hand import Found
+from .admin import ByOption, ReasonOption, decided
+from .context import ConfigOption, JsonOption, TenantOption, friendly, out, reading, run
 
 processor = typer.Typer(
-    help="Processors: sweep for events that never came, pull what was paid out, list it.", no_args_is_help=True
+    help="Processors: sweep for events that never came, say what became of what nobody knows, pull and list payouts.",
+    no_args_is_help=True,
 )
 
 
@@ -76,3 +79,23 @@ def _text(one: Payout) -> str:
     lines = "" if one.complete else ", its lines aren't all here" if one.itemised else ", without lines"
     arrives = f", arrives {one.arrives_on}" if one.arrives_on else ""
     return f"{one.created_at:%Y-%m-%d} {one.merchant} {one.processor_ref}  {one.amount}  {one.state}{arrives}{lines}"
+
+
+@processor.command("found")
+def say_by_hand(
+    operation: Annotated[str, typer.Argument(help="The operation (opn…), as the worklist and `explain` name it.")],
+    done: Annotated[str, typer.Option("--done", help="It was done, and the processor calls it so.")] = "",
+    not_done: Annotated[bool, typer.Option("--not-done", help="It wasn't done, and won't be.")] = False,
+    evidence: Annotated[str, typer.Option("--evidence", help="What shows it; no patient, no card number.")] = "",
+    by: ByOption = "",
+    reason: ReasonOption = "",
+    tenant: TenantOption = "",
+    config: ConfigOption = None,
+) -> None:
+    """Say what became of an operation that nobody knows, once its processor had the time to say it."""
+    with friendly():
+        if bool(done) is not_done:
+            raise ConfigInvalid("say --done ID or --not-done")
+    found = Found(operation, "done" if done else "not_done", by, reason, evidence, done)
+    payment = decided(config, tenant, lambda server: server.say_by_hand(found))
+    out(f"{operation} {'was done, as ' + done if done else 'was not done'}; see `fhirpay explain {payment}`")

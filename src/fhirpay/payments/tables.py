@@ -497,3 +497,22 @@ class EventSweepRow(Row, table=True):
     cursor: str = Field(default="", sa_type=Text)
     found: int = _minor()  # by the sweep in hand, else by the last one
     changed_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class ByHandRow(Row, table=True):
+    """What a person found out about an operation that nobody knew, and on what grounds. See by_hand.py."""
+
+    __tablename__ = "operation_by_hand"
+    __table_args__ = (Index(None, "tenant_id", "payment_id"),)
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    operation_id: str = Field(primary_key=True, sa_type=Text)
+    payment_id: str = Field(sa_type=Text)
+    became: str = Field(sa_type=Text)  # done, not_done
+    reference: str = Field(default="", sa_type=Text)  # of done: the processor's id of it
+    amount_minor: int = Field(sa_type=BigInteger)
+    currency: str = Field(sa_type=Text)
+    said_by: str = Field(sa_type=Text)
+    why: str = Field(sa_type=Text)
+    evidence: str = Field(sa_type=Text)
+    at: datetime = Field(sa_type=UtcDateTime)

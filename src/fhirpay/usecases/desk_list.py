@@ -30,6 +30,7 @@ from ..errors import NotFound, RuleBroken, ValueInvalid
 from ..flow import lane
 from ..outbox import QUEUE
 from ..payments import store, unattended
+from ..payments.by_hand import DIFFERS as BY_HAND_DIFFERS
 from .apply_message import PARKED, REPLACED
 from .bank_codes import CHANGED, STOPPED
 from .check_traffic import DEPARTS
@@ -110,7 +111,7 @@ NEXT: Mapping[str, str] = {
     BACK: "Set it back at the EHR by hand where it is to be asked for again, then mark it done.",
     LAUNCH_SHUT: "Mend what it says, there or here; `fhirpay conformance check` tries it. Then open it from the EHR.",
     PARKED_CALL: "Mend what it says, then `fhirpay replay ID`; a posting that was made by hand: mark it done.",
-    UNKNOWN: "Look at the processor; it ends by itself when the processor says what became of it.",
+    UNKNOWN: "Look at the processor; it ends by itself when that says it, or `fhirpay processor found ID` with yours.",
     MISSED: "Compare that time with the processor's own record: refunds and disputes above all. Then mark it done.",
     UNLISTED: "Mend what it says, there or here: `fhirpay processor sweep` tries it. It goes once it is read.",
     # of what was stated
@@ -174,6 +175,7 @@ NEXT: Mapping[str, str] = {
     "payout_failed": "Correct the bank account at the processor; the amount is paid out anew by it.",
     "payout_sum": "Compare the payout's lines with the processor's report: one is missing, or one too many.",
     "payout_not_itemised": "Take its fees from the processor's own report; they are not in the books.",
+    BY_HAND_DIFFERS: "Find out at the processor which is right, and put the other one right there or here; then done.",
     "refund_outside": "Find out who refunded it at the processor and why, then mark it done.",
 }
 
@@ -256,7 +258,7 @@ def done(tx: Tx, line_id: str, *, by: str, why: str) -> None:
     if not why.strip():
         raise RuleBroken("say why it is done: it is kept with the line")
     if line_id.startswith("opn") or ":unknown:" in line_id:
-        raise RuleBroken("an outcome that nobody knows ends when the processor says what it was, not before")
+        raise RuleBroken("an outcome that nobody knows ends when it is said what it was: fhirpay processor found ID")
     if line_id.startswith("pay") and ":" not in line_id:
         raise RuleBroken("a link that waits for its payer ends when it is paid or has expired; or void the payment")
     item = worklist.find(tx, line_id)

@@ -53,6 +53,7 @@ _SOON = timedelta(seconds=5)
 _PATIENT = timedelta(minutes=2)
 _LONGEST = timedelta(hours=6)
 TELL_AFTER = timedelta(minutes=30)  # unknown for so long is told to a person
+LISTENS_AFTER_WORD = timedelta(days=3)  # of a person: then events alone tell what differs from it
 TELL_OF_WAITING_AFTER = timedelta(days=1)  # the same where the last we heard is that the payer or a bank has to act
 
 
@@ -113,6 +114,8 @@ class LookUp:
             return False
         if operation.state in OPEN:
             return True  # prepared anew: whoever sends it looks after it
+        if operation.state is OperationState.BY_HAND:  # what the processor says of it may differ
+            return tx.now - (operation.finished_at or tx.now) >= LISTENS_AFTER_WORD
         if operation.refund_id:
             return refunds.get(tx, operation.refund_id).state in refund.ENDS
         if operation.kind in ENDS_BY_ITSELF and operation.state is not OperationState.PENDING:

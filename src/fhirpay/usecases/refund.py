@@ -30,7 +30,7 @@ from ..ledger import rules
 from ..ledger import store as ledger
 from ..log import Log
 from ..outbox import add as outbox_add
-from ..payments import disputes, refunds, store, tenders
+from ..payments import by_hand, disputes, refunds, store, tenders
 from ..payments.port import (
     ActionNeeded,
     Approved,
@@ -234,7 +234,7 @@ def settle(tx: Tx, tenant: Tenant, operation_id: str, outcome: Outcome, *, sourc
     payment = store.lock(tx, operation.payment_id)
     operation = store.operation(tx, operation_id)
     assert operation.refund_id is not None
-    outcome = believed(tx, operation, outcome)
+    outcome = by_hand.reconciled(tx, payment, operation, believed(tx, operation, outcome), source=source)
     move_operation(tx, operation, outcome, amount=operation.amount)
     return _heard(tx, tenant, payment, refunds.get(tx, operation.refund_id), outcome, source=source)
 
@@ -289,6 +289,7 @@ def _take_in(tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, outcome: 
             store.open_break(tx, key, "refund_amount", says, payment=payment, amount=given)
         case Declined() | Canceled():
             says = outcome.meaning.desk if isinstance(outcome, Declined) else "The processor canceled the refund."
+            says = "Staff found that it did not go out." if source.startswith(by_hand.SOURCE) else says
             if refund.state in (_S.SUBMITTED, _S.PENDING, _S.REQUIRES_ACTION):
                 return drop_refund(tx, tenant, payment, refund, _S.FAILED, says)
             if refund.state is _S.SUCCEEDED:
@@ -383,6 +384,8 @@ def adopt(tx: Tx, tenant: Tenant, payment: Payment, outcome: Approved, *, source
     None when it is known already. Under the payment's lock.
     """
     if any(one.processor_ref == outcome.reference for one in refunds.of_payment(tx, payment.payment_id)):
+        return None
+    if by_hand.may_be(tx, payment, outcome):
         return None
     key = f"{payment.payment_id}:outside:{outcome.reference}"
     store.close_break(tx, unknown_refunds_key(payment.payment_id), by="an event about the refund")

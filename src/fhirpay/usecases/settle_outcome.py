@@ -26,7 +26,7 @@ from ..ledger import rules
 from ..ledger import store as ledger
 from ..log import Log
 from ..outbox import add as outbox_add
-from ..payments import refunds, store, stored_methods, tenders, terminals
+from ..payments import by_hand, refunds, store, stored_methods, tenders, terminals
 from ..payments.allocation import Share, in_order
 from ..payments.port import (
     ActionNeeded,
@@ -78,7 +78,7 @@ def settle(tx: Tx, tenant: Tenant, operation_id: str, outcome: Outcome, *, sourc
     operation = store.operation(tx, operation_id)
     payment = store.lock(tx, operation.payment_id)
     operation = store.operation(tx, operation_id)  # as it is now that nobody else can move it
-    outcome = believed(outcome)
+    outcome = by_hand.reconciled(tx, payment, operation, believed(outcome), source=source)
     if isinstance(outcome, Canceled) and outcome.expired and payment.failure_code == CODE:
         outcome = replace(outcome, expired=False)  # we had the page closed: whoever tells it, we tell it so
     move_operation(tx, operation, outcome, amount=operation.amount)

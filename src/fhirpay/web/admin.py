@@ -23,10 +23,12 @@ from ..domain.money import Money
 from ..errors import ConfigInvalid, FhirpayError, MessageInvalid, NotFound, RuleBroken
 from ..fhir.client import FhirClient
 from ..inbox.search import Selector, search
+from ..payments.registry import Registry
 from ..polling import exports
-from ..usecases import confirm_posting, post_file, staff
+from ..usecases import by_hand, confirm_posting, post_file, staff
 from ..usecases import webhook_endpoints as hooks
 from ..usecases.apply_message import ApplyMessage
+from ..usecases.by_hand import Found
 from ..usecases.go_live import go_live, outlook
 from ..usecases.opening_balances import check, import_file, reverse
 from ..usecases.preview_replay import preview_replay
@@ -54,6 +56,7 @@ class Commands:
         mended: Callable[[str], ReplayMended],
         sweep: Callable[[str], Sweep],
         pulls: Callable[[str], PullSettlements],
+        processors: Callable[[str], Registry],
     ) -> None:
         self._database = database
         self._tenant = tenant
@@ -63,6 +66,7 @@ class Commands:
         self._mended = mended
         self._sweep = sweep
         self._pulls = pulls
+        self._processors = processors
 
     async def ingest(self, tenant: str, interface: str, message: bytes) -> list[bytes]:
         """Take in one HL7v2 message; its acknowledgements. Raises NotFound for an unknown interface."""
@@ -104,6 +108,11 @@ class Commands:
     async def sweep(self, tenant: str, merchant: str) -> int:
         """Take in what the processor lists and no event told; how many events."""
         return await self._sweep(tenant).whole(merchant)
+
+    async def say_by_hand(self, tenant: str, found: Found) -> str:
+        """What a person found out about an operation that nobody knows; its payment."""
+        units, owner = self._database.units(tenant), self._tenant(tenant)
+        return await units.write(by_hand.say, found, owner, self._processors(tenant))
 
     async def set_aside(self, tenant: str, message: str, interface: str, reason: str, by: str) -> list[str]:
         """Not to be applied, by a person's decision; their ids."""
@@ -302,6 +311,9 @@ class AdminSocket:
                     return {"pulled": await self._commands.pull(tenant, merchant)}
                 case {"command": "sweep", "tenant": str(tenant), "merchant": str(merchant)}:
                     return {"found": await self._commands.sweep(tenant, merchant)}
+                case {"command": "say_by_hand", "tenant": str(tenant), "found": dict(said)}:
+                    texts = {str(name): str(text) for name, text in said.items()}
+                    return {"payment": await self._commands.say_by_hand(tenant, Found.from_json(texts))}
                 case {
                     "command": "set_aside",
                     "tenant": str(tenant),

@@ -430,6 +430,15 @@ def parse(model: type[M], content: dict[str, Any]) -> M:
         raise kind(first["msg"].removeprefix("Value error, "), location=where or "body") from None
 
 
+class FoundBody(StaffBody):
+    """What became of an operation that nobody knows, by whoever has looked. No text names a patient."""
+
+    became: Literal["done", "not_done"]
+    reference: str = Field(default="", max_length=100, description="of `done`: the processor's id of it")
+    why: Short
+    evidence: Short
+
+
 def checked_text(text: str, where: str) -> str:
     """Raises ValueInvalid for text that holds a card number: it would be kept for ever."""
     if screen_text(text)[1]:

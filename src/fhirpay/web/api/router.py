@@ -11,6 +11,7 @@ from .desk import desk_router
 from .disputes import disputes_router
 from .messages import messages_router
 from .methods import methods_router
+from .operations import operations_router
 from .pages import pages_router
 from .payments import owed_router, payments_router, refunds_router
 from .postings import postings_router
@@ -32,6 +33,7 @@ def api_router(deps: Deps) -> APIRouter:
         credits_router,
         refunds_router,
         disputes_router,
+        operations_router,
         owed_router,
         methods_router,
         pages_router,
