@@ -447,7 +447,8 @@ def open_break(
     }
     if not again:
         return tx.put(_OPEN_BREAK, row) > 0
-    anew = {"kind": str(kind), "says": says, "opened_at": tx.now, "closed_at": None, "closed_by": ""}
+    anew = {name: row[name] for name in ("kind", "says", "opened_at", "closed_by", "amount_minor", "currency")}
+    anew |= {"closed_at": None}
     on = ["tenant_id", "break_key"]
     statement = insert(_break).values(row)
     statement = statement.on_conflict_do_update(index_elements=on, set_=anew, where=_break.c.closed_at.is_not(None))

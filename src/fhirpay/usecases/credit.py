@@ -17,7 +17,7 @@ from ..db.unit import Tx
 from ..domain.money import Money
 from ..errors import RuleBroken
 from ..log import Log
-from ..payments import store, tenders
+from ..payments import disputes, store, tenders
 from ..payments.records import Payment
 from . import collect, external_payments, moved_money
 from .money_off import business_day
@@ -87,6 +87,9 @@ def _ours(tx: Tx, payment_id: str) -> Payment:
     payment = store.lock(tx, payment_id)
     if payment.method == store.EXTERNAL:
         raise RuleBroken("the EHR took this payment: it is moved there", payment_id=payment_id)
+    if (open_ := disputes.open_of(tx, payment_id)) is not None:
+        says = f"{payment_id} is disputed ({open_.dispute_id}): its money stays where it is until that has ended"
+        raise RuleBroken(says, payment_id=payment_id, dispute_id=open_.dispute_id)
     return payment
 
 

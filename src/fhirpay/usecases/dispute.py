@@ -20,7 +20,8 @@ from ..billing import entries, rows, worklist
 from ..billing import money as billing
 from ..config import Tenant
 from ..db.unit import Tx
-from ..domain.dispute import DisputeFact, DisputeState, Line, MoneyKind
+from ..domain.dispute import DisputeFact, DisputeState, Folded, Line, MoneyKind
+from ..domain.money import Money
 from ..ledger import rules
 from ..ledger import store as ledger
 from ..ledger.entry import Entry
@@ -29,7 +30,7 @@ from ..outbox import add as outbox_add
 from ..payments import disputes, store
 from ..payments.port import Approved, DisputeSeen, Outcome, ProvenAbsent, Unknown
 from ..payments.records import Dispute, Operation, Payment
-from . import bank_codes, collect
+from . import bank_codes, collect, returned
 from .dispute_losses import lose, over_key, regain
 from .money_off import business_day, drop_unsent_refunds
 from .refund_shares import left_of
@@ -38,6 +39,7 @@ log = Log("disputes")
 
 DUE = "dispute"  # on the worklist: evidence is wanted until a day; its subject is the dispute
 LOST = entries.DISPUTE_LOST  # the same: is what was lost to be asked for again?
+SHORT = "dispute_short"  # a break: less came back than was taken, of one that was won
 LOOK = "dispute.look"  # in the outbox: read it anew; look_at_dispute.py
 BY = "processor"
 _S = DisputeState
@@ -122,10 +124,12 @@ def carry_out(tx: Tx, tenant: Tenant, payment: Payment, dispute: Dispute) -> Dis
     billing.post(tx, (move for move in taken if move.allocate), business_date=day)
     collect.reassess_accounts(tx, touched, tenant)
     store.change(tx, payment.payment_id)
+    _tell_of_rest(tx, payment, dispute, folded)
     if dispute.lost == folded.lost:
         store.close_break(tx, over_key(payment.payment_id, dispute.dispute_id), by=BY, why="all of it is booked")
     if more.minor < 0:
         catch_up(tx, tenant, payment)
+        returned.catch_up(tx, tenant, payment)
     return dispute
 
 
@@ -138,6 +142,20 @@ def catch_up(tx: Tx, tenant: Tenant, payment: Payment) -> None:
             continue
         if disputes.folded(tx, one).lost > one.lost:
             carry_out(tx, tenant, payment, one)
+
+
+def _tell_of_rest(tx: Tx, payment: Payment, dispute: Dispute, folded: Folded) -> None:
+    """A break while less has come back of one that was won, or of an inquiry that was closed, than was taken for it."""
+    key = f"{payment.payment_id}:{dispute.dispute_id}:short"
+    rest = folded.out - folded.lost if folded.state in (_S.WON, _S.INQUIRY_CLOSED) else Money.zero(payment.currency)
+    told = next(
+        (one for one in store.breaks(tx, payment_id=payment.payment_id, kind=SHORT) if one.break_key == key), None
+    )
+    if told is not None and told.amount != rest:
+        store.close_break(tx, key, by=BY, why=f"{rest} is out now")
+    if rest and (told is None or told.amount != rest):
+        says = f"{dispute.dispute_id} is {folded.state}, and {rest} of {folded.withdrawn} has not come back: ask for it"
+        store.open_break(tx, key, SHORT, says, payment=payment, amount=rest, again=True)
 
 
 def accounts_of(tx: Tx, payment: Payment) -> list[str]:

@@ -65,6 +65,27 @@ def carry_out(tx: Tx, tenant: Tenant, payment: Payment, facts: Iterable[PaymentF
             _CARRIES[fact.kind](tx, tenant, store.get(tx, payment.payment_id), one)
 
 
+def catch_up(tx: Tx, tenant: Tenant, payment: Payment) -> None:
+    """Returns that could not be booked, since a lost dispute had the money, and can be now that it was won after all.
+    Called by dispute.py, under the payment's lock."""
+    for one in returns.standing(tx, payment.payment_id):
+        now = store.get(tx, payment.payment_id)
+        if one.booked_at is None and _with_us(tx, now) >= one.amount:
+            _returned(tx, tenant, now, one)
+            store.close_break(tx, _unexplained_key(now, one), by="dispute", why="it was won, and all of this is booked")
+
+
+def _unexplained_key(payment: Payment, one: Return) -> str:
+    return f"{payment.payment_id}:return:{one.reference}"
+
+
+def _with_us(tx: Tx, payment: Payment) -> Money:
+    """What is still here of a payment: neither given back, nor returned and booked, nor lost to a dispute."""
+    before = [one for one in returns.standing(tx, payment.payment_id) if one.booked_at is not None]
+    back = sum((one.amount - one.recovered for one in before), Money.zero(payment.currency))
+    return payment.captured - refunds.claimed(tx, payment) - back - disputes.gone(tx, payment)
+
+
 def _returned(tx: Tx, tenant: Tenant, payment: Payment, one: Return) -> None:
     says = f"The payment came back{_why(one)}: there is nothing to give back."
     drop_unsent_refunds(tx, tenant, payment, says=says)
@@ -72,14 +93,13 @@ def _returned(tx: Tx, tenant: Tenant, payment: Payment, one: Return) -> None:
     allocated = store.allocations(tx, payment.payment_id)
     before = [other for other in returns.standing(tx, payment.payment_id) if other.booked_at is not None]
     recovered_before = sum((other.recovered for other in before), Money.zero(payment.currency))
-    back_before = sum((other.amount for other in before), Money.zero(payment.currency))
     given_back = refunds.claimed(tx, payment)
-    with_us = payment.captured - given_back - (back_before - recovered_before) - disputes.gone(tx, payment)
+    with_us = _with_us(tx, payment)
     own = _least(one.amount, with_us)
     recovered = _least(one.amount - own, given_back - recovered_before)
     if beyond := one.amount - own - recovered:
         says = f"{one.amount} of {payment.payment_id} came back, {beyond} more than there was of it: not booked"
-        key = f"{payment.payment_id}:return:{one.reference}"
+        key = _unexplained_key(payment, one)
         store.open_break(tx, key, UNEXPLAINED, says, payment=payment, amount=beyond)
         if not own and not recovered:
             return
