@@ -28,7 +28,18 @@ _LENGTHS = {
     "evt": 24,
     "txn": 24,
     "du": 24,
+    "po": 24,
     "cus": 14,
+}
+
+# Reporting categories
+_CATEGORIES = {
+    "refund_failure": "refund_failure",
+    "refund": "refund",
+    "stripe_fee": "fee",
+    "payout": "payout",
+    "payout_failure": "payout_reversal",
+    "payout_cancel": "payout_reversal",
 }
 
 
@@ -76,7 +87,7 @@ class Books:
     def move(self, type_: str, amount: int, source: Doc, intent: str) -> Doc:
         """The Balance Transaction object: `amount` positive for money in, negative for money out."""
         fee = amount * 29 // 1000 + 30 if amount > 0 and type_ in ("charge", "payment") else 0
-        category = {"refund_failure": "refund_failure", "refund": "refund"}.get(type_, "charge")
+        category = _CATEGORIES.get(type_, "charge")
         detail = {"amount": fee, "application": None, "currency": source["currency"], "type": "stripe_fee"}
         doc = self.add(
             {

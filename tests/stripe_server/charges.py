@@ -93,7 +93,11 @@ def captured(books: Books, charge: Doc, amount: int, *, at_once: bool) -> None:
     """Money has come in. Asynchronous capture: the balance transaction shows only later, with charge.updated."""
     charge["captured"], charge["amount_captured"] = True, amount
     kind = "payment" if charge["id"].startswith("py_") else "charge"
-    movement = books.move(kind, amount, charge, charge["payment_intent"])
+    # Reporting categories: a partial capture is two lines, all that was authorized and the rest taken back
+    movement = books.move(kind, charge["amount"], charge, charge["payment_intent"])
+    if amount < charge["amount"]:
+        rest = books.move("refund", amount - charge["amount"], charge, charge["payment_intent"])
+        rest["reporting_category"] = books.movements[-1]["reporting_category"] = "partial_capture_reversal"
     if at_once:
         charge["balance_transaction"] = movement["id"]
     else:

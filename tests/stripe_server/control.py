@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, HTTPException
 
-from . import banks, checkout, disputes, payment_intents, refunds, setup
+from . import banks, checkout, disputes, payment_intents, payouts, refunds, setup
 from .errors import Doc, Refused
 from .faults import FAULTS, Fault
 
@@ -103,6 +103,18 @@ def control(server: Server) -> APIRouter:
         messenger.wake()
         return doc
 
+    @router.post("/payouts")
+    async def pay_out(body: dict[str, Any]) -> Doc:
+        return payouts.pay_out(books, body)
+
+    @router.post("/payouts/{payout_id}")
+    async def change_payout(payout_id: str, body: dict[str, Any]) -> Doc:
+        return payouts.change(books, books.things[payout_id], body)
+
+    @router.post("/lines")
+    async def line(body: dict[str, Any]) -> Doc:
+        return payouts.line(books, body)
+
     @router.get("/books")
     async def show() -> Doc:
         """Everything this account believes: what a ledger is compared with."""
@@ -145,7 +157,11 @@ def believed(server: Server) -> Doc:
         empty = {"captured": 0, "voided": 0, "refunded": 0, "balance": 0}
         line = totals.setdefault(movement["currency"].upper(), empty)
         line["balance"] += movement["amount"]
-        if movement["type"] == "adjustment":  # of a dispute: its fee is taken with it
+        if movement["type"].startswith(("payout", "stripe_fee", "reserve")) or not movement["source"]:
+            continue
+        if movement["reporting_category"] == "partial_capture_reversal":
+            line["captured"] += movement["amount"]
+        elif movement["type"] == "adjustment":  # of a dispute: its fee is taken with it
             line["balance"] -= movement["fee"]
         elif movement["type"] in ("charge", "payment"):
             line["captured"] += movement["amount"]
@@ -173,7 +189,8 @@ def references(server: Server, doc: Doc) -> list[str]:
 
 
 def _payment(server: Server, intent: Doc) -> Doc:
-    back = [m for m in server.books.movements if m["payment_intent"] == intent["id"] and m["type"].startswith("refund")]
+    mine = [m for m in server.books.movements if m["payment_intent"] == intent["id"]]
+    back = [m for m in mine if m["reporting_category"] in ("refund", "refund_failure")]
     return {
         "id": intent["id"],
         "reference": references(server, intent)[0],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from . import checkout, disputes, intent_forms, payment_intents, refunds, setup
+from . import checkout, disputes, intent_forms, payment_intents, payouts, refunds, setup
 from .errors import Doc
 from .expand import existing, page
 from .forms import EXPAND, PAGE, Form, array, string
@@ -55,6 +55,10 @@ def routes(server: Server) -> APIRouter:
     get("/charges/{id_}", "get", "charge", _EXPAND, one("charge", "charge"))
     get("/events", "list", "list.event", _EVENTS, lambda params, call: _events(server, params))
     get("/events/{id_}", "get", "event", _EXPAND, one("event", "event"))
+    get("/payouts", "payouts", "list.payout", payouts.LIST, lambda params, call: payouts.listed(books, params))
+    get("/payouts/{id_}", "get", "payout", payouts.RETRIEVE, one("payout", "payout"))
+    of = "list.balance_transaction"
+    get("/balance_transactions", "lines", of, payouts.LINES, lambda params, call: payouts.lines(books, params))
     get("/disputes", "list", "list.dispute", disputes.LIST, lambda params, call: disputes.listed(books, params))
     get("/disputes/{id_}", "get", "dispute", _EXPAND, one("dispute", "dispute"))
     post("/disputes/{id_}/close", "accept", "dispute", disputes.CLOSE, close)

@@ -1,6 +1,6 @@
 """`explain ID`: from any id in the chain, the whole chain. Called by the CLI, the API and the demo; reads only.
 
-    message → ChargeItem, Invoice, Account → what is owed and why → payment, its calls → ledger entries → EHR
+    message → ChargeItem, Invoice, Account → what is owed and why → payment, its calls → ledger entries → EHR, payout
 
 First the id is found, wherever it is known (`_FINDERS`, in order); that names accounts, obligations and payments. Then
 the tree is drawn from what came in down to what was posted back. A new kind of id is one more finder.
@@ -35,7 +35,7 @@ from ..writeback import store as writeback
 from ..writeback.references import sources
 from ..writeback.store import Posting
 from . import explain_nodes as nodes
-from . import external_payments
+from . import explain_payouts, external_payments
 from .explain_text import Chain, Node
 
 __all__ = ["Chain", "Node", "explain", "explain_resource"]
@@ -199,6 +199,8 @@ def _payment(tx: Tx, some_id: str) -> _Scope | None:
     if disputed := disputes.find(tx, some_id):
         said = f"a dispute of {disputed[0].payment_id}"
         return _of_payments(tx, said, [one.payment_id for one in disputed])
+    if paid_out := explain_payouts.payments_of(tx, some_id):
+        return _of_payments(tx, *paid_out)
     try:
         operation = payments.operation(tx, some_id)
     except NotFound:
@@ -400,6 +402,7 @@ class _Drawing:
             under = [nodes.entry(one) for one in listed.values()]
             under += [nodes.posting(one) for one in postings if one.subject in mine]
             children.append(nodes.dispute(dispute, under))
+        children += explain_payouts.nodes_of(tx, payment_id)
         tender = tenders.find(tx, payment)
         tried = choice.tries_of(tx, payment_id)
         shares, reader = payments.allocations(tx, payment_id), terminals.find(tx, payment_id)

@@ -288,8 +288,11 @@ STORIES: dict[str, tuple[Event, tuple[Entry, ...], dict[str, int]]] = {
     ),
     "a fee given back": (
         Event.FEE_GIVEN_BACK,
-        (captured(80), rules.fee("main", usd(3), payment="pay1", **WHEN))
-        + (rules.fee("main", usd(2), payment="pay1", back=True, **WHEN),),
+        (
+            captured(80),
+            rules.fee("main", usd(3), payment="pay1", **WHEN),
+            rules.fee("main", usd(2), payment="pay1", back=True, **WHEN),
+        ),
         {"processor_clearing": 79, "unapplied_credit": 80, "fees": 1},
     ),
     "a reserve is kept back": (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -237,3 +238,28 @@ async def test_what_can_not_be_read_is_told_and_read_when_it_can(world: World) -
     await world.work(hours=1.1)
     assert await world.units.read(worklist.list_open) == []
     await controls(world)
+
+
+async def test_explain_and_the_api_lead_from_a_payment_to_its_payout_and_back(world: World) -> None:
+    from fhirpay.usecases.explain import explain
+
+    account = await world.invoiced("ann", 50_00)
+    payment = await world.paid(account)
+    seen = await pays_out(world, arrives_on="2026-12-04")
+    await pulled(world)
+    (line,) = [one for one in await lines(world, seen) if one.payment_id == payment]
+    for some_id in (payment, line.line_ref, seen["id"]):
+        told = str((await world.units.read(explain, some_id)).roots)
+        assert line.line_ref in told
+        assert "in_transit, arrives 2026-12-04" in told
+    (listed,) = (await world.api.get("/api/v1/payouts?merchant=main&state=in_transit")).json()["payouts"]
+    assert (listed["processor"], listed["complete"]) == ({"reference": seen["id"]}, True)
+    older = {"before": listed["created_at"]}
+    assert (await world.api.get("/api/v1/payouts", params=older)).json() == {"payouts": []}
+    whole = (await world.api.get(f"/api/v1/payouts/{listed['id']}")).json()
+    assert {one["payment"] for one in whole["lines"]} == {payment, None}
+    assert sum(Decimal(str(one["net"]["value"])) for one in whole["lines"]) == 0  # with its own line
+    assert (await world.api.get("/api/v1/payouts/pyo_none")).status_code == 404
+    assert (await world.api.get("/api/v1/payouts?before=yesterday")).status_code == 400
+    nobody = {"authorization": "Bearer nobody's"}
+    assert (await world.api.get("/api/v1/payouts", headers=nobody)).status_code == 401

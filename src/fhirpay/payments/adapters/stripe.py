@@ -44,7 +44,8 @@ from ..port import (
     Reference,
     Unknown,
 )
-from . import signature, stripe_bank, stripe_disputes
+from ..settlement_port import LinePage, PayoutPage, PayoutSeen
+from . import signature, stripe_bank, stripe_disputes, stripe_settlement
 from . import stripe_wire as wire
 
 BASE_URL = "https://api.stripe.com"
@@ -68,6 +69,7 @@ CAPABILITIES = Capabilities(
     disputes=True,
     accept_disputes=True,
     bank_debits=True,
+    settlement=True,
 )
 _LIVE = {"sk_live_": True, "rk_live_": True, "sk_test_": False, "rk_test_": False}  # by how a key begins
 _PAGE = 100  # the most that one listing returns
@@ -100,7 +102,7 @@ class _Said:
 class StripeProcessor:
     """`Processor`, `Hosted`, `Vault`, `BankVault` and `Disputes` over one HTTP client."""
 
-    """`Processor`, `Hosted`, `Vault`, `Disputes` and `EventList` over one HTTP client."""
+    """`Processor`, `Hosted`, `Vault`, `Disputes`, `EventList` and `Settlement` over one HTTP client."""
 
     name = "stripe"
 
@@ -202,6 +204,25 @@ class StripeProcessor:
                 return []
             after = [("starting_after", str(docs[-1].get("id")))]
         return Unknown("too many to look through: it has to be looked for at the processor")
+
+    # ── settlement ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def list_payouts(self, since: datetime, *, after: str = "") -> PayoutPage:
+        made = [("created[gte]", str(int(since.timestamp())))]
+        return stripe_settlement.payouts(await self._listed("/v1/payouts", made, after))
+
+    async def payout_lines(self, payout: PayoutSeen, *, after: str = "") -> LinePage:
+        """API reference, List all balance transactions: each with what it is of."""
+        of = [("payout", payout.reference), ("expand[]", "data.source")]
+        return stripe_settlement.lines(await self._listed("/v1/balance_transactions", of, after))
+
+    async def _listed(self, path: str, params: Params, after: str) -> dict[str, Any]:
+        """A page. Raises ProcessorUnavailable."""
+        begins = [("starting_after", after)] if after else []
+        found = await self._read(path, [("limit", str(_PAGE)), *params, *begins])
+        if found is None:
+            raise ProcessorUnavailable(f"the processor knows no {path}")
+        return found
 
     # ── disputes ──────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -14,6 +14,7 @@ from .methods import methods_router
 from .operations import operations_router
 from .pages import pages_router
 from .payments import owed_router, payments_router, refunds_router
+from .payouts import payouts_router
 from .postings import postings_router
 from .staff import staff_router, worklist_router
 from .terminals import terminals_router
@@ -34,6 +35,7 @@ def api_router(deps: Deps) -> APIRouter:
         refunds_router,
         disputes_router,
         operations_router,
+        payouts_router,
         owed_router,
         methods_router,
         pages_router,

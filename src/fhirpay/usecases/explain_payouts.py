@@ -1,0 +1,50 @@
+"""A payment's lines in payouts, as nodes of `explain`: the end of its way, as far as its processor tells."""
+
+from __future__ import annotations
+
+from ..db.unit import Tx
+from ..settlement import store as settlement
+from ..settlement.store import Line, Payout
+from .explain_text import Node
+
+
+def payments_of(tx: Tx, some_id: str) -> tuple[str, list[str]] | None:
+    """What this id of a payout or of a line is, and the payments that it is of. None: it is neither."""
+    if found := settlement.find(tx, some_id):
+        lines = [line for payout in found for line in settlement.lines_of(tx, payout)]
+        says = f"payout {found[0].processor_ref} of {found[0].amount}, {found[0].state}"
+    elif lines := settlement.find_lines(tx, some_id):
+        says = f"a line of payout {lines[0].payout_ref}"
+    else:
+        return None
+    return says, list(dict.fromkeys(one.payment_id for one in lines if one.payment_id))
+
+
+def nodes_of(tx: Tx, payment_id: str) -> list[Node]:
+    """Oldest first."""
+    return [_node(line, _payout(tx, line)) for line in settlement.lines_of_payment(tx, payment_id)]
+
+
+def _payout(tx: Tx, line: Line) -> Payout | None:
+    found = [one for one in settlement.find(tx, line.payout_ref) if one.merchant == line.merchant]
+    return found[0] if found else None
+
+
+def _node(line: Line, payout: Payout | None) -> Node:
+    kind = str(line.kind).replace("_", " ")
+    fee = f", fee {line.fee}" if line.fee else ""
+    says = f"line {line.line_ref}: {kind} of {line.gross}{fee}, net {line.net}, in payout {line.payout_ref}"
+    if payout is not None:
+        arrives = f", arrives {payout.arrives_on}" if payout.arrives_on else ""
+        says += f" of {payout.amount}, {payout.state}{arrives}"
+    facts = {
+        "kind": str(line.kind),
+        "gross": f"{line.gross.decimal:f}",
+        "fee": f"{line.fee.decimal:f}",
+        "net": f"{line.net.decimal:f}",
+        "currency": line.net.currency,
+        "payout": line.payout_ref,
+        "payoutState": str(payout.state) if payout else None,
+        "arrivesOn": payout.arrives_on or None if payout else None,
+    }
+    return Node("payoutLine", line.line_ref, says, (), facts)

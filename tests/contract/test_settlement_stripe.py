@@ -1,0 +1,169 @@
+"""Stripe's payouts: its documented line, its SDK as a second witness, and our books against the look-alike's."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import pytest
+import requests
+import stripe
+
+from fhirpay.db.unit import Database
+from fhirpay.domain.clock import FrozenClock
+from fhirpay.domain.money import Money
+from fhirpay.domain.settlement import LineKind
+from fhirpay.errors import MessageInvalid
+from fhirpay.payments.adapters import stripe_settlement as wire
+from payments_world import World, payments_world
+from processor_sides import STRIPE
+from settlement_world import becomes, breaks, entries, lines, payout, pays_out, pulled
+from stripe_running import SECRET_KEY, stripe_apart
+
+# API reference, The Balance Transaction object: its example
+DOCUMENTED = {
+    "id": "txn_1MiN3gLkdIwHu7ixxapQrznl",
+    "object": "balance_transaction",
+    "amount": -400,
+    "available_on": 1678043844,
+    "created": 1678043844,
+    "currency": "usd",
+    "description": None,
+    "exchange_rate": None,
+    "fee": 0,
+    "fee_details": [],
+    "net": -400,
+    "reporting_category": "transfer",
+    "source": "tr_1MiN3gLkdIwHu7ixNCZvFdgA",
+    "status": "available",
+    "type": "transfer",
+}
+
+
+def test_the_documented_line_is_read_to_the_letter_and_is_for_a_person() -> None:
+    (line,) = wire.lines({"object": "list", "data": [DOCUMENTED], "has_more": False}).lines
+    assert (line.reference, line.kind, line.raw_type) == (DOCUMENTED["id"], LineKind.OTHER, "transfer/transfer")
+    assert (line.gross, line.fee, line.net) == (Money(-4_00, "USD"), Money(0, "USD"), Money(-4_00, "USD"))
+    assert line.occurred_at == line.available_at == datetime(2023, 3, 5, 19, 17, 24, tzinfo=UTC)
+    assert (line.of, line.payment, line.our_reference) == (DOCUMENTED["source"], None, "")
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        ({"reporting_category": "dispute", "type": "adjustment"}, LineKind.DISPUTE),
+        ({"reporting_category": "partial_capture_reversal", "type": "refund"}, LineKind.CAPTURE_RELEASE),
+        ({"reporting_category": "risk_reserved_funds", "type": "reserve_hold"}, LineKind.RESERVE_HELD),
+        ({"reporting_category": "risk_reserved_funds", "amount": 400, "net": 400}, LineKind.RESERVE_RELEASED),
+        ({"reporting_category": "made_up", "type": "stripe_fx_fee"}, LineKind.FEE),
+    ],
+)
+def test_a_line_is_what_its_reporting_category_says(change: dict[str, object], kind: LineKind) -> None:
+    (line,) = wire.lines({"data": [{**DOCUMENTED, **change}]}).lines
+    assert line.kind is kind
+
+
+@pytest.mark.parametrize(
+    "change", [{"amount": "-400"}, {"amount": -4.0}, {"net": -399}, {"created": None}, {"id": "txn 1"}, {"fee": None}]
+)
+def test_what_is_not_a_line_is_refused_with_its_page_and_place(change: dict[str, object]) -> None:
+    with pytest.raises(MessageInvalid) as refused:
+        wire.lines({"data": [DOCUMENTED, {**DOCUMENTED, **change}]})
+    assert refused.value.location == "data[1]"
+
+
+def test_nothing_of_a_payer_is_kept_with_a_line() -> None:
+    source = {"id": "ch_1", "object": "charge", "payment_intent": "pi_1", "metadata": {"reference": "pay1"}}
+    source |= {"billing_details": {"name": "Canary Name", "email": "canary@example.org"}, "description": "Canary"}
+    document = {**DOCUMENTED, "source": source, "description": "Canary", "reporting_category": "charge"}
+    (line,) = wire.lines({"data": [document]}).lines
+    assert "anary" not in repr(line)
+    assert (line.payment, line.of, line.our_reference) == ("pi_1", "ch_1", "pay1")
+
+
+def test_stripes_own_sdk_reads_the_same_payouts_and_lines() -> None:
+    with stripe_apart() as running, requests.Session() as session:
+        client = stripe.StripeClient(
+            SECRET_KEY,
+            base_addresses={"api": running.base_url},
+            http_client=stripe.RequestsClient(session=session, timeout=30),
+            max_network_retries=0,
+        )
+        never = {"enabled": True, "allow_redirects": "never"}
+        held = {
+            "amount": 50_00,
+            "currency": "usd",
+            "payment_method": "pm_card_visa",
+            "automatic_payment_methods": never,
+        }
+        intent = client.v1.payment_intents.create({**held, "confirm": True, "capture_method": "manual"})
+        client.v1.payment_intents.capture(intent.id, {"amount_to_capture": 30_00})
+        made = session.post(f"{running.base_url}/control/payouts", json={"status": "paid"}, timeout=30).json()
+        (seen,) = client.v1.payouts.list({"limit": 3, "status": "paid"}).data
+        assert (seen.id, seen.automatic, seen.reconciliation_status) == (made["id"], True, "completed")
+        theirs = list(client.v1.balance_transactions.list({"payout": seen.id, "limit": 1}).auto_paging_iter())
+        by_category = {one.reporting_category: one.net for one in theirs}
+        assert by_category["charge"] + by_category["partial_capture_reversal"] == -by_category["payout"] == seen.amount
+        manual = session.post(f"{running.base_url}/control/payouts", json={"amount": 100}, timeout=30).json()
+        with pytest.raises(stripe.InvalidRequestError, match="automatic"):
+            client.v1.balance_transactions.list({"payout": manual["id"]})
+
+
+# ── our books ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+pytestmark = pytest.mark.warns("dispute.opened")
+
+
+@pytest.fixture
+async def world(database: Database, clock: FrozenClock) -> AsyncIterator[World]:
+    async with payments_world(database, clock, side=STRIPE) as world:
+        yield world
+
+
+async def _held(world: World) -> int:
+    """What Stripe holds, after its fees."""
+    return sum(one["net"] for one in world.processor.simulator.books.movements)
+
+
+async def test_payments_a_part_captured_a_refund_and_a_dispute_come_to_the_payout(world: World) -> None:
+    account = await world.invoiced("ann", 50_00, 80_00, 40_00)
+    first = await world.paid(account, minor=50_00)
+    part = await world.authorized(account, minor=80_00)
+    await world.capture(part, 60_00)
+    await world.work()
+    disputed = await world.paid(account, minor=40_00)
+    await world.refund(first, 20_00)
+    await world.work()
+    books = world.processor.simulator.books
+    named = [one for one in books.all("payment_intent") if disputed in one["metadata"].values()]
+    await world.processor.control("disputes", {"payment": named[0]["id"]})
+    await world.deliver_events()
+    await world.inbox.drain()
+    await world.processor.control("lines", {"type": "reserve_held", "amount": 10_00})
+    seen = await pays_out(world)
+    done = await pulled(world)
+    assert done.waiting == 0
+    assert await breaks(world) == set()
+    balances = await world.balances()
+    assert balances.get("processor_clearing", 0) == await _held(world) == 0
+    assert balances["payout_in_transit"] == seen["amount"]
+    assert balances["reserve_held"] == 10_00
+    assert {one.state for one in await lines(world, seen)} <= {"booked", "noted"}
+
+
+async def test_a_payout_that_failed_after_it_was_paid_and_one_made_by_hand(world: World) -> None:
+    account = await world.invoiced("ann", 50_00)
+    await world.paid(account)
+    seen = await pays_out(world, status="paid")
+    await pulled(world)
+    before = await entries(world)
+    await pulled(world)
+    assert await entries(world) == before
+    await becomes(world, seen, "failed")
+    await pulled(world)
+    assert (await payout(world, seen)).state == "failed"
+    assert (await world.balances())["processor_clearing"] == await _held(world) == seen["amount"]
+    await pays_out(world, amount=10_00)
+    await pulled(world)
+    assert await breaks(world) == {"payout_failed", "payout_not_itemised"}
+    assert (await world.balances())["processor_clearing"] == await _held(world)
