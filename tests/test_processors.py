@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,16 @@ def test_it_is_run_in_the_fault_matrix(name: str) -> None:
         path = TESTS / "matrix" / f"test_matrix_{name}_{part}.py"
         assert path.is_file(), f"{path.name} is missing: a copy of another side's, with this one's name"
         assert f"SIDE = {name.upper()}\n" in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("can", "file"), [("disputes", "test_processor_disputes.py"), ("bank_debits", "test_processor_banks.py")]
+)
+def test_what_it_says_that_it_can_do_keeps_a_contract_of_its_own(name: str, can: str, file: str) -> None:
+    adapter = import_module(f"fhirpay.payments.adapters.{name}")
+    kept = f"side = {name.upper()}\n" in (TESTS / "contract" / file).read_text(encoding="utf-8")
+    assert kept == getattr(adapter.CAPABILITIES, can), f"{file}: a class for {name}, where its capabilities say {can}"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -487,3 +487,60 @@ def test_what_is_kept_of_an_event_holds_no_key_token_or_client_secret() -> None:
         assert secret not in kept
     assert json.loads(kept)["code"] == "card_declined"
     assert json.loads(kept)["created"] == 1_764_000_000
+
+
+# ── bank debits ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def debit(status: str, **more: Any) -> dict[str, Any]:
+    """A PaymentIntent whose charge was made by a bank account."""
+    bank = {"type": "us_bank_account", "us_bank_account": {"bank_name": "First Bank", "last4": "6789"}}
+    charge = {"id": "py_1", "created": 1_700_000_000, "payment_method_details": bank, "amount_refunded": 0}
+    doc = {"object": "payment_intent", "id": "pi_1", "status": status, "currency": "usd", "amount_received": 8000}
+    return {**doc, "capture_method": "automatic", "latest_charge": {**charge, **more.pop("charge", {})}, **more}
+
+
+def test_a_debit_that_cleared_shows_until_when_it_may_come_back_though_its_money_is_not_shown_yet() -> None:
+    found = wire.outcome(debit("succeeded"), OperationKind.SALE)
+    assert isinstance(found, Approved)
+    assert (found.details.kind, found.at) == ("bank", None)
+    assert found.returnable_until == wire.moment(1_700_000_000 + 60 * 24 * 3600)
+    shown = {"balance_transaction": {"created": 1_700_300_000}}
+    found = wire.outcome(debit("succeeded", charge=shown), OperationKind.SALE)
+    assert isinstance(found, Approved)
+    assert (found.at, found.returnable_until) == (
+        wire.moment(1_700_300_000),
+        wire.moment(1_700_300_000 + 60 * 24 * 3600),
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "network", "said"),
+    [
+        ({"code": "insufficient_funds", "network_decline_code": "R09"}, None, "R09"),
+        ({"code": "insufficient_funds"}, "R09", "R09"),
+        ({"code": "insufficient_funds"}, None, "R01"),
+        ({"code": "account_closed", "decline_code": "bank_account_closed"}, None, "R02"),
+        ({"code": "debit_not_authorized"}, "not a code", "R10"),
+        ({"code": "something_new"}, None, "something_new"),
+        ({"code": "something_new", "decline_code": "bank_account_frozen"}, None, "R16"),
+    ],
+)
+def test_what_a_failed_debit_says_is_nachas_code_or_the_strictest_that_stripes_word_covers(
+    error: dict[str, Any], network: str | None, said: str
+) -> None:
+    doc = debit("requires_payment_method", charge={"outcome": {"network_decline_code": network}})
+    found = wire.outcome({**doc, "last_payment_error": error}, OperationKind.SALE)
+    assert isinstance(found, Declined)
+    assert (str(found.code), found.said) == ("failed", said)
+
+
+def test_a_debit_above_stripes_limits_says_nothing_of_the_account() -> None:
+    error = {"code": "charge_exceeds_weekly_limit", "type": "invalid_request_error"}
+    bank = {"payment_method": {"type": "us_bank_account"}}
+    for found in (
+        wire.answered_otherwise(400, {**error, **bank}, OperationKind.SALE),
+        wire.outcome({**debit("requires_payment_method"), "last_payment_error": error}, OperationKind.SALE),
+    ):
+        assert isinstance(found, Declined)
+        assert (str(found.code), found.meaning.ends) == ("over_limit", False)

@@ -76,11 +76,12 @@ def is_bank_error(error: Doc) -> bool:
     return isinstance(method, dict) and method.get("type") == TYPE
 
 
-def failed(error: Doc, reference: Reference | None) -> Declined:
+def failed(error: Doc, reference: Reference | None, charge: Doc | None = None) -> Declined:
     """A debit that came to nothing, with the code that its bank gave; one that Stripe did not take on by its limits."""
     if error.get("code") in LIMITS:
         return refused(error)
-    code = code_of(error.get("network_decline_code"), error.get("decline_code"), error.get("code"))
+    told = error.get("network_decline_code") or ((charge or {}).get("outcome") or {}).get("network_decline_code")
+    code = code_of(told, error.get("decline_code"), error.get("code"))
     return Declined(DeclineCode.FAILED, reference, code)
 
 

@@ -176,10 +176,14 @@ def _captured(doc: Doc) -> Outcome:
         amount=money(doc["amount_received"], doc["currency"]),
         details=_details(known),
         at=at,
-        returnable_until=stripe_bank.returnable_until(known, at),
+        returnable_until=stripe_bank.returnable_until(known, at or _made(known)),
         payment=_id(doc),
         given_back=None if back is None else money(back, doc["currency"]),
     )
+
+
+def _made(charge: Doc) -> datetime | None:
+    return moment(charge["created"]) if "created" in charge else None
 
 
 def _authorized(doc: Doc) -> Outcome:
@@ -222,6 +226,9 @@ def _not_paid(doc: Doc) -> Outcome:
     error = doc.get("last_payment_error")
     if not error:
         return Unknown("not confirmed: it has no method to pay with")
+    charge = doc.get("latest_charge")
+    if isinstance(charge, dict) and stripe_bank.debit(charge) is not None:
+        return stripe_bank.failed(error, _id(doc), charge)
     return failed(error, _id(doc))
 
 
