@@ -319,28 +319,3 @@ async def test_nothing_without_a_token(world: World) -> None:
         assert answer.status_code == 401
     for path in ("/payments/nowhere", "/refunds/nowhere", "/stored-methods/nowhere", "/return/main/nowhere"):
         assert (await world.api.get(f"/api/v1{path}")).status_code == 404
-
-
-async def test_no_health_information_reaches_the_processor(world: World) -> None:
-    """Canaries in every field that we were given; none of them on the wire."""
-    account = await world.invoiced("canary-account", 80_00)
-    method = await world.method(account)
-    payment = read(
-        await post(
-            world,
-            "/payments",
-            {"account": account, "method": {"stored_method": method}},
-            "canary-key",
-        )
-    )
-    refund = read(await post(world, "/refunds", {"payment": payment["id"], "reason": "CANARY why"}, "canary-refund"))
-    await post(
-        world,
-        "/payments",
-        {"account": account, "method": {"hosted": {"return_url": "https://canary.example/CANARY?mrn=CANARY"}}},
-        "canary-hosted",
-    )
-    await until(world, f"/api/v1/refunds/{refund['id']}", "succeeded")
-    seen = json.dumps(await world.processor.books()) + json.dumps(world.events())
-    assert payment["id"] in seen
-    assert "canary" not in seen.lower()
