@@ -397,3 +397,18 @@ def test_a_dispute_is_read_listed_and_accepted_once(running: Running, sdk: Squar
     with pytest.raises(ApiError) as missing:
         sdk.disputes.get(dispute_id="nowhere")
     assert missing.value.status_code == 404
+
+
+def test_payouts_and_their_entries_are_read_page_by_page(running: Running, sdk: Square) -> None:
+    paid = pay(sdk)
+    made = httpx2.post(f"{running.base_url}/control/payouts", json={"status": "paid"}, trust_env=False).json()
+    found = [one for one in sdk.payouts.list(location_id=LOCATION, status="PAID") if one.id == made["id"]]
+    assert [(one.status, one.type, one.amount_money and one.amount_money.amount) for one in found] == [
+        ("PAID", "BATCH", made["amount_money"]["amount"])
+    ]
+    entries = list(sdk.payouts.list_entries(payout_id=made["id"], limit=1))
+    assert (
+        sum(one.net_amount_money.amount or 0 for one in entries if one.net_amount_money) == found[0].amount_money.amount
+    )  # type: ignore[union-attr]
+    charged = [one.type_charge_details.payment_id for one in entries if one.type_charge_details]
+    assert paid.id in charged

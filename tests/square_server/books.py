@@ -32,6 +32,8 @@ class Books:
         self.things: dict[str, dict[str, Doc]] = {}
         self.known: dict[str, Doc] = {}  # id → what Square knows and does not show
         self.movements: list[Doc] = []
+        self.gathered: list[Doc] = []  # entries that no payout has taken
+        self.taken = 0  # movements that have one
         self.events: list[Doc] = []
         self.on_event: Callable[[Doc], None] = lambda _: None
         # How long keys live is not published; nor how long a listing lags ("several seconds").

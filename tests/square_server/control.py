@@ -9,7 +9,7 @@ from fastapi import APIRouter, HTTPException
 
 from stripe_server.faults import FAULTS, Fault
 
-from . import disputes, refunds
+from . import disputes, payouts, refunds
 from .errors import Doc
 
 if TYPE_CHECKING:
@@ -82,6 +82,18 @@ def control(server: Server) -> APIRouter:
         doc = disputes.change(books, books.things["dispute"][dispute_id], body)
         messenger.wake()
         return doc
+
+    @router.post("/payouts")
+    async def pay_out(body: dict[str, Any]) -> Doc:
+        return payouts.pay_out(books, body)
+
+    @router.post("/payouts/{payout_id}")
+    async def change_payout(payout_id: str, body: dict[str, Any]) -> Doc:
+        return payouts.change(books, books.things["payout"][payout_id], body)
+
+    @router.post("/lines")
+    async def line(body: dict[str, Any]) -> Doc:
+        return payouts.line(books, body)
 
     @router.get("/books")
     async def show() -> Doc:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from . import cards, disputes, events, links, listing, orders, payments, refunds
+from . import cards, disputes, events, links, listing, orders, payments, payouts, refunds
 from .errors import Doc
 from .fields import Check, obj
 from .listing import listed
@@ -64,6 +64,9 @@ def routes(server: Server) -> APIRouter:
     act(
         "POST", "/disputes/{id_}/accept", "accept", disputes.ACCEPT, lambda body, id_: disputes.accept(books, body, id_)
     )
+    get("/payouts", "payouts", lambda params: payouts.listing(books, params))
+    get("/payouts/{id_}", "get", lambda params, id_: {"payout": books.get("payout", id_)})
+    get("/payouts/{id_}/payout-entries", "lines", lambda params, id_: payouts.entries(books, params, id_))
     _vault(server, act, get)
     _links(server, router, act, get)
     return router

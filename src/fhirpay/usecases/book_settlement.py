@@ -19,6 +19,7 @@ from datetime import datetime
 
 from ..config import Tenant
 from ..db.unit import Tx
+from ..domain.dispute import MoneyKind
 from ..domain.money import Money
 from ..domain.operation import OperationState
 from ..domain.payout import BATCH, PayoutState
@@ -133,6 +134,10 @@ def about(tx: Tx, line: Line) -> About | None:
         known = refund_of(tx, line.merchant, line.our_ref, line.of_ref)
         return None if known is None else About(known.payment_id, known)
     found = payment_of(tx, line.merchant, line.our_ref, line.payment_ref)
+    if found is None and line.of_ref:  # a processor that names what it captured alone, or the dispute
+        captured = [one for one in store.find(tx, line.of_ref) if one.merchant == line.merchant]
+        disputed = disputes.by_processor_ref(tx, line.merchant, line.of_ref)
+        return About(captured[0].payment_id) if captured else About(disputed.payment_id) if disputed else None
     return None if found is None else About(found.payment_id)
 
 
@@ -241,7 +246,10 @@ def _in_the_books(tx: Tx, payment: Payment, line: Line, found: About) -> bool:
         case _:
             about_it = disputes.by_processor_ref(tx, line.merchant, line.of_ref)
             facts = disputes.facts_of(tx, about_it.dispute_id) if about_it else []
-            return any(one.reference == line.line_ref for one in facts)
+            kind = MoneyKind.WITHDRAWN if line.kind is _K.DISPUTE else MoneyKind.REINSTATED
+            # Where its money has no lines of its own at the processor, by what it comes to.
+            like = [one for one in facts if one.kind is kind and one.amount == abs(line.gross)]
+            return bool(like) or any(one.reference == line.line_ref for one in facts)
 
 
 def _key(what: str, line: Line) -> str:

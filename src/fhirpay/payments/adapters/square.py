@@ -51,7 +51,8 @@ from ..port import (
     Reference,
     Unknown,
 )
-from . import square_disputes
+from ..settlement_port import LinePage, PayoutPage, PayoutSeen
+from . import square_disputes, square_settlement
 from . import square_wire as wire
 
 BASE_URL = "https://connect.squareup.com"
@@ -66,6 +67,7 @@ CAPABILITIES = Capabilities(
     setup_page=False,  # a card is stored by Square's own form, or not at all
     disputes=True,
     accept_disputes=True,
+    settlement=True,
 )
 _PAGE = 100  # the most that one listing returns
 _PAGES = 20
@@ -90,7 +92,7 @@ class _Said:
 
 
 class SquareProcessor:
-    """`Processor`, `Hosted`, `Vault`, `Disputes` and `EventList` over one HTTP client."""
+    """`Processor`, `Hosted`, `Vault`, `Disputes`, `EventList` and `Settlement` over one HTTP client."""
 
     name = "square"
 
@@ -291,6 +293,27 @@ class SquareProcessor:
                 return found
             params["cursor"] = str(cursor)
         return Unknown("too many to look through: it has to be looked for at the processor")
+
+    # ── settlement ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def list_payouts(self, since: datetime, *, after: str = "") -> PayoutPage:
+        query = [("location_id", self._location), ("begin_time", since.isoformat()), ("sort_order", "ASC")]
+        return square_settlement.payouts(await self._paid_out("/v2/payouts", query, after))
+
+    async def payout_lines(self, payout: PayoutSeen, *, after: str = "") -> LinePage:
+        path = f"/v2/payouts/{payout.reference}/payout-entries"
+        return square_settlement.lines(await self._paid_out(path, [("sort_order", "ASC")], after))
+
+    async def _paid_out(self, path: str, query: list[tuple[str, str]], after: str) -> dict[str, Any]:
+        """A page. Raises ProcessorUnavailable."""
+        begins = [("cursor", after)] if after else []
+        try:
+            said = await self._call("GET", path, params=[*query, ("limit", str(_PAGE)), *begins])
+        except Uncertain as error:
+            raise ProcessorUnavailable(str(error)) from None
+        if said.status != 200:
+            raise ProcessorUnavailable(f"the processor answered {said.status}")
+        return said.doc
 
     # ── disputes ──────────────────────────────────────────────────────────────────────────────────────────────────
 
