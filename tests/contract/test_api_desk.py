@@ -223,6 +223,38 @@ async def test_a_till_is_opened_moved_counted_and_closed_and_bad_words_are_named
     await world.sweep()
 
 
+async def test_one_bill_by_cash_and_card_whose_decline_leaves_the_rest_owed(world: World) -> None:
+    account = await world.invoiced("ana", 80_00)
+    good, bad = await world.method(account), await world.method(account, world.side.tokens["decline"])
+    cash = {"amount": usd("50.00"), "tender": CASH}
+    body = {"by": "j", "account": account, "tenders": [cash, {"amount": usd("30"), "method": {"stored_method": bad}}]}
+    answer = await post(world, "/splits", body, "s")
+    made = read(answer)
+    assert (answer.status_code, made["state"], made["paid"]["value"]) == (201, "open", Decimal("50.00"))
+    assert (await post(world, "/splits", body, "s")).content == answer.content
+    await world.work()
+    short = read(await world.api.get(f"/api/v1/splits/{made['id']}"))
+    assert (short["state"], short["left"]["value"]) == ("short", Decimal("30.00"))
+    assert [one["state"] for one in short["parts"]] == ["captured", "declined"]
+    assert await world.askable(account) == 30_00
+    rest = [{"amount": usd("10"), "tender": CASH}, {"amount": usd("20"), "method": {"stored_method": good}}]
+    made = read(await post(world, "/splits", {**body, "tenders": rest}, "rest"))
+    await world.work()
+    done = read(await world.api.get(f"/api/v1/splits/{made['id']}"))
+    assert (done["state"], done["paid"]["value"], await world.askable(account)) == ("done", Decimal("30.00"), 0)
+    for tenders, status, location in (
+        ([cash], 400, "tenders"),
+        ([cash, {"amount": usd("0"), "tender": CASH}], 400, "amount.value"),
+        ([cash, {"amount": usd("1")}], 400, "tenders.1"),
+        ([cash, {"amount": usd("1"), "tender": {**CASH, "till": "lost"}}], 404, "till"),
+        ([cash, cash], 422, None),
+    ):
+        refused = await post(world, "/splits", {**body, "tenders": tenders}, "bad")
+        assert (refused.status_code, refused.json().get("location")) == (status, location), tenders
+    assert (await world.api.get("/api/v1/splits/spl-none")).status_code == 404
+    await world.sweep()
+
+
 async def test_a_desk_takes_no_more_than_an_open_page_leaves(world: World) -> None:
     account = await world.invoiced("ana", 80_00)
     page = read(await post(world, "/payments", {"account": account, "amount": usd("50.00"), "method": {"hosted": {}}}))

@@ -1,14 +1,14 @@
 """Tables of the front desk: what was handed over for a payment, what was handed back of one, and its tills.
 
-Written by tenders.py, bags.py and till_sessions.py alone. The database lets a till be open once. Money is BIGINT
-minor units.
+Written by tenders.py, bags.py, till_sessions.py and splits.py alone. The database lets a till be open once. Money is
+BIGINT minor units.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Index, Text, text
+from sqlalchemy import BigInteger, Index, Text, UniqueConstraint, text
 from sqlmodel import Field
 
 from ..db.metadata import Row
@@ -144,3 +144,28 @@ class SafeMoveRow(Row, table=True):
     moved_by: str = Field(sa_type=Text)
     reason: str = Field(default="", sa_type=Text)
     at: datetime = Field(sa_type=UtcDateTime)
+
+
+class SplitRow(Row, table=True):
+    """One bill paid by several payments at once. What has become of it the payments say."""
+
+    __tablename__ = "payment_split"
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    split_id: str = Field(primary_key=True, sa_type=Text)
+    amount_minor: int = Field(sa_type=BigInteger)
+    currency: str = Field(sa_type=Text)
+    requested_by: str = Field(sa_type=Text)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class SplitPartRow(Row, table=True):
+    """A payment of a split, and of no other."""
+
+    __tablename__ = "split_part"
+    __table_args__ = (UniqueConstraint("tenant_id", "payment_id"),)
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    split_id: str = Field(primary_key=True, sa_type=Text)
+    number: int = Field(primary_key=True, sa_type=BigInteger)  # as they were asked for
+    payment_id: str = Field(sa_type=Text)

@@ -18,6 +18,8 @@ from ..db.types import UtcDateTime
 from .desk_tables import BagRow as BagRow
 from .desk_tables import HandedBackRow as HandedBackRow
 from .desk_tables import SafeMoveRow as SafeMoveRow
+from .desk_tables import SplitPartRow as SplitPartRow
+from .desk_tables import SplitRow as SplitRow
 from .desk_tables import TenderRow as TenderRow
 from .desk_tables import TillCountRow as TillCountRow
 from .desk_tables import TillMoveRow as TillMoveRow

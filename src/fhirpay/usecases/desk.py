@@ -88,7 +88,7 @@ def take(tx: Tx, wish: DeskPayment, tenant: Tenant) -> str:
     """
     till = till_of(tenant, wish.handed.till)
     session = lock_open(tx, till.name)
-    account_ref = _locked(tx, wish.account_ref)
+    account_ref = lock_account(tx, wish.account_ref)
     asked = asked_of(tx, account_ref, wish.obligations, wish.amount)
     if till.facility != asked.facility:
         raise RuleBroken(f"what is owed belongs to '{asked.facility}', and till '{till.name}' to '{till.facility}'")
@@ -114,7 +114,7 @@ def deposit(tx: Tx, wish: NewDeposit, tenant: Tenant) -> str:
         raise RuleBroken("a deposit needs a purpose: it is what the receipt says")
     till = till_of(tenant, wish.handed.till)
     session = lock_open(tx, till.name)
-    account_ref = _locked(tx, wish.account_ref)
+    account_ref = lock_account(tx, wish.account_ref)
     said = {"purpose": wish.purpose, "about": wish.about}
     payment_id = _make(tx, account_ref, wish.handed, wish.amount, till, session, tenant, **said)
     _captured(tx, payment_id, wish.handed.by, tenant)
@@ -161,7 +161,7 @@ def taken_at_desk(tx: Tx, payment: Payment) -> Tender:
     return tender
 
 
-def _locked(tx: Tx, account_ref: str) -> str:
+def lock_account(tx: Tx, account_ref: str) -> str:
     """The account that stands for it, nobody else's until this unit ends."""
     account_ref = survivor(tx, account_ref)
     external_payments.lock(tx, [account_ref])

@@ -214,6 +214,28 @@ class NewDeskPaymentBody(SpreadBody, StaffBody):
     tender: TenderBody
 
 
+class SplitPartBody(Body):
+    """So much by what is handed over (`tender`), or by a processor (`method`)."""
+
+    amount: Amount
+    tender: TenderBody | None = None
+    method: MethodChoice | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> SplitPartBody:
+        if (self.tender is None) == (self.method is None):
+            raise ValueError("give either tender or method")
+        return self
+
+
+class NewSplitBody(StaffBody):
+    """What is owed of an account, or these obligations of it, oldest first, by several tenders at once."""
+
+    account: Short = Field(description="Account/ID, or system|value")
+    obligations: tuple[str, ...] = Field(default=(), max_length=100)
+    tenders: tuple[SplitPartBody, ...] = Field(min_length=2, max_length=10)
+
+
 class NewDepositBody(StaffBody):
     """On an account, or on the account of an appointment."""
 

@@ -16,6 +16,7 @@ from .pages import pages_router
 from .payments import owed_router, payments_router, refunds_router
 from .payouts import payouts_router
 from .postings import postings_router
+from .splits import splits_router
 from .staff import staff_router, worklist_router
 from .terminals import terminals_router
 from .tills import tills_router
@@ -28,6 +29,7 @@ def api_router(deps: Deps) -> APIRouter:
     ours = (
         payments_router,
         desk_router,
+        splits_router,
         bank_router,
         terminals_router,
         tills_router,
