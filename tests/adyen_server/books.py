@@ -69,6 +69,7 @@ class Books:
         self.links: dict[str, Link] = {}
         self.cards: dict[str, Card] = {card.id: card for card in STORED}
         self.movements: list[Doc] = []
+        self.disputes: dict[str, Doc] = {}
         self.notifications: list[Doc] = []  # items, each with the `id` by which a test names it
         self.late: list[tuple[float, Callable[[], object]]] = []
         # Not documented how long: what Adyen carries out later takes this long here.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, HTTPException
 
-from . import account
+from . import account, disputes
 from .errors import Doc
 from .faults import FAULTS, Fault
 
@@ -45,6 +45,16 @@ def control(server: Server) -> APIRouter:
             raise HTTPException(422, f"unknown: {', '.join(sorted(unknown))}")
         books.settings |= body
         return books.settings
+
+    @router.post("/disputes")
+    async def dispute(body: dict[str, Any]) -> Doc:
+        """The payer's bank takes a payment back: see disputes.open_dispute."""
+        return disputes.open_dispute(books, body)
+
+    @router.post("/disputes/{psp}")
+    async def goes_on(psp: str, body: dict[str, Any]) -> Doc:
+        """`{"event": "CHARGEBACK", "amount": 5000}`"""
+        return disputes.goes_on(books, psp, str(body["event"]), body.get("amount"))
 
     @router.get("/books")
     async def show() -> Doc:

@@ -14,9 +14,10 @@ import httpx2
 import pytest
 from Adyen import exceptions
 from Adyen.util import is_valid_hmac_notification
+from fastapi import HTTPException
 
 from adyen_running import ACCOUNT, API_KEY, HMAC_KEY, OLD_HMAC_KEY, Running, adyen_apart
-from adyen_server import account
+from adyen_server import account, disputes
 from adyen_server.cards import SHOPPER
 from adyen_server.faults import Fault
 from adyen_server.webhooks import delivery
@@ -257,3 +258,22 @@ def test_its_check_of_signatures_takes_what_is_signed_with_the_key_and_nothing_e
             assert not is_valid_hmac_notification(sent, HMAC_KEY if key == OLD_HMAC_KEY else OLD_HMAC_KEY)
             sent["notificationItems"][0]["NotificationRequestItem"]["amount"]["value"] += 1
             assert not is_valid_hmac_notification(sent, key)
+
+
+def test_a_disputes_items_are_signed_like_the_others_and_come_in_the_order_of_the_dispute_flow(
+    running: Running, sdk: Any
+) -> None:
+    psp = sdk.payments_api.payments(wish()).message["pspReference"]
+    books = running.simulator.books
+    theirs = disputes.open_dispute(books, {"payment": psp, "amount": 1000})["id"]
+    with pytest.raises(HTTPException):
+        disputes.goes_on(books, theirs, "CHARGEBACK_REVERSED", None)
+    disputes.goes_on(books, theirs, "CHARGEBACK", None)
+    opened, taken = running.items()[-2:]
+    assert [(item["eventCode"], item["originalReference"]) for item in (opened, taken)] == [
+        ("NOTIFICATION_OF_CHARGEBACK", psp),
+        ("CHARGEBACK", psp),
+    ]
+    assert opened["pspReference"] == taken["pspReference"] == theirs
+    assert is_valid_hmac_notification(json.loads(delivery([taken], [HMAC_KEY])), HMAC_KEY)
+    assert books.movements[-1]["amount"] == -1000

@@ -193,6 +193,18 @@ def refold(tx: Tx, payment: Payment, dispute_id: str, *, new: bool = False) -> D
     return after
 
 
+def explains(tx: Tx, dispute: Dispute, seen: DisputeSeen) -> bool:
+    """Whether as much is known to have been taken, up to its round, as is seen to have come back."""
+    lines = {line.reference: line for line in folded(tx, dispute).lines}
+    new = [one for one in seen.money if one.back and one.reference not in lines]
+    for one in new:
+        before = [line for line in lines.values() if line.round <= one.round]
+        signed = (line.amount.minor if line.kind is MoneyKind.WITHDRAWN else -line.amount.minor for line in before)
+        if one.amount.minor > sum(signed):
+            return False
+    return True
+
+
 def note_acceptance(tx: Tx, dispute: Dispute, *, by: str, why: str) -> None:
     """Who wants it given up, and why: kept with it."""
     _change(tx, dispute.dispute_id, accepted_by=by, accepted_why=why)

@@ -333,23 +333,6 @@ class Stated:
 
 
 @dataclass(frozen=True, slots=True)
-class ProcessorEvent:
-    """A verified event. It says what to look at again; what it says of money is never believed by itself.
-
-    But for a processor that is not `readable`: there `states` is all that will ever be known, and it is applied.
-    """
-
-    id: str
-    type: str
-    about: EventAbout
-    our_reference: str
-    processor_reference: Reference | None
-    occurred_at: datetime
-    states: Stated | None = None
-    body: bytes | None = None  # its part of what came, where several came together
-
-
-@dataclass(frozen=True, slots=True)
 class DisputeMoney:
     """A line of money that a dispute has moved, by the processor's id of it: taken from us, or (`back`) given back."""
 
@@ -379,6 +362,24 @@ class DisputeSeen:
     reason: str = ""  # the processor's word
     return_code: str = ""  # of a bank debit that came back as a dispute: NACHA's code, or the processor's word
     respond_by: datetime | None = None  # evidence is taken until then
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorEvent:
+    """A verified event. It says what to look at again; what it says of money is never believed by itself.
+
+    But for a processor that is not `readable`: there `states` is all that will ever be known, and it is applied.
+    """
+
+    id: str
+    type: str
+    about: EventAbout
+    our_reference: str
+    processor_reference: Reference | None
+    occurred_at: datetime
+    states: Stated | None = None
+    dispute: DisputeSeen | None = None  # the same, of a dispute: as much as this event states of it
+    body: bytes | None = None  # its part of what came, where several came together
 
 
 @dataclass(frozen=True, slots=True)

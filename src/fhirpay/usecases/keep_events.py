@@ -16,8 +16,8 @@ from ..db.types import INDEXED_MAX, fitted
 from ..db.unit import Tx
 from ..errors import ValueInvalid
 from ..inbox.store import Incoming, Recorded, record
-from ..payments import stated
-from ..payments.port import Processor, ProcessorEvent, Stated
+from ..payments import stated, stated_disputes
+from ..payments.port import DisputeSeen, Processor, ProcessorEvent, Stated
 from ..security.blind_index import keyed_hash
 from ..security.payer import without_payer
 
@@ -26,12 +26,13 @@ KIND = "webhook"
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """One event as it is kept. `states` only where nothing can be read instead."""
+    """One event as it is kept. `states` and `dispute` only where nothing can be read instead."""
 
     event: ProcessorEvent
     body: bytes
     body_hash: str
     states: Stated | None
+    dispute: DisputeSeen | None
 
 
 def check_keepable(event: ProcessorEvent) -> None:
@@ -55,7 +56,8 @@ def kept(adapter: Processor, events: Iterable[ProcessorEvent], body: bytes, hash
         part = body if event.body is None else event.body
         text = without_payer(adapter.scrub(part.decode("utf-8", "replace"))).encode()
         same = f"event:{event.id}".encode() if readable else part
-        found.append(Kept(event, text, keyed_hash(hash_key, same), None if readable else event.states))
+        states, dispute = (None, None) if readable else (event.states, event.dispute)
+        found.append(Kept(event, text, keyed_hash(hash_key, same), states, dispute))
     return found
 
 
@@ -71,7 +73,8 @@ def interface_of(processor: str, merchant: str) -> str:
 
 def _record(tx: Tx, processor: str, merchant: str, kept: Kept) -> Recorded:
     event = kept.event
-    subject = event.our_reference or event.processor_reference or event.id
+    # What waits for an event of the same dispute must not stand before it in a lane.
+    subject = event.id if kept.dispute else event.our_reference or event.processor_reference or event.id
     return record(
         tx,
         Incoming(
@@ -88,6 +91,7 @@ def _record(tx: Tx, processor: str, merchant: str, kept: Kept) -> Recorded:
                 "our_reference": event.our_reference,
                 "processor_reference": event.processor_reference or "",
                 **({"states": stated.as_text(kept.states)} if kept.states else {}),
+                **({"dispute": stated_disputes.as_text(kept.dispute)} if kept.dispute else {}),
             },
             lanes=[f"processor:{merchant}:{subject}"],
         ),

@@ -19,13 +19,14 @@ from datetime import timedelta
 from ..config import Tenant
 from ..db.unit import Tx, Units
 from ..domain.clock import Clock
+from ..domain.dispute import DisputeState
 from ..domain.money import Money
 from ..domain.operation import OPEN, OperationState
 from ..errors import MessageInvalid, NotPermitted
 from ..flow.lane import Work, complete, retry
 from ..inbox.store import Recorded, get, note_outcome
 from ..log import Log
-from ..payments import stated, store, terminals
+from ..payments import disputes, stated, stated_disputes, store, terminals
 from ..payments.port import (
     Approved,
     DisputeSeen,
@@ -92,6 +93,7 @@ class _Subject:
     twin: Payment | None = None  # ours, taken already, whose reference another object of the processor has too
     states: Stated | None = None  # what is applied without asking
     dispute: ProcessorReference | None = None
+    disputed: DisputeSeen | None = None  # what is stated of a dispute, and applied without asking
     why_not: str = ""
 
 
@@ -107,6 +109,8 @@ class Webhooks:
         subject = await self._units.read(self._find, work.ref)
         if subject.states is not None:
             return await self._units.write(self._told, work, subject, subject.states)
+        if subject.disputed is not None:
+            return await self._units.write(self._told_of_dispute, work, subject, subject.disputed)
         if subject.dispute is not None:
             return await self._look_at_dispute(work, subject, subject.dispute)
         if subject.ref is None:
@@ -162,6 +166,8 @@ class Webhooks:
         theirs = message.meta["processor_reference"]
         ours = self._ours(tx, merchant, message.meta["our_reference"])
         found = _Subject(message.key[-1], merchant)
+        if text := message.meta.get("dispute"):
+            return _Subject(found.event_id, merchant, disputed=stated_disputes.from_text(text))
         if text := message.meta.get("states"):
             return _Subject(found.event_id, merchant, states=stated.from_text(text))
         if about == EventAbout.REFUND:
@@ -237,6 +243,16 @@ class Webhooks:
         if isinstance(seen, Unknown):
             return await self._units.write(self._not_yet, work, subject, seen.why)
         await self._units.write(self._settle_dispute, work, subject, seen)
+
+    def _told_of_dispute(self, tx: Tx, work: Work, subject: _Subject, seen: DisputeSeen) -> None:
+        """The event states it. One that goes on with a dispute waits for what began it: they come in any order."""
+        known = disputes.by_processor_ref(tx, subject.merchant, seen.reference)
+        begins = seen.state is DisputeState.NEEDS_RESPONSE or any(not one.back for one in seen.money)
+        if known is None and not begins:
+            return self._not_yet(tx, work, subject, f"nothing was told yet of what began dispute {seen.reference}")
+        if known is not None and not disputes.explains(tx, known, seen) and work.attempt < _TRIES:
+            return retry(tx, work, after=None, error="more came back than is known to have been taken")
+        self._settle_dispute(tx, work, subject, seen)
 
     def _settle_dispute(self, tx: Tx, work: Work, subject: _Subject, seen: DisputeSeen) -> None:
         payment_id = store.by_processor_ref(tx, subject.merchant, seen.payment)

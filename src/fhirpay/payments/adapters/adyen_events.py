@@ -14,7 +14,8 @@ told by its id, which is made of signed values. Nothing can be read at Adyen ins
 | REFUND | the refund | given back; refused |
 | REFUND_FAILED, REFUNDED_REVERSED | the refund | given back, and failed |
 | EXPIRE | what made the payment | expired, where nothing of it was captured |
-| CANCEL_OR_REFUND, chargebacks | the payment | nothing that is signed says what: a person is told |
+| those of `adyen_disputes.py`, true | the dispute | how far it has come, and its money |
+| CANCEL_OR_REFUND, PREARBITRATION_… | the payment | nothing that is signed says what: a person is told |
 
 All others are kept and ignored. https://docs.adyen.com/development-resources/webhooks/webhook-types
 """
@@ -44,6 +45,7 @@ from ..port import (
     Return,
     Stated,
 )
+from . import adyen_disputes
 
 Doc = dict[str, Any]
 _SIGNED = ("pspReference", "originalReference", "merchantAccountCode", "merchantReference")
@@ -170,30 +172,32 @@ _STATES: Mapping[str, tuple[EventAbout, Callable[[_Item], Stated | None]]] = {
     "EXPIRE": (EventAbout.PAYMENT, _expire),
 }
 # Money moved, and no signed value says how: looked up, which says nothing here, and so told to a person.
-_FOR_A_PERSON = frozenset(
-    "CANCEL_OR_REFUND CHARGEBACK CHARGEBACK_REVERSED SECOND_CHARGEBACK PREARBITRATION_LOST PREARBITRATION_WON".split()
-)
+_FOR_A_PERSON = frozenset("CANCEL_OR_REFUND PREARBITRATION_LOST PREARBITRATION_WON".split())
 
 
 def _event(item: Doc, account: str, now: datetime) -> ProcessorEvent:
     try:
         code = item["eventCode"]
         read = _read(item, now)
-        about, states = EventAbout.OTHER, None
+        about, states, disputed = EventAbout.OTHER, None, None
         if item["merchantAccountCode"] == account and code in _STATES:
             about, state = _STATES[code]
             states = state(read)
         elif item["merchantAccountCode"] == account and code in _FOR_A_PERSON and read.success:
             about = EventAbout.PAYMENT
+        elif item["merchantAccountCode"] == account and code in adyen_disputes.SAYS and read.success:
+            about, more = EventAbout.DISPUTE, item.get("additionalData")
+            disputed = adyen_disputes.seen(code, read.psp, read.original, read.amount, read.at, more)
         modified = read.psp != read.original
         return ProcessorEvent(
             id=f"{read.psp}:{code}:{item['success']}",
             type=str(code),
-            about=about if states is not None or code in _FOR_A_PERSON else EventAbout.OTHER,
+            about=about if states is not None or disputed is not None or code in _FOR_A_PERSON else EventAbout.OTHER,
             our_reference=read.ours if about is EventAbout.REFUND or not modified else "",
-            processor_reference=read.psp if about is EventAbout.REFUND else read.original,
+            processor_reference=read.psp if about in (EventAbout.REFUND, EventAbout.DISPUTE) else read.original,
             occurred_at=read.at,
             states=states,
+            dispute=disputed,
             body=json.dumps({name: item[name] for name in _KEPT if name in item}, sort_keys=True).encode(),
         )
     except (LookupError, TypeError, ValueError, OverflowError, FhirpayError):
