@@ -293,9 +293,13 @@ class Canceled:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """It may have happened. Only a lookup, an event or a person leads out of here."""
+    """It may have happened. Only a lookup, an event or a person leads out of here.
+
+    `silent`: of a call, no answer came at all, so the call itself may still be on its way.
+    """
 
     why: str
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

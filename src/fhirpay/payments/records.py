@@ -102,6 +102,7 @@ class Operation(_Record):
     processor_ref: str | None
     sent_at: datetime | None
     last_sent_at: datetime | None
+    repeat_answered_at: datetime | None
     finished_at: datetime | None
     says: str
     created_at: datetime

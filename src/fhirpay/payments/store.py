@@ -294,12 +294,18 @@ def sent(tx: Tx, current: Operation, *, processor_ref: str | None = None) -> Non
     move_operation(tx, current, OperationState.SENT, **values)
 
 
+def repeat_answered(tx: Tx, current: Operation) -> None:
+    """The processor has answered the same call with the same key once more: from now on that key is its own."""
+    tx.put(_MOVE, {"tenant": tx.tenant, "id": current.operation_id, "repeat_answered_at": tx.now})
+
+
 def again(tx: Tx, current: Operation, proof: OperationState, says: str) -> None:
     """It provably had no effect: a new attempt, prepared. `proof` is `not_sent` or `proven_absent`."""
     move_operation(tx, current, proof, says=says[:300])
     operations.move(proof, OperationState.PREPARED)
     where = (_operation.c.tenant_id == tx.tenant, _operation.c.operation_id == current.operation_id)
     values: dict[str, Any] = {"attempt": current.attempt + 1, "sent_at": None, "last_sent_at": None}
+    values |= {"repeat_answered_at": None}
     tx.execute(update(_operation).where(*where).values(state="prepared", finished_at=None, **values))
 
 

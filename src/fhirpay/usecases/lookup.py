@@ -6,8 +6,9 @@ One item an operation's attempt comes back by itself until the outcome is final.
 processor honours keys, and only while this key lives, the same bytes are sent again with the same key instead of
 waiting for the horizon; after it only reading is left. Where nothing can be read that call is the look itself, for as
 long as the key lives and what it was for is still owed; after it an event tells, or a person. A refund that is proven
-absent goes out with that key first: a worker that was stopped right before its call may still make it, and no id of the
-processor's makes that harmless. Not while the payment is disputed, or once it is back: that would pay twice.
+absent goes out with that key again and again until the processor answers: a worker that was stopped right before its
+call may still make it, and no id of the processor's makes that harmless. Only a key that was answered is given up for
+another one; one that dies before is for a person (by_hand.py). Not while the payment is disputed, or once it is back.
 """
 
 from __future__ import annotations
@@ -98,7 +99,11 @@ class LookUp:
             try:
                 outcome = await send(self._registry, await self._units.read(self._call, work.ref))
             except ProcessorUnavailable as error:
-                outcome = Unknown(error.message)
+                outcome = Unknown(error.message, silent=True)
+            if not (isinstance(outcome, Unknown) and outcome.silent):
+                await self._units.write(self._answered, work)
+        elif late and await self._units.read(self._may_still_come, work.ref, processor.capabilities):
+            outcome = Unknown("it isn't there, but an earlier call of it may still come: another key could double it")
         return await self._units.write(self._finish, work, outcome, processor.capabilities.lookup_settles_after, seen)
 
     def _read(self, tx: Tx, operation_id: str) -> tuple[OperationRef, str, bool, Refund | None]:
@@ -125,8 +130,8 @@ class LookUp:
         return payment.state in ENDS and (until is None or until <= tx.now)
 
     def _resending(self, tx: Tx, work: Work, capabilities: Capabilities, late: bool) -> bool:
-        """Whether the same bytes may go out again, noted before they do. `late`: once after the horizon too, however
-        often they went out before, since another key would not keep a call that still comes from being a second one."""
+        """Whether the same bytes may go out again, noted before they do. `late`: after the horizon too, until
+        the processor answers one, since another key would not keep a call that still comes from being a second one."""
         if not still_ours(tx, work):
             raise LeaseLost(f"another worker has taken {work.work_id} over", work_id=work.work_id)
         operation = store.operation(tx, work.ref)
@@ -134,7 +139,7 @@ class LookUp:
         operation = store.operation(tx, work.ref)
         if operation.state is not OperationState.UNKNOWN or operation.sent_at is None:
             return False
-        late = late and (operation.last_sent_at or tx.now) < operation.sent_at + capabilities.lookup_settles_after
+        late = late and operation.repeat_answered_at is None
         if work.attempt > RESENDS and capabilities.readable and not late:
             return False
         ttl = capabilities.idempotency_ttl
@@ -155,6 +160,21 @@ class LookUp:
         store.sent(tx, operation)
         log.info("operation.resent", operation_id=operation.operation_id, attempt=work.attempt)
         return True
+
+    def _answered(self, tx: Tx, work: Work) -> None:
+        operation = store.operation(tx, work.ref)
+        store.lock(tx, operation.payment_id)
+        if store.operation(tx, work.ref).state is OperationState.SENT:
+            store.repeat_answered(tx, operation)
+
+    def _may_still_come(self, tx: Tx, operation_id: str, capabilities: Capabilities) -> bool:
+        """Whether a refund that isn't there must not go out under another key: none of its repeats was ever answered,
+        so a call that still comes would be carried out beside it. Where keys count for nothing the rail itself guards
+        against a second one; what isn't to be sent any more gets no other key."""
+        operation = store.operation(tx, operation_id)
+        if capabilities.idempotency_ttl is None or operation.repeat_answered_at is not None:
+            return False
+        return not refund.not_any_more(tx, store.get(tx, operation.payment_id))
 
     def _call(self, tx: Tx, operation_id: str) -> Call:
         return read_call(tx, operation_id, self._tenant, self._public_url)

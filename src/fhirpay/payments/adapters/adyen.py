@@ -115,7 +115,7 @@ class AdyenProcessor:
         try:
             said = await self._call("POST", "/payments", wire.to_payment(request, self._account), idempotency_key)
         except Uncertain as error:
-            return Unknown(str(error))
+            return Unknown(str(error), silent=True)
         if said.status == 200:
             return wire.paid(said.doc, request)
         return wire.answered_otherwise(said.status, said.doc, transient=said.transient)
@@ -135,7 +135,7 @@ class AdyenProcessor:
         try:
             said = await self._call("POST", f"/payments/{payment}/{what}", body, key)
         except Uncertain as error:
-            return Unknown(str(error))
+            return Unknown(str(error), silent=True)
         if said.status == 201:
             return wire.received(said.doc, payment, amount)
         return wire.answered_otherwise(said.status, said.doc, transient=said.transient)

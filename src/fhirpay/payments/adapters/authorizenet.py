@@ -328,7 +328,7 @@ class AuthorizeNetProcessor:
         try:
             said = await self._call("createTransaction", body)
         except Uncertain as error:
-            return Unknown(str(error))
+            return Unknown(str(error), silent=True)
         if "transactionResponse" in said.doc:
             return wire.answered(said.doc, kind, amount)
         if said.code == NOT_FOUND:

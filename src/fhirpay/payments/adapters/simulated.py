@@ -297,7 +297,7 @@ class SimulatedProcessor:
         try:
             said = await self._call("POST", path, body, key)
         except Uncertain as error:
-            return Unknown(str(error))
+            return Unknown(str(error), silent=True)
         if said.status in (200, 201):
             return said
         if said.code == wire.READING:

@@ -472,7 +472,7 @@ class SquareProcessor:
         try:
             said = await self._call(verb, path, {**body, "idempotency_key": wire.key(key)} if key else body)
         except Uncertain as error:
-            return Unknown(str(error))
+            return Unknown(str(error), silent=True)
         if said.status == 200:
             return read(said.doc)
         return wire.answered_otherwise(said.status, said.doc, order)

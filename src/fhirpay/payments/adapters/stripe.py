@@ -339,7 +339,7 @@ class StripeProcessor:
         try:
             said = await self._call("POST", path, body, key)
         except Uncertain as error:
-            return Unknown(str(error))
+            return Unknown(str(error), silent=True)
         if said.status == 200:
             return wire.outcome(said.doc, kind)
         return wire.answered_otherwise(said.status, said.error, kind)
