@@ -26,11 +26,11 @@ def worklist(
     def found(tx: Tx) -> list[views.Json]:
         ref = account_ref(tx, account) if account else None
         lines: list[views.Json] = []
-        cursor: str | None = ""
-        while cursor is not None:
-            page = read(tx, account_ref=ref, kind=kind or None, cursor=cursor)
+        page = read(tx, account_ref=ref, kind=kind or None)
+        lines += [views.line(one, tx.now) for one in page.lines]
+        while page.last is not None:
+            page = read(tx, account_ref=ref, kind=kind or None, after=page.last)
             lines += [views.line(one, tx.now) for one in page.lines]
-            cursor = page.cursor
         return lines
 
     async def main() -> list[views.Json]:

@@ -86,11 +86,11 @@ def some(tx: Tx, *, states: Iterable[DisputeState] = (), account_ref: str | None
     if wanted := [str(state) for state in states]:
         statement = statement.where(_dispute.c.state.in_(wanted))
     if account_ref is not None:
-        statement = statement.where(_dispute.c.payment_id.in_(_payments_of(tx, account_ref)))
-    return [Dispute.of(row) for row in tx.all(statement, tenant=tx.tenant)]
+        statement = statement.where(_dispute.c.payment_id.in_(payments_of(tx, account_ref)))
+    return [Dispute.of(row) for row in tx.all(statement.limit(None), tenant=tx.tenant)]
 
 
-def _payments_of(tx: Tx, account_ref: str) -> Any:
+def payments_of(tx: Tx, account_ref: str) -> Any:
     """Those that were made for the account, or have paid something on it."""
     made = select(_payment.c.payment_id).where(_payment.c.tenant_id == tx.tenant, _payment.c.account_ref == account_ref)
     paid = select(_allocation.c.payment_id).where(

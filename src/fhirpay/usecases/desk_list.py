@@ -6,8 +6,6 @@ first, page by page. To add a kind of line: open it where it is found, and say i
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,10 +21,9 @@ from ..billing.relief import UNPLACED
 from ..billing.store import LOWERED
 from ..billing.watermark import BEFORE
 from ..billing.write_offs import UNPLACED as GIVEN_UP_ELSEWHERE
-from ..db.types import micros, moment
 from ..db.unit import Tx
 from ..domain.money import Money
-from ..errors import NotFound, RuleBroken, ValueInvalid
+from ..errors import NotFound, RuleBroken
 from ..flow import lane
 from ..outbox import QUEUE
 from ..payments import store, unattended
@@ -199,17 +196,21 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """A page. `cursor` leads to the next one; None: this is the last."""
+    """A page. `last` leads to the next one; None: this is the last."""
 
     lines: tuple[Line, ...]
-    cursor: str | None
+    last: tuple[datetime, str] | None
 
 
 def read(
-    tx: Tx, *, account_ref: str | None = None, kind: str | None = None, cursor: str = "", limit: int = PAGE
+    tx: Tx,
+    *,
+    account_ref: str | None = None,
+    kind: str | None = None,
+    after: tuple[datetime, str] | None = None,
+    limit: int = PAGE,
 ) -> Lines:
-    """What is open, oldest first. Raises ValueInvalid for a cursor that was not given out here."""
-    after = _after(cursor) if cursor else None
+    """What is open, oldest first; `after` is the moment and id of the last one seen."""
     most = limit + 1
     found = [
         Line(one.item_id, one.kind, one.subject, one.says, one.account_ref, one.amount, one.created_at)
@@ -225,7 +226,7 @@ def read(
         found += [one for one in _to_payers(tx, account_ref) if after is None or (one.since, one.line_id) > after]
     found.sort(key=lambda one: (one.since, one.line_id))
     page = tuple(found[:limit])
-    return Lines(page, _cursor(page[-1]) if len(found) > limit else None)
+    return Lines(page, (page[-1].since, page[-1].line_id) if len(found) > limit else None)
 
 
 def _unknown(tx: Tx, account_ref: str | None) -> list[Line]:
@@ -282,15 +283,3 @@ def _discard(tx: Tx, work_id: str, why: str) -> None:
         raise RuleBroken(f"a call that moves money is tried again, never dropped: fhirpay replay {work_id}")
     if work is not None:
         lane.discard(tx, work_id, reason=why)
-
-
-def _cursor(last: Line) -> str:
-    return base64.urlsafe_b64encode(f"{micros(last.since)} {last.line_id}".encode()).decode().rstrip("=")
-
-
-def _after(cursor: str) -> tuple[datetime, str]:
-    try:
-        since, _, line_id = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(" ")
-        return moment(int(since)), line_id
-    except (ValueError, binascii.Error, OverflowError):
-        raise ValueInvalid("this cursor was not given out here", location="cursor") from None

@@ -42,12 +42,20 @@ class Unposted:
 def unposted(tx: Tx) -> list[Unposted]:
     """What waits for a person first, oldest first."""
     reasons = waiting(tx)
-    found: list[Unposted] = []
-    for one in store.unfinished(tx):
-        waits = one.work_id in reasons or one.state == "proposed"
-        says = one.reason or reasons.get(one.work_id, "")
-        found.append(Unposted(one, _amount(tx, one), tx.now - one.created_at, waits, says, _todo(tx, one, waits)))
+    found = [_unposted(tx, one, reasons) for one in store.unfinished(tx)]
     return sorted(found, key=lambda one: not one.waits_for_a_person)
+
+
+def proposed(tx: Tx, connection: str, after: str | None, limit: int) -> list[Unposted]:
+    """What waits for staff to confirm it, of one receiver or (empty) of all, in the order in which it came to wait;
+    `after` is the posting of the last one seen."""
+    return [_unposted(tx, one, {}) for one in store.proposed(tx, connection, after, limit)]
+
+
+def _unposted(tx: Tx, one: Posting, reasons: Mapping[str, str]) -> Unposted:
+    waits = one.work_id in reasons or one.state == "proposed"
+    says = one.reason or reasons.get(one.work_id, "")
+    return Unposted(one, _amount(tx, one), tx.now - one.created_at, waits, says, _todo(tx, one, waits))
 
 
 async def resolve(

@@ -171,10 +171,14 @@ def of_connection(tx: Tx, connection: str) -> list[Posting]:
     return _all(tx, _posting.c.connection == connection)
 
 
-def proposed(tx: Tx, connection: str = "") -> list[Posting]:
-    """What waits for staff to confirm it, oldest first; of one receiver, or of all."""
-    waits = and_(_posting.c.state == "proposed", OPEN)
-    return _all(tx, and_(waits, _posting.c.connection == connection) if connection else waits)
+def proposed(tx: Tx, connection: str = "", after: str | None = None, limit: int | None = None) -> list[Posting]:
+    """What waits for staff to confirm it, oldest first by id; of one receiver, or of all; `after` the last one seen."""
+    where = [_posting.c.tenant_id == tx.tenant, _posting.c.state == "proposed", OPEN]
+    if connection:
+        where.append(_posting.c.connection == connection)
+    if after is not None:
+        where.append(_posting.c.posting_id > after)
+    return [_read(row) for row in tx.all(select(_posting).where(*where).order_by(_posting.c.posting_id).limit(limit))]
 
 
 def queued(tx: Tx, posting_id: str, work_id: str) -> None:

@@ -15,6 +15,7 @@ from ...payments import bags, tenders
 from ...usecases import bank_bag, returned_check
 from . import bodies, views
 from .deps import STAFF, Deps, answer_once, json_answer, once_of
+from .paging import LIMIT, Cursor, Limit, asked
 from .staff import person
 
 
@@ -43,14 +44,16 @@ def bank_router(deps: Deps) -> APIRouter:
         return json_answer(await deps.units.read(_bag, bag_id))
 
     @router.get("/checks-on-hand")
-    async def on_hand(request: Request, facility: str = "main") -> Response:
+    async def on_hand(request: Request, facility: str = "main", limit: Limit = LIMIT, cursor: Cursor = "") -> Response:
         """The payments by checks that have not gone to the bank, oldest first."""
         await deps.client(request)
 
-        def found(tx: Tx) -> list[dict[str, Any]]:
-            return [views.payment(tx, one) for one in tenders.checks_to_deposit(tx, facility)]
+        page = asked(deps, "payments", request, limit, cursor)
 
-        return json_answer({"payments": await deps.units.read(found)})
+        def found(tx: Tx) -> dict[str, Any]:
+            return page.of_all(tenders.checks_to_deposit(tx, facility), str, lambda id: views.payment(tx, id))
+
+        return json_answer(await deps.units.read(found))
 
     @router.post("/returned-checks", openapi_extra=bodies.openapi(bodies.ReturnedCheckBody))
     async def bounced(request: Request) -> Response:

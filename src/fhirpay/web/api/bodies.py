@@ -405,7 +405,7 @@ class FindMessagesBody(Selection):
     """In a body, since an address is logged on its way: a name has no place in one."""
 
     limit: int = Field(default=50, ge=1, le=200)
-    cursor: Words = Field(default="", description="of the page before: `next_cursor`")
+    cursor: str = Field(default="", max_length=1000, description="of the page before: `next_cursor`")
 
     @property
     def selector(self) -> Selector:

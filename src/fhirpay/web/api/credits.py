@@ -18,6 +18,7 @@ from ...usecases import credit, desk
 from . import bodies, views
 from .deps import STAFF, Deps, answer_once, json_answer, once_of
 from .desk import handed_of
+from .paging import LIMIT, Cursor, Limit, asked
 from .payments import account_ref
 from .staff import person
 
@@ -56,14 +57,16 @@ def credits_router(deps: Deps) -> APIRouter:
         return await answer_once(deps, once_of(deps, request, client, raw), make, answer)
 
     @router.get("/credits")
-    async def credits(account: str, request: Request) -> Response:
-        """What stands to an account's credit, by payment, with whose money it is."""
+    async def credits(account: str, request: Request, limit: Limit = LIMIT, cursor: Cursor = "") -> Response:
+        """What stands to an account's credit, by payment, with whose money it is; in the order of the payments."""
         await deps.client(request)
+        page = asked(deps, "credits", request, limit, cursor)
 
-        def found(tx: Tx) -> list[dict[str, Any]]:
-            return [views.credit(one) for one in credit.of_account(tx, account_ref(tx, account))]
+        def found(tx: Tx) -> dict[str, Any]:
+            of = credit.of_account(tx, account_ref(tx, account))
+            return page.of_all(of, lambda one: one.payment.payment_id, views.credit)
 
-        return json_answer({"credits": await deps.units.read(found)})
+        return json_answer(await deps.units.read(found))
 
     @router.post("/credits/apply", openapi_extra=bodies.openapi(bodies.ApplyCreditBody))
     async def apply(request: Request) -> Response:

@@ -6,13 +6,15 @@ from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from pydantic import AwareDatetime
 
 from ...db.unit import Tx
-from ...domain.dispute import OPEN
-from ...payments import disputes, store
+from ...domain.dispute import OPEN, DisputeState
+from ...payments import disputes, lists, store
 from ...usecases import accept_dispute
 from . import bodies, views
 from .deps import STAFF, Deps, answer_once, json_answer, once_of
+from .paging import LIMIT, Cursor, Limit, asked
 from .payments import account_ref
 from .staff import person
 
@@ -30,19 +32,27 @@ def disputes_router(deps: Deps) -> APIRouter:
         request: Request,
         account: str | None = None,
         payment: str | None = None,
-        state: Literal["open"] | None = None,
+        state: Literal["open"] | DisputeState | None = None,
+        since: AwareDatetime | None = None,
+        until: AwareDatetime | None = None,
+        limit: Limit = LIMIT,
+        cursor: Cursor = "",
     ) -> Response:
-        """Those of an account, of a payment, or all; with `state=open` those that have not ended. Oldest first."""
+        """Those of an account, of a payment, or all, in the order in which they became known here; `state=open`: those
+        that have not ended."""
         await deps.client(request)
+        page = asked(deps, "disputes", request, limit, cursor)
+        states = OPEN if state == "open" else () if state is None else (state,)
 
-        def found(tx: Tx) -> list[dict[str, Any]]:
+        def found(tx: Tx) -> dict[str, Any]:
             ref = None if account is None else account_ref(tx, account)
             if payment is not None:
                 store.get(tx, payment)
-            listed = disputes.some(tx, states=OPEN if state else (), account_ref=ref)
-            return [views.dispute(tx, one.dispute_id) for one in listed if payment in (None, one.payment_id)]
+            wanted = lists.Wanted(ref, payment, [str(one) for one in states], since, until, page.last)
+            ids = lists.disputes(tx, wanted, page.most)
+            return page.answer(ids, lambda id: [id], lambda id: views.dispute(tx, id))
 
-        return json_answer({"disputes": await deps.units.read(found)})
+        return json_answer(await deps.units.read(found))
 
     @router.post("/disputes/{dispute_id}/accept", openapi_extra=bodies.openapi(bodies.DecisionBody))
     async def accept(dispute_id: str, request: Request) -> Response:

@@ -21,6 +21,7 @@ from ...usecases.preview_replay import preview_replay
 from ...usecases.replay import replay_these, set_these_aside
 from . import bodies, views
 from .deps import STAFF, Deps, answer_once, json_answer, once_of
+from .paging import asked
 from .staff import person
 
 _MESSAGE = {
@@ -63,13 +64,10 @@ def messages_router(deps: Deps) -> APIRouter:
         """The newest first. `next_cursor` leads to the next page; null: there is none."""
         await deps.client(request, STAFF)
         _, body = await bodies.read(request, bodies.FindMessagesBody, max_bytes=deps.body_max_bytes)
-        if body.cursor and not body.cursor.startswith("msg"):
-            raise ValueInvalid("this cursor was not given out here", location="cursor")
-        limit = body.limit + 1
-        found = await deps.units.read(search, body.selector, deps.hash_key, limit=limit, before=body.cursor)
-        page = found[: body.limit]
-        cursor = page[-1].message_id if len(found) > body.limit else None
-        return json_answer({"messages": [views.message(one) for one in page], "next_cursor": cursor})
+        page = asked(deps, "messages", body.selector.as_json(), body.limit, body.cursor)
+        before = page.last or ""
+        found = await deps.units.read(search, body.selector, deps.hash_key, limit=page.most, before=before)
+        return json_answer(page.answer(found, lambda one: [one.message_id], views.message))
 
     @router.get(
         "/messages/{message_id}",

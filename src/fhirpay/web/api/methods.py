@@ -20,6 +20,7 @@ from ...usecases import bank_codes, collect
 from ...usecases.to_page import through_ours
 from . import bodies, views
 from .deps import Deps, answer_once, json_answer, known, once_of
+from .paging import LIMIT, Cursor, Limit, asked
 from .payments import account_ref
 
 
@@ -102,15 +103,17 @@ def methods_router(deps: Deps) -> APIRouter:
         return await answer_once(deps, once, make, answer)
 
     @router.get("/stored-methods")
-    async def many(account: str, request: Request) -> Response:
+    async def many(account: str, request: Request, limit: Limit = LIMIT, cursor: Cursor = "") -> Response:
         """The methods of an account that may be used, newest first."""
         await deps.client(request)
 
-        def found(tx: Tx) -> list[dict[str, Any]]:
-            of = stored_methods.of_account(tx, account_ref(tx, account))
-            return [views.method(tx, one.method_id) for one in of]
+        page = asked(deps, "stored_methods", request, limit, cursor)
 
-        return json_answer({"stored_methods": await deps.units.read(found)})
+        def found(tx: Tx) -> dict[str, Any]:
+            of = [one.method_id for one in stored_methods.of_account(tx, account_ref(tx, account))]
+            return page.of_all(of, str, lambda id: views.method(tx, id), newest=True)
+
+        return json_answer(await deps.units.read(found))
 
     @router.get("/stored-methods/{method_id}")
     async def one(method_id: str, request: Request) -> Response:

@@ -10,7 +10,7 @@ import binascii
 import hmac
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlencode
@@ -44,6 +44,11 @@ class Asked:
         """How many to look for: one more tells whether there is a next page."""
         return self.limit + 1
 
+    @property
+    def last(self) -> str | None:
+        """The last one seen, of a list by id."""
+        return None if self.after is None else self.after[0]
+
     def answer(self, found: Sequence[T], key: Callable[[T], Sequence[Any]], show: Callable[[T], Any]) -> dict[str, Any]:
         """The page under the list's name, and what leads to the next one."""
         page = found[: self.limit]
@@ -53,6 +58,20 @@ class Asked:
             query = urlencode({**self.filters, "limit": self.limit, "cursor": cursor or ""})
             body["next"] = f"{self.deps.public_url.rstrip('/')}{self.path}?{query}" if cursor else None
         return body
+
+    def of_all(
+        self,
+        found: Iterable[T],
+        key: Callable[[T], str],
+        show: Callable[[T], Any],
+        *,
+        newest: bool = False,
+    ) -> dict[str, Any]:
+        """The page of a list that is short and read whole, such as what is of one account; in the order of its keys."""
+        last = self.last
+        left = [one for one in found if last is None or (key(one) < last if newest else key(one) > last)]
+        left.sort(key=key, reverse=newest)
+        return self.answer(left, lambda one: [key(one)], show)
 
     def cursor(self, key: Sequence[Any]) -> str:
         said = urlsafe_b64encode(json.dumps(list(key), separators=(",", ":")).encode()).decode().rstrip("=")

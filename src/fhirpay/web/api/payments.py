@@ -6,13 +6,16 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, RedirectResponse, Response
+from pydantic import AwareDatetime
 
 from ...billing import store as obligations
 from ...db.unit import Tx
+from ...domain.payment import PaymentState
+from ...domain.refund import RefundState
 from ...errors import NotFound, RuleBroken
 from ...fhir import replaced
 from ...fhir import store as fhir
-from ...payments import refunds, store
+from ...payments import lists, store
 from ...payments.records import Payment
 from ...usecases import capture as capturing
 from ...usecases import on_terminal
@@ -22,6 +25,7 @@ from ...usecases import void as voiding
 from ...usecases.start_payment import NewPayment, start
 from . import bodies, views
 from .deps import Deps, answer_once, json_answer, once_of
+from .paging import LIMIT, Cursor, Limit, asked
 
 
 def account_ref(tx: Tx, said: str) -> str:
@@ -147,15 +151,26 @@ def payments_router(deps: Deps) -> APIRouter:
         return json_answer(await deps.units.read(views.payment, payment_id))
 
     @router.get("/payments")
-    async def many(account: str, request: Request) -> Response:
-        """The payments of an account, oldest first."""
+    async def many(
+        request: Request,
+        account: str | None = None,
+        state: PaymentState | None = None,
+        since: AwareDatetime | None = None,
+        until: AwareDatetime | None = None,
+        limit: Limit = LIMIT,
+        cursor: Cursor = "",
+    ) -> Response:
+        """The payments of an account, or all, oldest first; `since` and `until` are of when they were made."""
         await deps.client(request)
+        page = asked(deps, "payments", request, limit, cursor)
 
-        def found(tx: Tx) -> list[dict[str, Any]]:
-            of = store.of_account(tx, account_ref(tx, account))
-            return [views.payment(tx, payment.payment_id) for payment in of]
+        def found(tx: Tx) -> dict[str, Any]:
+            ref = None if account is None else account_ref(tx, account)
+            wanted = lists.Wanted(ref, None, [str(state)] if state else (), since, until, page.last)
+            ids = lists.payments(tx, wanted, page.most)
+            return page.answer(ids, lambda id: [id], lambda id: views.payment(tx, id))
 
-        return json_answer({"payments": await deps.units.read(found)})
+        return json_answer(await deps.units.read(found))
 
     @router.get("/return/{tenant}/{payment_id}", include_in_schema=False)
     async def back(tenant: str, payment_id: str) -> Response:
@@ -208,15 +223,29 @@ def refunds_router(deps: Deps) -> APIRouter:
         return json_answer(await deps.units.read(views.refund, refund_id))
 
     @router.get("/refunds")
-    async def many(payment: str, request: Request) -> Response:
-        """The refunds of a payment, oldest first."""
+    async def many(
+        request: Request,
+        payment: str | None = None,
+        account: str | None = None,
+        state: RefundState | None = None,
+        since: AwareDatetime | None = None,
+        until: AwareDatetime | None = None,
+        limit: Limit = LIMIT,
+        cursor: Cursor = "",
+    ) -> Response:
+        """The refunds of a payment, of an account's payments, or all, oldest first."""
         await deps.client(request)
+        page = asked(deps, "refunds", request, limit, cursor)
 
-        def found(tx: Tx) -> list[dict[str, Any]]:
-            store.get(tx, payment)
-            return [views.refund(tx, refund.refund_id) for refund in refunds.of_payment(tx, payment)]
+        def found(tx: Tx) -> dict[str, Any]:
+            if payment is not None:
+                store.get(tx, payment)
+            ref = None if account is None else account_ref(tx, account)
+            wanted = lists.Wanted(ref, payment, [str(state)] if state else (), since, until, page.last)
+            ids = lists.refunds(tx, wanted, page.most)
+            return page.answer(ids, lambda id: [id], lambda id: views.refund(tx, id))
 
-        return json_answer({"refunds": await deps.units.read(found)})
+        return json_answer(await deps.units.read(found))
 
     return router
 
@@ -237,14 +266,16 @@ def owed_router(deps: Deps) -> APIRouter:
         return json_answer(await deps.units.read(_balance, account))
 
     @router.get("/obligations")
-    async def owed(account: str, request: Request) -> Response:
-        """Every obligation of an account, past ones too, each with why it may or may not be asked for."""
+    async def owed(account: str, request: Request, limit: Limit = LIMIT, cursor: Cursor = "") -> Response:
+        """Every obligation of an account, past ones too, oldest first, each with why it may or may not be asked for."""
         await deps.client(request)
+        page = asked(deps, "obligations", request, limit, cursor)
 
-        def found(tx: Tx) -> list[dict[str, Any]]:
-            return [views.obligation(one) for one in obligations.obligations_of(tx, account_ref(tx, account))]
+        def found(tx: Tx) -> dict[str, Any]:
+            of = obligations.obligations_of(tx, account_ref(tx, account))
+            return page.of_all(of, lambda one: one.obligation_id, views.obligation)
 
-        return json_answer({"obligations": await deps.units.read(found)})
+        return json_answer(await deps.units.read(found))
 
     def _balance(tx: Tx, account: str) -> dict[str, Any]:
         return views.balance(tx, account_ref(tx, account))

@@ -16,10 +16,11 @@ from ...db.unit import Tx
 from ...usecases import confirm_posting
 from ...usecases.agreement import agreement
 from ...usecases.agreement_text import as_facts
-from ...usecases.unposted import Unposted, unposted
+from ...usecases.unposted import Unposted, proposed
 from ...writeback import store
 from . import bodies, views
 from .deps import STAFF, Deps, answer_once, json_answer, once_of
+from .paging import LIMIT, Cursor, Limit, asked
 from .staff import person
 
 Decide = Callable[[Tx, str, str, str], str]
@@ -42,12 +43,12 @@ def postings_router(deps: Deps) -> APIRouter:
         )
 
     @router.get("/postings")
-    async def waiting(request: Request, receiver: str = "") -> Response:
+    async def waiting(request: Request, receiver: str = "", limit: Limit = LIMIT, cursor: Cursor = "") -> Response:
         """What waits for staff to confirm it, oldest first."""
         await deps.client(request, STAFF)
-        found = await deps.units.read(unposted)
-        shown = [one for one in found if one.posting.state == "proposed"]
-        return json_answer({"postings": [_posting(one) for one in shown if receiver in ("", one.posting.connection)]})
+        page = asked(deps, "postings", request, limit, cursor)
+        found = await deps.units.read(proposed, receiver, page.last, page.most)
+        return json_answer(page.answer(found, lambda one: [one.posting.posting_id], _posting))
 
     @router.post("/postings/{posting_id}/confirm", openapi_extra=bodies.openapi(bodies.DecisionBody))
     async def confirm(posting_id: str, request: Request) -> Response:

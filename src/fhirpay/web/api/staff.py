@@ -8,17 +8,19 @@ are kept as `client:<client>/<person>`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from ...billing import entries
 from ...config import ApiClient
+from ...db.types import micros, moment
 from ...db.unit import Tx
 from ...usecases import desk_list, staff
 from . import bodies, views
 from .deps import STAFF, Deps, answer_once, json_answer, once_of
+from .paging import LIMIT, Cursor, Limit, asked
 from .payments import account_ref
 
 
@@ -35,16 +37,20 @@ def worklist_router(deps: Deps) -> APIRouter:
         request: Request,
         account: str | None = None,
         kind: str | None = None,
-        cursor: str = "",
-        limit: Annotated[int, Query(ge=1, le=200)] = desk_list.PAGE,
+        limit: Limit = desk_list.PAGE,
+        cursor: Cursor = "",
     ) -> Response:
-        """What waits for a person, oldest first, with what to do next. `next_cursor` leads to the next page."""
+        """What waits for a person, oldest first, with what to do next."""
         await deps.client(request, STAFF)
+        page = asked(deps, "lines", request, limit, cursor, (int, str))
 
         def found(tx: Tx) -> dict[str, Any]:
             ref = None if account is None else account_ref(tx, account)
-            page = desk_list.read(tx, account_ref=ref, kind=kind, cursor=cursor, limit=limit)
-            return {"lines": [views.line(one, tx.now) for one in page.lines], "next_cursor": page.cursor}
+            after = None if page.after is None else (moment(page.after[0]), page.after[1])
+            of = desk_list.read(tx, account_ref=ref, kind=kind, after=after, limit=page.most)
+            return page.answer(
+                of.lines, lambda one: [micros(one.since), one.line_id], lambda one: views.line(one, tx.now)
+            )
 
         return json_answer(await deps.units.read(found))
 
@@ -85,14 +91,17 @@ def staff_router(deps: Deps) -> APIRouter:
         return views.entry(entries.entry(tx, entry_id))
 
     @router.get("/holds")
-    async def holds(account: str, request: Request) -> Response:
+    async def holds(account: str, request: Request, limit: Limit = LIMIT, cursor: Cursor = "") -> Response:
         """The holds that staff have opened on an account, released ones too. Others are in its obligations' `why`."""
         await deps.client(request, STAFF)
 
-        def found(tx: Tx) -> list[dict[str, Any]]:
-            return [views.hold(one) for one in entries.all_holds(tx, account_ref(tx, account))]
+        page = asked(deps, "holds", request, limit, cursor)
 
-        return json_answer({"holds": await deps.units.read(found)})
+        def found(tx: Tx) -> dict[str, Any]:
+            of = entries.all_holds(tx, account_ref(tx, account))
+            return page.of_all(of, lambda one: one.hold_id, views.hold)
+
+        return json_answer(await deps.units.read(found))
 
     @router.post("/holds", status_code=201, openapi_extra=bodies.openapi(bodies.NewHoldBody))
     async def open_hold(request: Request) -> Response:
@@ -120,14 +129,17 @@ def staff_router(deps: Deps) -> APIRouter:
         return await decide(request, client, raw, make, hold)
 
     @router.get("/staff-entries")
-    async def stated(account: str, request: Request) -> Response:
+    async def stated(account: str, request: Request, limit: Limit = LIMIT, cursor: Cursor = "") -> Response:
         """What staff have stated on an account, withdrawn or not, oldest first."""
         await deps.client(request, STAFF)
 
-        def found(tx: Tx) -> list[dict[str, Any]]:
-            return [views.entry(one) for one in entries.all_entries(tx, account_ref(tx, account))]
+        page = asked(deps, "entries", request, limit, cursor)
 
-        return json_answer({"entries": await deps.units.read(found)})
+        def found(tx: Tx) -> dict[str, Any]:
+            of = entries.all_entries(tx, account_ref(tx, account))
+            return page.of_all(of, lambda one: one.entry_id, views.entry)
+
+        return json_answer(await deps.units.read(found))
 
     @router.post("/staff-amounts", status_code=201, openapi_extra=bodies.openapi(bodies.NewShareBody))
     async def enter_amount(request: Request) -> Response:

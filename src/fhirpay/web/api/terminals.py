@@ -17,6 +17,7 @@ from ...errors import NotFound
 from ...payments import store, terminals
 from ...payments.terminal_port import ReaderSeen
 from .deps import Deps, json_answer
+from .paging import LIMIT, Cursor, Limit, asked
 from .views import Json, at, money
 
 _SECONDS = 5  # a desk's screen waits for it
@@ -26,10 +27,12 @@ def terminals_router(deps: Deps) -> APIRouter:
     router = APIRouter(prefix="/api/v1", tags=["terminals"])
 
     @router.get("/terminals")
-    async def many(request: Request) -> Response:
-        """Every terminal of the configuration."""
+    async def many(request: Request, limit: Limit = LIMIT, cursor: Cursor = "") -> Response:
+        """Every terminal of the configuration, by name."""
         await deps.client(request)
-        return json_answer({"terminals": await _shown(deps.tenant.terminals)})
+        page = asked(deps, "terminals", request, limit, cursor)
+        shown = await _shown(deps.tenant.terminals)
+        return json_answer(page.of_all(shown, lambda one: one["name"], lambda one: one))
 
     @router.get("/terminals/{name}")
     async def one(name: str, request: Request) -> Response:
