@@ -35,6 +35,7 @@ DEEDS: Mapping[str, tuple[str, Deed]] = {
     "getTransactionDetailsRequest": ("get", reporting.details),
     "getUnsettledTransactionListRequest": ("list", reporting.unsettled),
     "getSettledBatchListRequest": ("batches", reporting.batches),
+    "getMerchantDetailsRequest": ("merchant", reporting.merchant),
     "getTransactionListRequest": ("batch", reporting.of_batch),
     "getHostedPaymentPageRequest": ("checkout", pages.payment_page),
     "getHostedProfilePageRequest": ("checkout", pages.profile_page),

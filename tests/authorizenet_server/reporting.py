@@ -34,6 +34,21 @@ def of_batch(books: Books, request: Doc) -> Doc:
     return _page([books.transactions[id_] for id_ in batch.transactions], request)
 
 
+def merchant(books: Books, request: Doc) -> Doc:
+    """API reference, Get Merchant Details: what the account may do, in which currency."""
+    return {
+        "isTestMode": False,
+        "processors": [{"name": "First Data Nashville", "id": 2}],
+        "merchantName": "Test Developer",
+        "gatewayId": "565697",
+        "marketTypes": ["0"],
+        "productCodes": ["CNP"],
+        "paymentMethods": ["Visa"],
+        "currencies": ["USD"],
+        "messages": OK,
+    }
+
+
 def batches(books: Books, request: Doc) -> Doc:
     """Without dates those of the last day. `batchList` is absent where there is none."""
     first, last = request.get("firstSettlementDate"), request.get("lastSettlementDate")

@@ -45,6 +45,7 @@ REQUESTS: Mapping[str, tuple[Field, ...]] = {
         _opt("firstSettlementDate", DATETIME),
         _opt("lastSettlementDate", DATETIME),
     ),
+    "getMerchantDetailsRequest": _REQUEST,
     "getTransactionListRequest": (*_REQUEST, _opt("batchId", NUMERIC), *_SORTED),
     "getHostedPaymentPageRequest": (
         *_REQUEST,

@@ -134,6 +134,8 @@ def about(tx: Tx, line: Line) -> About | None:
         known = refund_of(tx, line.merchant, line.our_ref, line.of_ref)
         return None if known is None else About(known.payment_id, known)
     found = payment_of(tx, line.merchant, line.our_ref, line.payment_ref)
+    if found is None and line.our_ref and (ours := store.by_operation_ref(tx, line.merchant, line.our_ref)):
+        return About(ours)  # a processor that was told a shorter name
     if found is None and line.of_ref:  # a processor that names what it captured alone, or the dispute
         captured = [one for one in store.find(tx, line.of_ref) if one.merchant == line.merchant]
         disputed = disputes.by_processor_ref(tx, line.merchant, line.of_ref)
@@ -181,6 +183,10 @@ def _book_by_itself(tx: Tx, tenant: Tenant, line: Line) -> bool:
     amount, taken = abs(line.net), line.net.minor < 0
     made: dict[str, Entry] = {}
     match line.kind:
+        case _K.ADJUSTMENT | _K.OTHER:
+            says = f"line {line.line_ref} of {line.net} ('{line.raw_type}') is of nothing that we know: not booked"
+            key = f"{line.merchant}:{line.line_ref}:adjustment"
+            store.open_break(tx, key, ADJUSTED, says, merchant=line.merchant, amount=line.net)
         case _ if not amount:
             pass
         case _K.FEE:
@@ -189,10 +195,6 @@ def _book_by_itself(tx: Tx, tenant: Tenant, line: Line) -> bool:
             made[_key("reserve", line)] = rules.reserve(line.merchant, amount, released=not taken, **when)
         case _K.CONVERSION:
             made[_key("conversion", line)] = rules.converted(line.merchant, amount, bought=not taken, **when)
-        case _K.ADJUSTMENT | _K.OTHER:
-            says = f"line {line.line_ref} of {line.net} ('{line.raw_type}') is of nothing that we know: not booked"
-            key = f"{line.merchant}:{line.line_ref}:adjustment"
-            store.open_break(tx, key, ADJUSTED, says, merchant=line.merchant, amount=line.net)
         case _:
             pass  # of a payout: its own states tell
     settlement.settle_line(tx, line, LineState.BOOKED if made else LineState.NOTED)

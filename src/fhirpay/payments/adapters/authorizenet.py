@@ -51,6 +51,8 @@ from ..port import (
     Reference,
     Unknown,
 )
+from ..settlement_port import LinePage, PayoutPage, PayoutSeen
+from . import authorizenet_settlement as settlement
 from . import authorizenet_wire as wire
 from .authorizenet_declines import BUSY, EXISTS, MALFORMED, NOT_FOUND, OUR_KEYS
 
@@ -71,6 +73,7 @@ CAPABILITIES = Capabilities(
     vault=True,
     prepares=False,
     closes_pages=False,
+    settlement=True,
 )
 _LIST = 1000  # the most that one page of a list has
 _PAGES_MAX = 20
@@ -94,7 +97,7 @@ class _Said:
 
 
 class AuthorizeNetProcessor:
-    """`Processor`, `Hosted`, `Vault`, `Renaming`, `Settling` and `Posting` over one HTTP client."""
+    """`Processor`, `Hosted`, `Vault`, `Renaming`, `Settling`, `Posting` and `Settlement` over one HTTP client."""
 
     name = "authorizenet"
 
@@ -253,6 +256,41 @@ class AuthorizeNetProcessor:
         if said.code:
             raise ProcessorUnavailable(f"Authorize.Net answered {said.code} to a list")
         return said
+
+    # ── settlement ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def list_payouts(self, since: datetime, *, after: str = "") -> PayoutPage:
+        """Settled batches, all at once: a question spans 31 days, and each is one page."""
+        account, now = await self._account()
+        currency = settlement.currency_of(account)
+        found: list[PayoutSeen] = []
+        for first, last in _spans(now, now - since):
+            asked = {"includeStatistics": True, "firstSettlementDate": first, "lastSettlementDate": last}
+            found += settlement.batches(await self._reported("getSettledBatchList", asked), currency)
+        return PayoutPage(tuple(found))
+
+    async def payout_lines(self, payout: PayoutSeen, *, after: str = "") -> LinePage:
+        page = int(after or "1")
+        doc = await self._reported("getTransactionList", {"batchId": payout.reference, **wire.to_list(page, _LIST)})
+        full = len(doc.get("transactions") or []) >= _LIST
+        return LinePage(settlement.lines(doc, payout.amount.currency), str(page + 1) if full else "")
+
+    async def _account(self) -> tuple[Doc, datetime]:
+        """What the account is, and the gateway's time. Raises ProcessorUnavailable."""
+        try:
+            said = self._listed(await self._call("getMerchantDetails", {}))
+        except Uncertain as error:
+            raise ProcessorUnavailable(str(error)) from None
+        if said.at is None:
+            raise ProcessorUnavailable("Authorize.Net does not say what time it is")
+        return said.doc, said.at
+
+    async def _reported(self, name: str, body: Doc) -> Doc:
+        """Raises ProcessorUnavailable."""
+        try:
+            return self._listed(await self._call(name, body)).doc
+        except Uncertain as error:
+            raise ProcessorUnavailable(str(error)) from None
 
     # ── hosted pages and stored methods ───────────────────────────────────────────────────────────────────────────
 

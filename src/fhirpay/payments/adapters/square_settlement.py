@@ -98,8 +98,13 @@ def _line(doc: Doc) -> SettlementLine:
         of=Reference(about) if about and not kind.of_no_payment else None,
         raw={
             **{name: doc[name] for name in ("id", "payout_id", "type", "effective_at")},
-            "gross": gross.minor, "fee": fee.minor, "net": net.minor, "currency": gross.currency,
-            "payment_id": payment, "refund_id": refund, "dispute_id": dispute,
+            "gross": gross.minor,
+            "fee": fee.minor,
+            "net": net.minor,
+            "currency": gross.currency,
+            "payment_id": payment,
+            "refund_id": refund,
+            "dispute_id": dispute,
         },
     )
 
