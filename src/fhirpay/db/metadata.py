@@ -27,9 +27,10 @@ metadata = MetaData(
 
 
 class Row(SQLModel):
-    """Base of every table of ours."""
+    """Base of every table of ours. No row is ever validated, so nothing is built for that: a command starts sooner."""
 
     metadata = metadata
+    model_config = {"defer_build": True}
     if TYPE_CHECKING:
         __tablename__: ClassVar[str]  # type: ignore[assignment]  (SQLModel says declared_attr; a table's name is text)
 
