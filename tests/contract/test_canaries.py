@@ -83,7 +83,7 @@ class Wire(httpx2.AsyncBaseTransport):
 
 # ── what is said, by name ─────────────────────────────────────────────────────────────────────────────────────────────
 
-# In an address. One made by chance may have no digit: then it is longer than the words of the processors' paths, but one.
+# In an address. One made by chance may have no digit: then it is longer than all words of paths but one.
 _ID = re.compile(r"(?!storedPaymentMethods\Z)(?=[^/]*[0-9:]|([a-z]+_)*[A-Za-z]{14,}\Z)[A-Za-z0-9_~:.-]{8,}")
 _HTTP = frozenset("host accept accept-encoding connection user-agent content-length content-type".split())
 Said = Iterator[tuple[str, str]]
