@@ -23,6 +23,7 @@ from fhirpay.simulators import processor_readers
 from fhirpay.simulators import processor_webhooks as simulated_events
 from square_server import webhooks as square_events
 from square_server.books import LOCATION
+from stripe_server import terminal as stripe_readers
 from stripe_server import webhooks as stripe_events
 
 Doc = dict[str, Any]
@@ -89,6 +90,7 @@ STRIPE = Side(
         "closed": "pm_usBankAccount_accountClosed",
     },
     bank=stripe_running.bank_account,
+    readers=stripe_readers.READERS,
 )
 SQUARE = Side(
     name="square",

@@ -58,6 +58,18 @@ class Running:
         ids = {doc["id"] for doc in books["payments"] if our_reference in doc["references"]}
         return sum(doc["amount"] for doc in books["movements"] if doc["payment_intent"] in ids)
 
+    async def at_reader(self, reader: str, does: str, *, card: str = "4242424242424242") -> None:
+        """What a cardholder does there (`tap` is Stripe's own test helper), or what happens to it."""
+        if does == "tap":
+            path = f"test_helpers/terminal/readers/{reader}/present_payment_method"
+            auth = {"authorization": f"Bearer {SECRET_KEY}"}
+            form = {"type": "card_present", "card_present[number]": card}
+            answer = await self.http.post(f"{self.base_url}/v1/{path}", data=form, headers=auth)
+            assert answer.is_success, answer.text
+            return
+        body = {"status": does} if does in ("offline", "online") else {"does": does}
+        await self.control(f"readers/{reader}", body)
+
     async def pay_page(self, url: str, card: str = "4242424242424242", action: str = "pay") -> httpx2.Response:
         return await self.http.post(url, data={"card": card, "action": action})
 

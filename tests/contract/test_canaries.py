@@ -125,7 +125,7 @@ def _asked(request: httpx2.Request, body: bytes) -> tuple[str, list[str], list[t
     return asked, [unquote(part) for part in parts if _ID.fullmatch(part)], said
 
 
-_OURS = re.compile(r"(pay|ref|set|opn)[0-9a-z]{26}(-((prepare|close)-)?[0-9]{1,3})?")
+_OURS = re.compile(r"(pay|ref|set|opn)[0-9a-z]{26}(-((prepare|close)-)?[0-9]{1,3}(-reader)?)?")
 _WRITTEN = {
     "reference": _OURS,
     "name": re.compile("[a-z][0-9a-v]{19}"),  # Authorize.Net has room for 20 characters: made of a reference
@@ -286,7 +286,7 @@ async def test_of_a_patient_a_processor_learns_an_opaque_reference_and_an_amount
     assert set(found_in(lines.getvalue().encode())) <= {canaries.FACILITY}
     stored = [*side.banks.values(), *side.tokens.values(), *await chart.world.units.read(_tokens)]
     cards = [token.replace("-", " ccof:", 1) for token in stored]  # Square's ids of stored cards begin so
-    given = json.dumps([chart.world.events(), stored, cards])
+    given = json.dumps([chart.world.events(), stored, cards, side.readers])
     list_of, seen, wrong = ALLOWED[side.name], set[str](), list[str]()
     for request, body, answered in wire.sent:
         asked, ids, said = _asked(request, body)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,6 +26,7 @@ from fhirpay.net.http import client
 from fhirpay.payments import refunds, store
 from fhirpay.payments.port import ActionNeeded, DisputeSeen, InReview, ProvenAbsent, Unknown
 from fhirpay.payments.tables import StoredMethodRow
+from fhirpay.usecases import on_terminal
 from payments_world import World, usd
 
 CALLS = (
@@ -43,12 +44,13 @@ CALLS = (
 EVENTS = ("event late", "duplicated", "out of order", "forged", "dropped", "silent 48 h")
 COLUMNS = (*CALLS, *EVENTS)
 MONEY = frozenset(
-    {"submit", "capture", "void", "refund", "accept_dispute"}
+    {"submit", "capture", "void", "refund", "accept_dispute", "start_on_reader", "cancel_on_reader"}
 )  # calls that may move money, or stop it from moving
 NOBODY = "http://127.0.0.1:9"
 ALWAYS = 1_000_000
 TROUBLE = pytest.mark.warns("operation.unknown", "webhook.refused", "work.retry")  # what every cell is about
 PAID = 80_00
+GIVEN_UP = "proven absent, given up"
 # How a call that may move money is resolved. What was done is found by looking; what was lost goes out again, same key.
 RESOLVED = {
     "never sent": ("retry (never sent)",),
@@ -56,7 +58,7 @@ RESOLVED = {
     "lost request": ("same key",),
     "after": ("lookup",),
     "lost answer": ("lookup",),
-    "error500": ("proven absent, anew",),
+    "error500": ("proven absent, anew", GIVEN_UP),
     "hang": ("lookup", "retry (never sent)"),  # its second may be over before there is a connection
     "rate limited": ("retry (never sent)",),
     "weird": ("lookup",),
@@ -229,6 +231,7 @@ class Row:
     only: str = ""  # the one processor that can be brought to it
     needs: str = ""  # the capability without which there is no such operation
     not_here: dict[str, str] = field(default_factory=dict)  # columns without a meaning, and why
+    given_up: bool = False  # proven absent too late, it is not tried again: nobody may stand at the reader any more
 
 
 async def nothing(case: Case) -> None:
@@ -342,6 +345,31 @@ async def is_refunded(case: Case) -> bool:
     return (await case.world.units.read(refunds.get, case.refund_id)).state == "succeeded"
 
 
+async def starts_on_reader(case: Case) -> None:
+    case.payment_id = await case.world.start(case.account, terminal="front")
+
+
+async def on_reader(case: Case) -> None:
+    await starts_on_reader(case)
+    await case.world.work()
+    assert await case.state() == "requires_action"
+
+
+async def taps(case: Case) -> None:
+    """The payer, if the reader still asks."""
+    if await case.state() == "requires_action":
+        await case.world.processor.at_reader(case.world.side.readers[0], "tap")
+
+
+async def cancels(case: Case) -> None:
+    await case.world.units.write(on_terminal.cancel, case.payment_id)
+
+
+async def is_started(case: Case) -> bool:
+    """It waits on the reader, or was given up."""
+    return await case.state() in ("requires_action", "canceled")
+
+
 _UNTOLD = dict.fromkeys(EVENTS, "no event tells of it")
 _BY_PAYER = dict.fromkeys(CALLS, "the payer's call, not ours")
 _WITHOUT = {
@@ -350,6 +378,7 @@ _WITHOUT = {
     "prepares": "nothing is prepared: it is no call",
     "readable": "no payment can be read",
     "bank_debits": "no bank account is debited by this processor's adapter",
+    "terminals": "no card reader is driven through this processor's adapter",
     "accept_disputes": "a dispute is given up at this processor's own site",
 }
 _ONLY = {
@@ -458,6 +487,49 @@ ROWS = (
         first_lose="refund",
         needs="readable",
         not_here=_QUESTION,
+    ),
+    Row(
+        "terminal start",
+        "process",
+        "start_on_reader",
+        nothing,
+        starts_on_reader,
+        cancels,
+        is_started,
+        (PAID,),
+        "captured",
+        0,
+        finish=taps,
+        needs="terminals",
+        not_here=_UNTOLD,
+        given_up=True,
+    ),
+    Row(
+        "terminal paid",
+        "",
+        "lookup",
+        on_reader,
+        taps,
+        starts_on_reader,
+        is_("captured"),
+        (PAID,),
+        "captured",
+        0,
+        needs="terminals",
+        not_here={**_BY_PAYER, "silent 48 h": "it is canceled after three minutes, and that tells"},
+    ),
+    Row(
+        "terminal cancel",
+        "void",
+        "cancel_on_reader",
+        on_reader,
+        cancels,
+        cancels,
+        is_("canceled"),
+        (),
+        "canceled",
+        PAID,
+        needs="terminals",
     ),
 )  # fmt: skip
 
@@ -582,6 +654,8 @@ class Bench:
         finally:
             await self.clear_faults()
         assert await row.done(case), self.recorder.calls
+        if row.given_up and said == GIVEN_UP:
+            row = replace(row, state="canceled", moves=(), askable=PAID)
         if row.finish:
             await row.finish(case)
         # Whatever is told afterwards, twice and backwards, changes nothing.
@@ -758,7 +832,8 @@ def resolution(calls: list[Call], name: str) -> str:
     asks = ("lookup", "read_dispute")
     mine = [call for call in calls if call.name in (name, *asks)]
     for number, call in enumerate(mine):
-        if not call.known or (isinstance(call.outcome, DisputeSeen) and call.outcome.state not in GONE):
+        waits = name == "start_on_reader" and isinstance(call.outcome, ActionNeeded)
+        if (not call.known and not waits) or (isinstance(call.outcome, DisputeSeen) and call.outcome.state not in GONE):
             continue
         if call.name == name and name in asks:
             return "webhook" if call.by_event else f"lookup, asked {number + 1} ×"
@@ -771,7 +846,8 @@ def resolution(calls: list[Call], name: str) -> str:
             known = "never sent" if name in MONEY else "no money moves"
             return f"retry ({known})"
         return "same key" if earlier[-1].key == call.key else "proven absent, anew"
-    return "unknown, listed"
+    absent = any(isinstance(call.outcome, ProvenAbsent) for call in mine)
+    return GIVEN_UP if absent and name == "start_on_reader" else "unknown, listed"
 
 
 def resolution_unreadable(calls: list[Call], name: str, *, by_event: bool) -> str:

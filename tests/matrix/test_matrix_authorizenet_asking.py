@@ -14,7 +14,18 @@ SIDE = AUTHORIZENET
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
-    ("row", "column"), cells("page opened", "page paid", "page paid, expired", "setup page", "lookup", "list")
+    ("row", "column"),
+    cells(
+        "page opened",
+        "page paid",
+        "page paid, expired",
+        "setup page",
+        "lookup",
+        "list",
+        "terminal start",
+        "terminal paid",
+        "terminal cancel",
+    ),
 )
 async def test_cell(cell: Any, row: Row, column: str) -> None:
     await cell(row, column)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
-from . import charges, checkout, payment_intents, refunds
+from . import charges, checkout, payment_intents, refunds, terminal
 from .books import Books
 from .control import control
 from .errors import Doc, Refused, internal, invalid, rate_limited, unreadable
@@ -56,6 +56,7 @@ class Server:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.books = Books(clock, api_version=api_version)
+        terminal.add_readers(self.books)
         self.keys = Keys(self.books)
         self.faults = Faults()
         self.messenger = Messenger(self.books, webhook_url, list(webhook_secrets))

@@ -133,6 +133,14 @@ def _bank(last4: str) -> Doc:
     }
 
 
+def card_present(books: Books, card: Card) -> Doc:
+    """One that a reader has read. API reference, The PaymentMethod object, card_present."""
+    names = {"brand": card.brand, "country": "US", "exp_month": 12, "exp_year": 2034, "funding": "credit"}
+    details = {**names, "fingerprint": f"fp{card.number[-8:]}", "last4": card.last4, "read_method": "contactless_emv"}
+    details |= {"networks": {"available": [card.brand], "preferred": None}, "cardholder_name": None}
+    return _method(books, "card_present", details, acts=card)
+
+
 def _method(books: Books, type_: str, details: Doc, *, acts: Card) -> Doc:
     address = dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"))
     doc = {

@@ -12,7 +12,8 @@ from .errors import Doc
 def add(books: Books, intent: Doc, method: Doc, *, status: str, captured: bool) -> Doc:
     card: Card = books.known[method["id"]]["acts"]
     kept = books.known[intent["id"]]
-    code = secrets.token_hex(3).upper() if status == "succeeded" and method["type"] == "card" else None
+    read = method["type"] in ("card", "card_present")
+    code = secrets.token_hex(3).upper() if status == "succeeded" and read else None
     suffix = intent["statement_descriptor_suffix"]
     doc = {
         "id": books.id("py" if method["type"] == "us_bank_account" else "ch"),
@@ -84,9 +85,21 @@ def _details(method: Doc, code: str | None) -> Doc:
         more = {"expected_debit_date": None, "mandate": None, "payment_reference": None}
         return {"type": "us_bank_account", "us_bank_account": {name: bank[name] for name in names} | more}
     names = ("brand", "country", "exp_month", "exp_year", "fingerprint", "funding", "last4")
+    if method["type"] == "card_present":
+        return {"type": "card_present", "card_present": _at_reader(method["card_present"], code)}
     details = {name: method["card"][name] for name in names}
     network = {"network": method["card"]["brand"], "network_transaction_id": secrets.token_hex(8) if code else None}
     return {"type": "card", "card": {**details, **network, "authorization_code": code, "wallet": None}}
+
+
+def _at_reader(card: Doc, code: str | None) -> Doc:
+    """API reference, The Charge object, payment_method_details.card_present. What EMV receipts must show is in
+    `receipt`; the authorization code stands there, too."""
+    names = ("brand", "country", "exp_month", "exp_year", "fingerprint", "funding", "last4", "read_method")
+    receipt = {"authorization_code": code, "application_preferred_name": "VISA CREDIT", "account_type": "credit"}
+    details = {name: card[name] for name in names} | {"receipt": receipt, "cardholder_name": None}
+    network = {"network": card["brand"], "network_transaction_id": secrets.token_hex(8) if code else None}
+    return details | network | {"generated_card": None, "offline": None, "overcapture_supported": False}
 
 
 def captured(books: Books, charge: Doc, amount: int, *, at_once: bool) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, HTTPException
 
-from . import banks, checkout, disputes, payment_intents, payouts, refunds, setup
+from . import banks, checkout, disputes, payment_intents, payouts, refunds, setup, terminal
 from .errors import Doc, Refused
 from .faults import FAULTS, Fault
 
@@ -114,6 +114,13 @@ def control(server: Server) -> APIRouter:
     @router.post("/lines")
     async def line(body: dict[str, Any]) -> Doc:
         return payouts.line(books, body)
+
+    @router.post("/readers/{reader_id}")
+    async def at_reader(reader_id: str, body: dict[str, Any]) -> Doc:
+        """What happens at a card reader: see terminal.happens."""
+        doc = terminal.happens(books, reader_id, body)
+        messenger.wake()
+        return doc
 
     @router.get("/books")
     async def show() -> Doc:

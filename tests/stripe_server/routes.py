@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from . import checkout, disputes, intent_forms, payment_intents, payouts, refunds, setup
+from . import checkout, disputes, intent_forms, payment_intents, payouts, refunds, setup, terminal
 from .errors import Doc
 from .expand import existing, page
 from .forms import EXPAND, PAGE, Form, array, string
@@ -64,6 +64,7 @@ def routes(server: Server) -> APIRouter:
     post("/disputes/{id_}/close", "accept", "dispute", disputes.CLOSE, close)
     _sessions(server, post, get, one)
     _methods(server, post, get, one)
+    _readers(server, post, get)
     return router
 
 
@@ -155,6 +156,29 @@ def _methods(server: Server, post: _Post, get: _Post, one: _One) -> None:
     get("/payment_methods/{id_}", "method", "payment_method", _EXPAND, one("payment_method", "payment_method"))
     post("/payment_methods/{id_}/attach", "method", "payment_method", setup.ATTACH, attach)
     post("/payment_methods/{id_}/detach", "method", "payment_method", _EXPAND, detach)
+
+
+def _readers(server: Server, post: _Post, get: _Post) -> None:
+    books = server.books
+
+    def process(params: Doc, call: Call, id_: str) -> Doc:
+        return terminal.process(books, id_, params)
+
+    def present(params: Doc, call: Call, id_: str) -> Doc:
+        return terminal.present(books, id_, params, base_url=call.base_url)
+
+    base, thing = "/terminal/readers", "terminal.reader"
+    get(base, "list", f"list.{thing}", terminal.LIST, lambda params, call: terminal.listed(books, params))
+    get(f"{base}/{{id_}}", "get_reader", thing, terminal.RETRIEVE, lambda _, call, id_: terminal.reader(books, id_))
+    post(f"{base}/{{id_}}/process_payment_intent", "process", thing, terminal.PROCESS, process)
+    post(
+        f"{base}/{{id_}}/cancel_action",
+        "cancel",
+        thing,
+        terminal.CANCEL,
+        lambda _, call, id_: terminal.cancel_action(books, id_),
+    )
+    post(f"/test_helpers{base}/{{id_}}/present_payment_method", "present", thing, terminal.PRESENT, present)
 
 
 def _charges(server: Server, query: Doc) -> Doc:

@@ -12,7 +12,7 @@
 | rate_limited | 429 with Retry-After | nothing |
 | weird | a status that nobody has heard of | it was done |
 
-Operations: create, confirm, capture, void, refund, accept, process, cancel, get, get_reader, list, events, checkout,
+Operations: create, confirm, capture, void, refund, accept, process, get, get_reader, list, events, checkout,
 method; `*` is any. `times` says how often.
 To add a fault: a line here and in `processor.py`'s `answer`.
 """

@@ -133,7 +133,7 @@ def routes(simulator: Simulator) -> APIRouter:
             payment = books.get("payment", str(body.get("payment")))
             return 200, cancel(books, reader(books, reader_id), payment)
 
-        return await simulator.act("cancel", request, action)
+        return await simulator.act("void", request, action)
 
     @router.post("/control/readers/{reader_id}", tags=["control"])
     async def happens(reader_id: str, body: dict[str, Any], request: Request) -> Doc:

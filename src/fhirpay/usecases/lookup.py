@@ -188,6 +188,8 @@ class LookUp:
         if refund.moved_since(tx, seen):
             return retry(tx, work, after=timedelta(0), error="it has moved while it was looked up")
         outcome = refund.believed(tx, operation, outcome) if operation.refund_id else believed(outcome)
+        if on_terminal.was_there(operation) and isinstance(outcome, ProvenAbsent):
+            outcome = ActionNeeded()  # its reader has let go of it, and the payment can still be made: a cancel ends it
         if operation.state is OperationState.SENT and isinstance(outcome, ProvenAbsent):
             # `proven_absent` follows on `unknown` only.
             store.move_operation(tx, operation, OperationState.UNKNOWN, says="no answer")
@@ -216,7 +218,7 @@ class LookUp:
         else:
             retry(tx, work, after=again, error=outcome.why if isinstance(outcome, Unknown) else "not final yet")
         settle_any(tx, self._tenant, operation, outcome, source=f"lookup:{operation.operation_id}")
-        if operation.kind is OperationKind.TERMINAL and isinstance(outcome, ActionNeeded):
+        if operation.kind is OperationKind.TERMINAL and isinstance(outcome, ActionNeeded | Unknown):
             on_terminal.still_waiting(tx, self._tenant, operation.payment_id)
 
     def _next(self, work: Work, operation: Operation, outcome: Outcome, *, settles_in: timedelta) -> timedelta | None:
@@ -227,6 +229,8 @@ class LookUp:
             return HELD_LOOK
         if not isinstance(outcome, Unknown | ActionNeeded | Pending | InReview):
             return None
+        if on_terminal.was_there(operation) and isinstance(outcome, Unknown):
+            return on_terminal.next_look(work.attempt)
         if operation.kind in AT_A_READER and isinstance(outcome, ActionNeeded):
             return on_terminal.next_look(work.attempt) if operation.kind is OperationKind.TERMINAL else None
         first = _SOON if operation.state in OPEN else _PATIENT

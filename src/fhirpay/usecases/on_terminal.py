@@ -18,6 +18,7 @@ from ..errors import RuleBroken
 from ..log import Log
 from ..payments import store, terminals
 from ..payments.port import OperationKind
+from ..payments.records import Operation
 from .call import no_longer_owed
 from .follow_up import ask
 from .settle_outcome import LOOK_AT_READER_EVERY, NOT_PRESENTED
@@ -58,6 +59,11 @@ def still_waiting(tx: Tx, tenant: Tenant, payment_id: str) -> None:
         store.change(tx, payment_id, failure_code=code, failure_says=why)
         ask(tx, payment, OperationKind.TERMINAL_CANCEL, payment.amount)
         log.info("terminal.canceling", payment_id=payment_id, code=code)
+
+
+def was_there(operation: Operation) -> bool:
+    """Whether its reader has had it: then only its card, or a cancel, ends it."""
+    return operation.kind is OperationKind.TERMINAL and operation.state is OperationState.ACTION_NEEDED
 
 
 def next_look(attempt: int) -> timedelta:

@@ -208,7 +208,7 @@ async def test_a_lost_answer_is_looked_up_before_anything_else_is_done(world: Wo
     await seconds(world, 2)
     assert await world.units.read(store.unknown_operations) == []
     assert await world.state(payment_id) == "requires_action"
-    await world.processor.fault("cancel", "lost_answer")
+    await world.processor.fault("void", "lost_answer")
     await cancel(world, payment_id)
     assert await world.state(payment_id) == "requires_action"
     assert not await is_free(world)

@@ -30,7 +30,9 @@ from ...net.http import HttpClient, NeverSent, Uncertain
 from ..declines import DeclineCode
 from ..event_list import EventPage
 from ..port import (
+    ActionNeeded,
     Approved,
+    Canceled,
     Capabilities,
     Declined,
     DisputeSeen,
@@ -45,7 +47,8 @@ from ..port import (
     Unknown,
 )
 from ..settlement_port import LinePage, PayoutPage, PayoutSeen
-from . import signature, stripe_bank, stripe_disputes, stripe_settlement
+from ..terminal_port import ReaderSeen
+from . import signature, stripe_bank, stripe_disputes, stripe_settlement, stripe_terminal
 from . import stripe_wire as wire
 
 BASE_URL = "https://api.stripe.com"
@@ -70,6 +73,7 @@ CAPABILITIES = Capabilities(
     accept_disputes=True,
     bank_debits=True,
     settlement=True,
+    terminals=True,
 )
 _LIVE = {"sk_live_": True, "rk_live_": True, "sk_test_": False, "rk_test_": False}  # by how a key begins
 _PAGE = 100  # the most that one listing returns
@@ -83,6 +87,7 @@ _PATHS = {
 _INTENTS = "/v1/payment_intents"
 _SESSIONS = "/v1/checkout/sessions"
 _DISPUTES = "/v1/disputes"
+_NO_MONEY = Money(0, "USD")
 Params = Sequence[tuple[str, str]]
 
 
@@ -100,9 +105,7 @@ class _Said:
 
 
 class StripeProcessor:
-    """`Processor`, `Hosted`, `Vault`, `BankVault` and `Disputes` over one HTTP client."""
-
-    """`Processor`, `Hosted`, `Vault`, `Disputes`, `EventList` and `Settlement` over one HTTP client."""
+    """`Processor`, `Hosted`, `Vault`, `BankVault`, `Disputes`, `Terminal`, `EventList`, `Settlement`: one client."""
 
     name = "stripe"
 
@@ -159,6 +162,8 @@ class StripeProcessor:
             return Unknown(error.message)
 
     async def _look(self, operation: OperationRef) -> Outcome:
+        if operation.kind in (OperationKind.TERMINAL, OperationKind.TERMINAL_CANCEL):
+            return await self._look_at_reader(operation)
         known = operation.processor_reference
         if operation.kind not in _PATHS:
             known = operation.payment_reference or known
@@ -238,6 +243,75 @@ class StripeProcessor:
     async def accept_dispute(self, dispute: Reference, *, idempotency_key: str) -> Outcome:
         """API reference, Close a dispute: dismissed, acknowledged as lost, irreversible."""
         return await self._move(f"{_DISPUTES}/{dispute}/close", {}, idempotency_key, OperationKind.ACCEPT_DISPUTE)
+
+    # ── card readers ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def start_on_reader(self, prepared: Reference, request: PaymentRequest, *, idempotency_key: str) -> Outcome:
+        """API reference, Hand off a PaymentIntent to a reader: answered at once, its card comes later."""
+        path = f"{stripe_terminal.PATH}/{request.reader}/process_payment_intent"
+        try:
+            said = await self._call("POST", path, {"payment_intent": prepared}, idempotency_key)
+        except Uncertain as error:
+            return Unknown(str(error))
+        if said.status == 200:
+            return stripe_terminal.started(said.doc, prepared)
+        refused = stripe_terminal.not_started(said.status, said.error)
+        return refused or wire.answered_otherwise(said.status, said.error, OperationKind.SALE)
+
+    async def cancel_on_reader(self, payment: Reference, reader: str, *, idempotency_key: str) -> Outcome:
+        """The reader is reset, where it waits for this payment and no other, and the payment canceled: then no card can
+        pay it any more. What a refusal means the payment itself says."""
+        try:
+            shown = await self._call("GET", f"{stripe_terminal.PATH}/{reader}")
+        except Uncertain as error:
+            raise ProcessorUnavailable(str(error)) from None
+        if shown.status == 200 and stripe_terminal.waits(shown.doc, payment):
+            path, key = f"{stripe_terminal.PATH}/{reader}/cancel_action", f"{idempotency_key}-reader"
+            try:
+                said = await self._call("POST", path, {}, key)
+            except Uncertain as error:
+                return Unknown(str(error))
+            code = said.error.get("code")
+            if code == stripe_terminal.BUSY:
+                return ActionNeeded(reference=payment)
+            if said.status != 200 and code not in stripe_terminal.SILENT:
+                return Unknown(f"the processor answered {said.status} {code or ''}".rstrip())
+        done = await self._move(f"{_INTENTS}/{payment}/cancel", {}, idempotency_key, OperationKind.VOID)
+        match done:
+            case Approved(reference=theirs, at=at):
+                return Canceled(theirs, at=at)
+            case Declined(code=DeclineCode.CAPTURED):
+                return await self.lookup(OperationRef(OperationKind.SALE, "", payment, _NO_MONEY, _SLACK))
+            case Declined():
+                return Unknown("the payment was not canceled")
+            case _:
+                return done
+
+    async def read_reader(self, reader: str) -> ReaderSeen | Unknown:
+        try:
+            said = await self._call("GET", f"{stripe_terminal.PATH}/{reader}")
+        except (Uncertain, ProcessorUnavailable) as error:
+            return Unknown(error.message)
+        return stripe_terminal.seen(said.doc) if said.status == 200 else Unknown(f"there is no reader {reader}")
+
+    async def _look_at_reader(self, operation: OperationRef) -> Outcome:
+        """The reader first, then the payment: what the later one says is at least as new."""
+        payment = operation.payment_reference or operation.processor_reference
+        if payment is None:
+            return Unknown("a payment that was never made here")
+        reader = await self._call("GET", f"{stripe_terminal.PATH}/{operation.reader}")
+        said = await self._call("GET", f"{_INTENTS}/{payment}", params=[("expand[]", wire.CHARGE)])
+        if said.status != 200 or reader.status not in (200, 404):
+            return Unknown(f"the processor answered {reader.status} and {said.status}")
+        if said.doc.get("status") not in ("requires_payment_method", "requires_confirmation"):
+            return wire.outcome(said.doc, OperationKind.SALE)
+        waits = stripe_terminal.waits(reader.doc, payment)
+        if said.doc.get("last_payment_error") and not waits:
+            return wire.outcome(said.doc, OperationKind.SALE)
+        found = None
+        if operation.kind is OperationKind.TERMINAL:
+            found = stripe_terminal.not_paid(reader.doc, said.doc, payment)
+        return found or self.capabilities.absence(operation)
 
     # ── hosted pages and stored methods ───────────────────────────────────────────────────────────────────────────
 

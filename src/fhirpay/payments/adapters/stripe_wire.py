@@ -35,7 +35,7 @@ from ..port import (
     Reference,
     Unknown,
 )
-from . import stripe_bank, stripe_disputes
+from . import stripe_bank, stripe_disputes, stripe_terminal
 from .stripe_declines import declined, refused
 
 Doc = dict[str, Any]
@@ -65,18 +65,19 @@ def _flat(value: object, name: str = "") -> Iterator[tuple[str, str]]:
 
 
 def to_payment(request: PaymentRequest) -> Doc:
-    """The allow-list of a payment by stored method: not confirmed, so no money moves.
+    """The allow-list of a payment by stored method, or on a reader: not confirmed, so no money moves.
 
     The name on the statement is the account's own: for cards Stripe takes a suffix only, which makes long names fail.
     """
     customer, method = split(request.method)
+    kinds = {"bank": stripe_bank.TYPE, "card": stripe_terminal.TYPE if request.reader else "card"}
     return {
         "amount": request.amount.minor,
         "currency": request.amount.currency.lower(),
         "capture_method": _capture_method(request),
         "customer": customer,
         "payment_method": method,
-        "payment_method_types": [stripe_bank.TYPE if request.kind == "bank" else "card"],
+        "payment_method_types": [kinds[request.kind]],
         "metadata": {"reference": request.reference},
     }
 
@@ -210,10 +211,17 @@ def _details(charge: Doc) -> Details:
     if (bank := stripe_bank.debit(charge)) is not None:
         return stripe_bank.details(bank)
     paid_by = charge.get("payment_method_details") or {}
-    card = paid_by.get("card") or {}
-    code = card.get("authorization_code") or ""
+    card = paid_by.get("card") or paid_by.get(stripe_terminal.TYPE) or {}
+    code = card.get("authorization_code") or (card.get("receipt") or {}).get("authorization_code") or ""
     network = card.get("network_transaction_id") or ""  # kept; Stripe sends it by itself with what is off session
-    return Details(card.get("brand") or "", card.get("last4") or "", code, expires=_expires(card), network=network)
+    return Details(
+        card.get("brand") or "",
+        card.get("last4") or "",
+        code,
+        expires=_expires(card),
+        network=network,
+        entry_mode=stripe_terminal.entry_mode(card),
+    )
 
 
 def _expires(card: Doc) -> str:
@@ -423,6 +431,7 @@ _ABOUT = {
     "refund.created": EventAbout.REFUND,
     "refund.updated": EventAbout.REFUND,
     "refund.failed": EventAbout.REFUND,
+    **dict.fromkeys(stripe_terminal.EVENTS, EventAbout.PAYMENT),
     **dict.fromkeys(stripe_disputes.EVENTS, EventAbout.DISPUTE),
     "checkout.session.completed": EventAbout.PAGE,
     "checkout.session.expired": EventAbout.PAGE,
@@ -431,7 +440,8 @@ _ABOUT = {
 }
 
 
-LISTED = tuple(_ABOUT)  # 20, which is as many as one question may name
+# 20, which is as many as one question may name; what a reader's events tell its payment's do, too.
+LISTED = tuple(one for one in _ABOUT if one not in stripe_terminal.EVENTS)
 
 
 def event_page(doc: Doc, *, live: bool | None = None) -> EventPage:
@@ -454,6 +464,8 @@ def read_event(body: bytes, *, live: bool | None = None) -> ProcessorEvent:
         about = event["data"]["object"]
         # A charge is the payment's business; its own id is of no use to us.
         their_reference = about.get("payment_intent") if about["object"] == "charge" else about["id"]
+        if about["object"] == "terminal.reader":
+            their_reference = stripe_terminal.payment_on(about)
         ours = about.get("client_reference_id") or (about.get("metadata") or {}).get("reference")
         kind = _ABOUT.get(event["type"], EventAbout.OTHER)
         if about.get("mode", "payment") != "payment":  # a page on which a card was stored: asked for when it is needed
