@@ -28,11 +28,13 @@ from fhirpay.flow.tables import WorkRow
 from fhirpay.inbox.store import find_by_control_id
 from fhirpay.ledger import store as ledger
 from fhirpay.payments import store as payments
+from fhirpay.usecases import pull_settlements, sweep
 from fhirpay.usecases.doctor import examine
 from fhirpay.writeback import store as writeback
 
 Doc = dict[str, Any]
 _work = table(WorkRow)
+_STANDING = frozenset({pull_settlements.KIND, sweep.KIND})
 _LOOKUPS = ("payment.lookup", "refund.lookup")
 
 
@@ -97,6 +99,8 @@ def _in_hand(tx: Tx) -> list[str]:
 def _unfinished(tx: Tx) -> list[str]:
     left: list[str] = []
     for row in tx.all(select(_work).where(_work.c.tenant_id == tx.tenant, _work.c.state == "ready")):
+        if row["kind"] in _STANDING and not row["error"]:
+            continue  # comes back by itself for ever
         if row["kind"] in _LOOKUPS and _settled(tx, row["ref"]):
             continue  # comes by once more, to see that there is nothing to see
         left.append(f"{row['kind']} {row['ref']} attempt {row['attempt']} due {row['claim_at']}: {row['error']}")
