@@ -20,18 +20,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from databases import Databases
-from desk_world import TENANT, account, balances, card, cash, credits_of, invoice, obligation_ids, standing, told, usd
+from desk_world import (
+    TENANT,
+    account,
+    balances,
+    card,
+    cash,
+    check,
+    credits_of,
+    invoice,
+    obligation_ids,
+    standing,
+    told,
+    usd,
+)
 from fhirpay.billing import money as billing
 from fhirpay.db.unit import Database, Tx
 from fhirpay.domain.money import Money, allocate
 from fhirpay.errors import RuleBroken
-from fhirpay.payments import refunds, store, till_sessions
-from fhirpay.usecases import credit, desk, desk_refund, tills
+from fhirpay.payments import refunds, returns, store, tenders, till_sessions
+from fhirpay.usecases import bank_bag, credit, desk, desk_refund, returned_check, split, tills
 from fhirpay.usecases.doctor import examine
 
 REF, OTHER = "Account/ana", "Account/ben"
 
 
+@pytest.mark.warns("payment.returned")
 @pytest.mark.parametrize("seed", range(6))
 async def test_any_sequence_at_the_desk_keeps_the_laws(
     databases: Databases, open_it: Callable[[str], Database], seed: int
@@ -60,8 +74,8 @@ def _step(tx: Tx, chance: random.Random, number: int) -> None:
     owed = obligation_ids(tx, REF) + obligation_ids(tx, OTHER)
     one = chance.choice(payments) if payments else ""
     said = {"by": "eve", "reason": "by chance", "tenant": TENANT}
-    handed = chance.choice([cash(), card(f"A{number}")])
-    match chance.randrange(10):
+    handed = chance.choice([cash(), card(f"A{number}"), check(f"{number}")])
+    match chance.randrange(13):
         case 0:
             invoice(tx, "ana", number + 10, minor, day=1 + number)
         case 1:
@@ -81,7 +95,8 @@ def _step(tx: Tx, chance: random.Random, number: int) -> None:
         case 6 if one:
             credit.apply(tx, REF, one, chance.choice(owed), chance.choice([None, usd(minor)]), **said)
         case 7 if one:
-            wish = desk_refund.DeskRefund(one, "cash", "front", "ben", "by chance", chance.choice([None, usd(minor)]))
+            amount = chance.choice([None, usd(minor)])
+            wish = desk_refund.DeskRefund(one, "cash", "front", "ben", "by chance", amount, while_returnable=True)
             desk_refund.give(tx, wish, TENANT)
         case 8:
             kind = chance.choice(["float", "drop", "pay_in", "pay_out"])
@@ -92,6 +107,13 @@ def _step(tx: Tx, chance: random.Random, number: int) -> None:
             tills.count(tx, "front", usd(max(0, there.minor + chance.randint(-5, 5))), TENANT, by="ben", close=close)
             if close:
                 tills.open_till(tx, "front", TENANT, by="ann", float_=chance.choice([None, usd(1)]))
+        case 10:
+            parts = (split.Part(usd(minor), cash()), split.Part(usd(chance.randint(1, 10_00)), card(f"S{number}")))
+            split.take(tx, split.NewSplit(REF, "ann", parts), TENANT)
+        case 11:
+            bank_bag.pack(tx, bank_bag.NewBag("main", "ben", tuple(tenders.checks_to_deposit(tx, "main"))), TENANT)
+        case 12 if one:
+            returned_check.take_back(tx, returned_check.ReturnedCheck(one, "stop_payment", "eve"), TENANT)
         case _:
             pass
 
@@ -103,11 +125,15 @@ def _laws(tx: Tx) -> None:
     for payment in store.of_account(tx, REF):
         paid = {one.obligation_id: one.amount.minor for one in billing.paid_by(tx, payment.payment_id)}
         kept = sum(paid.values()) + credit_of[payment.payment_id]
-        assert kept == payment.captured.minor - payment.refunded.minor
+        back = sum(one.amount.minor - one.recovered.minor for one in returns.of_payment(tx, payment.payment_id))
+        assert kept == payment.captured.minor - payment.refunded.minor - back
         said = standing(tx, payment.payment_id)
-        assert sum(said.values()) == payment.captured.minor - payment.refunded.minor
-        assert all(minor > 0 for minor in said.values())
-        _each_line_is_taken_back_at_most_once(told(tx, payment.payment_id))
+        assert sum(said.values()) == payment.captured.minor - payment.refunded.minor - payment.returned.minor
+        assert payment.returned or all(minor > 0 for minor in said.values())
+        if not any(
+            one.recovered for one in returns.of_payment(tx, payment.payment_id)
+        ):  # else the payer has had it twice
+            _each_line_is_taken_back_at_most_once(told(tx, payment.payment_id))
 
 
 def _in_less_out(tx: Tx) -> int:
