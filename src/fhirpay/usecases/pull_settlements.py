@@ -35,6 +35,7 @@ KIND = "settlement.pull"  # in the outbox; its work is about a merchant
 UNREAD = "settlement_unread"  # on the worklist; its subject is the merchant
 UNMATCHED = "settlement_unmatched"  # a break
 EVERY = timedelta(hours=1)
+SOON = timedelta(minutes=5)  # after the first start: what is due for patients goes first
 OVERLAP = timedelta(days=3)  # of what is read again: clocks, and what a list shows late
 FIRST = timedelta(days=30)  # how far back the first pull goes
 LONGEST = timedelta(days=90)  # a payout that isn't done is looked at for so long
@@ -54,10 +55,10 @@ class Pulled:
 
 
 def schedule(tx: Tx, tenant: Tenant, registry: Registry) -> None:
-    """Have each merchant pulled that can be, from now on. At the start of the worker role; once for all."""
+    """Have each merchant pulled that can be, from soon on. At the start of the worker role; once for all."""
     for merchant in tenant.merchants:
         if registry.of(merchant.name).capabilities.settlement:
-            add(tx, KIND, merchant.name, [f"{KIND}:{merchant.name}"], once_key=merchant.name)
+            add(tx, KIND, merchant.name, [f"{KIND}:{merchant.name}"], tx.now + SOON, once_key=merchant.name)
 
 
 class PullSettlements:
@@ -71,6 +72,8 @@ class PullSettlements:
 
     async def run(self, work: Work) -> None:
         merchant = work.ref
+        if merchant not in {one.name for one in self._tenant.merchants}:  # it may be configured again
+            return await self._units.write(self._done, work)
         try:
             await self.pull(merchant)
         except (MessageInvalid, ProcessorMisconfigured) as error:

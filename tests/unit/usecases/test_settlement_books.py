@@ -229,6 +229,7 @@ async def test_what_can_not_be_read_is_told_and_read_when_it_can(world: World) -
         books.save_line({**line, "amount": "50.00"})
     await world.units.write(pull_settlements.schedule, world.tenant, world.registry)
     await world.units.write(pull_settlements.schedule, world.tenant, world.registry)
+    world.clock.advance(pull_settlements.SOON)
     await world.outbox.drain()
     (told,) = await world.units.read(worklist.list_open)
     assert (told.kind, "data[0]" in told.says) == ("settlement_unread", True)
@@ -263,3 +264,13 @@ async def test_explain_and_the_api_lead_from_a_payment_to_its_payout_and_back(wo
     assert (await world.api.get("/api/v1/payouts?before=yesterday")).status_code == 400
     nobody = {"authorization": "Bearer nobody's"}
     assert (await world.api.get("/api/v1/payouts", headers=nobody)).status_code == 401
+
+
+async def test_a_merchant_that_is_not_configured_any_more_is_left_alone_until_it_is(world: World) -> None:
+    from fhirpay.billing import worklist
+    from fhirpay.outbox import add
+    from fhirpay.usecases import pull_settlements
+
+    await world.units.write(add, pull_settlements.KIND, "gone", ["settlement.pull:gone"], once_key="gone")
+    await world.outbox.drain()
+    assert await world.units.read(worklist.list_open) == []
