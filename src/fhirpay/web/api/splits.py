@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -33,8 +34,10 @@ def splits_router(deps: Deps) -> APIRouter:
             return split.take(tx, split.NewSplit(ref, person(client, body), parts, body.obligations), deps.tenant)
 
         async def answer(split_id: str) -> tuple[int, dict[str, Any]]:
-            for payment_id in (await deps.units.read(splits.get, split_id)).payments:
-                await deps.patience.begun(payment_id)
+            payments = (await deps.units.read(splits.get, split_id)).payments
+            async with asyncio.TaskGroup() as all_of_them:
+                for payment_id in payments:
+                    all_of_them.create_task(deps.patience.begun(payment_id))
             return 201, await deps.units.read(_split, split_id)
 
         return await answer_once(deps, once_of(deps, request, client, raw), make, answer)
