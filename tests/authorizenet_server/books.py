@@ -67,7 +67,7 @@ class Books:
         self.pages: dict[str, Doc] = {}  # token → what was asked for
         self.movements: list[Doc] = []
         self.events: list[Doc] = []
-        self.settings: Doc = {"list_lag_s": 0, "currency": "USD"}
+        self.settings: Doc = {"list_lag_s": 0, "currency": "USD", "refund_keeps_invoice": False}
         self._last = 60_000_000_000
         self.on_event: Callable[[Doc], None] = lambda _: None
 

@@ -199,7 +199,8 @@ def _refund(books: Books, asked: Doc, ref_id: str) -> Doc:
             card=charge_.card,
             response="1",
             reason="1",
-            invoice=same["invoice"],
+            # Not documented: whether a linked credit is listed under its own invoice number, or under its charge's.
+            invoice=charge_.invoice if books.settings["refund_keeps_invoice"] else same["invoice"],
             description=str(order.get("description", "")),
             ref_id=ref_id,
             ref_trans=charge_.id,

@@ -8,13 +8,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 
 from fhirpay.db.unit import Database
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.payments import refunds, store
-from fhirpay.payments.port import PaymentRequest, Reference, Unknown
+from fhirpay.payments.port import (
+    Approved,
+    OperationKind,
+    OperationRef,
+    Outcome,
+    PaymentRequest,
+    ProvenAbsent,
+    Reference,
+    Unknown,
+)
 from payments_world import World, payments_world, usd
 from processor_sides import AUTHORIZENET
 
@@ -222,3 +232,50 @@ async def test_a_page_that_nobody_paid_on_ends_by_itself_and_asks_again(world: W
     assert await world.state(payment_id) == "expired"
     assert await world.askable(account) == 80_00
     await world.sweep()
+
+
+# ── a refund that is listed under its payment's name ──────────────────────────────────────────────────────────────────
+
+
+async def settled(world: World) -> tuple[str, Reference]:
+    """A payment that has settled, at a gateway that lists its refunds under the payment's own invoice number."""
+    await world.processor.control("settings", {"refund_keeps_invoice": True})
+    payment_id = await world.paid(await world.invoiced("ana", 80_00))
+    await world.processor.settle()
+    reference = (await world.units.read(store.get, payment_id)).processor_ref
+    assert reference
+    return payment_id, Reference(reference)
+
+
+async def test_a_lost_refund_under_its_payments_name_is_found_by_what_it_gave_back(world: World) -> None:
+    _, reference = await settled(world)
+    adapter = world.registry.of("main")
+
+    async def looked(our_reference: str, minor: int) -> Outcome:
+        ref = OperationRef(OperationKind.REFUND, our_reference, None, usd(minor), timedelta(minutes=10), reference)
+        return await adapter.lookup(ref)
+
+    first, second = f"rfd{'1' * 26}", f"rfd{'2' * 26}"
+    assert isinstance(await looked(first, 25_00), ProvenAbsent)
+    await adapter.refund(reference, usd(25_00), our_reference=first, idempotency_key="k")
+    found = await looked(first, 25_00)
+    assert isinstance(found, Approved)
+    assert (found.amount, found.payment) == (usd(25_00), reference)
+    assert isinstance(await looked(first, 10_00), ProvenAbsent)
+    await adapter.refund(reference, usd(25_00), our_reference=second, idempotency_key="k")
+    assert isinstance(await looked(second, 25_00), Unknown)  # which of the two it is a person has to see
+    await world.processor.settle()
+    assert isinstance(await looked(second, 25_00), Unknown)
+
+
+async def test_a_refund_that_never_arrived_is_not_taken_for_another_of_its_amount(world: World) -> None:
+    payment_id, _ = await settled(world)
+    first = await world.refund(payment_id, 25_00)
+    await world.work()
+    assert await refund_state(world, first) == "succeeded"
+    await world.processor.fault("refund", "lost_request", times=100)
+    second = await world.refund(payment_id, 25_00)
+    await world.work(hours=3, steps=6)
+    assert await refund_state(world, second) == "submitted"
+    assert await world.processor.taken(payment_id) == 55_00
+    assert await world.breaks() == {"unknown_outcome"}

@@ -262,6 +262,9 @@ def believed(tx: Tx, operation: Operation, outcome: Outcome) -> Outcome:
     if not isinstance(outcome, Approved) or operation.refund_id is None:
         return outcome
     refund = refunds.get(tx, operation.refund_id)
+    others = [one for one in refunds.of_payment(tx, refund.payment_id) if one.refund_id != refund.refund_id]
+    if any(one.processor_ref == outcome.reference for one in others):
+        return Unknown(f"the processor's {outcome.reference} is another refund of this payment")
     if outcome.amount.currency != refund.amount.currency or outcome.amount.minor <= 0:
         return Unknown(f"the processor says that it gave back {outcome.amount}, of {refund.amount}")
     if refund.state not in ENDS and waits_for(tx, store.get(tx, refund.payment_id), refund, outcome.amount):

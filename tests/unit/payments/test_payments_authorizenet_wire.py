@@ -199,6 +199,8 @@ def test_a_sale_by_its_status() -> None:
     assert found("voided") == Canceled(
         Reference("2162566217-void"), undoes=Reference("2162566217"), amount=usd(1018_88)
     )
+    declined_in_review = found("voided", responseCode=4)  # it need never have been taken
+    assert declined_in_review == Canceled(Reference("2162566217-void"), undoes=Reference("2162566217"))
     assert isinstance(found("expired"), Canceled)
     for status in ("FDSPendingReview", "FDSAuthorizedPendingReview", "underReview", "approvedReview"):
         assert isinstance(found(status), InReview)

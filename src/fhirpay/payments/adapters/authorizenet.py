@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -82,6 +82,7 @@ _SPAN = timedelta(days=30)  # of 31 that one question about batches may span
 _SPANS = 13
 _TOKEN = re.compile(r"[0-9]{1,20}-[0-9]{1,20}\Z")
 Doc = dict[str, Any]
+Wanted = Callable[[Doc], list[Reference]]  # those of a list's page that are looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +192,32 @@ class AuthorizeNetProcessor:
                 return first
         if operation.kind is OperationKind.HOSTED:
             return self._of_page(operation)
+        if operation.kind is OperationKind.REFUND and not found:
+            return await self._without_its_name(operation)
         return found[0] if found else self.capabilities.absence(operation)
+
+    async def _without_its_name(self, operation: OperationRef) -> Outcome:
+        """A refund that the gateway lists under its payment's invoice number, or under none: by what it gives back of
+        what, and when. Of several a person says which. Raises Uncertain, ProcessorUnavailable."""
+        of = operation.payment_reference
+        if of is None or not wire.is_id(of):
+            return self.capabilities.absence(operation)
+        order = (await self._details(of)).get("order") or {}
+        named = str(order.get("invoiceNumber") or "")
+
+        def like(page: Doc) -> list[Reference]:
+            return wire.refunds_like(page, operation.amount, named, since)
+
+        now = (await self._unsettled(lambda _: []))[1]
+        since = now - operation.age - _SLACK
+        ids = dict.fromkeys([*(await self._unsettled(like))[0], *await self._in_batches(like, operation, now)])
+        found = [await self._read_one(id_, operation) for id_ in ids]
+        if any(isinstance(one, Unknown) for one in found):
+            return Unknown("a refund that may be this one can't be read")
+        mine = [one for one in found if not isinstance(one, Approved) or one.payment == of]
+        if len(mine) > 1:
+            return Unknown(f"{len(mine)} refunds of {operation.amount} without a name of their own: look which is this")
+        return mine[0] if mine else self.capabilities.absence(operation)
 
     def _of_page(self, operation: OperationRef) -> Outcome:
         """Nobody has paid on it. A declined card is one try of several; its token ends by itself only."""
@@ -213,40 +239,44 @@ class AuthorizeNetProcessor:
         It may settle between two questions: asked for among the unsettled ones, in the batches, and again among those.
         """
         told = wire.sent_as(operation.our_reference)
-        found, now = await self._unsettled(told)
+
+        def ours(page: Doc) -> list[Reference]:
+            return wire.ids_of(page, told)
+
+        found, now = await self._unsettled(ours)
         if not found:
-            found = await self._in_batches(told, operation, now)
+            found = await self._in_batches(ours, operation, now)
         if not found and operation.quiet >= self.capabilities.lookup_settles_after:
-            found, _ = await self._unsettled(told)
+            found, _ = await self._unsettled(ours)
         return found
 
-    async def _unsettled(self, told: str) -> tuple[list[Reference], datetime]:
+    async def _unsettled(self, wanted: Wanted) -> tuple[list[Reference], datetime]:
         now: datetime | None = None
         for page in range(1, _PAGES_MAX + 1):
             said = self._listed(await self._call("getUnsettledTransactionList", wire.to_list(page, _LIST)))
             now = now or said.at
             if now is None:
                 raise ProcessorUnavailable("Authorize.Net does not say what time it is")
-            if found := wire.ids_of(said.doc, told):
+            if found := wanted(said.doc):
                 return found, now
             if len(said.doc.get("transactions") or []) < _LIST:
                 return [], now
         raise ProcessorUnavailable("too many to look through: it has to be looked for at the processor")
 
-    async def _in_batches(self, told: str, operation: OperationRef, now: datetime) -> list[Reference]:
+    async def _in_batches(self, wanted: Wanted, operation: OperationRef, now: datetime) -> list[Reference]:
         for first, last in _spans(now, operation.age):
             asked = {"includeStatistics": False, "firstSettlementDate": first, "lastSettlementDate": last}
             listed = self._listed(await self._call("getSettledBatchList", asked)).doc
             for batch in listed.get("batchList") or []:
-                if found := await self._in_batch(told, str(batch["batchId"])):
+                if found := await self._in_batch(wanted, str(batch["batchId"])):
                     return found
         return []
 
-    async def _in_batch(self, told: str, batch: str) -> list[Reference]:
+    async def _in_batch(self, wanted: Wanted, batch: str) -> list[Reference]:
         for page in range(1, _PAGES_MAX + 1):
             asked = {"batchId": batch, **wire.to_list(page, _LIST)}
             listed = self._listed(await self._call("getTransactionList", asked)).doc
-            if found := wire.ids_of(listed, told):
+            if found := wanted(listed):
                 return found
             if len(listed.get("transactions") or []) < _LIST:
                 return []

@@ -246,6 +246,9 @@ _FAILED = frozenset({"generalError", "communicationError"})
 _GIVEN_BACK = frozenset({"refundPendingSettlement", "refundSettledSuccessfully"})
 
 
+_MAY_GIVE_BACK = _GIVEN_BACK | _REVIEWED
+
+
 def not_done(doc: Doc, kind: OperationKind) -> bool:
     """Found, and untouched by an operation of this kind."""
     status = str(doc.get("transactionStatus"))
@@ -274,7 +277,9 @@ def _payment(doc: Doc, status: str, currency: str) -> Outcome:
         at = _moment(doc["submitTimeUTC"]) if _is_sale(doc) else None  # a hold was submitted earlier than captured
         return Approved(id_, money(doc["settleAmount"], currency), details=_details(doc), at=at, payment=id_)
     if status == "voided":
-        taken = money(doc["settleAmount"], currency) if _is_sale(doc) else None
+        # One that was held for review and declined may never have been taken: its response code is 4.
+        sure = _is_sale(doc) and str(doc.get("responseCode", "1")) == "1"
+        taken = money(doc["settleAmount"], currency) if sure else None
         return Canceled(_voided(id_), undoes=id_, amount=taken)
     if status == "expired":
         return Canceled(id_, expired=True)
@@ -384,6 +389,19 @@ def ids_of(doc: Doc, told: str) -> list[Reference]:
     """The transactions of a list's page that carry this invoice number, the newest first. Raises for no such page."""
     listed = doc.get("transactions") or []
     return [_id(one["transId"]) for one in listed if one.get("invoiceNumber") == told]
+
+
+def refunds_like(doc: Doc, amount: Money, named: str, since: datetime) -> list[Reference]:
+    """The refunds of a list's page that may be one of this amount without a name of its own: under its payment's, which
+    is `named`, or under none. Raises for no such page."""
+    return [
+        _id(one["transId"])
+        for one in doc.get("transactions") or []
+        if one["transactionStatus"] in _MAY_GIVE_BACK
+        and one.get("invoiceNumber") in (None, "", named)
+        and money(one["settleAmount"], amount.currency) == amount
+        and _moment(one["submitTimeUTC"]) >= since
+    ]
 
 
 # ── in: methods, events ───────────────────────────────────────────────────────────────────────────────────────────────
