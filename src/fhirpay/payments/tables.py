@@ -123,8 +123,7 @@ class OperationRow(Row, table=True):
     finished_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     says: str = Field(default="", sa_type=Text)  # why it is unknown, or what a person found out
     created_at: datetime = Field(sa_type=UtcDateTime)
-    # When a repeat of this attempt was answered, whatever it said: the processor has its key, so a call of it that still
-    # comes is no second one.
+    # When a repeat of this attempt was answered: the processor has its key, so what still comes of it is no second one.
     repeat_answered_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
