@@ -87,6 +87,7 @@ from .usecases.take_payment import TakePayment
 from .web import hl7v2, oauth, problem
 from .web.admin import AdminSocket, Commands
 from .web.api import deps as api_deps
+from .web.api import document
 from .web.api.router import api_router
 from .web.fhir_notify import PATH as NOTIFY
 from .web.fhir_notify import fhir_notify_router
@@ -173,6 +174,8 @@ class System:
             prefix = self.settings.path_of(name)
             for router in self._routers(house, self.settings.base_url + prefix):
                 app.include_router(router, prefix=prefix)
+        made = app.openapi
+        app.openapi = lambda: app.openapi_schema or document.complete(made())
         return app
 
     def _routers(self, house: House, base_url: str) -> list[APIRouter]:
