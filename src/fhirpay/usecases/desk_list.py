@@ -53,6 +53,7 @@ from .receive_batch import REFUSED as BATCH_REFUSED
 from .receive_notification import SILENT as QUIET
 from .receivers_gone import GONE
 from .returned import RETURNED, UNEXPLAINED
+from .reverse import NOT_REVERSED
 from .rollout import TO_CONFIRM
 from .settle_outcome import unknown_key
 from .silence import SILENT
@@ -173,6 +174,7 @@ NEXT: Mapping[str, str] = {
     "payout_sum": "Compare the payout's lines with the processor's report: one is missing, or one too many.",
     "payout_not_itemised": "Take its fees from the processor's own report; they are not in the books.",
     BY_HAND_DIFFERS: "Find out at the processor which is right, and put the other one right there or here; then done.",
+    NOT_REVERSED: "Tell who asked that it stands, and ask for the refund once what stands in its way is over.",
     "refund_outside": "Find out who refunded it at the processor and why, then mark it done.",
 }
 

@@ -4,8 +4,9 @@
     unit      the void has its outcome: taken back, or (it had settled) the refund is asked for     ── crash here: again
 
 What has settled only the processor knows, so the void is tried where a capture can be voided at all
-(`Capabilities.void_after_capture`), and what refuses it leads to the refund. `Reverse.run` is the outbox handler of
-kind `payment.reverse`; `work.ref` is the void's operation.
+(`Capabilities.void_after_capture`), and what refuses it leads to the refund. Where that may not be either (a dispute, a
+bank debit that may come back), whoever asked has long been told that it was taken in: it ends as a break.
+`Reverse.run` is the outbox handler of kind `payment.reverse`; `work.ref` is the void's operation.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from .refund_shares import left_of
 log = Log("payments")
 
 KIND = "payment.reverse"
+NOT_REVERSED = "not_reversed"  # a break
 _FIRST, _LONGEST = timedelta(seconds=2), timedelta(minutes=5)
 
 
@@ -83,6 +85,14 @@ class Reverse:
             wait = min(_FIRST * 2 ** min(work.attempt - 1, 16), _LONGEST)
             return retry(tx, work, after=wait, error="the void has no outcome yet")
         complete(tx, work)
-        if payment.state is PaymentState.CAPTURED and left_of(tx, payment):
-            refund.request(tx, refund.NewRefund(wanted.payment_id, wanted.reason, wanted.requested_by), self._tenant)
+        left = left_of(tx, payment)
+        if payment.state is PaymentState.CAPTURED and left:
+            wish = refund.NewRefund(wanted.payment_id, wanted.reason, wanted.requested_by)
+            try:
+                refund.request(tx, wish, self._tenant)
+            except RuleBroken as error:  # before it wrote anything
+                says = f"{payment.payment_id} is not taken back, by a void nor by a refund: {error.message}"
+                key = f"{payment.payment_id}:not-reversed:{work.ref}"
+                store.open_break(tx, key, NOT_REVERSED, says[:500], payment=payment, amount=left)
+                log.warning("payment.not_reversed", payment_id=payment.payment_id, operation_id=work.ref)
         return None

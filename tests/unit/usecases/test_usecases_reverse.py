@@ -8,9 +8,12 @@ from typing import Any
 import httpx2
 import pytest
 
+from disputes_world import disputed
 from fhirpay.db.unit import Database
 from fhirpay.domain.clock import FrozenClock
+from fhirpay.flow.lane import parked
 from fhirpay.payments import refunds
+from fhirpay.usecases.reverse import NOT_REVERSED, NewReversal, request
 from payments_world import World, payments_world
 from processor_sides import AUTHORIZENET, SIMULATED, STRIPE, Side
 
@@ -107,4 +110,20 @@ async def test_a_hold_is_released_and_what_is_over_is_refused(world: World) -> N
     assert await world.state(payment_id) == "canceled"
     assert (await reverse(world, payment_id, "again")).status_code == 422
     assert (await reverse(world, payment_id, "empty", reason=" ")).status_code in (400, 422)
+    await world.sweep()
+
+
+@pytest.mark.warns("dispute.opened", "operation.given_up", "payment.not_reversed")
+@pytest.mark.parametrize("world", ["simulated"], indirect=True)
+async def test_what_can_neither_be_voided_nor_refunded_any_more_ends_as_a_break(world: World) -> None:
+    payment_id = await world.paid(await world.invoiced("ana", 80_00))
+    wish = NewReversal(payment_id, "a mistake", "mia")
+    await world.units.write(request, wish, world.tenant, world.registry)
+    await disputed(world, payment_id)
+    await world.deliver_events()
+    await world.inbox.drain()
+    await world.work(hours=0.1, steps=4)
+    assert await world.state(payment_id) == "captured"
+    assert NOT_REVERSED in await world.breaks()
+    assert await world.units.read(parked, "outbox") == []
     await world.sweep()
