@@ -455,10 +455,10 @@ def parse(model: type[M], content: dict[str, Any]) -> M:
 class FoundBody(StaffBody):
     """What became of an operation that nobody knows, by whoever has looked. No text names a patient."""
 
-    became: Literal["done", "not_done"]
+    became: Literal["done", "not_done"] = Field(examples=["not_done"])
     reference: str = Field(default="", max_length=100, description="of `done`: the processor's id of it")
-    why: Short
-    evidence: Short
+    why: Short = Field(examples=["lookups fail since noon"])
+    evidence: Short = Field(examples=["dashboard, 30 Nov 16:10"])
 
 
 def checked_text(text: str, where: str) -> str:
