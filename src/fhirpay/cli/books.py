@@ -14,9 +14,12 @@ from ..ledger.check import Report
 from ..ledger.verify import export as export_lines
 from ..ledger.verify import verify as verify_books
 from ..ledger.verify import verify_export
+from .balances import balances
 from .context import ConfigOption, JsonOption, TenantOption, friendly, out, reading, run
 
-ledger = typer.Typer(help="The books: verify, export.", no_args_is_help=True)
+ledger = typer.Typer(help="The books: balances, verify, export.", no_args_is_help=True)
+
+ledger.command()(balances)
 
 HeadOption = Annotated[
     list[str] | None, typer.Option("--head", help="A head printed earlier, such as 42:ab12…: shows a cut-off tail.")

@@ -155,7 +155,8 @@ def head(tx: Tx) -> Head:
     return Head() if row is None else Head(row["seq"], row["hash"])
 
 
-def _net(side: Side) -> Any:
+def net(side: Side) -> Any:
+    """Postings on this side less those on the other, summed, as a column. Minor units, of one currency."""
     signed = case((_posting.c.side == str(side), _posting.c.amount_minor), else_=-_posting.c.amount_minor)
     # SUM of BIGINT is NUMERIC on PostgreSQL: back to an integer.
     return cast(func.coalesce(func.sum(signed), 0), BigInteger)
@@ -168,7 +169,7 @@ def balance(tx: Tx, account: str, *, currency: str | None = None, **dims: str) -
     if account not in CHART:
         raise RuleBroken(f"'{account}' is not in the chart of accounts")
     query = (
-        select(_posting.c.currency, _net(CHART[account].normal).label("minor"))
+        select(_posting.c.currency, net(CHART[account].normal).label("minor"))
         .where(_posting.c.tenant_id == tx.tenant, _posting.c.account == account, *_along(dims))
         .group_by(_posting.c.currency)
     )
@@ -190,7 +191,7 @@ def _along(dims: Mapping[str, str]) -> list[Any]:
 def balances(tx: Tx, **dims: str) -> list[Balance]:
     """The trial balance: each account that has postings, by account and currency."""
     query = (
-        select(_posting.c.account, _posting.c.currency, _net(Side.DEBIT).label("minor"))
+        select(_posting.c.account, _posting.c.currency, net(Side.DEBIT).label("minor"))
         .where(_posting.c.tenant_id == tx.tenant, *_along(dims))
         .group_by(_posting.c.account, _posting.c.currency)
         .order_by(_posting.c.account, _posting.c.currency)

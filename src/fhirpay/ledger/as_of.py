@@ -1,0 +1,96 @@
+"""What the balances were: as of a moment of the world, and by what was in the books at a moment of record.
+
+Read by `fhirpay ledger balances` and by the export of a period. Two dates are two questions: what had happened by then
+(`day`, `occurred_until`), and what of it we knew by then (`recorded_until`, `seq`). A report of March, printed again in
+June with the same `seq`, says the same. It reads entries and their postings, and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import func, select
+
+from ..db.metadata import table
+from ..db.unit import Tx
+from ..domain.money import Money
+from ..errors import RuleBroken
+from .chart import CHART, Side
+from .entry import DIMS
+from .store import COLUMNS, net
+from .tables import LedgerEntry, LedgerPosting
+
+_entry, _posting = table(LedgerEntry), table(LedgerPosting)
+
+
+@dataclass(frozen=True, slots=True)
+class AsOf:
+    """Which entries count: those that keep to every limit that is set. Each limit is inclusive.
+
+    `day` is the last business date, `occurred_until` the last moment of the world; `recorded_until` the last moment at
+    which it came into the books, `seq` the last entry of the chain.
+    """
+
+    day: date | None = None
+    occurred_until: datetime | None = None
+    recorded_until: datetime | None = None
+    seq: int | None = None
+
+    def limits(self) -> list[Any]:
+        """As conditions on `ledger_entry`."""
+        found: list[Any] = []
+        if self.day is not None:
+            found.append(_entry.c.business_date <= self.day.isoformat())
+        if self.occurred_until is not None:
+            found.append(_entry.c.occurred_at <= self.occurred_until)
+        if self.recorded_until is not None:
+            found.append(_entry.c.recorded_at <= self.recorded_until)
+        if self.seq is not None:
+            found.append(_entry.c.seq <= self.seq)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One account along `dims` (empty text: the posting names none), on the account's normal side; never zero."""
+
+    account: str
+    amount: Money
+    dims: dict[str, str] = field(default_factory=dict[str, str])
+
+
+def balances_as_of(tx: Tx, as_of: AsOf, *, by: Sequence[str] = (), accounts: Collection[str] = ()) -> list[Line]:
+    """The balances that aren't zero, by account, each of `by` and currency, in this order.
+
+    `by` are of account_ref, obligation, payment, refund, merchant, till; no `accounts` are all. Raises RuleBroken for
+    what isn't one of them. Their debits less credits are zero in each currency, where all accounts are asked for.
+    """
+    _check(by, accounts)
+    along = [func.coalesce(_posting.c[COLUMNS[name]], "").label(name) for name in by]
+    keys = [_posting.c.account, *along, _posting.c.currency]
+    query = (
+        select(*keys, net(Side.DEBIT).label("minor"))
+        .join(_entry, (_entry.c.tenant_id == _posting.c.tenant_id) & (_entry.c.entry_id == _posting.c.entry_id))
+        .where(_entry.c.tenant_id == tx.tenant, *as_of.limits())
+        .group_by(_posting.c.account, *(_posting.c[COLUMNS[name]] for name in by), _posting.c.currency)
+        .having(net(Side.DEBIT) != 0)
+    )
+    if accounts:
+        query = query.where(_posting.c.account.in_(accounts))
+    lines: list[Line] = []
+    for row in tx.all(query):
+        sign = 1 if CHART[row["account"]].normal is Side.DEBIT else -1
+        amount = Money(sign * int(row["minor"]), row["currency"])
+        lines.append(Line(row["account"], amount, {name: row[name] for name in by}))
+    # Here and not in SQL: an engine's collation is its own, and the same books have to be the same lines.
+    return sorted(lines, key=lambda one: (one.account, *one.dims.values(), one.amount.currency))
+
+
+def _check(by: Sequence[str], accounts: Collection[str]) -> None:
+    if unknown := [name for name in by if name not in DIMS]:
+        raise RuleBroken(f"balances are not kept by {', '.join(unknown)}: they are by {', '.join(DIMS)}")
+    if unknown := [name for name in accounts if name not in CHART]:
+        raise RuleBroken(f"'{unknown[0]}' is not in the chart of accounts")

@@ -1,0 +1,79 @@
+"""`fhirpay ledger balances`: as text, CSV and JSON, of the world and of the record."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from fhirpay.db.unit import Tx, open_database
+from fhirpay.domain.clock import FrozenClock
+from fhirpay.domain.ids import RandomIds
+from fhirpay.domain.money import Money
+from fhirpay.ledger import rules, store
+
+CONFIG = """
+database = "sqlite:///{folder}/x.db"
+hash_key = "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk"
+log_level = "ERROR"
+[[tenants]]
+name = "main"
+[[tenants.facilities]]
+name = "main"
+zone = "America/New_York"
+merchant = "main"
+[[tenants.merchants]]
+name = "main"
+processor = "stripe"
+secret_key = "sk_test_none"
+"""
+Run = Callable[..., tuple[int, list[str]]]
+APRIL_2 = datetime(2026, 4, 2, 3, 30, tzinfo=UTC)  # still the first of April in New York
+
+
+def post_two(tx: Tx) -> None:
+    for number, day in ((1, date(2026, 3, 31)), (2, date(2026, 4, 1))):
+        when = datetime(2026, 3, 31, 12, number, tzinfo=UTC)
+        entry = rules.capture(f"pay{number}", "m", Money(number * 100_05, "USD"), occurred_at=when, business_date=day)
+        store.post(tx, entry, key=f"capture/{number}")
+
+
+@pytest.fixture
+def posted(run: Run, config: Path) -> None:
+    assert run("migrate")[0] == 0
+
+    async def main() -> None:
+        clock = FrozenClock(APRIL_2)
+        url = f"sqlite:///{config.parent}/x.db"
+        database = open_database(url, clock=clock, ids=RandomIds(clock), database_clock=False)
+        await database.start()
+        await database.units("main").write(post_two)
+        await database.stop()
+
+    asyncio.run(main())
+
+
+@pytest.mark.usefixtures("posted")
+def test_balances_are_those_of_the_day(run: Run) -> None:
+    march = ["processor_clearing  100.05 USD", "unapplied_credit  100.05 USD"]
+    assert run("ledger", "balances", "--as-of", "2026-03-31") == (0, march)
+    assert run("ledger", "balances", "--as-of", "2026-03-31T12:01:30Z") == (0, march)
+    assert run("ledger", "balances", "--recorded-by", "1") == (0, march)
+    assert run("ledger", "balances", "--recorded-by", "2026-03-31") == (0, [])
+    whole = ["account,payment,currency,amount", "unapplied_credit,pay1,USD,100.05", "unapplied_credit,pay2,USD,200.10"]
+    words = ("ledger", "balances", "--by", "payment", "--account", "unapplied_credit", "--recorded-by", "2026-04-01")
+    assert run(*words, "--csv") == (0, whole)
+    status, lines = run(*words, "--as-of", "2026-03-31", "--json")
+    told = {"account": "unapplied_credit", "payment": "pay1", "amount": "100.05", "currency": "USD"}
+    assert (status, [json.loads(one) for one in lines]) == (0, [told])
+
+
+@pytest.mark.usefixtures("posted")
+def test_what_the_books_don_t_keep_is_a_sentence(run: Run) -> None:
+    assert "are not kept by colour" in run("ledger", "balances", "--by", "colour")[1][-1]
+    assert "is not in the chart" in run("ledger", "balances", "--account", "gold")[1][-1]
+    assert run("ledger", "balances", "--as-of", "2026-02-30")[0] == 2
