@@ -135,7 +135,8 @@ async def _working(system: System, stopping: asyncio.Event) -> AsyncIterator[Non
         await house.units.write(pull_settlements.schedule, house.tenant, house.processors)
     tasks = [asyncio.create_task(worker.run(stopping)) for worker in system.workers()]
     for house in system.houses.values():
-        tasks += [asyncio.create_task(watch.run(stopping)) for watch in (house.silence, house.mended, house.traffic)]
+        watches = (house.silence, house.mended, house.traffic, house.daily)
+        tasks += [asyncio.create_task(watch.run(stopping)) for watch in watches]
         tasks += [asyncio.create_task(maker.run(stopping)) for maker in house.makers]
     tasks += [asyncio.create_task(asking.run(stopping)) for asking in (*system.polls(), *system.exports())]
     try:

@@ -59,6 +59,7 @@ from .usecases.apply_message import ApplyMessage
 from .usecases.autopay import Autopay
 from .usecases.check_traffic import TrafficWatch
 from .usecases.close_page import ClosePage
+from .usecases.daily_check import DailyCheck
 from .usecases.follow_up import FollowUp
 from .usecases.look_at_dispute import LookAtDispute
 from .usecases.lookup import LookUp
@@ -136,6 +137,7 @@ class House:
     notifications: Notifications
     mended: ReplayMended
     subscriptions: Subscriptions
+    daily: DailyCheck
     silence: SilenceWatch
     traffic: TrafficWatch
     files: Sequence[FileFeed]
@@ -455,6 +457,7 @@ def _house(
         notifications=notifications,
         mended=ReplayMended(units, tenant, released.of, lambda: released.in_force),
         subscriptions=subscriptions,
+        daily=DailyCheck(units),
         silence=SilenceWatch(units, tenant, clock),
         traffic=TrafficWatch(units, tenant, clock, checker.check, lambda: released.root),
         pulls=pulls,

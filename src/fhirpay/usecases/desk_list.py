@@ -32,6 +32,7 @@ from .apply_message import PARKED, REPLACED
 from .bank_codes import CHANGED, STOPPED
 from .check_traffic import DEPARTS
 from .collect import LIST
+from .daily_check import DISAGREES
 from .dispute import DUE as DISPUTE_DUE
 from .dispute import LOST as DISPUTE_LOST
 from .dispute_losses import OVER as DISPUTE_OVER
@@ -110,6 +111,7 @@ NEXT: Mapping[str, str] = {
     LAUNCH_SHUT: "Mend what it says, there or here; `fhirpay conformance check` tries it. Then open it from the EHR.",
     PARKED_CALL: "Mend what it says, then `fhirpay replay ID`; a posting that was made by hand: mark it done.",
     UNKNOWN: "Look at the processor; it ends by itself when that says it, or `fhirpay processor found ID` with yours.",
+    DISAGREES: "A bug, or a hand in the database: `fhirpay doctor` lists all. Correct nothing by hand; report it.",
     MISSED: "Compare that time with the processor's own record: refunds and disputes above all. Then mark it done.",
     UNLISTED: "Mend what it says, there or here: `fhirpay processor sweep` tries it. It goes once it is read.",
     # of what was stated

@@ -1,8 +1,8 @@
 """Does everything that we keep agree with itself? The equations between billing, payments, ledger and queues.
 
 `examine` reads one snapshot and says what is wrong, row by row; it changes nothing and never raises for what it finds.
-Called by `fhirpay doctor` and at the end of every test. Whatever is found is a bug or a hand in the database: the
-figures are held together by the units that write them, so nothing here is ever "repaired" by itself.
+Called by `fhirpay doctor`, daily (daily_check.py) and at the end of every test. Whatever is found is a bug or a hand in
+the database: the figures are held together by the units that write them, so nothing here is ever "repaired" by itself.
 To add an equation: a function that yields findings, and its name in `_CHECKS`.
 """
 
@@ -54,7 +54,7 @@ from ..payments.tables import (
 from ..writeback import files, files_check
 from ..writeback.store import HELD
 from ..writeback.tables import PostingFileRow, PostingRow
-from . import doctor_settlement
+from . import doctor_controls, doctor_settlement
 from .apply_message import PARKED
 from .dispute_losses import over_key
 from .parked import KIND as PARKED_CALL
@@ -176,6 +176,11 @@ def _clearing(tx: Tx) -> Iterator[Finding]:
         stands = sum(books[account].get(row["payment_id"], 0) for account in place)
         if stands != wanted:
             yield Finding("clearing", row["payment_id"], f"{place[0]} is {stands}, its facts come to {wanted}")
+
+
+def _accounts(tx: Tx) -> Iterator[Finding]:
+    for subject, says in doctor_controls.receivable_by_account(tx):
+        yield Finding("accounts", subject, says)
 
 
 def _settlement(tx: Tx) -> Iterator[Finding]:
@@ -455,6 +460,7 @@ _CHECKS: tuple[Callable[[Tx], Iterator[Finding]], ...] = (
     _credit,
     _payable,
     _clearing,
+    _accounts,
     _settlement,
     _tills,
     _disputes,

@@ -11,7 +11,7 @@ from ..db.metadata import table
 from ..db.unit import Tx
 from ..domain.payout import BATCH, CAME_BACK, PayoutState, fold
 from ..domain.settlement import LineKind
-from ..ledger import store as ledger
+from ..ledger.as_of import AsOf, balances_as_of
 from ..settlement.store import LineState
 from ..settlement.tables import PayoutFactRow, PayoutLineRow, PayoutRow
 
@@ -43,11 +43,16 @@ def problems(tx: Tx) -> Iterator[tuple[str, str]]:
 
 
 def _compared(tx: Tx, account: str, facts: Any) -> Iterator[tuple[str, str]]:
-    for row in tx.all(facts.group_by("merchant", "currency")):
-        merchant, currency, wanted = row["merchant"], row["currency"], int(row["minor"])
-        stands = ledger.balance(tx, account, currency=currency, merchant=merchant)
-        if stands != wanted:
-            yield merchant, f"{account} is {stands} {currency}, its payouts and lines come to {wanted}"
+    """Merchants of which no payout is known are looked at too: nothing may stand there."""
+    told = {
+        (row["merchant"], row["currency"]): int(row["minor"]) for row in tx.all(facts.group_by("merchant", "currency"))
+    }
+    lines = balances_as_of(tx, AsOf(), by=["merchant"], accounts=[account])
+    stands = {(one.dims["merchant"], one.amount.currency): one.amount.minor for one in lines}
+    for merchant, currency in sorted(told.keys() | stands.keys()):
+        books, wanted = stands.get((merchant, currency), 0), told.get((merchant, currency), 0)
+        if books != wanted:
+            yield merchant, f"{account} is {books} {currency}, its payouts and lines come to {wanted}"
 
 
 def _states(tx: Tx) -> Iterator[tuple[str, str]]:
