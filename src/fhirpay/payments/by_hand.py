@@ -34,6 +34,8 @@ DIFFERS = "by_hand_differs"  # a break
 SOURCE = "by_hand:"  # of facts
 Became = Literal["done", "not_done"]
 CAPTURES = frozenset({OperationKind.SALE, OperationKind.HOSTED, OperationKind.CAPTURE, OperationKind.TERMINAL})
+_ENDS_NOTHING = frozenset({OperationKind.CAPTURE, OperationKind.VOID, OperationKind.ACCEPT_DISPUTE})
+_NOT_DONE = (Declined, ProvenAbsent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,8 @@ def reconciled(tx: Tx, payment: Payment, operation: Operation, outcome: Outcome,
             continue
         if said.refund_id is not None:
             _compare_refund(tx, payment, word, outcome)
+        elif isinstance(outcome, _NOT_DONE) and operation.kind in _ENDS_NOTHING - {said.kind}:
+            pass  # a void, a capture or a cancel that came to nothing: what was said to be taken or held still is
         elif said.kind in CAPTURES:
             outcome = _after_capture(tx, payment, word, outcome)
         elif said.kind is OperationKind.AUTHORIZE:

@@ -9,15 +9,18 @@ from typing import Any
 
 import pytest
 
-from fhirpay.db.unit import Database
+from fhirpay.db.unit import Database, Tx
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.errors import RuleBroken
 from fhirpay.ledger.verify import verify
 from fhirpay.payments import by_hand as words
 from fhirpay.payments import refunds, store
+from fhirpay.payments.declines import DeclineCode
+from fhirpay.payments.port import Declined
 from fhirpay.payments.records import Operation
 from fhirpay.usecases import by_hand, desk_list
 from fhirpay.usecases.by_hand import Found
+from fhirpay.usecases.settle_outcome import settle
 from payments_world import World, payments_world
 from processor_sides import SIMULATED
 
@@ -220,3 +223,28 @@ async def test_void_and_capture_by_hand(world: World, clock: FrozenClock) -> Non
     assert await world.state(held) == "voided"
     assert await world.breaks() == set()
     await world.sweep()
+
+
+@pytest.mark.parametrize("capture", [True, False])
+async def test_what_is_refused_after_a_word_by_hand_is_refused_and_blocks_nothing(world: World, capture: bool) -> None:
+    """A word on what took or held the money says nothing of a later void or capture."""
+    account = await world.invoiced("anna", 80_00)
+    method = await world.method(account)
+    await world.processor.fault("get", "before", times=10_000)
+    await world.processor.fault("confirm", "lost_answer", times=10_000)
+    payment_id = await world.start(account, method_id=method, capture=capture)
+    await world.work(hours=3, steps=6)
+    await say(world, await the_unknown(world), "done", "seen-by-mia")
+    await answers_again(world)
+    operation_id = await (world.void(payment_id) if capture else world.capture(payment_id))
+    no = Declined(DeclineCode.CAPTURED if capture else DeclineCode.REFUSED)
+
+    def refuse(tx: Tx) -> None:
+        store.sent(tx, store.operation(tx, operation_id))
+        settle(tx, world.tenant, operation_id, no, source=f"operation:{operation_id}")
+
+    await world.units.write(refuse)
+    assert (await world.units.read(store.operation, operation_id)).state == "declined"
+    assert await world.units.read(store.unfinished_operation, payment_id) is None
+    assert await world.breaks() == set()
+    assert await world.state(payment_id) == ("captured" if capture else "authorized")
