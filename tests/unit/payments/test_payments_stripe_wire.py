@@ -544,3 +544,28 @@ def test_a_debit_above_stripes_limits_says_nothing_of_the_account() -> None:
     ):
         assert isinstance(found, Declined)
         assert (str(found.code), found.meaning.ends) == ("over_limit", False)
+
+
+def test_a_debit_that_is_confirmed_a_second_time_has_not_failed() -> None:
+    """It is under way since the first: taken for failed, it would be asked for again."""
+    intent = {"id": "pi_1", "object": "payment_intent", "status": "processing"}
+    bank = {"id": "pm_1", "type": "us_bank_account"}
+    error = {"type": "invalid_request_error", "code": "payment_intent_unexpected_state", "payment_intent": intent}
+    assert isinstance(wire.answered_otherwise(400, {**error, "payment_method": bank}, SALE), Unknown)
+
+
+@pytest.mark.parametrize(
+    ("blocked", "code"),
+    [
+        ({"network_code": "R10", "reason": "debit_not_authorized"}, "R10"),
+        ({"network_code": None, "reason": "bank_account_closed"}, "R02"),
+        (None, "payment_method_bank_account_blocked"),
+    ],
+)
+def test_a_blocked_account_is_refused_for_what_it_was_blocked_for(blocked: Doc | None, code: str) -> None:
+    """Suspended only, a revoked mandate could be taken up again."""
+    bank = {"id": "pm_1", "type": "us_bank_account", "us_bank_account": {"status_details": {"blocked": blocked}}}
+    error = {"type": "invalid_request_error", "code": "payment_method_bank_account_blocked", "payment_method": bank}
+    found = wire.answered_otherwise(400, error, SALE)
+    assert isinstance(found, Declined)
+    assert found.said == code

@@ -82,7 +82,18 @@ def failed(error: Doc, reference: Reference | None, charge: Doc | None = None) -
         return refused(error)
     told = error.get("network_decline_code") or ((charge or {}).get("outcome") or {}).get("network_decline_code")
     code = code_of(told, error.get("decline_code"), error.get("code"))
+    if not _NETWORK.match(code):
+        code = _blocked_for(error) or code
     return Declined(DeclineCode.FAILED, reference, code)
+
+
+def _blocked_for(error: Doc) -> str:
+    """The code for which Stripe has blocked the account, where it has (The PaymentMethod object, status_details):
+    what ended its mandate then ends it here. Empty: none is told."""
+    bank = error["payment_method"].get(TYPE) if is_bank_error(error) else None
+    blocked = ((bank or {}).get("status_details") or {}).get("blocked") or {}
+    code = code_of(blocked.get("network_code"), blocked.get("reason"))
+    return code if _NETWORK.match(code) else ""
 
 
 def debit(charge: Doc) -> Doc | None:

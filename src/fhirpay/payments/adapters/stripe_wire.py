@@ -373,10 +373,8 @@ def answered_otherwise(status: int, error: Doc, kind: OperationKind) -> Outcome:
     if status == 402 and error.get("type") == "card_error":
         return failed(error, theirs)
     if status in (400, 404) and error.get("type") == "invalid_request_error":
-        if stripe_bank.is_bank_error(error):
-            return stripe_bank.failed(error, theirs)
         if error.get("code") != "payment_intent_unexpected_state" or kind is OperationKind.REFUND:
-            return refused(error)
+            return stripe_bank.failed(error, theirs) if stripe_bank.is_bank_error(error) else refused(error)
         # It is not in the state that we thought: what it shows of itself may end our operation.
         found = outcome(about, kind) if isinstance(about, dict) and not not_done(about, kind) else None
         return found if isinstance(found, Declined | Canceled) else Unknown("the payment has moved on meanwhile")
