@@ -125,6 +125,21 @@ async def _sent(registry: Registry, call: Call) -> Outcome:
             raise AssertionError("a page is opened, and its payer does the rest")
 
 
+def not_to_be_used(tx: Tx, payment: Payment) -> str:
+    """Why its stored method may not be charged any more: its mandate was stopped, the method or the consent ended since
+    it began. Empty: it may, or there is none."""
+    if payment.method_id is None:
+        return ""
+    if not mandates.usable(tx, payment.method_id):
+        return "the mandate for this bank account may not be used any more"
+    if (state := stored_methods.get(tx, payment.method_id).state) != "active":
+        return f"this stored method was {state}"
+    alone = payment.initiated_by == "merchant" and not payment.retry
+    if alone and stored_methods.live_consent(tx, payment.method_id) is None:
+        return "the consent to charge this method without asking has ended"
+    return ""
+
+
 def no_longer_owed(tx: Tx, payment: Payment, amount: Money) -> str:
     """Why this much of what was reserved may not be taken after all: insurance found, a credit, a hold since then.
 

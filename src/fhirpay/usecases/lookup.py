@@ -41,7 +41,7 @@ from ..payments.port import (
 from ..payments.records import Operation, Refund
 from ..payments.registry import Registry
 from . import on_terminal, refund
-from .call import Call, no_longer_owed, read_call, send
+from .call import Call, no_longer_owed, not_to_be_used, read_call, send
 from .outcome_says import ENDS_BY_ITSELF
 from .settle_outcome import AT_A_READER, ENDS, HELD_LOOK, believed, holds, may_come_back, settle, unknown_key
 
@@ -156,6 +156,8 @@ class LookUp:
             # It may be the first to arrive: nothing is taken that must not be taken any more.
             payment = store.get(tx, operation.payment_id)
             if no_longer_owed(tx, payment, operation.amount):
+                return False
+            if operation.kind is not OperationKind.CAPTURE and not_to_be_used(tx, payment):
                 return False
         store.sent(tx, operation)
         log.info("operation.resent", operation_id=operation.operation_id, attempt=work.attempt)

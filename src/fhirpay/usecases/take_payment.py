@@ -27,7 +27,7 @@ from ..payments.declines import DeclineCode
 from ..payments.port import ActionNeeded, Declined, OperationKind, Outcome, Prepared, Reference, Unknown
 from ..payments.records import Operation, Payment
 from ..payments.registry import Registry
-from .call import Call, no_longer_owed, read_call, send
+from .call import Call, no_longer_owed, not_to_be_used, read_call, send
 from .settle_outcome import refold_and_carry_out, settle, unknown_key
 from .stale_pages import CODE
 from .start_payment import KIND, lane_of
@@ -36,6 +36,7 @@ from .to_page import through_ours
 log = Log("payments")
 
 GIVES_UP_AFTER = timedelta(minutes=15)  # never sent by then: what was owed is no longer fresh, so it is canceled
+METHOD_STOPPED = "method-stopped"  # on the payment: its stored method may not be charged any more
 AT_THE_DESK = timedelta(minutes=2)  # the same of a card reader: by then somebody else may stand before it
 
 
@@ -139,6 +140,9 @@ class TakePayment:
         payment, operation = _unsent(tx, work)
         if why := no_longer_owed(tx, payment, payment.amount):
             self._give_up(tx, work, payment, code=CODE, says=why)
+            return None
+        if why := not_to_be_used(tx, payment):
+            self._give_up(tx, work, payment, code=METHOD_STOPPED, says=why)
             return None
         store.sent(tx, operation, processor_ref=prepared.reference)
         if operation.kind is OperationKind.HOSTED:

@@ -11,8 +11,10 @@ from fhirpay.billing import store as obligations
 from fhirpay.billing.worklist import list_open
 from fhirpay.db.unit import Database
 from fhirpay.domain.clock import FrozenClock
+from fhirpay.domain.mandate import MandateState
 from fhirpay.errors import RuleBroken
 from fhirpay.payments import mandates, refunds, returns, store, stored_methods
+from fhirpay.usecases import bank_codes
 from fhirpay.usecases.explain import explain
 from fhirpay.usecases.refund import NewRefund, request
 from payments_world import World, payments_world, usd
@@ -252,4 +254,24 @@ async def test_a_payer_pays_by_bank_on_the_page(world: World) -> None:
         await world.work(hours=4 * DAY)
     assert await world.state(payment_id) == "returned"
     assert len(await world.units.read(store.of_account, account)) == 1
+    await world.sweep()
+
+
+@pytest.mark.parametrize("sent", [False, True])
+async def test_a_mandate_that_is_revoked_before_its_debit_went_out_stops_it_and_one_on_its_way_goes_on(
+    world: World, sent: bool
+) -> None:
+    account = await world.invoiced("ana", 80_00)
+    method = await world.method(account, "ba_ok", bank=True)
+    payment_id = await world.start(account, method_id=method)
+    if sent:
+        await world.work()
+    said = {"by": "ann", "why": "the payer called"}
+    await world.units.write(bank_codes.decided, method, MandateState.REVOKED, **said)
+    await world.work(hours=50)
+    payment = await world.units.read(store.get, payment_id)
+    assert (str(payment.state), payment.failure_code) == (("captured", "") if sent else ("canceled", "method-stopped"))
+    assert (await world.askable(account), await world.processor.taken(payment_id)) == (
+        (0, 80_00) if sent else (80_00, 0)
+    )
     await world.sweep()
