@@ -215,6 +215,21 @@ def _ask_about_lost(tx: Tx, payment: Payment, dispute: Dispute, accounts: Iterab
     )
 
 
+def follow_money(tx: Tx, account_refs: Iterable[str]) -> None:
+    """Payments have gone to other accounts: what disputes hold there is held where they are now, and nowhere else."""
+    refs = tuple(account_refs)
+    asked = {ref for ref in refs if any(one.name == LOST for one in entries.holds_of(tx, ref))}
+    for ref in refs:
+        about = disputes.some(tx, account_ref=ref)
+        open_, lost = [one for one in about if one.is_open], [one for one in about if one.lost]
+        for name, those, wanted in ((entries.DISPUTED, open_, True), (LOST, lost, bool(asked))):
+            if those and wanted:
+                says = f"{those[0].amount} of {those[0].payment_id} is, or was, disputed by the payer's bank"
+                entries.open_hold(tx, ref, name, says=says, by=BY)
+            elif not those:
+                entries.end_hold(tx, ref, name, by=BY, why="the disputed payment is of another account")
+
+
 def _end_holds(tx: Tx, payment: Payment, dispute: Dispute, accounts: Iterable[str]) -> None:
     """What the dispute held ends with it, unless another one holds the account too; what it lost is no question any
     more once all of it is back."""

@@ -23,6 +23,7 @@ from ..parties import merges, resources
 from ..parties.merges import Item, Merge
 from ..payments import moving as payments
 from ..smart import launch_store
+from . import dispute
 from .collect import reassess_accounts
 from .merge_accounts import CONSENT, day_of, key_of, lock
 
@@ -47,6 +48,7 @@ def undo(tx: Tx, merge_id: str, *, by: str, why: str, tenant: Tenant) -> Merge:
     _money_back(tx, merge, found, tenant)
     for one in reversed(items):
         _back(tx, one, merge, by=by, why=why)
+    dispute.follow_money(tx, (merge.old_ref, merge.new_ref))
     worklist.settled(tx, CONSENT, f"{merge_id}/{merge.new_ref}")
     merges.note_undone(tx, merge, by=by, why=why)
     if not any(one.message_id == merge.message_id for one in merges.standing(tx)):

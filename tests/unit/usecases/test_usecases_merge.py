@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 
 import pytest
 
+from fhirpay.billing import entries
 from fhirpay.db.unit import Database, Tx
 from fhirpay.domain.clock import FrozenClock
+from fhirpay.domain.dispute import DisputeState
 from fhirpay.domain.ids import CountedIds
 from fhirpay.domain.money import Money
 from fhirpay.errors import RuleBroken
@@ -17,7 +20,8 @@ from fhirpay.ledger import store as ledger
 from fhirpay.parties import merges
 from fhirpay.payments import store as payments
 from fhirpay.payments import stored_methods
-from fhirpay.payments.port import Approved, Reference
+from fhirpay.payments.port import Approved, DisputeMoney, DisputeSeen, Reference
+from fhirpay.usecases import dispute
 from fhirpay.usecases.settle_outcome import settle
 from fhirpay.usecases.start_payment import NewPayment, start
 from fhirpay.usecases.undo_merge import undo
@@ -259,6 +263,37 @@ async def test_a_merge_is_not_undone_where_one_payment_pays_both_sides(w: World)
     await w.house.units.write(_captured, w, await w.house.units.write(_pay, w, "A2", "140.00"))
     with pytest.raises(RuleBroken, match="pays what was moved"):
         await w.house.units.write(_undo, w)
+
+
+@pytest.mark.warns("dispute.opened", "dispute.lost")
+@pytest.mark.parametrize(("ends", "held"), [("won", set()), ("lost", {"dispute_lost"})])
+async def test_what_a_dispute_holds_goes_back_with_its_payment(w: World, ends: str, held: set[str]) -> None:
+    """Nobody releases that hold by hand: left on the survivor it would stop it for ever."""
+    await take(w, charge("M1", "A1", 1, "100.00"), charge("M2", "A2", 2, "40.00"))
+    units, owner = w.house.units, w.house.tenant
+    payment_id = await units.write(_pay, w, "A1", "60.00")
+    await units.write(_captured, w, payment_id)
+    old, new = await w.account("A1"), await w.account("A2")
+    await take(w, into("M3", "A1", "A2"))
+
+    async def see(state: str) -> list[set[str]]:
+        seen = _seen(payment_id, DisputeState(state), w.clock.now())
+        await units.write(dispute.settle, owner, payment_id, seen, source=f"event:{state}")
+        return [{one.name for one in await units.read(entries.holds_of, ref)} for ref in (old, new)]
+
+    assert await see("needs_response") == [set(), {"card_dispute"}]
+    await units.write(_undo, w)
+    assert await see("under_review") == [{"card_dispute"}, set()]
+    assert await w.askable("A2") == "40.00 USD"
+    assert await see(ends) == [held, set()]
+
+
+def _seen(payment_id: str, state: DisputeState, at: datetime) -> DisputeSeen:
+    amount, none = Money.of("60.00", "USD"), Money.zero("USD")
+    money = [DisputeMoney(Reference("out"), amount, False, none, at)]
+    money += [DisputeMoney(Reference("back"), amount, True, none, at)] if state is DisputeState.WON else []
+    theirs = Reference(f"pi_{payment_id}")
+    return DisputeSeen(Reference("dp_1"), theirs, state, amount, at, tuple(money))
 
 
 async def test_patients_part_again(w: World) -> None:
