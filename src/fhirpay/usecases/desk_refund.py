@@ -64,9 +64,9 @@ def give(tx: Tx, wish: DeskRefund, tenant: Tenant) -> str:
     amount = left if wish.amount is None else wish.amount
     if amount.currency != payment.currency or amount.minor <= 0 or amount > left:
         raise RuleBroken(f"{left} of {payment.payment_id} is left to give back, not {amount}")
+    session = lock_open(tx, till.name)
     if wish.kind == "check" and (same := tenders.checks_given(tx, wish.check_number)):
         raise RuleBroken(f"check {wish.check_number} was given for {same[0]} already", refund_id=same[0])
-    session = lock_open(tx, till.name)
     if wish.kind == "cash":
         check_in_till(tx, till.name, amount)
     refund = approve(tx, tenant, payment, amount, reason=wish.reason, by=wish.by)
