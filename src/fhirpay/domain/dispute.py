@@ -48,6 +48,8 @@ MOVES: Moves[DisputeState] = Moves(
 BEGINS = (_S.INQUIRY, _S.NEEDS_RESPONSE)
 OPEN = frozenset({_S.INQUIRY, _S.NEEDS_RESPONSE, _S.UNDER_REVIEW})
 GONE = frozenset({_S.LOST, _S.ACCEPTED})  # its money is the payer's
+ENDS = frozenset(DisputeState) - OPEN
+BY_HAND = "by_hand"  # `reference` of a state that a person has stated, where the processor told no end
 
 
 class Funds(StrEnum):
@@ -67,7 +69,7 @@ class MoneyKind(StrEnum):
 class DisputeFact:
     """One thing known: a state in which the dispute was seen, or a line of money. `kind` says which.
 
-    `reference` is the processor's id of the line; `fee` its fee, below zero where one is given back.
+    `reference` is the processor's id of the line, or BY_HAND; `fee` its fee, below zero where one is given back.
     """
 
     kind: DisputeState | MoneyKind
@@ -102,6 +104,7 @@ class AnomalyKind(StrEnum):
     UNMATCHED = "unmatched"  # more came back than was taken: not counted
     AMOUNTS_DISAGREE = "amounts_disagree"  # one line, two amounts
     OTHER_CURRENCY = "other_currency"  # not counted
+    BY_HAND_DIFFERS = "by_hand_differs"  # a person had stated another end than the processor: the processor's counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +151,7 @@ def fold(facts: Iterable[DisputeFact], *, currency: str) -> Folded:
     """State and money of a dispute in `currency`. A pure function of the *set* of facts, one of which is a state."""
     known = list(facts)
     anomalies: list[Anomaly] = []
-    seen = _states(known)
+    seen = _states(known, anomalies)
     path, state, round_ = _walk(seen, anomalies)
     lines = _matched(_lines(known, currency, anomalies), anomalies)
     lost_in = {where for where, what in seen if what in GONE}
@@ -171,9 +174,18 @@ def fold(facts: Iterable[DisputeFact], *, currency: str) -> Folded:
     )
 
 
-def _states(known: Iterable[DisputeFact]) -> list[tuple[int, DisputeState]]:
-    """The states that were seen, by round and rank. One that we accepted is what the processor reports as lost."""
-    found = {(one.round, one.kind) for one in known if isinstance(one.kind, DisputeState)}
+def _states(known: Iterable[DisputeFact], anomalies: list[Anomaly]) -> list[tuple[int, DisputeState]]:
+    """The states that were seen, by round and rank. One that we accepted is what the processor reports as lost; the end
+    of a round that a person has stated gives way to one that the processor tells."""
+    states = [(one.round, one.kind, one.reference) for one in known if isinstance(one.kind, DisputeState)]
+    found = {(where, what) for where, what, said in states if said != BY_HAND}
+    for where, what in sorted({(where, what) for where, what, said in states if said == BY_HAND}):
+        told = sorted(theirs for round_, theirs in found if round_ == where and theirs in ENDS)
+        if not told:
+            found.add((where, what))
+        elif what not in told:
+            says = f"a person has stated that it was {what}, and the processor says {', '.join(told)}"
+            anomalies.append(Anomaly(AnomalyKind.BY_HAND_DIFFERS, says, f"{what}/{where}"))
     found -= {(where, _S.LOST) for where, what in found if what is _S.ACCEPTED}
     if not found:
         raise InvariantBroken("a dispute of which no state was ever seen")

@@ -113,7 +113,7 @@ def record(tx: Tx, payment: Payment, seen: DisputeSeen, *, source: str) -> tuple
     row |= {"merchant": payment.merchant, "processor_ref": seen.reference, "state": str(seen.state)}
     row |= {"round": seen.round, "funds": "none", "amount_minor": seen.amount.minor, "currency": seen.amount.currency}
     row |= {"withdrawn_minor": 0, "reinstated_minor": 0, "fee_minor": 0, "lost_minor": 0, "reason": seen.reason}
-    row |= {"accepted_by": "", "accepted_why": ""}
+    row |= {"accepted_by": "", "accepted_why": "", "ended_by": "", "ended_why": ""}
     row |= {"respond_by": seen.respond_by, "opened_at": seen.opened_at, "recorded_at": tx.now, "changed_at": tx.now}
     new = bool(tx.put(_ADD, row))
     known = by_processor_ref(tx, payment.merchant, seen.reference)
@@ -162,7 +162,7 @@ def facts_of(tx: Tx, dispute_id: str) -> list[DisputeFact]:
 def _fact_of(row: Any) -> DisputeFact:
     when, source = row["occurred_at"], row["source"]
     if row["kind"] not in set(MoneyKind):
-        return DisputeFact(DisputeState(row["kind"]), row["round"], when, source)
+        return DisputeFact(DisputeState(row["kind"]), row["round"], when, source, row["reference"])
     amount, fee = (Money(row[name], row["currency"]) for name in ("amount_minor", "fee_minor"))
     return DisputeFact(MoneyKind(row["kind"]), row["round"], when, source, row["reference"], amount, fee)
 
@@ -208,6 +208,11 @@ def explains(tx: Tx, dispute: Dispute, seen: DisputeSeen) -> bool:
 def note_acceptance(tx: Tx, dispute: Dispute, *, by: str, why: str) -> None:
     """Who wants it given up, and why: kept with it."""
     _change(tx, dispute.dispute_id, accepted_by=by, accepted_why=why)
+
+
+def note_end(tx: Tx, dispute: Dispute, *, by: str, why: str) -> None:
+    """Who has stated how it ended, and on what grounds: kept with it."""
+    _change(tx, dispute.dispute_id, ended_by=by, ended_why=why)
 
 
 def _change(tx: Tx, dispute_id: str, **values: Any) -> None:

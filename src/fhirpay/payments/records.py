@@ -197,6 +197,8 @@ class Dispute(_Record):
     respond_by: datetime | None
     accepted_by: str
     accepted_why: str
+    ended_by: str
+    ended_why: str
     opened_at: datetime
     recorded_at: datetime
     changed_at: datetime

@@ -242,6 +242,8 @@ def dispute(one: Dispute, children: Sequence[Node]) -> Node:
         notes.append(f"an answer is taken until {_at(one.respond_by)}")
     if one.accepted_by:
         notes.append(f"accepted by {one.accepted_by}: {one.accepted_why}")
+    if one.ended_by:
+        notes.append(f"its end was stated by {one.ended_by}: {one.ended_why}")
     facts = {
         "amount": _text(one.amount),
         "withdrawn": _text(one.withdrawn),

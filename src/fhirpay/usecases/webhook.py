@@ -248,7 +248,8 @@ class Webhooks:
         """The event states it. One that goes on with a dispute waits for what began it: they come in any order."""
         known = disputes.by_processor_ref(tx, subject.merchant, seen.reference)
         begins = seen.state is DisputeState.NEEDS_RESPONSE or any(not one.back for one in seen.money)
-        if known is None and not begins:
+        ours = store.by_processor_ref(tx, subject.merchant, seen.payment) or store.awaits_page(tx, subject.merchant)
+        if known is None and ours and not begins:
             return self._not_yet(tx, work, subject, f"nothing was told yet of what began dispute {seen.reference}")
         if known is not None and not disputes.explains(tx, known, seen) and work.attempt < _TRIES:
             return retry(tx, work, after=None, error="more came back than is known to have been taken")

@@ -97,3 +97,60 @@ async def test_in_whatever_order_its_events_come_the_end_is_the_same(world: Worl
     assert [one.says for one in await world.units.read(store.breaks)] == []
     assert await holds(world, account) == {"dispute_lost"}
     await world.sweep()
+
+
+END = {"by": "mia", "why": "the Customer Area shows it"}
+
+
+async def ended(world: World, dispute_id: str, how: str) -> int:
+    body, key = {"ended": how, **END}, {"Idempotency-Key": f"{dispute_id}-{how}"}
+    return (await world.api.post(f"/api/v1/disputes/{dispute_id}/end", json=body, headers=key)).status_code
+
+
+@pytest.mark.parametrize(
+    ("stated", "told", "differs"),
+    [
+        ("lost", "DISPUTE_DEFENSE_PERIOD_ENDED", False),
+        ("lost", "CHARGEBACK_REVERSED", True),
+        ("won", "CHARGEBACK_REVERSED", False),
+        ("won", "DISPUTE_DEFENSE_PERIOD_ENDED", True),
+    ],
+)
+async def test_one_of_which_no_event_tells_the_end_is_ended_by_a_person_until_one_does(
+    world: World, stated: str, told: str, differs: bool
+) -> None:
+    account, payment_id = await captured(world)
+    theirs = await opened(world, payment_id, event="CHARGEBACK")
+    await heard(world)
+    found = await the(world, payment_id)
+    assert await ended(world, found.dispute_id, stated) == 200
+    found = await the(world, payment_id)
+    assert (str(found.state), found.ended_by, found.ended_why) == (stated, "client:desk/mia", END["why"])
+    assert await holds(world, account) == ({"dispute_lost"} if stated == "lost" else set())
+    assert await world.breaks() == ({"dispute_short"} if stated == "won" else set())
+    assert await ended(world, found.dispute_id, "won" if stated == "lost" else "lost") == 422
+    await then(world, theirs, told)
+    await heard(world)
+    found = await the(world, payment_id)
+    lost = told != "CHARGEBACK_REVERSED"
+    assert (str(found.state), found.lost) == (("lost", usd(80_00)) if lost else ("won", usd(0)))
+    assert await world.breaks() == ({"by_hand_differs"} if differs else set())
+    assert await holds(world, account) == ({"dispute_lost"} if lost else set())
+    assert "dispute_receivable" not in await world.balances()
+
+
+async def test_what_goes_on_with_a_dispute_of_another_systems_payment_is_nobodys_work_here(world: World) -> None:
+    """A merchant account that takes payments beside ours: every step of theirs would be a line on the worklist."""
+    _, payment_id = await captured(world)
+    theirs = await opened(world, payment_id, event="CHARGEBACK")
+    await then(world, theirs, "CHARGEBACK_REVERSED")
+    event = world.events()[-1]
+    foreign = {
+        "pspReference": "FOREIGNDISPUTE01",
+        "originalReference": "FOREIGNPAYMENT01",
+        "merchantReference": "theirs",
+    }
+    assert (await world.event({**event, "item": {**event["item"], **foreign}})).status_code == 200
+    await world.inbox.drain()
+    await world.work(hours=200, steps=40)
+    assert await world.breaks() == set()

@@ -452,6 +452,12 @@ def parse(model: type[M], content: dict[str, Any]) -> M:
         raise kind(first["msg"].removeprefix("Value error, "), location=where or "body") from None
 
 
+class DisputeEndBody(DecisionBody):
+    """How a dispute ended, by whoever has looked at the processor. No text names a patient."""
+
+    ended: Literal["won", "lost"]
+
+
 class FoundBody(StaffBody):
     """What became of an operation that nobody knows, by whoever has looked. No text names a patient."""
 

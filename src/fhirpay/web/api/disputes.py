@@ -1,4 +1,4 @@
-"""`/api/v1/disputes`: what payers' banks take back, and giving one up. Thin: parse, one use case, show."""
+"""`/api/v1/disputes`: what payers' banks take back, giving one up, stating its end. Thin: parse, one use case, show."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import AwareDatetime
 from ...db.unit import Tx
 from ...domain.dispute import OPEN, DisputeState
 from ...payments import disputes, lists, store
-from ...usecases import accept_dispute
+from ...usecases import accept_dispute, end_dispute
 from . import bodies, views
 from .deps import STAFF, Deps, answer_once, json_answer, once_of
 from .paging import LIMIT, Cursor, Limit, asked
@@ -68,6 +68,21 @@ def disputes_router(deps: Deps) -> APIRouter:
         async def answer(made: str) -> tuple[int, dict[str, Any]]:
             payment_id = (await deps.units.read(disputes.get, made)).payment_id
             await deps.patience.until(payment_id, lambda tx: store.open_operation(tx, payment_id) is None)
+            return 200, await deps.units.read(views.dispute, made)
+
+        return await answer_once(deps, once_of(deps, request, client, raw), make, answer)
+
+    @router.post("/disputes/{dispute_id}/end", openapi_extra=bodies.openapi(bodies.DisputeEndBody))
+    async def end(dispute_id: str, request: Request) -> Response:
+        """State how it ended: only where its processor tells by events alone, and none has told it."""
+        client = await deps.client(request, STAFF)
+        raw, body = await bodies.read(request, bodies.DisputeEndBody, max_bytes=deps.body_max_bytes)
+        wish = end_dispute.Ended(dispute_id, body.ended, person(client, body), bodies.checked_text(body.why, "why"))
+
+        def make(tx: Tx) -> str:
+            return end_dispute.state(tx, wish, deps.tenant, deps.registry)
+
+        async def answer(made: str) -> tuple[int, dict[str, Any]]:
             return 200, await deps.units.read(views.dispute, made)
 
         return await answer_once(deps, once_of(deps, request, client, raw), make, answer)

@@ -254,6 +254,8 @@ def dispute(tx: Tx, dispute_id: str) -> Json:
     }
     if found.accepted_by:
         body["accepted"] = {"by": found.accepted_by, "why": found.accepted_why}
+    if found.ended_by:
+        body["ended"] = {"by": found.ended_by, "why": found.ended_why}
     return body
 
 
