@@ -95,6 +95,7 @@ BODIES: dict[str, Json] = {
     },
     "post /stored-methods/{method_id}/mandate": {"by": "jdoe", "state": "active", "why": "agreed by phone"},
     "post /disputes/{dispute_id}/accept": _WHY,
+    "post /disputes/{dispute_id}/end": {"by": "jdoe", "ended": "lost", "why": "the Customer Area shows it as lost"},
     "post /worklist/{line_id}/done": _WHY,
     "post /holds": {"by": "jdoe", "account": _ACCOUNT, "name": "dispute", "says": "the patient disputes the charge"},
     "post /holds/{hold_id}/release": _WHY,
