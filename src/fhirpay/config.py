@@ -15,7 +15,9 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, model_validator
 
-from . import config_terminal
+from . import config_bank, config_terminal
+from .config_bank import BankAccount as BankAccount
+from .config_bank import BankCsv as BankCsv
 from .config_client import ApiClient, Issuer
 from .config_connection import Connection, SigningKey
 from .config_destination import Destination
@@ -134,6 +136,7 @@ class Tenant(Section):
     interfaces: tuple[Interface, ...] = ()
     merchants: tuple[Merchant, ...] = ()
     tills: tuple[Till, ...] = ()
+    bank_accounts: tuple[BankAccount, ...] = ()
     terminals: tuple[Terminal, ...] = ()
     routes: tuple[Route, ...] = ()
     connections: tuple[Connection, ...] = ()
@@ -154,6 +157,9 @@ class Tenant(Section):
 
     def till(self, name: str) -> Till:
         return _named(self.tills, name, "till")
+
+    def bank_account(self, name: str) -> BankAccount:
+        return _named(self.bank_accounts, name, "bank account")
 
     def terminal(self, name: str) -> Terminal:
         return _named(self.terminals, name, "terminal")
@@ -181,6 +187,7 @@ class Tenant(Section):
             if facility.merchant not in merchants:
                 raise ValueError(f"facility '{facility.name}' names merchant '{facility.merchant}', not defined")
         _tills(self.tills, facilities)
+        config_bank.check(self.bank_accounts, merchants)
         config_terminal.check(self.terminals, merchants, facilities, {one.name: one.facility for one in self.tills})
         for route in self.routes:
             if route.facility and route.facility not in facilities:

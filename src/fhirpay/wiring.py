@@ -44,6 +44,7 @@ from .usecases import (
     bank_codes,
     collect,
     go_live,
+    match_bank,
     postings,
     pull_settlements,
     receive_notification,
@@ -82,6 +83,7 @@ from .usecases.send_webhook import SendWebhook, note_parked_webhook
 from .usecases.silence import SilenceWatch
 from .usecases.standing_warnings import StandingWarnings
 from .usecases.subscribe import Subscriptions
+from .usecases.take_bank_file import TakeBankFile
 from .usecases.take_export import EhrExport
 from .usecases.take_files import FileFeed
 from .usecases.take_payment import TakePayment
@@ -143,6 +145,7 @@ class House:
     files: Sequence[FileFeed]
     makers: Sequence[FileMaker]
     pulls: PullSettlements
+    bank: TakeBankFile
 
 
 @dataclass
@@ -348,6 +351,7 @@ def build(
         lambda tenant: houses[tenant].sweep,
         lambda tenant: houses[tenant].pulls,
         lambda tenant: houses[tenant].processors,
+        lambda tenant: houses[tenant].bank,
     )
     return System(settings, clock, ids, database, hash_key, houses, commands, checker)
 
@@ -436,6 +440,7 @@ def _house(
             bank_codes.KIND: bank_codes.Represent(units, tenant).run,
             collect.AGAIN: collect.Reassess(units, tenant).run,
             pull_settlements.KIND: pulls.run,
+            match_bank.KIND: match_bank.MatchBank(units, tenant, hash_key).run,
             go_live.KIND: go_live.GoLive(units, tenant).run,
         },
         writeback={
@@ -461,6 +466,7 @@ def _house(
         silence=SilenceWatch(units, tenant, clock),
         traffic=TrafficWatch(units, tenant, clock, checker.check, lambda: released.root),
         pulls=pulls,
+        bank=TakeBankFile(units, tenant, hash_key),
         makers=[FileMaker(units, tenant, one, layouts[one.name], clock) for one in tenant.posting_files],
         files=[feed for one in tenant.interfaces for feed in file_feeds(intakes[one.name], one)],
     )

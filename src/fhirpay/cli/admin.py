@@ -50,6 +50,9 @@ class Operator(Protocol):
     async def write_off(self, *, obligation: str, kind: str, amount: str, by: str, reason: str) -> str: ...
     async def recover(self, *, entry: str, by: str, reason: str) -> str: ...
     async def export(self, *, ehr: str, action: str) -> str: ...
+    async def take_bank_file(self, *, account: str, name: str, data: bytes) -> str: ...
+    async def match_by_hand(self, *, lines: list[str], payouts: list[str], by: str, reason: str) -> str: ...
+    async def book_receipt(self, *, line: str, by: str, reason: str) -> str: ...
     async def tell_again(self, *, endpoint: str, event: str, since: str, until: str) -> list[str]: ...
     async def skip_event(self, *, endpoint: str, event: str) -> str: ...
 
@@ -127,6 +130,15 @@ class _Here:
 
     async def export(self, *, ehr: str, action: str) -> str:
         return await self._commands.export(self._tenant, ehr, action)
+
+    async def take_bank_file(self, *, account: str, name: str, data: bytes) -> str:
+        return await self._commands.take_bank_file(self._tenant, account, name, data)
+
+    async def match_by_hand(self, *, lines: list[str], payouts: list[str], by: str, reason: str) -> str:
+        return await self._commands.match_by_hand(self._tenant, lines, payouts, by, reason)
+
+    async def book_receipt(self, *, line: str, by: str, reason: str) -> str:
+        return await self._commands.book_receipt(self._tenant, line, by, reason)
 
     async def tell_again(self, *, endpoint: str, event: str, since: str, until: str) -> list[str]:
         return await self._commands.tell_again(self._tenant, endpoint, event, since, until)
@@ -213,6 +225,17 @@ class _There:
 
     async def export(self, *, ehr: str, action: str) -> str:
         return (await self._ask(command="export", ehr=ehr, action=action))["export"]
+
+    async def take_bank_file(self, *, account: str, name: str, data: bytes) -> str:
+        file = base64.b64encode(data).decode()
+        return (await self._ask(command="take_bank_file", account=account, name=name, file=file))["says"]
+
+    async def match_by_hand(self, *, lines: list[str], payouts: list[str], by: str, reason: str) -> str:
+        asked = {"command": "match_by_hand", "lines": lines, "payouts": payouts}
+        return (await self._ask(**asked, by=by, reason=reason))["match"]
+
+    async def book_receipt(self, *, line: str, by: str, reason: str) -> str:
+        return (await self._ask(command="book_receipt", line=line, by=by, reason=reason))["line"]
 
     async def tell_again(self, *, endpoint: str, event: str, since: str, until: str) -> list[str]:
         asked = {"command": "tell_again", "endpoint": endpoint, "event": event}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from .adjustments import adjustments
+from .bank import bank
 from .books import ledger
 from .check_ehr import check
 from .conformance import conformance
@@ -42,6 +43,7 @@ app.command()(explain)
 app.command()(worklist)
 app.command()(doctor)
 app.add_typer(adjustments, name="adjustments")
+app.add_typer(bank, name="bank")
 conformance.command("check")(check)
 app.add_typer(conformance, name="conformance")
 app.add_typer(cutover, name="cutover")

@@ -51,6 +51,12 @@ class Event(StrEnum):
     PAYOUT_DEBITED = "payout_debited"
     PAYOUT_FAILED = "payout_failed"
     PAYOUT_DEBIT_FAILED = "payout_debit_failed"
+    PAYOUT_AT_BANK = "payout_at_bank"
+    PAYOUT_DEBIT_AT_BANK = "payout_debit_at_bank"
+    PAYOUT_LEFT_BANK = "payout_left_bank"
+    PAYOUT_DEBIT_LEFT_BANK = "payout_debit_left_bank"
+    RECEIPT_UNIDENTIFIED = "receipt_unidentified"
+    RECEIPT_IDENTIFIED = "receipt_identified"
     CURRENCY_SOLD = "currency_sold"
     CURRENCY_BOUGHT = "currency_bought"
     # cash that no payment brings or takes

@@ -54,6 +54,7 @@ MOVES: Moves[PayoutState] = Moves(
 BEGINS = (_S.OPEN, _S.BATCH_OPEN)
 BATCH = frozenset({_S.BATCH_OPEN, _S.BATCH_SETTLED, _S.DEPOSIT_EXPECTED})
 CAME_BACK = frozenset({_S.CANCELED, _S.FAILED, _S.REISSUED})  # its money is in our balance at the processor again
+AT_BANK = frozenset({_S.BANK_MATCHED, _S.POSTED})  # its line is there
 ENDS = CAME_BACK | {_S.POSTED}
 
 

@@ -66,6 +66,14 @@ RULES: Mapping[Event, tuple[str, str]] = {
     Event.PAYOUT_DEBITED:                   ("processor_clearing", "payout_in_transit"),
     Event.PAYOUT_FAILED:                    ("processor_clearing", "payout_in_transit"),
     Event.PAYOUT_DEBIT_FAILED:              ("payout_in_transit",  "processor_clearing"),
+    #   of a payout: its line at the bank; taken back there where it failed after that
+    Event.PAYOUT_AT_BANK:                   ("bank",               "payout_in_transit"),
+    Event.PAYOUT_DEBIT_AT_BANK:             ("payout_in_transit",  "bank"),
+    Event.PAYOUT_LEFT_BANK:                 ("payout_in_transit",  "bank"),
+    Event.PAYOUT_DEBIT_LEFT_BANK:           ("bank",               "payout_in_transit"),
+    #   of a line of nobody, by staff's word; it turned out to be a payout
+    Event.RECEIPT_UNIDENTIFIED:             ("bank",               "unidentified_receipts"),
+    Event.RECEIPT_IDENTIFIED:               ("unidentified_receipts", "bank"),
     Event.CURRENCY_SOLD:                    ("fx_clearing",        "processor_clearing"),
     Event.CURRENCY_BOUGHT:                  ("processor_clearing", "fx_clearing"),
     Event.EHR_PAYMENT_TAKEN_IN:             ("ehr_receipts",       "unapplied_credit"),
@@ -412,6 +420,23 @@ def payout_failed(merchant: str, amount: Money, *, debited: bool = False, **when
     """It never came to the bank, or was canceled: in our balance at the processor again. After `payout_closed`."""
     event = Event.PAYOUT_DEBIT_FAILED if debited else Event.PAYOUT_FAILED
     return _entry(event, amount, when, {"merchant": merchant})
+
+
+def payout_at_bank(merchant: str, amount: Money, *, debited: bool = False, **when: Unpack[When]) -> Entry:
+    """The bank's line of a payout is there. After `payout_closed`."""
+    event = Event.PAYOUT_DEBIT_AT_BANK if debited else Event.PAYOUT_AT_BANK
+    return _entry(event, amount, when, {"merchant": merchant})
+
+
+def payout_left_bank(merchant: str, amount: Money, *, debited: bool = False, **when: Unpack[When]) -> Entry:
+    """The reversal of `payout_at_bank`: it failed after that. Before `payout_failed`."""
+    event = Event.PAYOUT_DEBIT_LEFT_BANK if debited else Event.PAYOUT_LEFT_BANK
+    return _entry(event, amount, when, {"merchant": merchant})
+
+
+def receipt_unidentified(amount: Money, *, back: bool = False, **when: Unpack[When]) -> Entry:
+    """Money at the bank whose owner nobody knows; `back`: what it is was found out, and is booked as that."""
+    return _entry(Event.RECEIPT_IDENTIFIED if back else Event.RECEIPT_UNIDENTIFIED, amount, when, {})
 
 
 def converted(merchant: str, amount: Money, *, bought: bool, **when: Unpack[When]) -> Entry:

@@ -28,7 +28,8 @@ class PayoutSeen:
     """A payout (or a batch, of a rail that has none) as the processor shows it now.
 
     `amount` is what reaches the bank: below zero where the processor takes it from there. Of a batch it is what
-    settled, gross. `itemised`: its lines can be read; `final`: no line is added any more.
+    settled, gross. `itemised`: its lines can be read; `final`: no line is added any more. `trace` is what the
+    bank calls it, where the processor knows.
     """
 
     reference: Reference
@@ -38,6 +39,7 @@ class PayoutSeen:
     arrives_on: str = ""  # YYYY-MM-DD
     itemised: bool = True
     final: bool = True
+    trace: str = ""
 
     def __post_init__(self) -> None:
         _check(self.reference)

@@ -20,7 +20,7 @@ from ..db.metadata import table
 from ..db.types import fitted, micros
 from ..db.unit import Tx
 from ..domain.money import Money
-from ..domain.payout import ENDS, Folded, PayoutState, fold
+from ..domain.payout import AT_BANK, ENDS, Folded, PayoutState, fold
 from ..domain.settlement import LineKind
 from ..errors import NotFound
 from ..payments.settlement_port import PayoutSeen, SettlementLine
@@ -63,7 +63,7 @@ _NET = select(
 _OLDEST_OPEN = select(func.min(_payout.c.created_at)).where(
     _payout.c.tenant_id == bindparam("tenant"),
     _payout.c.merchant == bindparam("of"),
-    _payout.c.state.not_in([str(state) for state in ENDS | {PayoutState.PAID, PayoutState.DEPOSIT_EXPECTED}])
+    _payout.c.state.not_in([str(state) for state in ENDS | AT_BANK | {PayoutState.PAID, PayoutState.DEPOSIT_EXPECTED}])
     | ~_payout.c.complete,
     _payout.c.created_at > bindparam("not_before"),
 )
@@ -88,6 +88,12 @@ class Payout:
     created_at: datetime
     recorded_at: datetime
     changed_at: datetime
+    trace: str
+
+    @property
+    def at_bank(self) -> tuple[str, ...]:
+        """The words by which a bank's line may name it."""
+        return tuple(one for one in (self.processor_ref, self.trace) if one)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,19 +129,39 @@ def record_payout(tx: Tx, merchant: str, seen: PayoutSeen) -> tuple[Payout, Fold
     row: dict[str, Any] = {"tenant_id": tx.tenant, "payout_id": tx.ids.new("pyo"), "merchant": merchant}
     row |= {"processor_ref": seen.reference, "state": str(seen.state), "itemised": seen.itemised, "complete": False}
     row |= {"amount_minor": seen.amount.minor, "currency": seen.amount.currency, "arrives_on": seen.arrives_on}
-    row |= {"created_at": seen.created_at, "recorded_at": tx.now, "changed_at": tx.now}
+    row |= {"created_at": seen.created_at, "recorded_at": tx.now, "changed_at": tx.now, "trace": seen.trace}
     tx.put(_ADD, row)
     found = tx.one(_LOCKED, of=merchant, ref=seen.reference)
     assert found is not None
+    if seen.trace and not found["trace"]:  # a bank tells it days later
+        _change(tx, found["payout_id"], trace=seen.trace)
+    return note_state(tx, _payout_of(found), seen.state)
+
+
+def note_state(tx: Tx, payout: Payout, state: PayoutState) -> tuple[Payout, Folded]:
+    """It was seen in this state, be it at the bank; the payout and what its states come to now."""
+    found = tx.one(_LOCKED, of=payout.merchant, ref=payout.processor_ref)
+    assert found is not None
     payout_id = found["payout_id"]
-    tx.put(
-        _ADD_FACT,
-        {"tenant_id": tx.tenant, "payout_id": payout_id, "state": str(seen.state), "recorded_at": tx.now},
-    )
-    folded = fold(PayoutState(one["state"]) for one in tx.all(_FACTS, id=payout_id))
+    row = {"tenant_id": tx.tenant, "payout_id": payout_id, "state": str(state), "recorded_at": tx.now}
+    tx.put(_ADD_FACT, row)
+    folded = fold(states_of(tx, payout_id))
     if str(folded.state) != found["state"]:
         _change(tx, payout_id, state=str(folded.state))
-    return get(tx, merchant, seen.reference), folded
+    return get(tx, payout.merchant, payout.processor_ref), folded
+
+
+def states_of(tx: Tx, payout_id: str) -> set[PayoutState]:
+    """Those that it was seen in."""
+    return {PayoutState(one["state"]) for one in tx.all(_FACTS, id=payout_id)}
+
+
+def by_id(tx: Tx, payout_id: str) -> Payout:
+    """By our id of it. Raises NotFound."""
+    found = [one for one in find(tx, payout_id) if one.payout_id == payout_id]
+    if not found:
+        raise NotFound(f"there is no payout {payout_id}")
+    return found[0]
 
 
 def complete(tx: Tx, payout: Payout) -> None:

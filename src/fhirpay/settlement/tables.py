@@ -37,6 +37,7 @@ class PayoutRow(Row, table=True):
     created_at: datetime = Field(sa_type=UtcDateTime)  # at the processor
     recorded_at: datetime = Field(sa_type=UtcDateTime)
     changed_at: datetime = Field(sa_type=UtcDateTime)
+    trace: str = Field(sa_type=Text, sa_column_kwargs={"server_default": ""})  # what the bank calls it; empty: not said
 
 
 class PayoutFactRow(Row, table=True):

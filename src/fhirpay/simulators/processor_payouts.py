@@ -29,6 +29,7 @@ def pay_out(books: Books, body: Doc) -> Doc:
         status="pending",
         automatic="amount" not in body,
         arrives_on=body.get("arrives_on", ""),
+        trace=body.get("trace", ""),
     )
     for line in lines:
         books.save_line({**line, "payout": payout["id"]})

@@ -22,7 +22,7 @@ from ..db.unit import Tx
 from ..domain.dispute import MoneyKind
 from ..domain.money import Money
 from ..domain.operation import OperationState
-from ..domain.payout import BATCH, PayoutState
+from ..domain.payout import BATCH, Folded, PayoutState
 from ..domain.refund import RefundState
 from ..domain.settlement import LineKind
 from ..ledger import rules
@@ -76,21 +76,28 @@ def hear_payout(tx: Tx, tenant: Tenant, merchant: str, seen: PayoutSeen) -> Payo
     if folded.left and not payout.itemised:
         says = f"payout {payout.processor_ref} of {payout.amount} can't be listed line by line: its fees are not known"
         store.open_break(tx, f"{key}:itemised", NOT_ITEMISED, says, merchant=merchant, amount=payout.amount)
-    made: dict[str, Entry] = {}
-    if payout.amount and folded.left and not BATCH & set(folded.path):
-        amount, debited = abs(payout.amount), payout.amount.minor < 0
-        refs = {"payout": payout.payout_id, "processor_payout": payout.processor_ref}
-        when = _when(tenant, merchant, payout.created_at, refs)
-        made[f"payout-closed/{merchant}/{payout.processor_ref}"] = rules.payout_closed(
-            merchant, amount, debited=debited, **when
-        )
-        if folded.came_back:
-            when = _when(tenant, merchant, tx.now, refs)
-            made[f"payout-failed/{merchant}/{payout.processor_ref}"] = rules.payout_failed(
-                merchant, amount, debited=debited, **when
-            )
-    _post(tx, made)
+    book_payout(tx, tenant, payout, folded)
     return payout
+
+
+def book_payout(tx: Tx, tenant: Tenant, payout: Payout, folded: Folded) -> None:
+    """What its states mean for the books, each once. A batch moves no money by itself."""
+    if not payout.amount or not folded.left or BATCH & set(folded.path):
+        return
+    merchant, amount, debited = payout.merchant, abs(payout.amount), payout.amount.minor < 0
+    refs = {"payout": payout.payout_id, "processor_payout": payout.processor_ref}
+    key = f"{merchant}/{payout.processor_ref}"
+    begun = _when(tenant, merchant, payout.created_at, refs)
+    made = {f"payout-closed/{key}": rules.payout_closed(merchant, amount, debited=debited, **begun)}
+    now = _when(tenant, merchant, tx.now, refs)
+    at_bank = PayoutState.BANK_MATCHED in folded.path
+    if at_bank:
+        made[f"payout-at-bank/{key}"] = rules.payout_at_bank(merchant, amount, debited=debited, **now)
+    if folded.came_back:
+        if at_bank:
+            made[f"payout-left-bank/{key}"] = rules.payout_left_bank(merchant, amount, debited=debited, **now)
+        made[f"payout-failed/{key}"] = rules.payout_failed(merchant, amount, debited=debited, **now)
+    _post(tx, made)
 
 
 def all_lines_are_here(tx: Tx, payout: Payout) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, cast, func, select
 
 from ..db.metadata import table
 from ..db.unit import Tx
-from ..domain.payout import BATCH, CAME_BACK, PayoutState, fold
+from ..domain.payout import AT_BANK, BATCH, CAME_BACK, PayoutState, fold
 from ..domain.settlement import LineKind
 from ..ledger.as_of import AsOf, balances_as_of
 from ..settlement.store import LineState
@@ -35,7 +35,7 @@ def problems(tx: Tx) -> Iterator[tuple[str, str]]:
         _payout.c.merchant, _payout.c.currency, cast(func.sum(_payout.c.amount_minor), BigInteger).label("minor")
     )
     out = out.where(_payout.c.tenant_id == tx.tenant)
-    out = out.where(_payout.c.state.not_in([str(one) for one in BATCH | CAME_BACK | {PayoutState.OPEN}]))
+    out = out.where(_payout.c.state.not_in([str(one) for one in BATCH | CAME_BACK | AT_BANK | {PayoutState.OPEN}]))
     yield from _compared(tx, "payout_in_transit", out)
     kept = select(_line.c.merchant, _line.c.currency, cast(func.sum(-_line.c.net_minor), BigInteger).label("minor"))
     kept = kept.where(_line.c.tenant_id == tx.tenant, _line.c.state == str(LineState.BOOKED))

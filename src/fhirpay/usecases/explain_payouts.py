@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..bank import matches
+from ..bank import store as bank
 from ..db.unit import Tx
 from ..settlement import store as settlement
 from ..settlement.store import Line, Payout
@@ -22,7 +24,30 @@ def payments_of(tx: Tx, some_id: str) -> tuple[str, list[str]] | None:
 
 def nodes_of(tx: Tx, payment_id: str) -> list[Node]:
     """Oldest first."""
-    return [_node(line, _payout(tx, line)) for line in settlement.lines_of_payment(tx, payment_id)]
+    found = [(line, _payout(tx, line)) for line in settlement.lines_of_payment(tx, payment_id)]
+    return [_node(line, payout, _at_bank(tx, payout)) for line, payout in found]
+
+
+def _at_bank(tx: Tx, payout: Payout | None) -> tuple[Node, ...]:
+    """The bank's lines of it, as it arrived and as it was taken back."""
+    nodes: list[Node] = []
+    for match in matches.of_payout(tx, payout.payout_id) if payout else ():
+        how = f"by {match.by}" if match.by else f"by rule '{match.rule}', {match.confidence}"
+        for line in bank.lines_of_match(tx, match.match_id):
+            says = f"bank line {line.line_id}: {line.amount} on {line.booked_on} in account '{line.account}', {how}"
+            facts = {
+                "account": line.account,
+                "bookedOn": line.booked_on.isoformat(),
+                "amount": f"{line.amount.decimal:f}",
+                "currency": line.amount.currency,
+                "reference": line.reference or None,
+                "match": match.match_id,
+                "rule": match.rule,
+                "confidence": match.confidence,
+                "what": match.what,
+            }
+            nodes.append(Node("bankLine", line.line_id, says, (), facts))
+    return tuple(nodes)
 
 
 def _payout(tx: Tx, line: Line) -> Payout | None:
@@ -30,7 +55,7 @@ def _payout(tx: Tx, line: Line) -> Payout | None:
     return found[0] if found else None
 
 
-def _node(line: Line, payout: Payout | None) -> Node:
+def _node(line: Line, payout: Payout | None, at_bank: tuple[Node, ...]) -> Node:
     kind = str(line.kind).replace("_", " ")
     fee = f", fee {line.fee}" if line.fee else ""
     says = f"line {line.line_ref}: {kind} of {line.gross}{fee}, net {line.net}, in payout {line.payout_ref}"
@@ -47,4 +72,4 @@ def _node(line: Line, payout: Payout | None) -> Node:
         "payoutState": str(payout.state) if payout else None,
         "arrivesOn": payout.arrives_on or None if payout else None,
     }
-    return Node("payoutLine", line.line_ref, says, (), facts)
+    return Node("payoutLine", line.line_ref, says, (), facts, at_bank)

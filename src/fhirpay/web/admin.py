@@ -25,7 +25,7 @@ from ..fhir.client import FhirClient
 from ..inbox.search import Selector, search
 from ..payments.registry import Registry
 from ..polling import exports
-from ..usecases import by_hand, confirm_posting, post_file, staff
+from ..usecases import by_hand, confirm_posting, decide_bank, post_file, staff
 from ..usecases import webhook_endpoints as hooks
 from ..usecases.apply_message import ApplyMessage
 from ..usecases.by_hand import Found
@@ -37,6 +37,7 @@ from ..usecases.receive_hl7 import Hl7Intake
 from ..usecases.replay import replay_messages, replay_these, set_aside
 from ..usecases.replay_mended import ReplayMended
 from ..usecases.sweep import Sweep
+from ..usecases.take_bank_file import TakeBankFile
 from ..usecases.undo_merge import undo
 from ..usecases.unposted import resolve
 
@@ -57,6 +58,7 @@ class Commands:
         sweep: Callable[[str], Sweep],
         pulls: Callable[[str], PullSettlements],
         processors: Callable[[str], Registry],
+        bank: Callable[[str], TakeBankFile],
     ) -> None:
         self._database = database
         self._tenant = tenant
@@ -67,6 +69,7 @@ class Commands:
         self._sweep = sweep
         self._pulls = pulls
         self._processors = processors
+        self._bank = bank
 
     async def ingest(self, tenant: str, interface: str, message: bytes) -> list[bytes]:
         """Take in one HL7v2 message; its acknowledgements. Raises NotFound for an unknown interface."""
@@ -104,6 +107,24 @@ class Commands:
         """Read now what a merchant was paid out: payouts seen, lines read, lines booked, lines that wait."""
         done = await self._pulls(tenant).pull(merchant)
         return [done.payouts, done.lines, done.booked, done.waiting]
+
+    async def take_bank_file(self, tenant: str, account: str, name: str, data: bytes) -> str:
+        """Take in a bank's file; what it came to."""
+        done = await self._bank(tenant).take(account, name, data)
+        if done.again:
+            return f"{done.file_id}: this file has been taken before"
+        return f"{done.file_id}: {done.new} new lines, {done.known} known; {done.matched} payouts matched"
+
+    async def match_by_hand(self, tenant: str, lines: list[str], payouts: list[str], by: str, reason: str) -> str:
+        """These bank lines are these payouts; the match's id."""
+        bank, owner = self._bank(tenant), self._tenant(tenant)
+        named = {"lines": lines, "payouts": payouts, "by": by, "why": reason}
+        return await bank.units.write(decide_bank.match_by_hand, owner, bank.hash_key, **named)
+
+    async def book_receipt(self, tenant: str, line: str, by: str, reason: str) -> str:
+        """Nobody knows whose money a bank line is; the line's id."""
+        units, owner = self._database.units(tenant), self._tenant(tenant)
+        return (await units.write(decide_bank.book_receipt, owner, line, by=by, why=reason)).line_id
 
     async def sweep(self, tenant: str, merchant: str) -> int:
         """Take in what the processor lists and no event told; how many events."""
@@ -360,6 +381,32 @@ class AdminSocket:
                     "reason": str(reason),
                 }:
                     return {"file": await self._commands.decide_file(tenant, receiver, number, there, by, reason)}
+                case {
+                    "command": "take_bank_file",
+                    "tenant": str(tenant),
+                    "account": str(account),
+                    "name": str(name),
+                    "file": str(file),
+                }:
+                    data = base64.b64decode(file)
+                    return {"says": await self._commands.take_bank_file(tenant, account, name, data)}
+                case {
+                    "command": "match_by_hand",
+                    "tenant": str(tenant),
+                    "lines": list(lines),
+                    "payouts": list(payouts),
+                    "by": str(by),
+                    "reason": str(reason),
+                }:
+                    return {"match": await self._commands.match_by_hand(tenant, lines, payouts, by, reason)}
+                case {
+                    "command": "book_receipt",
+                    "tenant": str(tenant),
+                    "line": str(line),
+                    "by": str(by),
+                    "reason": str(reason),
+                }:
+                    return {"line": await self._commands.book_receipt(tenant, line, by, reason)}
                 case {
                     "command": "undo_merge",
                     "tenant": str(tenant),

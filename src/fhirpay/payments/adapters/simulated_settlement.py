@@ -78,6 +78,7 @@ def _payout(doc: Doc) -> PayoutSeen:
         created_at=_moment(doc["created"]),
         arrives_on=str(doc["arrives_on"]),
         itemised=doc["automatic"] is True,
+        trace=str(doc["trace"]),
     )
 
 

@@ -1,0 +1,240 @@
+"""Which bank lines are which payouts. Pure: what is open of both → what is the same money, and what is for a person.
+
+    1 reference   a line that names the payout, or several that do and come to its amount    certain
+    2 amount      one line of its amount in its days, and no other payout that it could be   probable
+    3 split       the only two lines in its days that come to its amount                     possible
+    4 batches     the only run of settled batches that a deposit can be of, less fees        possible
+
+All but the first wait until the payout's days are over: who is the only one is known then, whatever came first. What
+could be more than one is never chosen: it is ambiguous, and told. To add a rule: a `Rule`, and its place in `decide`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from decimal import Decimal
+from itertools import combinations
+from typing import Literal
+
+from ..domain.money import Money
+from .store import BankLine
+
+What = Literal["arrival", "return"]
+SLACK = timedelta(days=1)  # a day's lines are there on the next one
+RETURNED_WITHIN = timedelta(days=14)  # a payout that failed after it had arrived is taken back
+BATCHES_MAX = 5  # of one deposit: a long weekend
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    name: str
+    confidence: Literal["certain", "probable", "possible"]
+
+
+REFERENCE = Rule("reference", "certain")
+AMOUNT = Rule("amount", "probable")
+SPLIT = Rule("split", "possible")
+BATCHES = Rule("batches", "possible")
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A payout, or a batch, that is to be seen at the bank between two days; `told` when it isn't."""
+
+    payout_id: str
+    merchant: str
+    what: What
+    amount: Money
+    first: date
+    last: date
+    batch: bool = False
+    told: bool = True
+
+    def ripe(self, today: date) -> bool:
+        return today > self.last + SLACK
+
+    def covers(self, line: BankLine) -> bool:
+        return self.first <= line.booked_on <= self.last
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    rule: Rule
+    expected: tuple[Expected, ...]
+    lines: tuple[BankLine, ...]
+
+
+@dataclass(slots=True)
+class Found:
+    matches: list[Match] = field(default_factory=list[Match])
+    ambiguous: list[tuple[Expected, int]] = field(default_factory=list[tuple[Expected, int]])  # and how many lines
+    differs: list[tuple[Expected, Money]] = field(
+        default_factory=list[tuple[Expected, Money]]
+    )  # what its lines come to
+    missing: list[Expected] = field(default_factory=list[Expected])
+    nobody: list[BankLine] = field(default_factory=list[BankLine])
+
+
+def decide(
+    expected: Sequence[Expected],
+    lines: Sequence[BankLine],
+    named: Mapping[str, Collection[str]],
+    *,
+    today: date,
+    known_until: date,
+    late: timedelta,
+    most_fee: Decimal = Decimal(0),
+) -> Found:
+    """`named` says by payout which lines name it; `known_until` is the last day of which the bank's lines are here;
+    `most_fee` is what a deposit of batches may lack, in percent."""
+    known = min(today, known_until + 2 * SLACK)
+    state = _State({(one.payout_id, one.what): one for one in expected}, {one.line_id: one for one in lines}, known)
+    doubted: set[str] = set()  # lines that are somebody's, though not told whose
+    for one in list(state.expected.values()):
+        _by_reference(state, one, named.get(one.payout_id, ()), doubted)
+    _by_amount(state, doubted)
+    _by_two(state, doubted)
+    _by_batches(state, most_fee, late, doubted)
+    told = {(one.payout_id, one.what) for one, _ in (*state.found.ambiguous, *state.found.differs)}
+    ripe = [one for one in state.expected.values() if one.told and one.ripe(today)]
+    state.found.missing = [one for one in ripe if (one.payout_id, one.what) not in told]
+    due = today - late - SLACK
+    state.found.nobody = [one for one in state.lines.values() if one.booked_on < due and one.line_id not in doubted]
+    return state.found
+
+
+class _State:
+    """What is open yet."""
+
+    def __init__(self, expected: dict[tuple[str, What], Expected], lines: dict[str, BankLine], today: date) -> None:
+        self.expected, self.lines, self.today = expected, lines, today
+        self.found = Found()
+
+    def match(self, rule: Rule, expected: Iterable[Expected], lines: Iterable[BankLine]) -> None:
+        match = Match(rule, tuple(expected), tuple(lines))
+        self.found.matches.append(match)
+        for one in match.expected:
+            del self.expected[one.payout_id, one.what]
+        for line in match.lines:
+            del self.lines[line.line_id]
+
+    def like(self, one: Expected, but: Collection[str]) -> list[BankLine]:
+        lines = (line for line in self.lines.values() if line.line_id not in but)
+        return [line for line in lines if line.amount == one.amount and one.covers(line)]
+
+
+def _same_way(one: Expected, line: BankLine) -> bool:
+    same = line.amount.currency == one.amount.currency
+    return same and (line.amount.minor < 0) == (one.amount.minor < 0)
+
+
+def _by_reference(state: _State, one: Expected, named: Collection[str], doubted: set[str]) -> None:
+    mine = [state.lines[line] for line in named if line in state.lines and _same_way(one, state.lines[line])]
+    mine.sort(key=lambda line: (line.booked_on, line.line_id))
+    if not mine:
+        return
+    whole = [line for line in mine if line.amount == one.amount]
+    total = Money(sum(line.amount.minor for line in mine), one.amount.currency)
+    if len(whole) == 1:
+        state.match(REFERENCE, [one], whole)
+    elif total == one.amount:
+        state.match(REFERENCE, [one], mine)
+    else:
+        doubted.update(line.line_id for line in mine)
+        if whole:
+            state.found.ambiguous.append((one, len(whole)))
+        elif one.ripe(state.today):
+            state.found.differs.append((one, total))
+
+
+def _by_amount(state: _State, doubted: set[str]) -> None:
+    differing = {(one.payout_id, one.what) for one, _ in (*state.found.differs, *state.found.ambiguous)}
+    open_ones = [one for key, one in state.expected.items() if key not in differing]
+    like = {(one.payout_id, one.what): state.like(one, doubted) for one in open_ones}
+    wanted: dict[str, list[Expected]] = {}
+    for one in open_ones:
+        for line in like[one.payout_id, one.what]:
+            wanted.setdefault(line.line_id, []).append(one)
+    for one in open_ones:
+        mine = like[one.payout_id, one.what]
+        if not mine:
+            continue
+        if not one.ripe(state.today):
+            doubted.update(line.line_id for line in mine)
+        elif len(mine) == 1 and len(wanted[mine[0].line_id]) == 1:
+            state.match(AMOUNT, [one], mine)
+        else:
+            doubted.update(line.line_id for line in mine)
+            state.found.ambiguous.append((one, len(mine)))
+
+
+def _by_two(state: _State, doubted: set[str]) -> None:
+    told = {(other.payout_id, other.what) for other, _ in (*state.found.ambiguous, *state.found.differs)}
+    open_ones = [one for key, one in state.expected.items() if key not in told and not one.batch]
+    pairs = {(one.payout_id, one.what): _pairs(state, one, doubted) for one in open_ones if one.ripe(state.today)}
+    used = Counter(line.line_id for found in pairs.values() for line in {line for pair in found for line in pair})
+    for one in open_ones:
+        found = pairs.get((one.payout_id, one.what), [])
+        if len(found) == 1 and all(used[line.line_id] == 1 for line in found[0]):
+            state.match(SPLIT, [one], found[0])
+        elif found:
+            doubted.update(line.line_id for pair in found for line in pair)
+            state.found.ambiguous.append((one, len({line.line_id for pair in found for line in pair})))
+
+
+def _pairs(state: _State, one: Expected, doubted: set[str]) -> list[tuple[BankLine, BankLine]]:
+    """Two lines each that come to its amount."""
+    by_amount: dict[int, list[BankLine]] = {}
+    for line in state.lines.values():
+        if one.covers(line) and _same_way(one, line) and line.line_id not in doubted:
+            by_amount.setdefault(line.amount.minor, []).append(line)
+    pairs: list[tuple[BankLine, BankLine]] = []
+    for minor, lines in by_amount.items():
+        rest = one.amount.minor - minor
+        if minor == rest:
+            pairs += combinations(lines, 2)
+        elif minor < rest:
+            pairs += [(line, other) for line in lines for other in by_amount.get(rest, ())]
+    return pairs
+
+
+def _by_batches(state: _State, most_fee: Decimal, late: timedelta, doubted: set[str]) -> None:
+    told = {one.payout_id for one, _ in state.found.ambiguous}
+    batches = sorted(
+        (one for one in state.expected.values() if one.batch and one.amount.minor > 0 and one.payout_id not in told),
+        key=lambda one: (one.merchant, one.first, one.payout_id),
+    )
+    runs = [
+        batches[at : at + count]
+        for at in range(len(batches))
+        for count in range(1, BATCHES_MAX + 1)
+        if at + count <= len(batches)
+        and len({(one.merchant, one.amount.currency) for one in batches[at : at + count]}) == 1
+    ]
+    able: dict[str, list[list[Expected]]] = {}
+    for line in state.lines.values():
+        if line.line_id not in doubted and line.amount.minor > 0:
+            able[line.line_id] = [run for run in runs if _fits(run, line, most_fee)]
+    used = [one.payout_id for runs_of in able.values() for run in runs_of for one in run]
+    for line_id, runs_of in able.items():
+        line = state.lines[line_id]
+        ripe = all(one.ripe(state.today) for run in runs_of for one in run)
+        if len(runs_of) == 1 and ripe and all(used.count(one.payout_id) == 1 for one in runs_of[0]):
+            state.match(BATCHES, runs_of[0], [line])
+        elif runs_of:
+            doubted.add(line_id)
+            if ripe:
+                first = {one.payout_id: one for run in runs_of for one in run}
+                known = {one.payout_id for one, _ in state.found.ambiguous}
+                state.found.ambiguous += [(one, 1) for key, one in first.items() if key not in known]
+
+
+def _fits(run: Sequence[Expected], line: BankLine, most_fee: Decimal) -> bool:
+    if run[0].amount.currency != line.amount.currency or not all(one.covers(line) for one in run):
+        return False
+    gross = sum(one.amount.minor for one in run)
+    gap = gross - line.amount.minor
+    return gap >= 0 and Decimal(gap) * 100 <= most_fee * gross

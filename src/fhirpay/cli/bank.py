@@ -1,0 +1,100 @@
+"""`fhirpay bank …`: the bank's files, what their lines were found to be, and what a person says of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..bank import store
+from ..bank.store import BankLine
+from .admin import ByOption, ReasonOption, decided
+from .context import ConfigOption, JsonOption, TenantOption, friendly, out, reading, run
+
+bank = typer.Typer(
+    help="The practice's bank: take in its files, list lines, say which payouts they are.", no_args_is_help=True
+)
+AccountOption = Annotated[str, typer.Option("--account", help="The bank account, as in the configuration.")]
+
+
+@bank.command("take")
+def take_file(
+    file: Annotated[Path, typer.Argument(help="A statement as the bank gives it: CSV, BAI2 or CAMT.053.")],
+    account: AccountOption,
+    tenant: TenantOption = "",
+    config: ConfigOption = None,
+) -> None:
+    """Take in a file: its lines, each once however often they come, and match them with payouts."""
+    with friendly():
+        data = file.read_bytes()
+    out(decided(config, tenant, lambda server: server.take_bank_file(account=account, name=file.name, data=data)))
+
+
+@bank.command("lines")
+def list_lines(
+    account: AccountOption,
+    unmatched: Annotated[bool, typer.Option("--open", help="Only those of no payout yet.")] = False,
+    last: Annotated[int, typer.Option("--last", help="So many, the newest.")] = 50,
+    tenant: TenantOption = "",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Lines of an account, the newest first. What the bank says about them is not shown: it may name a payer."""
+
+    async def main() -> list[BankLine]:
+        async with reading(config, tenant) as units:
+            return await units.read(store.some, account, unmatched=unmatched, limit=last)
+
+    for one in run(main):
+        out(json.dumps(_facts(one)) if as_json else _text(one))
+
+
+def _facts(one: BankLine) -> dict[str, str]:
+    return {
+        "line": one.line_id,
+        "account": one.account,
+        "bookedOn": one.booked_on.isoformat(),
+        "amount": str(one.amount.decimal),
+        "currency": one.amount.currency,
+        "kind": one.kind,
+        "reference": one.reference,
+        "file": one.file_id,
+        "at": one.said_at,
+        "match": one.match_id,
+        "receiptBy": one.receipt_by,
+    }
+
+
+def _text(one: BankLine) -> str:
+    is_it = one.match_id or ("a receipt of nobody" if one.receipt_by else "open")
+    return f"{one.booked_on} {one.line_id}  {one.amount}  {one.kind} {one.reference}  {is_it}"
+
+
+@bank.command("match")
+def match_lines(
+    lines: Annotated[list[str], typer.Argument(help="The bank lines (bnk…).")],
+    payouts: Annotated[list[str], typer.Option("--payout", help="A payout, by our id or the processor's; repeatable.")],
+    by: ByOption = "",
+    reason: ReasonOption = "",
+    tenant: TenantOption = "",
+    config: ConfigOption = None,
+) -> None:
+    """Say that lines are payouts, where that can't be decided by a rule. They have to come to the same amount."""
+    wish = {"lines": lines, "payouts": payouts}
+    match_id = decided(config, tenant, lambda server: server.match_by_hand(**wish, by=by, reason=reason))
+    out(f"{match_id}: {', '.join(lines)} {'is' if len(lines) == 1 else 'are'} {', '.join(payouts)}")
+
+
+@bank.command("receipt")
+def book_receipt(
+    line: Annotated[str, typer.Argument(help="The bank line (bnk…).")],
+    by: ByOption = "",
+    reason: ReasonOption = "",
+    tenant: TenantOption = "",
+    config: ConfigOption = None,
+) -> None:
+    """Book a line as money whose owner nobody knows, until `match` says what it is."""
+    found = decided(config, tenant, lambda server: server.book_receipt(line=line, by=by, reason=reason))
+    out(f"{found} is booked as an unidentified receipt")

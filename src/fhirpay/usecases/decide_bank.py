@@ -1,0 +1,78 @@
+"""What a person says of a bank line: which payouts it is, or that nobody knows whose it is. Called by `fhirpay bank`.
+
+What staff match has to come to the same amount, but for batches, whose fees are not told. It stands as any match does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..bank import matches
+from ..bank import store as bank
+from ..bank.matching import Expected, Match, Rule
+from ..bank.store import BankLine
+from ..config import Tenant
+from ..db.unit import Tx
+from ..domain.money import Money
+from ..errors import RuleBroken
+from ..ledger import rules
+from ..ledger import store as ledger
+from ..payments import store
+from .match_bank import NOBODY, keep_match, match_account, merchants_of, when_of
+
+BY_HAND = Rule("by_hand", "certain")
+
+
+def match_by_hand(
+    tx: Tx, tenant: Tenant, key: bytes, *, lines: Sequence[str], payouts: Sequence[str], by: str, why: str
+) -> str:
+    """These lines are these payouts; the match's id. `payouts` by our id or the processor's. Raises RuleBroken,
+    NotFound."""
+    by, why = _named(by, why)
+    found = [bank.line(tx, one) for one in dict.fromkeys(lines)]
+    names = {one.account for one in found}
+    if len(names) != 1:
+        raise RuleBroken("name one line at least, and lines of one account")
+    account = tenant.bank_account(names.pop())
+    if taken := next((one for one in found if one.match_id), None):
+        raise RuleBroken(f"bank line {taken.line_id} is matched: {taken.match_id}")
+    open_ones = matches.expected(tx, account, merchants_of(tenant, account), found[0].booked_on)
+    way = found[0].amount.minor < 0
+    chosen: list[Expected] = []
+    for some in dict.fromkeys(payouts):
+        ids = {one.payout_id for one in matches.named(tx, some)}
+        mine = [one for one in open_ones if one.payout_id in ids and (one.amount.minor < 0) == way]
+        if len(mine) != 1:
+            raise RuleBroken(f"payout {some} isn't expected in bank account '{account.name}', or was seen already")
+        chosen += mine
+    if not chosen or len({(one.merchant, one.batch) for one in chosen}) != 1:
+        raise RuleBroken("name one payout at least, and payouts of one merchant")
+    total = Money(sum(one.amount.minor for one in found), account.currency)
+    wanted = Money(sum(one.amount.minor for one in chosen), account.currency)
+    short = chosen[0].batch and 0 < total.minor < wanted.minor
+    if total != wanted and not short:
+        raise RuleBroken(f"the lines come to {total}, and the payouts to {wanted}: the rest would be nobody's")
+    match_id = keep_match(tx, tenant, account, Match(BY_HAND, tuple(chosen), tuple(found)), by=by, why=why)
+    match_account(tx, tenant, account, key)
+    return match_id
+
+
+def book_receipt(tx: Tx, tenant: Tenant, line_id: str, *, by: str, why: str) -> BankLine:
+    """Nobody knows whose money it is: an unidentified receipt, until it is matched. Raises RuleBroken, NotFound."""
+    by, why = _named(by, why)
+    line = bank.line(tx, line_id)
+    if line.match_id or line.receipt_by:
+        raise RuleBroken(f"bank line {line_id} is {'matched' if line.match_id else 'booked as a receipt'} already")
+    if line.amount.minor <= 0:
+        raise RuleBroken(f"bank line {line_id} of {line.amount} went out: it is no receipt")
+    bank.receipt(tx, line_id, by=by, why=why)
+    entry = rules.receipt_unidentified(line.amount, **when_of(tx, tenant, line))
+    ledger.post(tx, entry, key=f"receipt/{line_id}")
+    store.close_break(tx, f"bank:{NOBODY}:{line_id}", by=by, why=why)
+    return line
+
+
+def _named(by: str, why: str) -> tuple[str, str]:
+    if not by.strip() or not why.strip():
+        raise RuleBroken("say who says so, and why: it is kept")
+    return by.strip(), why.strip()
