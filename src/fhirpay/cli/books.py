@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from joserfc.jwk import KeySet
 
+from ..domain.clock import SystemClock
 from ..errors import ConfigInvalid, InvariantBroken
 from ..ledger.chain import Head
 from ..ledger.check import Report
+from ..ledger.store import head as current_head
 from ..ledger.verify import export as export_lines
 from ..ledger.verify import verify as verify_books
 from ..ledger.verify import verify_export
+from ..smart import heads
+from ..smart.keys import KeyRing
 from .balances import balances
-from .context import ConfigOption, JsonOption, TenantOption, friendly, out, reading, run
+from .context import ConfigOption, JsonOption, TenantOption, friendly, out, reading, run, settings
 
-ledger = typer.Typer(help="The books: balances, verify, export.", no_args_is_help=True)
+ledger = typer.Typer(help="The books: balances, verify, export, head.", no_args_is_help=True)
 
 ledger.command()(balances)
 
 HeadOption = Annotated[
-    list[str] | None, typer.Option("--head", help="A head printed earlier, such as 42:ab12…: shows a cut-off tail.")
+    list[str] | None,
+    typer.Option("--head", help="A head printed earlier, 42:ab12… or (with --jwks) signed: shows a cut-off tail."),
+]
+JwksOption = Annotated[
+    Path | None, typer.Option("--jwks", help="Our public keys (`fhirpay keys jwks`): the export has to be signed.")
 ]
 
 
@@ -30,40 +40,79 @@ HeadOption = Annotated[
 def verify(
     file: Annotated[Path | None, typer.Argument(help="An export to verify offline instead of the database.")] = None,
     head: HeadOption = None,
+    jwks: JwksOption = None,
     tenant: TenantOption = "",
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check the hash chain, the balance of each entry and the control equations. Status 1 when anything is wrong."""
     with friendly():
-        known = [Head.parse(text) for text in head or ()]
+        keys = None if jwks is None else heads.public_keys(_text(jwks))
+        known = [_known(text, keys) for text in head or ()]
 
         async def from_database() -> Report:
             async with reading(config, tenant) as units:
                 return await units.read(verify_books, known=known)
 
-        report = run(from_database) if file is None else _from_export(file, known)
+        report = run(from_database) if file is None else _from_export(file, known, keys)
         _show(report, as_json)
 
 
-def _from_export(file: Path, known: list[Head]) -> Report:
+def _known(text: str, keys: KeySet | None) -> Head:
+    return Head.parse(heads.read(text, keys).head if keys is not None and ":" not in text else text)
+
+
+def _text(file: Path) -> str:
     try:
-        with file.open(encoding="utf-8") as lines:
-            return verify_export(lines, known=known)
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigInvalid(f"{file} can't be read: {error}") from None
+
+
+def _from_export(file: Path, known: list[Head], keys: KeySet | None) -> Report:
+    try:
+        with file.open(encoding="utf-8", newline="\n") as lines:
+            return verify_export(lines, known=known, keys=keys)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigInvalid(f"{file} can't be read: {error}") from None
 
 
 @ledger.command()
 def export(tenant: TenantOption = "", config: ConfigOption = None) -> None:
-    """Write the whole ledger as JSON lines to standard output: ids and amounts, no health information."""
+    """Write the whole ledger as JSON lines to standard output: ids and amounts, no health information.
+
+    Its head is signed where the tenant has keys.
+    """
 
     async def main() -> list[str]:
         async with reading(config, tenant) as units:
-            return await units.read(lambda tx: list(export_lines(tx)))
+            sign = _signer(config, units.tenant)
+            return await units.read(lambda tx: list(export_lines(tx, sign=sign)))
 
     for line in run(main):
         out(line)
+
+
+@ledger.command()
+def head(tenant: TenantOption = "", config: ConfigOption = None) -> None:
+    """Print the head of the chain, to be kept elsewhere; below it, where the tenant has keys, signed."""
+
+    async def main() -> list[str]:
+        async with reading(config, tenant) as units:
+            sign = _signer(config, units.tenant)
+            now = await units.read(current_head)
+            return [str(now), *([sign(now)] if sign else [])]
+
+    for line in run(main):
+        out(line)
+
+
+def _signer(config: Path | None, tenant: str) -> Callable[[Head], str] | None:
+    ring = KeyRing(settings(config).tenant(tenant).keys)
+    now = SystemClock().now()
+    if not any(one.signs_at(now) for one in ring.keys):
+        return None
+    return lambda head: heads.sign(ring, tenant, str(head), now)
 
 
 def _show(report: Report, as_json: bool) -> None:

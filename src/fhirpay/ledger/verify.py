@@ -3,21 +3,23 @@
 Called by `fhirpay ledger verify`, nightly, from the desk and at the end of tests. It changes nothing.
 
 Offline, `verify_export` needs nothing but the lines that `export` wrote and, to prove that nothing was cut off the
-end, a head that was printed elsewhere.
+end, a head that was printed elsewhere; and, to prove whose it is, our public keys.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from joserfc.jwk import KeySet
 from sqlalchemy import RowMapping, bindparam, func, select
 
 from ..db.metadata import table
 from ..db.types import micros
 from ..db.unit import Tx
 from ..errors import MessageInvalid
+from ..smart import heads
 from .chain import FORMAT, Head
 from .check import Reader, Report
 from .store import head as current_head
@@ -71,27 +73,37 @@ def _repeats(row: RowMapping, postings: list[dict[str, Any]], body: Mapping[str,
     )
 
 
-def export(tx: Tx) -> Iterator[str]:
-    """The ledger as JSON lines: whose it is, each entry's text with its hash, the head. Health information: none."""
+def export(tx: Tx, *, sign: Callable[[Head], str] | None = None) -> Iterator[str]:
+    """The ledger as JSON lines: whose it is, each entry's text with its hash, the head. Health information: none.
+
+    With `sign` the head's line has a signature too (smart/heads.py).
+    """
     yield json.dumps({"ledger": FORMAT, "tenant": tx.tenant})
     for page in pages(tx):
         for row in page:
             yield json.dumps({"seq": row["seq"], "hash": row["hash"], "body": row["body"]})
-    yield json.dumps({"head": str(current_head(tx))})
+    head = current_head(tx)
+    yield json.dumps({"head": str(head)} | ({"signature": sign(head)} if sign else {}))
 
 
-def verify_export(lines: Iterable[str], *, known: Iterable[Head] = ()) -> Report:
-    """What `verify` says of texts, hashes and controls, from an export alone. Raises MessageInvalid with the line."""
+def verify_export(lines: Iterable[str], *, known: Iterable[Head] = (), keys: KeySet | None = None) -> Report:
+    """What `verify` says of texts, hashes and controls, from an export alone. Raises MessageInvalid with the line.
+
+    With `keys`, the head has to be signed by one of them, as the head of this tenant's ledger.
+    """
     reader: Reader | None = None
     stated: Head | None = None
+    signature = ""
     for number, line in enumerate(filter(str.strip, lines), start=1):
         match _line(line, number):
             case {"ledger": 1, "tenant": str(tenant)} if number == 1:
                 reader = Reader(tenant, known)
-            case {"seq": int(seq), "hash": str(stored_hash), "body": str(text)} if reader and not stated:
+            case {"seq": int(seq), "hash": str(stored_hash), "body": str(text)} if (
+                reader and not stated and seq is not True
+            ):
                 reader.take(seq, text, stored_hash)
-            case {"head": str(head)} if reader and not stated:
-                stated = Head.parse(head)
+            case {"head": str(head), **more} if reader and not stated:
+                stated, signature = Head.parse(head), str(more.get("signature", ""))
             case _:
                 raise MessageInvalid("this is not a line of a ledger export", location=f"line {number}")
     if reader is None:
@@ -99,11 +111,29 @@ def verify_export(lines: Iterable[str], *, known: Iterable[Head] = ()) -> Report
     if stated is None:
         reader.says("head", "the export ends without its head: its tail is missing")
         stated = reader.head
+    if keys is not None:
+        _signed(reader, stated, signature, keys)
     return reader.finish(stated)
 
 
-def _line(line: str, number: int) -> Any:
+def _signed(reader: Reader, stated: Head, signature: str, keys: KeySet) -> None:
+    if not signature:
+        return reader.says("signature", "the head is not signed")
     try:
-        return json.loads(line)
+        signed = heads.read(signature, keys)
+    except MessageInvalid as error:
+        return reader.says("signature", error.message)
+    if (signed.tenant, signed.head) != (reader.tenant, str(stated)):
+        reader.says("signature", f"what is signed is the head {signed.head} of '{signed.tenant}'")
+
+
+def _line(line: str, number: int) -> Any:
+    """Byte for byte what `export` writes: a line that only means the same has been through other hands."""
+    try:
+        found = json.loads(line)
+        as_written = json.dumps(found)
     except ValueError:
         raise MessageInvalid("this is not a line of JSON", location=f"line {number}") from None
+    if as_written != line.rstrip("\r\n"):
+        raise MessageInvalid("this is not as an export writes it", location=f"line {number}")
+    return found

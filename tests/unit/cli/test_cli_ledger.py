@@ -1,4 +1,4 @@
-"""`fhirpay ledger balances`: as text, CSV and JSON, of the world and of the record."""
+"""`fhirpay ledger`: balances of the world and of the record; heads and exports that are signed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.ids import RandomIds
 from fhirpay.domain.money import Money
 from fhirpay.ledger import rules, store
+from fhirpay.smart.keys import Algorithm, new_private_key
 
 CONFIG = """
 database = "sqlite:///{folder}/x.db"
@@ -77,3 +78,26 @@ def test_what_the_books_don_t_keep_is_a_sentence(run: Run) -> None:
     assert "are not kept by colour" in run("ledger", "balances", "--by", "colour")[1][-1]
     assert "is not in the chart" in run("ledger", "balances", "--account", "gold")[1][-1]
     assert run("ledger", "balances", "--as-of", "2026-02-30")[0] == 2
+
+
+@pytest.mark.usefixtures("posted")
+def test_an_export_is_signed_and_a_printed_head_shows_a_lost_tail(run: Run, config: Path, tmp_path: Path) -> None:
+    assert len(run("ledger", "head")[1]) == 1  # no keys: not signed
+    key, jwks, file = tmp_path / "key.pem", tmp_path / "jwks.json", tmp_path / "ledger.jsonl"
+    key.write_text(new_private_key(Algorithm.ES384))
+    config.write_text(config.read_text() + f'[[tenants.keys]]\nprivate_key = "{key}"\n')
+    jwks.write_text("\n".join(run("keys", "jwks")[1]))
+    _, (head, signed) = run("ledger", "head")
+    lines = run("ledger", "export")[1]
+    file.write_text("\n".join(lines))
+    whole = ("ledger", "verify", str(file), "--jwks", str(jwks))
+    assert run(*whole, "--head", signed) == (0, [f"2 entries, head {head}"])
+    body = json.loads(lines[1])
+    file.write_text("\n".join([*lines[:2], json.dumps({"head": f"1:{body['hash']}"})]))
+    assert run("ledger", "verify", str(file))[0] == 0  # whole in itself
+    status, said = run(*whole, "--head", signed)
+    assert (status, said[:2]) == (
+        1,
+        ["signature: the head is not signed", "head: a head was printed at 2, the entries end at 1"],
+    )
+    assert run("ledger", "verify", str(file), "--head", head)[0] == 1
