@@ -35,6 +35,7 @@ CAPS: Mapping[str, tuple[Cap, ...]] = {
 OTHERS = (Cap(10, _DAY, same_amount=False), Cap(15, _MONTH))  # of a brand that isn't listed
 # Between one soft decline and the next try that nobody asks the payer about: after the first, the second, and so on.
 SPACING = (timedelta(days=1), timedelta(days=3), timedelta(days=7))
+_UNKNOWN_TO_ITS_BANK = frozenset({str(DeclineCode.METHOD_INVALID)})  # whatever the amount
 KNOWN_FOR = timedelta(days=730)  # how far back a decline for good still counts
 
 
@@ -61,6 +62,8 @@ def why_not(tries: Iterable[Try], amount: Money, *, brand: str, unattended: bool
         if len(counted) >= cap.most:
             until = counted[-cap.most].at + cap.within
             return f"it was declined {len(counted)} times: the card network allows no other try before {until:%Y-%m-%d}"
+    if unattended and any(one.failure_code in _UNKNOWN_TO_ITS_BANK for one in known):
+        return f"its bank knows no such card or account ({DeclineCode.METHOD_INVALID}): it has to be stored anew"
     if not unattended or not same:
         return ""
     for one in same:
