@@ -295,7 +295,7 @@ class Canceled:
 class Unknown:
     """It may have happened. Only a lookup, an event or a person leads out of here.
 
-    `silent`: of a call, no answer came at all, so the call itself may still be on its way.
+    `silent`: of a call, no answer to its key came at all, so the call itself may still be on its way.
     """
 
     why: str

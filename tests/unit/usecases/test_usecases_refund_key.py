@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import httpx2
 import pytest
 
 from fhirpay.db.unit import Database, Tx
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.payments import refunds, store
+from fhirpay.payments.adapters import adyen_wire, square_wire, stripe_wire
+from fhirpay.payments.port import OperationKind, Outcome, Unknown
 from fhirpay.usecases import by_hand
 from fhirpay.usecases.by_hand import Found
 from payments_world import World, payments_world
 
 pytestmark = pytest.mark.warns("operation.unknown", "refund.failed", "refund.failed_late", "work.retry")
+REFUND = OperationKind.REFUND
 
 
 async def lost(world: World, times: int = 1000) -> tuple[str, str, str]:
@@ -35,6 +40,29 @@ async def wakes(world: World, payment_id: str, refund_id: str, key: str) -> http
     headers = {"authorization": f"Bearer {world.side.secret_key}", "idempotency-key": key}
     headers["content-type"] = "application/json"
     return await world.processor.http.post(f"{world.processor.base_url}/v1/refunds", content=body, headers=headers)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda: stripe_wire.answered_otherwise(409, {"code": "idempotency_key_in_use"}, REFUND),
+        lambda: stripe_wire.answered_otherwise(503, {}, REFUND),
+        lambda: square_wire.answered_otherwise(504, {}, None),
+        lambda: square_wire.answered_otherwise(409, {"errors": [{"code": "CONFLICT"}]}, None),
+        lambda: adyen_wire.answered_otherwise(422, {"errorCode": "704"}, transient=False),
+    ],
+)
+def test_answer_that_does_not_spend_the_key_leaves_the_call_on_its_way(answer: Callable[[], Outcome]) -> None:
+    """A conflict says that the first call is being worked on, a gateway's error that nobody has seen the repeat."""
+    outcome = answer()
+    assert isinstance(outcome, Unknown)
+    assert outcome.silent
+
+
+def test_stored_error_spends_the_key() -> None:
+    outcome = stripe_wire.answered_otherwise(500, {"type": "api_error"}, REFUND)
+    assert isinstance(outcome, Unknown)
+    assert not outcome.silent
 
 
 @pytest.mark.parametrize("lost_times", [4, 1000])

@@ -25,6 +25,7 @@ from ...domain.money import Money
 from ...errors import ProcessorNotReached, ProcessorUnavailable, RuleBroken
 from ...net.http import HttpClient, NeverSent, Uncertain
 from ..event_list import EventPage
+from ..on_its_way import may_still_come
 from ..port import (
     ActionNeeded,
     Capabilities,
@@ -304,7 +305,8 @@ class SimulatedProcessor:
             return ActionNeeded()
         if said.code in wire.REFUSED:
             return wire.declined(said.code)
-        return Unknown(f"the processor answered {said.status} {said.code}".rstrip())
+        says = f"the processor answered {said.status} {said.code}".rstrip()
+        return Unknown(says, silent=may_still_come(said.status))
 
     async def _read(self, path: str, params: dict[str, str] | None = None) -> _Said | Unknown:
         try:

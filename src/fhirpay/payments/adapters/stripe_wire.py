@@ -18,6 +18,7 @@ from ...domain.money import Money
 from ...errors import FhirpayError, MessageInvalid, ProcessorUnavailable
 from ..declines import DeclineCode
 from ..event_list import EventPage
+from ..on_its_way import may_still_come
 from ..port import (
     ActionNeeded,
     Approved,
@@ -378,7 +379,8 @@ def answered_otherwise(status: int, error: Doc, kind: OperationKind) -> Outcome:
         # It is not in the state that we thought: what it shows of itself may end our operation.
         found = outcome(about, kind) if isinstance(about, dict) and not not_done(about, kind) else None
         return found if isinstance(found, Declined | Canceled) else Unknown("the payment has moved on meanwhile")
-    return Unknown(f"the processor answered {status} {error.get('code') or ''}".rstrip())
+    says = f"the processor answered {status} {error.get('code') or ''}".rstrip()
+    return Unknown(says, silent=may_still_come(status))
 
 
 def elsewhere(error: Doc) -> str:
