@@ -22,6 +22,7 @@ ACCOUNT, OTHER = "Account/ana", "Account/bea"
 # list → where it is, and what it is filtered by
 LISTS: dict[str, tuple[str, dict[str, str]]] = {
     "payments": ("/payments", {"account": ACCOUNT, "state": "captured"}),
+    "payment_requests": ("/payment-requests", {"account": ACCOUNT}),
     "refunds": ("/refunds", {"account": ACCOUNT}),
     "disputes": ("/disputes", {}),
     "obligations": ("/obligations", {"account": ACCOUNT}),
@@ -66,7 +67,7 @@ async def read(world: Hooks, path: str, **params: Any) -> dict[str, Any]:
 
 
 def keys(lines: list[dict[str, Any]]) -> list[str]:
-    return [str(one.get("id") or one["payment"]) for one in lines]
+    return [str(one.get("id") or one.get("payment") or one["name"]) for one in lines]
 
 
 @pytest.mark.parametrize("name", LISTS)

@@ -1,4 +1,4 @@
-"""Payments, refunds and disputes page by page, in the order of their ids: that in which they became known here.
+"""Payments, requests, refunds and disputes page by page, in the order of their ids: as they became known here.
 
 Called by web/api. Of an id the front is the time, so that `since` and `until` are a range of the primary key.
 """
@@ -18,9 +18,10 @@ from ..db.types import fitted
 from ..db.unit import Tx
 from ..domain.ids import first_id
 from .disputes import payments_of
-from .tables import DisputeRow, PaymentRow, RefundRow
+from .tables import DisputeRow, PaymentRequestRow, PaymentRow, RefundRow, RequestTryRow
 
 _payment, _refund, _dispute = table(PaymentRow), table(RefundRow), table(DisputeRow)
+_request, _try = table(PaymentRequestRow), table(RequestTryRow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,14 @@ def payments(tx: Tx, wanted: Wanted, limit: int) -> list[str]:
     return _ids(tx, _payment, _payment.c.payment_id, "pay", where, wanted, limit)
 
 
+def payment_requests(tx: Tx, wanted: Wanted, limit: int) -> list[str]:
+    """Their ids. Of an account: those whose payments were asked of it."""
+    of = select(_try.c.request_id).join(_payment, (_payment.c.tenant_id == _try.c.tenant_id) & _tried())
+    of = of.where(_try.c.tenant_id == tx.tenant, _try.c.number == 1, _of_account(wanted))
+    where = [] if wanted.account_ref is None else [_request.c.request_id.in_(of)]
+    return _ids(tx, _request, _request.c.request_id, "req", where, wanted, limit)
+
+
 def refunds(tx: Tx, wanted: Wanted, limit: int) -> list[str]:
     """Their ids. Of an account: those of payments that were asked of it."""
     of = select(_payment.c.payment_id).where(_payment.c.tenant_id == tx.tenant)
@@ -52,6 +61,10 @@ def disputes(tx: Tx, wanted: Wanted, limit: int) -> list[str]:
     """Their ids. Of an account: those of payments that were asked of it, or have paid something on it."""
     where = [] if wanted.account_ref is None else [_dispute.c.payment_id.in_(payments_of(tx, wanted.account_ref))]
     return _ids(tx, _dispute, _dispute.c.dispute_id, "dsp", where, wanted, limit)
+
+
+def _tried() -> ColumnElement[bool]:
+    return _payment.c.payment_id == _try.c.payment_id
 
 
 def _of_account(wanted: Wanted) -> ColumnElement[bool]:

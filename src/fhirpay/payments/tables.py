@@ -25,6 +25,8 @@ from .desk_tables import TillCountRow as TillCountRow
 from .desk_tables import TillMoveRow as TillMoveRow
 from .desk_tables import TillRow as TillRow
 from .desk_tables import TillSessionRow as TillSessionRow
+from .request_tables import PaymentRequestRow as PaymentRequestRow
+from .request_tables import RequestTryRow as RequestTryRow
 
 _STORED, _ASKS = text("method_id IS NOT NULL"), text("state = 'requires_action'")
 _OPEN = text("state IN ('prepared', 'sent', 'unknown')")

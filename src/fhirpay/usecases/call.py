@@ -13,7 +13,7 @@ from ..config import Tenant
 from ..db.unit import Tx
 from ..domain.money import Money
 from ..domain.obligation import ObligationState
-from ..payments import mandates, store, stored_methods, terminals
+from ..payments import mandates, payment_requests, store, stored_methods, terminals
 from ..payments.allocation import Share, in_order
 from ..payments.port import Approved, OperationKind, Outcome, PaymentRequest, Reference, Unknown
 from ..payments.records import Operation, Payment
@@ -141,10 +141,13 @@ def not_to_be_used(tx: Tx, payment: Payment) -> str:
 
 
 def no_longer_owed(tx: Tx, payment: Payment, amount: Money) -> str:
-    """Why this much of what was reserved may not be taken after all: insurance found, a credit, a hold since then.
+    """Why this much of what was reserved may not be taken after all: insurance found, a credit, a hold since then, or
+    the request that it is tried for was canceled or has expired.
 
     Empty: it may.
     """
+    if why := payment_requests.ended(tx, payment.payment_id):
+        return why
     reserved = store.allocations(tx, payment.payment_id)
     accounts = billing_rows.lock(tx, (share.account_ref for share in reserved))
     for account in accounts.values():

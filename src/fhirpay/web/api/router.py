@@ -13,6 +13,7 @@ from .messages import messages_router
 from .methods import methods_router
 from .operations import operations_router
 from .pages import pages_router
+from .payment_requests import payment_requests_router
 from .payments import owed_router, payments_router, refunds_router
 from .payouts import payouts_router
 from .postings import postings_router
@@ -28,6 +29,7 @@ def api_router(deps: Deps) -> APIRouter:
     router = APIRouter()
     ours = (
         payments_router,
+        payment_requests_router,
         desk_router,
         splits_router,
         bank_router,
