@@ -168,7 +168,9 @@ async def test_a_notice_of_change_is_kept_shown_and_stops_debits_until_a_person_
     assert [one["code"] for one in shown["mandate"]["notices_of_change"]] == ["C01"]
     assert "notice_of_change" in {one.kind for one in await world.units.read(list_open)}
     body = {"state": "active", "by": "ann", "why": "named anew"}
-    answer = await world.api.post(f"/api/v1/stored-methods/{method_id}/mandate", json=body)
+    answer = await world.api.post(
+        f"/api/v1/stored-methods/{method_id}/mandate", json=body, headers={"Idempotency-Key": "m1"}
+    )
     assert (answer.status_code, answer.json()["mandate"]["state"]) == (200, "active")
     assert "notice_of_change" not in {one.kind for one in await world.units.read(list_open)}
     await world.work(hours=9 * DAY)  # told again, it is not new
@@ -180,11 +182,17 @@ async def test_a_payer_revokes_the_mandate(world: World) -> None:
     account = await world.invoiced("ana", 80_00)
     method_id = await world.method(account, "ba_ok", bank=True)
     body = {"state": "revoked", "by": "ann", "why": "called us"}
-    answer = await world.api.post(f"/api/v1/stored-methods/{method_id}/mandate", json=body)
+    answer = await world.api.post(
+        f"/api/v1/stored-methods/{method_id}/mandate", json=body, headers={"Idempotency-Key": "m2"}
+    )
     assert (answer.json()["state"], answer.json()["mandate"]["state"]) == ("refused", "revoked")
     with pytest.raises(RuleBroken):
         await world.start(account, method_id=method_id)
-    again = await world.api.post(f"/api/v1/stored-methods/{method_id}/mandate", json=body | {"state": "active"})
+    again = await world.api.post(
+        f"/api/v1/stored-methods/{method_id}/mandate",
+        json=body | {"state": "active"},
+        headers={"Idempotency-Key": "m3"},
+    )
     assert again.status_code in (409, 422)
 
 

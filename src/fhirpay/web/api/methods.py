@@ -41,15 +41,16 @@ def methods_router(deps: Deps) -> APIRouter:
         client = await deps.client(request)
         raw, body = await bodies.read(request, bodies.NewSetupBody, max_bytes=deps.body_max_bytes)
         once = once_of(deps, request, client, raw)
-        merchant = merchant_of(body.facility)
         # Our own address: the client's may say whose account it is.
         back = f"{deps.public_url.rstrip('/')}/api/v1/return/{deps.tenant.name}"
-        await deps.units.read(account_ref, body.account)
 
         def make(tx: Tx) -> str:
+            merchant_of(body.facility)
+            account_ref(tx, body.account)
             return tx.ids.new("set")
 
         async def answer(setup_id: str) -> tuple[int, dict[str, Any]]:
+            merchant = merchant_of(body.facility)
             if body.kind == "bank":
                 bank = deps.registry.bank_vault(merchant)
                 made = await bank.open_bank_page(setup_id, return_url=back, idempotency_key=setup_id)
@@ -68,13 +69,14 @@ def methods_router(deps: Deps) -> APIRouter:
         client = await deps.client(request)
         raw, body = await bodies.read(request, bodies.NewMethodBody, max_bytes=deps.body_max_bytes)
         once = once_of(deps, request, client, raw)
-        merchant = merchant_of(body.facility)
         consent = body.consent
         cap = consent.cap.money if consent else None
         if consent:
             bodies.checked_text(consent.text, "consent.text")
         stored: Method | None = None
+        merchant = ""
         if await known(deps, once) is None:
+            merchant = merchant_of(body.facility)
             stored = await deps.registry.vault(merchant).read_method(body.setup)
             if stored is None:
                 raise NotFound("the payer has not stored a method there", location="setup")
@@ -123,16 +125,19 @@ def methods_router(deps: Deps) -> APIRouter:
     @router.post("/stored-methods/{method_id}/mandate", openapi_extra=bodies.openapi(bodies.MandateBody))
     async def change_mandate(method_id: str, request: Request) -> Response:
         """Make a suspended mandate active again, or note that the payer has revoked it."""
-        await deps.client(request)
-        _, body = await bodies.read(request, bodies.MandateBody, max_bytes=deps.body_max_bytes)
+        client = await deps.client(request)
+        raw, body = await bodies.read(request, bodies.MandateBody, max_bytes=deps.body_max_bytes)
 
-        def change(tx: Tx) -> dict[str, Any]:
+        def make(tx: Tx) -> str:
             account = stored_methods.get(tx, method_id).account_ref
             bank_codes.decided(tx, method_id, MandateState(body.state), by=body.by, why=body.why)
             collect.act(tx, account, deps.tenant)
-            return views.method(tx, method_id)
+            return method_id
 
-        return json_answer(await deps.units.write(change))
+        async def answer(_: str) -> tuple[int, dict[str, Any]]:
+            return 200, await deps.units.read(views.method, method_id)
+
+        return await answer_once(deps, once_of(deps, request, client, raw), make, answer)
 
     @router.delete("/stored-methods/{method_id}")
     async def remove(method_id: str, request: Request) -> Response:
