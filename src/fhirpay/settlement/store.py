@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import BigInteger, RowMapping, bindparam, cast, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from ..db.keyset import page
 from ..db.metadata import table
 from ..db.types import fitted, micros
 from ..db.unit import Tx
@@ -187,18 +188,16 @@ def find(tx: Tx, some_id: str) -> list[Payout]:
 
 
 def some(
-    tx: Tx, *, merchant: str = "", state: str = "", before: datetime | None = None, limit: int = PAGE
+    tx: Tx, *, merchant: str = "", state: str = "", after: tuple[datetime, str] | None = None, limit: int = PAGE
 ) -> list[Payout]:
-    """The newest first."""
+    """The newest first. `after` is the moment and id of the last one seen."""
     statement = _PAYOUTS
     if merchant:
         statement = statement.where(_payout.c.merchant == merchant)
     if state:
         statement = statement.where(_payout.c.state == state)
-    if before is not None:
-        statement = statement.where(_payout.c.created_at < before)
-    statement = statement.order_by(_payout.c.created_at.desc(), _payout.c.payout_id.desc())
-    return [_payout_of(row) for row in tx.all(statement.limit(limit), tenant=tx.tenant)]
+    statement = page(statement, (_payout.c.created_at, _payout.c.payout_id), after, limit, newest=True)
+    return [_payout_of(row) for row in tx.all(statement, tenant=tx.tenant)]
 
 
 def _payout_of(row: RowMapping) -> Payout:

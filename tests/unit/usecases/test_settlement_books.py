@@ -255,13 +255,16 @@ async def test_explain_and_the_api_lead_from_a_payment_to_its_payout_and_back(wo
         assert "in_transit, arrives 2026-12-04" in told
     (listed,) = (await world.api.get("/api/v1/payouts?merchant=main&state=in_transit")).json()["payouts"]
     assert (listed["processor"], listed["complete"]) == ({"reference": seen["id"]}, True)
-    older = {"before": listed["created_at"]}
-    assert (await world.api.get("/api/v1/payouts", params=older)).json() == {"payouts": []}
     whole = (await world.api.get(f"/api/v1/payouts/{listed['id']}")).json()
     assert {one["payment"] for one in whole["lines"]} == {payment, None}
+    first = (await world.api.get(f"/api/v1/payouts/{listed['id']}?limit=1")).json()
+    rest = {"limit": 200, "cursor": first["next_cursor"]}
+    then = (await world.api.get(f"/api/v1/payouts/{listed['id']}", params=rest)).json()
+    assert (first["lines"] + then["lines"], then["next"]) == (whole["lines"], None)
+    assert (await world.api.get("/api/v1/payouts", params=rest)).status_code == 400
     assert sum(Decimal(str(one["net"]["value"])) for one in whole["lines"]) == 0  # with its own line
     assert (await world.api.get("/api/v1/payouts/pyo_none")).status_code == 404
-    assert (await world.api.get("/api/v1/payouts?before=yesterday")).status_code == 400
+    assert (await world.api.get("/api/v1/payouts?cursor=yesterday")).status_code == 400
     nobody = {"authorization": "Bearer nobody's"}
     assert (await world.api.get("/api/v1/payouts", headers=nobody)).status_code == 401
 

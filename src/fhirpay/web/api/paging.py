@@ -75,7 +75,7 @@ class Asked:
 
     def cursor(self, key: Sequence[Any]) -> str:
         said = urlsafe_b64encode(json.dumps(list(key), separators=(",", ":")).encode()).decode().rstrip("=")
-        return f"{_mark(self.deps, self.name, self.filters, said)}{said}"
+        return f"{_mark(self.deps, self.name, self.path, self.filters, said)}{said}"
 
 
 def asked(
@@ -90,12 +90,12 @@ def asked(
         said, path = filters.query_params, filters.url.path
         path = path[path.index("/api/v1/") :]
         filters = {one: said[one] for one in sorted(said) if one not in ("limit", "cursor")}
-    return Asked(deps, name, filters, limit, _key(deps, name, filters, cursor, types) if cursor else None, path)
+    return Asked(deps, name, filters, limit, _key(deps, name, path, filters, cursor, types) if cursor else None, path)
 
 
-def _key(deps: Deps, name: str, filters: Mapping[str, str], cursor: str, types: Sequence[type]) -> list[Any]:
+def _key(deps: Deps, name: str, path: str, filters: Mapping[str, str], cursor: str, types: Sequence[type]) -> list[Any]:
     mark, said = cursor[:_MARK], cursor[_MARK:]
-    good = cursor.isascii() and hmac.compare_digest(mark, _mark(deps, name, filters, said))
+    good = cursor.isascii() and hmac.compare_digest(mark, _mark(deps, name, path, filters, said))
     try:
         key = json.loads(urlsafe_b64decode(said + "=" * (-len(said) % 4))) if good else None
     except (ValueError, binascii.Error):
@@ -106,6 +106,6 @@ def _key(deps: Deps, name: str, filters: Mapping[str, str], cursor: str, types: 
     return key
 
 
-def _mark(deps: Deps, name: str, filters: Mapping[str, str], said: str) -> str:
-    about = json.dumps([deps.tenant.name, name, sorted(filters.items()), said]).encode()
+def _mark(deps: Deps, name: str, path: str, filters: Mapping[str, str], said: str) -> str:
+    about = json.dumps([deps.tenant.name, name, path, sorted(filters.items()), said]).encode()
     return keyed_hash(deps.hash_key, about)[:_MARK]

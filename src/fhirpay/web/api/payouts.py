@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from ...db.unit import Tx
 from ...domain.payout import PayoutState
-from ...errors import NotFound, ValueInvalid
+from ...errors import NotFound
 from ...settlement import store
 from ...settlement.store import Line, Payout
 from . import views
 from .deps import Deps, json_answer
-
-PAGE = 100
+from .paging import LIMIT, Cursor, Limit, asked
 
 
 def payouts_router(deps: Deps) -> APIRouter:
@@ -27,42 +26,33 @@ def payouts_router(deps: Deps) -> APIRouter:
         request: Request,
         merchant: str = "",
         state: PayoutState | None = None,
-        before: str = "",
-        limit: Annotated[int, Query(ge=1, le=PAGE)] = PAGE,
+        limit: Limit = LIMIT,
+        cursor: Cursor = "",
     ) -> Response:
-        """The newest first, a page at a time: `before` is the `created_at` of the last one seen."""
+        """Of a merchant, or all, the newest at the processor first."""
         await deps.client(request)
-        asked: dict[str, Any] = {"merchant": merchant, "state": str(state or ""), "before": _moment(before)}
-        found = await deps.units.read(store.some, **asked, limit=limit)
-        return json_answer({"payouts": [_payout(one) for one in found]})
+        page = asked(deps, "payouts", request, limit, cursor, (str, str))
+        after = None if page.after is None else (datetime.fromisoformat(page.after[0]), page.after[1])
+        wanted: dict[str, Any] = {"merchant": merchant, "state": str(state or ""), "after": after}
+        found = await deps.units.read(store.some, **wanted, limit=page.most)
+        return json_answer(page.answer(found, lambda one: [one.created_at.isoformat(), one.payout_id], _payout))
 
     @router.get("/payouts/{payout_id}")
-    async def one(payout_id: str, request: Request, after: str = "") -> Response:
-        """With a page of its lines, by their ids: `after` is that of the last one seen."""
+    async def one(payout_id: str, request: Request, limit: Limit = LIMIT, cursor: Cursor = "") -> Response:
+        """With a page of its lines, by their ids."""
         await deps.client(request)
+        page = asked(deps, "lines", request, limit, cursor)
 
         def found(tx: Tx) -> dict[str, Any]:
             payout = next((one for one in store.find(tx, payout_id) if one.payout_id == payout_id), None)
             if payout is None:
                 raise NotFound(f"there is no payout {payout_id}", payout_id=payout_id)
-            lines = store.lines_of(tx, payout, after=after, limit=PAGE + 1)
-            more = lines[PAGE - 1].line_ref if len(lines) > PAGE else None
-            return {**_payout(payout), "lines": [_line(line) for line in lines[:PAGE]], "after": more}
+            lines = store.lines_of(tx, payout, after=page.last or "", limit=page.most)
+            return {**_payout(payout), **page.answer(lines, lambda line: [line.line_ref], _line)}
 
         return json_answer(await deps.units.read(found))
 
     return router
-
-
-def _moment(text: str) -> datetime | None:
-    """Raises ValueInvalid."""
-    try:
-        found = datetime.fromisoformat(text.replace(" ", "+")) if text else None
-        if found is None or found.tzinfo is not None:
-            return found
-    except ValueError:
-        pass
-    raise ValueInvalid("a moment is written as it was given, with its zone", location="before")
 
 
 def _payout(one: Payout) -> dict[str, Any]:

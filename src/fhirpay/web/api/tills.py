@@ -14,6 +14,7 @@ from ...payments import till_sessions
 from ...usecases import tills
 from . import bodies, views
 from .deps import STAFF, Deps, answer_once, json_answer, once_of
+from .paging import LIMIT, Cursor, Limit, asked
 from .staff import person
 
 Json = dict[str, Any]
@@ -74,14 +75,15 @@ def tills_router(deps: Deps) -> APIRouter:
         )
 
     @router.get("/tills")
-    async def many(request: Request) -> Response:
-        """Every till of the configuration, with its session that was opened last."""
+    async def many(request: Request, limit: Limit = LIMIT, cursor: Cursor = "") -> Response:
+        """The tills of the configuration by name, each with its session that was opened last."""
         await deps.client(request)
+        page = asked(deps, "tills", request, limit, cursor)
 
-        def found(tx: Tx) -> list[Json]:
-            return [_till(tx, one) for one in deps.tenant.tills]
+        def found(tx: Tx) -> Json:
+            return page.of_all(deps.tenant.tills, lambda one: one.name, lambda one: _till(tx, one))
 
-        return json_answer({"tills": await deps.units.read(found)})
+        return json_answer(await deps.units.read(found))
 
     @router.get("/tills/{till}")
     async def one(till: str, request: Request) -> Response:
