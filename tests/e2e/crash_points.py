@@ -36,7 +36,7 @@ INTAKE_UNITS = (
     "lease.take_over_all",
     "receive_hl7.Hl7Intake._record",
     "intake.Intake._transact",
-    "webhook._record_all",
+    "keep_events.record_all",
     "deps._make",
     "answers.answered",
     "worker.Worker._turn_unit",

@@ -19,7 +19,7 @@ from crash_world import world
 
 POINTS = (
     "committing receive_hl7.Hl7Intake._record",
-    "committed webhook._record_all",
+    "committed keep_events.record_all",
     "committing take_payment.TakePayment._sending",
     "committing take_payment.TakePayment._finish",
     "processor confirm done",

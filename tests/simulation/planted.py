@@ -27,7 +27,7 @@ from fhirpay.ledger import store as ledger
 from fhirpay.payments import refunds, store
 from fhirpay.payments.port import Capabilities, OperationRef, ProvenAbsent
 from fhirpay.payments.records import Operation
-from fhirpay.usecases import post_back, postings, settle_outcome, start_payment, webhook
+from fhirpay.usecases import keep_events, post_back, postings, settle_outcome, start_payment
 from fhirpay.usecases.receive_hl7 import Hl7Intake, Source
 from fhirpay.usecases.seek_posting import Answer
 
@@ -140,7 +140,7 @@ def _ack_first(patch: MonkeyPatch) -> None:
 
 
 PLANTED = (
-    Planted("an event comes in once", lambda patch: _other_hashes(patch, webhook)),
+    Planted("an event comes in once", lambda patch: _other_hashes(patch, keep_events)),
     Planted("a message comes in once", lambda patch: _other_hashes(patch, gate)),
     Planted("not found is no proof before the horizon", _absent_at_once, "lost answers"),
     Planted("an unknown outcome is sent again with its own key only", _new_key, "lost answers"),

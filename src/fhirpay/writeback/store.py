@@ -178,7 +178,9 @@ def proposed(tx: Tx, connection: str = "", after: str | None = None, limit: int 
         where.append(_posting.c.connection == connection)
     if after is not None:
         where.append(_posting.c.posting_id > after)
-    return [_read(row) for row in tx.all(select(_posting).where(*where).order_by(_posting.c.posting_id).limit(limit))]
+    # Not by the bare id: SQLite would walk all that was ever posted in that order to find the few that wait.
+    in_order = func.coalesce(_posting.c.posting_id, "")
+    return [_read(row) for row in tx.all(select(_posting).where(*where).order_by(in_order).limit(limit))]
 
 
 def queued(tx: Tx, posting_id: str, work_id: str) -> None:

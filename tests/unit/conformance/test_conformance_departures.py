@@ -95,7 +95,7 @@ async def test_the_other_process_says_the_same_at_the_lowest_priority_and_ends_w
             assert names <= {b"PATH", b"PYTHONPATH", b"LD_LIBRARY_PATH"}
         assert process.stdin is not None
         process.stdin.close()  # as when we are gone
-        await asyncio.wait_for(process.wait(), 10)
+        await asyncio.wait_for(process.wait(), 60)  # it has the lowest priority
     finally:
         await apart.close()
 

@@ -326,7 +326,8 @@ def event(type_: str, **about: Any) -> bytes:
         (event("refund.updated", id="r1", order_id="other", reason=OURS), EventAbout.REFUND, OURS, "r1"),
         (event("refund.created", id="r1", reason="she complained"), EventAbout.REFUND, "", "r1"),
         (event("order.updated", id=ORDER), EventAbout.OTHER, "", None),
-        (event("dispute.created", id="d1"), EventAbout.OTHER, "", None),
+        (event("dispute.created", id="d1"), EventAbout.DISPUTE, "", "d1"),
+        (event("dispute.evidence.created", id="d1"), EventAbout.OTHER, "", None),
     ],
 )
 def test_an_event_says_what_to_look_at(body: bytes, about: EventAbout, ours: str, theirs: str | None) -> None:

@@ -101,12 +101,13 @@ async def test_no_and_three_decimals_are_exact_from_the_api_to_the_processor_and
 async def test_a_merchant_that_is_gone_parks_what_is_open_and_its_return_ends_it(world: World) -> None:
     payment_id = await world.paid(await world.invoiced("ana", 80_00))
     await world.refund(payment_id, 30_00)
-    nobody = registry.build(world.tenant.model_copy(update={"merchants": ()}))
+    gone = world.tenant.model_copy(update={"merchants": (), "terminals": ()})
+    nobody = registry.build(gone)
     without = Worker(
         world.database,
         world.units,
         queue="outbox",
-        handlers=handlers_of(world.units, world.tenant.model_copy(update={"merchants": ()}), nobody),
+        handlers=handlers_of(world.units, gone, nobody),
     )
     await without.drain()
 
