@@ -54,7 +54,8 @@ NOT_ITEMISED = "payout_not_itemised"
 _K = LineKind
 _FEE_IS_TOLD_HERE = frozenset({_K.PAYMENT, _K.CAPTURE_RELEASE, _K.REFUND, _K.REFUND_FAILURE})
 _TAKES = frozenset({OperationKind.SALE, OperationKind.AUTHORIZE, OperationKind.CAPTURE, OperationKind.HOSTED})
-_NOBODY_KNOWS = frozenset({OperationState.SENT, OperationState.UNKNOWN})
+# By hand too: of what a person said was not done a line is the processor's word that it was.
+_PROVABLE = frozenset({OperationState.SENT, OperationState.UNKNOWN, OperationState.BY_HAND})
 
 
 # ── payouts ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -212,16 +213,18 @@ def _book_by_itself(tx: Tx, tenant: Tenant, line: Line) -> bool:
 def _prove(tx: Tx, tenant: Tenant, payment: Payment, line: Line, found: About) -> None:
     """An outcome that nobody knows is proven by a line: its money has moved."""
     if line.kind is _K.PAYMENT:
-        operation = store.open_operation(tx, payment.payment_id)
+        operation = store.open_operation(tx, payment.payment_id) or _said_by_hand(tx, payment)
         takes = operation is not None and operation.kind in _TAKES and operation.refund_id is None
         if not takes or operation is None or payment.captured_at is not None:
             return
-        if operation.state not in _NOBODY_KNOWS or not 0 < line.gross.minor <= operation.amount.minor:
+        if operation.state not in _PROVABLE or not 0 < line.gross.minor <= operation.amount.minor:
             return
         proof = _proof(line, line.gross, captured=True)
     elif line.kind is _K.REFUND and found.refund is not None:
         operation = _sent_for(tx, found.refund)
-        if operation is None or operation.state not in _NOBODY_KNOWS or line.gross.minor >= 0:
+        if operation is None or operation.state not in _PROVABLE or line.gross.minor >= 0:
+            return
+        if found.refund.succeeded_at is not None:
             return
         proof = _proof(line, -line.gross, captured=False)
     else:
@@ -233,6 +236,11 @@ def _prove(tx: Tx, tenant: Tenant, payment: Payment, line: Line, found: About) -
 def _proof(line: Line, amount: Money, *, captured: bool) -> Approved:
     payment = Reference(line.payment_ref) if line.payment_ref else None
     return Approved(Reference(line.of_ref), amount, captured=captured, at=line.occurred_at, payment=payment)
+
+
+def _said_by_hand(tx: Tx, payment: Payment) -> Operation | None:
+    mine = store.operations_of(tx, payment.payment_id)
+    return next((one for one in reversed(mine) if one.state is OperationState.BY_HAND and one.kind in _TAKES), None)
 
 
 def _sent_for(tx: Tx, refund: Refund) -> Operation | None:

@@ -23,6 +23,7 @@ from fhirpay.usecases.by_hand import Found
 from fhirpay.usecases.settle_outcome import settle
 from payments_world import World, payments_world
 from processor_sides import SIMULATED
+from settlement_world import controls, pays_out, pulled
 
 pytestmark = pytest.mark.warns("operation.unknown", "refund.failed", "refund.failed_late")
 
@@ -248,3 +249,25 @@ async def test_what_is_refused_after_a_word_by_hand_is_refused_and_blocks_nothin
     assert await world.units.read(store.unfinished_operation, payment_id) is None
     assert await world.breaks() == set()
     assert await world.state(payment_id) == ("captured" if capture else "authorized")
+
+
+@pytest.mark.parametrize("of", ["sale", "refund"])
+async def test_a_line_of_a_payout_contradicts_that_nothing_was_done(world: World, of: str) -> None:
+    """No event and no lookup says it, and the money has moved all the same: it is booked, and told."""
+    if of == "sale":
+        _, payment_id, operation = await unknown_sale(world, "lost_answer")
+    else:
+        payment_id = await world.paid(await world.invoiced("anna", 80_00))
+        await world.processor.fault("list", "before", times=10_000)
+        await world.processor.fault("refund", "lost_answer", times=10_000)
+        await world.refund(payment_id, 30_00)
+        await world.work(hours=3, steps=6)
+        operation = await the_unknown(world)
+    await say(world, operation, "not_done")
+    await pays_out(world)
+    await pulled(world)
+    assert words.DIFFERS in await world.breaks()
+    payment = await world.units.read(store.get, payment_id)
+    assert (payment.captured.minor, payment.refunded.minor) == (80_00, 0 if of == "sale" else 30_00)
+    await controls(world)
+    await world.sweep()
