@@ -135,6 +135,15 @@ STATES = CASES | {
         amount=usd("40.00"),
         lines=[Line(1, usd("40.00"), ACCOUNT, account=ACCOUNT, takes_back=allocation_id("pay02", 4), advance=True)],
     ),
+    "a refund that failed late": replace(
+        REFUND,
+        id="mov01",
+        reference="",
+        lines=[replace(line, takes_back=allocation_id(REFUND.id, line.number)) for line in REFUND.lines],
+        refund_of="",
+        restores=REFUND.refund_of,
+        says="Failed refund of",
+    ),
     "a capture that failed late": replace(
         REFUND, id="ret03", amount=usd("30.00"), returned=True, reference="rt_3", brand="visa", last4="4242"
     ),

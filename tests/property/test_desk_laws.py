@@ -12,8 +12,6 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from decimal import Decimal
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -30,8 +28,6 @@ from desk_world import (
     credits_of,
     invoice,
     obligation_ids,
-    standing,
-    told,
     usd,
 )
 from fhirpay.billing import money as billing
@@ -41,6 +37,7 @@ from fhirpay.errors import RuleBroken
 from fhirpay.payments import refunds, returns, store, tenders, till_sessions
 from fhirpay.usecases import bank_bag, credit, desk, desk_refund, returned_check, split, tills
 from fhirpay.usecases.doctor import examine
+from told_law import check_told
 
 REF, OTHER = "Account/ana", "Account/ben"
 
@@ -127,13 +124,7 @@ def _laws(tx: Tx) -> None:
         kept = sum(paid.values()) + credit_of[payment.payment_id]
         back = sum(one.amount.minor - one.recovered.minor for one in returns.of_payment(tx, payment.payment_id))
         assert kept == payment.captured.minor - payment.refunded.minor - back
-        said = standing(tx, payment.payment_id)
-        assert sum(said.values()) == payment.captured.minor - payment.refunded.minor - payment.returned.minor
-        assert payment.returned or all(minor > 0 for minor in said.values())
-        if not any(
-            one.recovered for one in returns.of_payment(tx, payment.payment_id)
-        ):  # else the payer has had it twice
-            _each_line_is_taken_back_at_most_once(told(tx, payment.payment_id))
+        check_told(tx, payment.payment_id, TENANT, connection="ehr")
 
 
 def _in_less_out(tx: Tx) -> int:
@@ -150,21 +141,6 @@ def _in_less_out(tx: Tx) -> int:
         counts = till_sessions.counts_of(tx, session.session_id)
         sums += sum(one.counted.minor - one.expected.minor for one in counts)
     return sums
-
-
-def _each_line_is_taken_back_at_most_once(resources: list[dict[str, Any]]) -> None:
-    """Of no line more is taken back than it is of; and what is taken back names a line that was told before."""
-    left: dict[str, Decimal] = {}
-    for line in (line for one in resources for line in one["detail"]):
-        amount = line["amount"]["value"]
-        if amount < 0:
-            if line["type"]["coding"][0]["code"] == "advance":
-                continue  # what pays nothing is of one heap, however often something came to it
-            of = line["predecessor"]["value"]
-            left[of] += amount
-            assert left[of] >= 0, (of, resources)
-        else:
-            left[line["identifier"]["value"]] = amount
 
 
 @given(st.integers(0, 10**9), st.lists(st.integers(0, 10**6), min_size=1).filter(any))

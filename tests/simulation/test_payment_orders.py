@@ -42,8 +42,10 @@ from fhirpay.payments.port import (
 from fhirpay.usecases import dispute
 from fhirpay.usecases.collect import reassess_accounts
 from fhirpay.usecases.lookup import settle_any
+from fhirpay.writeback import store as writeback
 from payments_world import usd
 from stories import account, by_card, by_page
+from told_law import check_told
 
 pytestmark = pytest.mark.warns(
     "refund.failed",
@@ -310,6 +312,11 @@ def _end(till: Till, without: set[str]) -> dict[str, list[str]]:
     }
 
 
+def _told_as_booked(tx: Tx, till: Till) -> None:
+    for payment_id in {one.payment_id for one in writeback.of_connection(tx, "ehr")}:
+        check_told(tx, payment_id, till.tenant, connection="ehr")
+
+
 @pytest.mark.parametrize("history", HISTORIES, ids=lambda one: one.__name__)
 def test_any_order_ends_the_same(history: Callable[[Till], list[Said]], request: pytest.FixtureRequest) -> None:
     till = Till()
@@ -334,6 +341,7 @@ def test_any_order_ends_the_same(history: Callable[[Till], list[Said]], request:
             chance.shuffle(order)
         till.write(tell, order)
         assert till.refused == []
+        till.write(_told_as_booked, till)
         end = _end(till, _BY_ARRIVAL.get(history, set()))
         ends.setdefault(repr(end), (order, end))
         if number % 25 == 0:

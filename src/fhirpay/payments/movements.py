@@ -1,4 +1,5 @@
-"""What became of a payment's money after it was posted, as rows: a void, or a move between obligations and credit.
+"""What became of a payment's money after it was posted, as rows: a void, a move between obligations and credit, or a
+refund that failed after it was told as done.
 
 Takes the caller's `tx`, whose unit holds the locks of the accounts. A movement is never changed. Its lines, below zero
 where money is taken from, say to an EHR what has to be taken back there and what the money pays instead.
@@ -7,7 +8,7 @@ where money is taken from, say to an EHR what has to be taken back there and wha
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -23,7 +24,7 @@ _movement, _line = table(MovementRow), table(MovementLineRow)
 _OF_LINE = [
     _line.c[name] for name in ("number", "allocation", "obligation_id", "account_ref", "amount_minor", "currency")
 ]
-Kind = Literal["void", "reallocation"]
+Kind = Literal["void", "reallocation", "refund_failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """`lines` count from 1."""
+    """`lines` count from 1. `restores` is the refund that failed: its lines say what it had taken back, and the
+    allocations have that without them."""
 
     movement_id: str
     payment_id: str
@@ -47,18 +49,21 @@ class Movement:
     reason: str
     at: datetime
     lines: tuple[Side, ...]
+    restores: str | None = None
 
     @property
     def amount(self) -> Money:
-        """What went out by it: below zero for a void, nothing where money only moved."""
+        """What came in by it: below zero for a void, nothing where money only moved."""
         return sum((one.amount for one in self.lines[1:]), self.lines[0].amount)
 
 
-def add(tx: Tx, payment_id: str, kind: Kind, lines: Sequence[Side], *, by: str, reason: str) -> Movement:
+def add(
+    tx: Tx, payment_id: str, kind: Kind, lines: Sequence[Side], *, by: str, reason: str, restores: str | None = None
+) -> Movement:
     """Keep it. There is a line at least, and none of nothing."""
     movement_id = tx.ids.new("mov")
     row = {"tenant_id": tx.tenant, "movement_id": movement_id, "payment_id": payment_id, "kind": kind}
-    tx.execute(insert(_movement).values(row | {"moved_by": by, "reason": reason, "at": tx.now}))
+    tx.execute(insert(_movement).values(row | {"moved_by": by, "reason": reason, "at": tx.now, "restores": restores}))
     rows = [
         {
             "tenant_id": tx.tenant,
@@ -73,7 +78,7 @@ def add(tx: Tx, payment_id: str, kind: Kind, lines: Sequence[Side], *, by: str, 
         for number, line in enumerate(lines, start=1)
     ]
     tx.execute(insert(_line).values(rows))
-    return Movement(movement_id, payment_id, kind, by, reason, tx.now, tuple(lines))
+    return Movement(movement_id, payment_id, kind, by, reason, tx.now, tuple(lines), restores)
 
 
 def find(tx: Tx, movement_id: str) -> Movement | None:
@@ -89,7 +94,7 @@ def of_payment(tx: Tx, payment_id: str) -> list[Movement]:
 def moved_by_allocation(movements: Iterable[Movement]) -> dict[int, int]:
     """Minor units that these have put on each allocation, in all; below zero where they took from it."""
     sums: dict[int, int] = {}
-    for line in (line for one in movements for line in one.lines):
+    for line in (line for one in movements if not one.restores for line in one.lines):
         sums[line.allocation] = sums.get(line.allocation, 0) + line.amount.minor
     return sums
 
@@ -106,8 +111,5 @@ def _all(tx: Tx, where: object) -> list[Movement]:
         side = Side(row["allocation"], row["obligation_id"], row["account_ref"], amount)
         lines.setdefault(row["movement_id"], []).append(side)
         named = (row["movement_id"], row["payment_id"], row["kind"], row["moved_by"], row["reason"], row["at"])
-        heads[row["movement_id"]] = Movement(*named, ())
-    return [
-        Movement(one.movement_id, one.payment_id, one.kind, one.moved_by, one.reason, one.at, tuple(lines[id]))
-        for id, one in heads.items()
-    ]
+        heads[row["movement_id"]] = Movement(*named, (), row["restores"])
+    return [replace(one, lines=tuple(lines[id])) for id, one in heads.items()]

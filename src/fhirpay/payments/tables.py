@@ -205,10 +205,11 @@ class MovementRow(Row, table=True):
     tenant_id: str = Field(primary_key=True, sa_type=Text)
     movement_id: str = Field(primary_key=True, sa_type=Text)
     payment_id: str = Field(sa_type=Text)
-    kind: str = Field(sa_type=Text)  # void, reallocation
+    kind: str = Field(sa_type=Text)  # void, reallocation, refund_failed
     moved_by: str = Field(sa_type=Text)
     reason: str = Field(sa_type=Text)
     at: datetime = Field(sa_type=UtcDateTime)
+    restores: str | None = Field(default=None, sa_type=Text)  # the refund that failed after it was told as done
 
 
 class MovementLineRow(Row, table=True):

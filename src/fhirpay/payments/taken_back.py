@@ -1,5 +1,5 @@
 """What takes a payment's money back, or brings it again after that: refunds, returns and lost disputes with what
-reverses them, voids, and money that came to pay something else.
+reverses them, voids, money that came to pay something else, and refunds that failed after they were told as done.
 
 Called by whoever posts or hears of one by its id, without minding which it is. What it takes back of which allocation
 is in `refunds.shares`, and in a movement's lines. To add another: its rows, and a case in each function.
@@ -26,13 +26,15 @@ def amount_of(tx: Tx, subject: str) -> Money:
     if (found := _return(tx, subject) or disputes.find_loss(tx, subject)) is not None:
         return found.amount
     movement = movements.find(tx, subject)
-    return refunds.get(tx, subject).amount if movement is None else -movement.amount
+    return refunds.get(tx, subject).amount if movement is None else abs(movement.amount)
 
 
 def is_negative(tx: Tx, subject: str) -> bool:
-    """Whether it takes money from us: all but what reverses a return or a loss, and no subject at all."""
+    """Whether it takes money from us: all but what reverses a return, a loss or a refund, and no subject at all."""
     if (loss := disputes.find_loss(tx, subject) if subject else None) is not None:
         return not loss.regained
+    if (movement := movements.find(tx, subject) if subject else None) is not None:
+        return not movement.restores
     found = _return(tx, subject)
     return bool(subject) and (found is None or found.reverses is None)
 

@@ -117,7 +117,7 @@ def _reassess(tx: Tx, account_ref: str, tenant: Tenant) -> set[str]:
 
 def _tell_of_moves(tx: Tx, moved: CarriedOut, elsewhere: Collection[str], tenant: Tenant) -> None:
     """Money that pays something else now: each EHR is told, but of what it has put where it wants it itself."""
-    for payment_id in dict.fromkeys(share.payment_id for share in moved.applied):
+    for payment_id in dict.fromkeys(share.payment_id for share in (*moved.taken, *moved.applied)):
         if payment_id not in elsewhere:
             moved_money.tell(tx, payment_id, tenant, by="policy:credit", reason="it became owed, or is owed no more")
 

@@ -199,16 +199,18 @@ def _receipts(tx: Tx, postings: list[Posting], currency: str) -> Money:
     moved = {one.subject: movement for one in postings if (movement := movements.find(tx, one.subject))}
     back = [one.subject for one in postings if one.is_refund and one.subject not in moved]
     voided = [one.payment_id for one in moved.values() if one.kind == "void"]
+    failed = [one.restores for one in moved.values() if one.restores]
     received = ledger.booked(tx, Event.PAYMENT_CAPTURED, paid, by="payment", less=Event.CAPTURE_VOIDED)
     later = [-one.amount for each in paid for one in movements.of_payment(tx, each) if one.kind == "void"]
     gone = [
-        ledger.booked(tx, Event.REFUND_TAKEN, back, by="refund", less=Event.REFUND_FAILED_LATE),
+        ledger.booked(tx, Event.REFUND_TAKEN, back, by="refund"),
         ledger.booked(tx, Event.PAYMENT_RETURNED, back, by="refund", less=Event.RETURN_REVERSED),
         ledger.booked(tx, Event.RETURN_RECOVERABLE, back, by="refund"),
         ledger.booked(tx, Event.CAPTURE_VOIDED, voided, by="payment"),
         ledger.booked(tx, Event.DISPUTE_LOST, back, by="refund", less=Event.DISPUTE_REGAINED),
     ]
-    total = sum([*received.values(), *later], Money.zero(currency))
+    again = ledger.booked(tx, Event.REFUND_FAILED_LATE, failed, by="refund")
+    total = sum([*received.values(), *later, *again.values()], Money.zero(currency))
     return sum((-one for each in gone for one in each.values()), total)
 
 

@@ -16,21 +16,18 @@ from ..domain import ach, check_returns
 from ..domain.money import Money
 from ..errors import RuleBroken
 from ..fhir import store as fhir
-from ..fhir.json import loads
 from ..payments import disputes, movements, refunds, returns, tenders
 from ..payments import store as payments
-from ..payments.records import DisputeLoss, Payment, Return
+from ..payments.records import Payment, Return
 from ..payments.tenders import Tender
-from ..writeback import store as writeback
-from ..writeback.payment_reconciliation import RESOURCE_TYPE, lines_in
-from ..writeback.posted import BANK, CARD, Line, Posted, PostedPayment, Ref, allocation_id
+from ..writeback.posted import BANK, CARD, Line, Posted, PostedPayment, Ref
 from ..writeback.references import as_known_by
 from ..writeback.store import Posting
 from .posted_adjustments import adjusted_facts
-from .told import back_lines, first_lines, said_as, taken
+from .told import back_lines, first_lines, paying_line, taken
 
 _METHODS = {"cash": "CASH", "check": "CHCK"}  # HL7 table 0570
-_SAYS = {"void": "Void of", "reallocation": "Reallocation of"}
+_SAYS = {"void": "Void of", "reallocation": "Reallocation of", "refund_failed": "Failed refund of"}
 # A Patient isn't named: its identifier is a record number, and the EHR knows whose account it is.
 _NAMED = frozenset({"Account", "ChargeItem", "Encounter", "Invoice"})
 
@@ -89,13 +86,14 @@ def _reference(payment: Payment, tender: Tender | None) -> str:
 
 
 def _taken_back(tx: Tx, posting: Posting, payment: Payment, tenant: Tenant) -> PostedPayment:
-    """A refund, a return, a lost dispute, what reverses one of the last two, or a movement."""
+    """A refund, a return, a lost dispute, what reverses one of them, or a movement."""
     loss = disputes.find_loss(tx, posting.subject)
     back = next((one for one in returns.find(tx, posting.subject) if one.return_id == posting.subject), None)
     shares = refunds.shares(tx, posting.subject)
     account = _named(tx, posting, payment.account_ref)
-    reverses = back.reverses if back else _lost_before(tx, loss) if loss and loss.regained else None
-    lines = _lines_back(tx, posting, payment, account, reverses=reverses)
+    movement = movements.find(tx, posting.subject)
+    restores = bool((back and back.reverses) or (loss and loss.regained) or (movement and movement.restores))
+    lines = _lines_back(tx, posting, payment, account, restores=restores)
     known = PostedPayment(
         id=posting.subject,
         amount=sum((share.amount for share in shares), Money.zero(payment.currency)),
@@ -104,34 +102,26 @@ def _taken_back(tx: Tx, posting: Posting, payment: Payment, tenant: Tenant) -> P
         lines=lines,
         **_of_payment(tx, posting, payment, tenant),
     )
-    if movement := movements.find(tx, posting.subject):
-        of: dict[str, Any] = {"refund_of": payment.payment_id, "says": _SAYS[movement.kind]}
-        return replace(known, amount=-movement.amount, at=movement.at, **of)
+    of: dict[str, Any] = {"restores" if restores else "refund_of": payment.payment_id}
+    if movement is not None:
+        return replace(known, amount=abs(movement.amount), at=movement.at, says=_SAYS[movement.kind], **of)
     if loss is not None:
         dispute = disputes.get(tx, loss.dispute_id)
-        of = {"restores" if loss.regained else "refund_of": payment.payment_id, "disputed": True}
-        return replace(known, at=loss.occurred_at, reference=dispute.processor_ref, **of)
+        return replace(known, at=loss.occurred_at, reference=dispute.processor_ref, disputed=True, **of)
     if back is None:
         refund = refunds.get(tx, posting.subject)
         if refund.succeeded_at is None:
             raise RuleBroken(f"{refund.refund_id} has not gone out: there is nothing to post")
         amount, whole = refund.amount, refund.amount == payment.captured
         reference = refund.processor_ref or ""
-        of = {"refund_of": payment.payment_id, "whole": whole}
+        of["whole"] = whole
         if (given := tenders.given_back(tx, refund.refund_id)) is not None:
             reference = given.check_number
             of |= {"method": _METHODS[given.kind], "brand": "", "last4": "", "expires": ""}
         return replace(known, amount=amount, at=refund.succeeded_at, reference=reference, **of)
     if back.booked_at is None:
         raise RuleBroken(f"{back.return_id} is not booked: there is nothing to post")
-    of = {"restores" if back.reverses else "refund_of": payment.payment_id, "returned": True}
-    return replace(known, at=back.occurred_at, reference=back.reference, note=_why(back), **of)
-
-
-def _lost_before(tx: Tx, loss: DisputeLoss) -> str:
-    """The loss that what came back reverses: the last one before it."""
-    before = [one for one in disputes.losses_of(tx, loss.dispute_id) if not one.regained and one.number < loss.number]
-    return before[-1].loss_id
+    return replace(known, at=back.occurred_at, reference=back.reference, note=_why(back), returned=True, **of)
 
 
 def _why(back: Return) -> str:
@@ -141,21 +131,16 @@ def _why(back: Return) -> str:
     return f"NACHA {back.code} {ach.REASONS[back.code]}" if back.code in ach.REASONS and not back.reverses else ""
 
 
-def _lines_back(tx: Tx, posting: Posting, payment: Payment, account: Ref | None, *, reverses: str | None) -> list[Line]:
+def _lines_back(tx: Tx, posting: Posting, payment: Payment, account: Ref | None, *, restores: bool) -> list[Line]:
     lines: list[Line] = []
     for one in back_lines(tx, posting.subject):
-        forward, amount = one.amount.minor < 0, abs(one.amount)
-        if reverses:
-            takes_back = allocation_id(reverses, one.number)
-        elif forward:
-            takes_back = ""
-        else:
-            takes_back = said_as(tx, payment.payment_id, one.allocation, before=posting.subject)
+        forward, amount, takes_back = one.amount.minor < 0, abs(one.amount), one.takes_back
+        if not (takes_back or forward or restores):
+            takes_back = paying_line(tx, payment.payment_id, one.allocation)
         if one.allocation:
             account_ref = one.account_ref or payment.account_ref
             line = _line(tx, posting, one.number, one.obligation_id, account_ref, amount, takes_back)
         else:
-            takes_back = takes_back if reverses or forward else takes_back or _advance_of(tx, posting)
             line = Line(one.number, amount, account, account=account, takes_back=takes_back, advance=True)
         lines.append(replace(line, forward=forward))
     return lines
@@ -190,16 +175,3 @@ def visit_of(tx: Tx, target: str) -> str:
     if kind == "ChargeItem" and (charge := fhir.get(tx, kind, id)):
         target = (charge.resource.get("context") or {}).get("reference", "")
     return target if target.startswith("Encounter/") else ""
-
-
-def _advance_of(tx: Tx, posting: Posting) -> str:
-    """The identifier of the payment's unallocated line, as this EHR was told it."""
-    if posting.resource_type != RESOURCE_TYPE:
-        paid = [one.sequence for one in first_lines(tx, posting.payment_id) if one.paid]
-        return allocation_id(posting.payment_id, max(paid, default=0) + 1)
-    for other in writeback.of_payment(tx, posting.payment_id):
-        if other.connection == posting.connection and not other.is_refund and other.body:
-            for line in lines_in(loads(other.body)):
-                if line["type"]["coding"][0]["code"] == "advance":
-                    return line["identifier"]["value"]
-    return ""

@@ -41,7 +41,7 @@ from .posted_adjustments import parts_for
 from .posted_facts import visit_of
 from .rollout import Facts, Withheld, check, held_back, stage_of, withhold
 from .settled_invoices import invoices_of, settled
-from .told import back_lines
+from .told import back_lines, tell
 
 KIND = "writeback"
 INVOICE_KIND = f"{KIND}.invoice"
@@ -124,6 +124,8 @@ def enqueue(
     told of the payment, since it was connected later, isn't told of the refund either.
     """
     fact = _Fact(refund_id or payment_id, payment_id, payment_id, goes_back=bool(refund_id))
+    if refund_id:
+        tell(tx, payment_id, refund_id)
 
     def told(name: str) -> bool:
         return not refund_id or store.is_kept(tx, payment_id, name)

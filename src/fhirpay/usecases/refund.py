@@ -48,7 +48,8 @@ from ..payments.records import Operation, Payment, Refund
 from ..payments.registry import Registry
 from . import collect, dispute, postings
 from .call import Call, read_call, send
-from .money_off import back_to_credit, business_day, drop_refund, waits_key
+from .failed_late import failed_late
+from .money_off import business_day, drop_refund, waits_key
 from .refund_shares import follow, left_of, take, waits_for
 from .settle_outcome import move_operation, unknown_key, unknown_refunds_key
 from .start_payment import lane_of
@@ -296,7 +297,7 @@ def _take_in(tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, outcome: 
             if refund.state in (_S.SUBMITTED, _S.PENDING, _S.REQUIRES_ACTION):
                 return drop_refund(tx, tenant, payment, refund, _S.FAILED, says)
             if refund.state is _S.SUCCEEDED:
-                return _failed_late(tx, tenant, payment, refund, says, source=source)
+                return failed_late(tx, tenant, payment, refund, says, source=source)
         case Pending(reference=reference) | InReview(reference=reference) if refund.state is _S.SUBMITTED:
             return refunds.move(tx, refund, _S.PENDING, processor_ref=reference)
         case ActionNeeded() if refund.state is _S.PENDING:
@@ -358,27 +359,6 @@ def _succeeded_late(
     refund = refunds.resize(tx, refund, outcome.amount)
     take(tx, tenant, payment, refund, outcome.amount, left=left, key="refund-late")
     return succeeded(tx, tenant, payment, refund, outcome, source=source, reference=outcome.reference)
-
-
-def _failed_late(tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, says: str, *, source: str) -> Refund:
-    """The processor had reported it as done, and the money came back. The EHR was told: that is for a person."""
-    refund = refunds.move(tx, refund, _S.FAILED, failure_says=says)
-    fact = PaymentFact(FactKind.REFUND_FAILED, tx.now, source, undoes=refund.processor_ref or "")
-    store.record_facts(tx, payment.payment_id, [fact])
-    store.refold(tx, payment)
-    back_to_credit(tx, tenant, payment, refund, f"{says} It had been reported as done, also to the EHR.")
-    day = business_day(tenant, payment.facility, tx.now)
-    came_back = rules.refund_failed_late(
-        payment.payment_id, refund.refund_id, payment.merchant, refund.amount, occurred_at=tx.now, business_date=day
-    )
-    ledger.post(tx, came_back, key=f"refund-failed-late/{refund.refund_id}")
-    dropped = rules.refund_dropped(
-        payment.payment_id, refund.refund_id, refund.amount, occurred_at=tx.now, business_date=day
-    )
-    # A key of its own: it may have been dropped before, and have gone out after all in between.
-    ledger.post(tx, dropped, key=f"refund-dropped-late/{refund.refund_id}")
-    log.warning("refund.failed_late", refund_id=refund.refund_id, payment_id=payment.payment_id)
-    return refund
 
 
 def adopt(tx: Tx, tenant: Tenant, payment: Payment, outcome: Approved, *, source: str) -> Refund | None:

@@ -161,10 +161,10 @@ def _disposition(posted: PostedPayment) -> str:
     if posted.returned:
         kind = "ACH return" if posted.method == BANK else "Return"
         return f"{kind} of {posted.refund_of}" if posted.refund_of else f"{kind} of {posted.restores} reversed"
+    if posted.says:
+        return f"{posted.says} {posted.refund_of or posted.restores}"
     if not posted.refund_of:
         return ""
-    if posted.says:
-        return f"{posted.says} {posted.refund_of}"
     return f"{'Refund' if posted.whole else 'Partial refund'} of {posted.refund_of}"
 
 

@@ -64,7 +64,7 @@ class PostedPayment:
     disputed: bool = False  # a dispute took it for good, or it came back of one that had been lost
     note: str = ""  # of a return: why, in the network's words
     whole: bool = False  # the refund takes all of the payment back
-    says: str = ""  # what takes back, where it is neither refund nor return: "Void of"
+    says: str = ""  # what it is, where it is neither refund nor return: "Void of"
     channel: Literal["", "online", "deposit"] = ""
     method: str = CARD  # HL7 table 0570
     brand: str = ""

@@ -1,7 +1,7 @@
 """The table of postings: one row for each payment or refund and each EHR it is written back to; and posting files.
 
-Written by store.py and files.py alone. The unique key is the business fact: an EHR gets a payment once, whoever asks
-how often.
+Written by store.py, files.py and told_lines.py alone. The unique key is the business fact: an EHR gets a payment once,
+whoever asks how often.
 """
 
 from __future__ import annotations
@@ -81,6 +81,22 @@ class PostingFactRow(Row, table=True):
     amount_minor: int = Field(sa_type=BigInteger)  # below zero: money given back, an adjustment taken back
     currency: str = Field(sa_type=Text)
     day: str = Field(sa_type=Text)  # at the till
+
+
+class ToldLineRow(Row, table=True):
+    """A line of what came after a payment's first posting, and the one line that it takes back (a part) of."""
+
+    __tablename__ = "told_line"
+    __table_args__ = (Index(None, "tenant_id", "payment_id"),)
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    subject: str = Field(primary_key=True, sa_type=Text)  # as in a posting
+    number: int = Field(primary_key=True, sa_type=BigInteger)
+    payment_id: str = Field(sa_type=Text)
+    side: int = Field(sa_type=BigInteger)  # which of the subject's shares, or of a movement's lines
+    takes_back: str = Field(sa_type=Text)  # a line's identifier; empty: it pays
+    amount_minor: int = Field(sa_type=BigInteger)  # below zero: it pays
+    currency: str = Field(sa_type=Text)
 
 
 class PostingFileHeadRow(Row, table=True):
