@@ -48,6 +48,23 @@ def test_the_documented_line_is_read_to_the_letter_and_is_for_a_person() -> None
     assert (line.of, line.payment, line.our_reference) == (DOCUMENTED["source"], None, "")
 
 
+# API reference, The Payout object: `trace_id`
+@pytest.mark.parametrize(
+    ("trace_id", "trace"),
+    [
+        (None, ""),
+        ({"status": "pending", "value": None}, ""),
+        ({"status": "unsupported", "value": None}, ""),
+        ({"status": "supported", "value": "091000012345678"}, "091000012345678"),
+    ],
+)
+def test_what_the_bank_calls_a_payout_is_read_where_stripe_knows_it(trace_id: object, trace: str) -> None:
+    payout = {"id": "po_1", "status": "paid", "amount": 100, "currency": "usd", "created": 1678043844}
+    payout |= {"arrival_date": 1678147200, "automatic": True, "reconciliation_status": "completed"}
+    (seen,) = wire.payouts({"data": [payout | {"trace_id": trace_id}], "has_more": False}).payouts
+    assert seen.trace == trace
+
+
 @pytest.mark.parametrize(
     ("change", "kind"),
     [

@@ -21,10 +21,11 @@ from ..settlement import store as settlement
 from ..settlement.store import Payout
 from ..settlement.tables import PayoutRow
 from .matching import RETURNED_WITHIN, Expected, What
-from .tables import BankMatchedRow, BankMatchRow
+from .tables import BankLineRow, BankMatchedRow, BankMatchRow
 
 LOOKED_BACK = timedelta(days=120)
-_match, _matched, _payout = table(BankMatchRow), table(BankMatchedRow), table(PayoutRow)
+_match, _matched = table(BankMatchRow), table(BankMatchedRow)
+_line, _payout = table(BankLineRow), table(PayoutRow)
 _ADD, _ADD_PAYOUT = insert(_match), insert(_matched)
 _ON_ITS_WAY = (PayoutState.CLOSED, PayoutState.IN_TRANSIT, PayoutState.PAID, PayoutState.DEPOSIT_EXPECTED)
 _OF_PAYOUT = (
@@ -76,6 +77,14 @@ def of_payout(tx: Tx, payout_id: str) -> list[BankMatch]:
     return [
         BankMatch(**{name: row[name] for name in BankMatch.__slots__}) for row in tx.all(_OF_PAYOUT, payout=payout_id)
     ]  # type: ignore[attr-defined]
+
+
+def payouts_of_line(tx: Tx, line_id: str) -> list[str]:
+    """Our ids of the payouts that a line is."""
+    mine = and_(_line.c.tenant_id == _matched.c.tenant_id, _line.c.match_id == _matched.c.match_id)
+    query = select(_matched.c.payout_id).join(_line, mine).where(_matched.c.tenant_id == tx.tenant)
+    query = query.where(_line.c.line_id == line_id).order_by(_matched.c.payout_id)
+    return [row["payout_id"] for row in tx.all(query)]
 
 
 def named(tx: Tx, some_id: str) -> list[Payout]:

@@ -17,6 +17,9 @@ def payments_of(tx: Tx, some_id: str) -> tuple[str, list[str]] | None:
         says = f"payout {found[0].processor_ref} of {found[0].amount}, {found[0].state}"
     elif lines := settlement.find_lines(tx, some_id):
         says = f"a line of payout {lines[0].payout_ref}"
+    elif some_id.startswith("bnk") and (ids := matches.payouts_of_line(tx, some_id)):
+        lines = [line for one in ids for line in settlement.lines_of(tx, settlement.by_id(tx, one))]
+        says = f"a bank line of {len(ids)} payouts"
     else:
         return None
     return says, list(dict.fromkeys(one.payment_id for one in lines if one.payment_id))

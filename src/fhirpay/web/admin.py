@@ -402,11 +402,11 @@ class AdminSocket:
                 case {
                     "command": "book_receipt",
                     "tenant": str(tenant),
-                    "line": str(line),
+                    "line": str(bank_line),
                     "by": str(by),
                     "reason": str(reason),
                 }:
-                    return {"line": await self._commands.book_receipt(tenant, line, by, reason)}
+                    return {"line": await self._commands.book_receipt(tenant, bank_line, by, reason)}
                 case {
                     "command": "undo_merge",
                     "tenant": str(tenant),

@@ -269,6 +269,28 @@ async def test_explain_and_the_api_lead_from_a_payment_to_its_payout_and_back(wo
     assert (await world.api.get("/api/v1/payouts", headers=nobody)).status_code == 401
 
 
+async def test_explain_leads_from_a_payment_over_its_payout_to_the_bank_and_back(world: World) -> None:
+    from bank_world import BankWorld
+    from fhirpay.bank import store as bank
+    from fhirpay.usecases.explain import explain
+
+    account = await world.invoiced("ann", 50_00)
+    payment = await world.paid(account)
+    seen = await pays_out(world, trace="TRACE0001")
+    await pulled(world)
+    arrived = await BankWorld(world.units).bank([("2026-11-20", seen["amount"], "R1", "ACH TRACE0001")])
+    assert arrived.matched == 1
+    (line,) = await world.units.read(bank.some, "main", unmatched=False, limit=9)
+    for some_id in (payment, seen["id"], line.line_id):
+        told = str((await world.units.read(explain, some_id)).roots)
+        assert f"bank line {line.line_id}: {line.amount} on 2026-11-20" in told
+        assert "by rule 'reference', certain" in told
+    assert "payout_in_transit" not in await world.balances()
+    assert (await payout(world, seen)).state == "bank_matched"
+    await pulled(world)  # the processor goes on saying that it is in transit
+    assert (await payout(world, seen)).state == "bank_matched"
+
+
 async def test_a_merchant_that_is_not_configured_any_more_is_left_alone_until_it_is(world: World) -> None:
     from fhirpay.billing import worklist
     from fhirpay.outbox import add
