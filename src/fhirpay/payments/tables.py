@@ -338,11 +338,11 @@ class DisputeRow(Row, table=True):
     respond_by: datetime | None = Field(default=None, sa_type=UtcDateTime)
     accepted_by: str = Field(default="", sa_type=Text)  # who had it given up from here, and why
     accepted_why: str = Field(default="", sa_type=Text)
-    ended_by: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})  # who stated its end, why
-    ended_why: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
     opened_at: datetime = Field(sa_type=UtcDateTime)
     recorded_at: datetime = Field(sa_type=UtcDateTime)
     changed_at: datetime = Field(sa_type=UtcDateTime)
+    ended_by: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})  # who stated its end, why
+    ended_why: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
 
 
 class DisputeFactRow(Row, table=True):
