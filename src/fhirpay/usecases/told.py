@@ -84,12 +84,13 @@ def tell(tx: Tx, payment_id: str, subject: str) -> None:
     Only where the payer has had money twice (refunded, and come back as well) is more taken back than there is: in a
     line that names the one that had it.
     """
-    if told_lines.of_subject(tx, subject):
+    sides = _sides(tx, subject)
+    if not sides or told_lines.of_subject(tx, subject):
         return
     restored = _restored(tx, subject)
     known = _taken_by(tx, payment_id, restored) if restored else _paying(tx, payment_id, but=subject)
     lines: list[ToldLine] = []
-    for side, one in enumerate(_sides(tx, subject), start=1):
+    for side, one in enumerate(sides, start=1):
         parts = [("", one.amount)] if one.amount.minor < 0 else _spread(known, one.allocation, one.amount)
         for takes_back, amount in parts:
             lines.append(ToldLine(subject, len(lines) + 1, side, takes_back, amount))
