@@ -2,7 +2,7 @@
 # make test   everything that CI runs: check, then the tests on SQLite and on a real PostgreSQL (there the first of
 #             a test's cases, and of use cases every third test; EVERY=1: all)
 # make simulate   the program in a simulated world, seed after seed, until one is red: SEEDS=4711 that one, with its log;
-#             SEEDS=1000-2000 those between; SEEDS=200x the first 200 (`make test` runs 100)
+#             SEEDS=1000-2000 those between; SEEDS=200x the first 200 (`make test` runs 60)
 # make fuzz   broken HL7v2 at the real listener, each frame accounted for: N=1000000 so many, SEED=7; CASE=4711 that one alone
 # make mutants   the program with one guard of SMART taken away, time after time: the twin of Inferno's test must see each
 # make lost-answers   payments posted to four kinds of EHR that answer into the void, a thousand times each: ANSWERS=1000 SEED=1
@@ -69,7 +69,7 @@ test: dev
 	@$(MAKE) --no-print-directory -j 2 check tests
 
 tests: dev
-	FHIRPAY_EVERY_CASE=$(EVERY) $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	FHIRPAY_EVERY_CASE=$(EVERY) $(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder
 
 simulate: dev
 	@PYTHONPATH=tests:tests/simulation $(BIN)/python tests/simulation/simulate.py $(or $(SEEDS),200x)

@@ -216,7 +216,7 @@ async def test_a_till_is_opened_moved_counted_and_closed_and_bad_words_are_named
     assert [one["kind"] for one in counted["moves"]] == ["float", "drop", "pay_out"]
     front = read(await world.api.get("/api/v1/tills/front"))
     assert (front["holds"]["value"], front["safe_holds"]["value"]) == (Decimal("14.00"), Decimal("160.00"))
-    assert [one["name"] for one in read(await world.api.get("/api/v1/tills"))["tills"]] == ["front", "back", "far"]
+    assert [one["name"] for one in read(await world.api.get("/api/v1/tills"))["tills"]] == ["back", "far", "front"]
     assert (await world.api.get("/api/v1/tills/lost")).status_code == 404
     bag = await post(world, "/bank-bags", {"by": "ben", "cash": usd("160.00")}, "b")
     assert (bag.status_code, read(bag)["cash"]["value"]) == (201, Decimal("160.00"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections import Counter
 from decimal import Decimal
@@ -56,6 +57,7 @@ def _same_end(folder: Path) -> None:
 def test_killed_in_every_stage_one_after_the_other(tmp_path: Path) -> None:
     """One world that dies in stage after stage. A stage may be passed between a line and the signal: most are not."""
     folder = tmp_path / "demo"
-    killed = [stage for stage in STAGES if _killed_at(folder, stage)]
-    assert len(killed) >= len(STAGES) * 2 // 3, f"killed only at {killed}"
+    stages = STAGES if os.environ.get("FHIRPAY_EVERY_CASE") else STAGES[::2]
+    killed = [stage for stage in stages if _killed_at(folder, stage)]
+    assert len(killed) >= len(stages) * 2 // 3, f"killed only at {killed}"
     _same_end(folder)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from race_world import race
 
-ROUNDS = 6
+ROUNDS = 4
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])

@@ -56,7 +56,7 @@ pytestmark = pytest.mark.warns(
     "dispute.opened",
     "dispute.lost",
 )
-ORDERS = int(os.environ.get("FHIRPAY_EXPLORE", "0")) or 25  # of each history
+ORDERS = int(os.environ.get("FHIRPAY_EXPLORE", "0")) or 10  # of each history
 AT = datetime(2026, 11, 20, 13, 0, 5, tzinfo=UTC)
 NOTHING_HEARD = ["", "lost_after"]  # of the two calls that take a payment: made, and its answer is lost
 

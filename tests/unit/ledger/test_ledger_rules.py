@@ -329,6 +329,57 @@ STORIES: dict[str, tuple[Event, tuple[Entry, ...], dict[str, int]]] = {
         ),
         {"processor_clearing": -25, "fees": 25},
     ),
+    "a payout is at the bank": (
+        Event.PAYOUT_AT_BANK,
+        (captured(80), rules.payout_closed("main", usd(80), **WHEN), rules.payout_at_bank("main", usd(80), **WHEN)),
+        {"bank": 80, "unapplied_credit": 80},
+    ),
+    "and fails after that": (
+        Event.PAYOUT_LEFT_BANK,
+        (
+            captured(80),
+            rules.payout_closed("main", usd(80), **WHEN),
+            rules.payout_at_bank("main", usd(80), **WHEN),
+            rules.payout_left_bank("main", usd(80), **WHEN),
+            rules.payout_failed("main", usd(80), **WHEN),
+        ),
+        {"processor_clearing": 80, "unapplied_credit": 80},
+    ),
+    "a payout below zero has been taken from the bank": (
+        Event.PAYOUT_DEBIT_AT_BANK,
+        (
+            rules.fee("main", usd(25), **WHEN),
+            rules.payout_closed("main", usd(25), debited=True, **WHEN),
+            rules.payout_at_bank("main", usd(25), debited=True, **WHEN),
+        ),
+        {"bank": -25, "fees": 25},
+    ),
+    "and came back to it": (
+        Event.PAYOUT_DEBIT_LEFT_BANK,
+        (
+            rules.fee("main", usd(25), **WHEN),
+            rules.payout_closed("main", usd(25), debited=True, **WHEN),
+            rules.payout_at_bank("main", usd(25), debited=True, **WHEN),
+            rules.payout_left_bank("main", usd(25), debited=True, **WHEN),
+        ),
+        {"payout_in_transit": -25, "fees": 25},
+    ),
+    "money at the bank that nobody knows": (
+        Event.RECEIPT_UNIDENTIFIED,
+        (rules.receipt_unidentified(usd(40), **WHEN),),
+        {"bank": 40, "unidentified_receipts": 40},
+    ),
+    "and was a payout": (
+        Event.RECEIPT_IDENTIFIED,
+        (
+            captured(80),
+            rules.payout_closed("main", usd(80), **WHEN),
+            rules.receipt_unidentified(usd(80), **WHEN),
+            rules.receipt_unidentified(usd(80), back=True, **WHEN),
+            rules.payout_at_bank("main", usd(80), **WHEN),
+        ),
+        {"bank": 80, "unapplied_credit": 80},
+    ),
     "a currency is sold": (
         Event.CURRENCY_SOLD,
         (captured(80), rules.converted("main", usd(80), bought=False, **WHEN)),

@@ -306,7 +306,8 @@ class SimulatedProcessor:
         if said.code in wire.REFUSED:
             return wire.declined(said.code)
         says = f"the processor answered {said.status} {said.code}".rstrip()
-        return Unknown(says, silent=may_still_come(said.status))
+        # What has a code is its own word, which it keeps for the key.
+        return Unknown(says, silent=not said.code and may_still_come(said.status))
 
     async def _read(self, path: str, params: dict[str, str] | None = None) -> _Said | Unknown:
         try:
