@@ -36,7 +36,7 @@ UNREAD = "settlement_unread"  # on the worklist; its subject is the merchant
 UNMATCHED = "settlement_unmatched"  # a break
 EVERY = timedelta(hours=1)
 SOON = timedelta(minutes=5)  # after the first start: what is due for patients goes first
-OVERLAP = timedelta(days=3)  # of what is read again: clocks, and what a list shows late
+OVERLAP = timedelta(days=30)  # of what is read again: a payout that was paid may yet fail, a trace id is told late
 FIRST = timedelta(days=30)  # how far back the first pull goes
 LONGEST = timedelta(days=90)  # a payout that isn't done is looked at for so long
 PATIENCE = timedelta(days=1)  # a line whose payment isn't known yet
