@@ -76,7 +76,7 @@ def of_payout(tx: Tx, payout_id: str) -> list[BankMatch]:
     """How it arrived, and how it was taken back."""
     return [
         BankMatch(**{name: row[name] for name in BankMatch.__slots__}) for row in tx.all(_OF_PAYOUT, payout=payout_id)
-    ]  # type: ignore[attr-defined]
+    ]
 
 
 def payouts_of_line(tx: Tx, line_id: str) -> list[str]:

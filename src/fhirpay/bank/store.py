@@ -109,7 +109,7 @@ def file_is(tx: Tx, file_id: str, state: str, says: str = "") -> None:
 
 
 def _file_of(row: RowMapping) -> BankFile:
-    return BankFile(**{name: row[name] for name in BankFile.__slots__})  # type: ignore[attr-defined]
+    return BankFile(**{name: row[name] for name in BankFile.__slots__})
 
 
 # ── lines ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -214,6 +214,6 @@ def days(tx: Tx, account: str) -> list[Days]:
 
 
 def _line_of(row: RowMapping) -> BankLine:
-    plain: dict[str, Any] = {name: row[name] for name in BankLine.__slots__ if name not in ("amount", "booked_on")}  # type: ignore[attr-defined]
+    plain: dict[str, Any] = {name: row[name] for name in BankLine.__slots__ if name not in ("amount", "booked_on")}
     booked_on = date.fromisoformat(row["booked_on"])
     return BankLine(**plain, booked_on=booked_on, amount=Money(row["amount_minor"], row["currency"]))

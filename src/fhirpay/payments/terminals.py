@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import RowMapping, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ..config_terminal import Terminal
@@ -90,5 +90,5 @@ def free(tx: Tx, payment_id: str) -> None:
     tx.put(_FREE, {"tenant": tx.tenant, "payment": payment_id, "freed_at": tx.now})
 
 
-def _of(row: object) -> TerminalPayment:
-    return TerminalPayment(**{name: row[name] for name in TerminalPayment.__slots__})  # type: ignore[index]
+def _of(row: RowMapping) -> TerminalPayment:
+    return TerminalPayment(**{name: row[name] for name in TerminalPayment.__slots__})

@@ -201,7 +201,7 @@ def some(
 
 
 def _payout_of(row: RowMapping) -> Payout:
-    plain: dict[str, Any] = {name: row[name] for name in Payout.__slots__ if name not in ("amount", "state")}  # type: ignore[attr-defined]
+    plain: dict[str, Any] = {name: row[name] for name in Payout.__slots__ if name not in ("amount", "state")}
     plain |= {"itemised": bool(row["itemised"]), "complete": bool(row["complete"])}
     return Payout(**plain, state=PayoutState(row["state"]), amount=Money(row["amount_minor"], row["currency"]))
 
@@ -277,7 +277,7 @@ def find_lines(tx: Tx, some_id: str) -> list[Line]:
 
 def _line_of(row: RowMapping) -> Line:
     amounts = ("gross", "fee", "net")
-    plain: dict[str, Any] = {name: row[name] for name in Line.__slots__ if name not in (*amounts, "kind", "state")}  # type: ignore[attr-defined]
+    plain: dict[str, Any] = {name: row[name] for name in Line.__slots__ if name not in (*amounts, "kind", "state")}
     plain |= {name: Money(row[f"{name}_minor"], row["currency"]) for name in amounts}
     return Line(**plain, kind=LineKind(row["kind"]), state=LineState(row["state"]))
 

@@ -8,20 +8,19 @@ person.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from ...domain.money import Money
 from ...domain.payout import PayoutState
 from ...domain.settlement import LineKind
-from ...errors import FhirpayError, MessageInvalid
+from ...errors import MessageInvalid
 from ..port import Reference
 from ..settlement_port import PayoutSeen, SettlementLine
 from .authorizenet_wire import money
+from .listed import each
 
 Doc = dict[str, Any]
-T = TypeVar("T")
 _S, _K = PayoutState, LineKind
 # batchDetailsType, settlementState
 STATES = {
@@ -46,27 +45,13 @@ def currency_of(doc: Doc) -> str:
 
 def batches(doc: Doc, currency: str) -> tuple[PayoutSeen, ...]:
     """Raises MessageInvalid, with the place of what can't be read."""
-    return _each(doc, "batchList", lambda one: _batch(one, currency))
+    return each(doc.get("batchList") or [], "batchList", lambda one: _batch(one, currency))
 
 
 def lines(doc: Doc, currency: str) -> tuple[SettlementLine, ...]:
     """Raises MessageInvalid, with the place of what can't be read."""
-    read = _each(doc, "transactions", lambda one: _line(one, currency))
+    read = each(doc.get("transactions") or [], "transactions", lambda one: _line(one, currency))
     return tuple(one for one in read if one is not None)
-
-
-def _each(doc: Doc, name: str, read: Callable[[Doc], T]) -> tuple[T, ...]:
-    data = doc.get(name) or []  # an empty list is left out
-    if not isinstance(data, list):
-        raise MessageInvalid("a list that we can't read", location=name)
-    found: list[T] = []
-    for at, one in enumerate(data):
-        try:
-            found.append(read(one))
-        except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, FhirpayError) as error:
-            says = f"not what we can read ({type(error).__name__})"
-            raise MessageInvalid(says, location=f"{name}[{at}]") from None
-    return tuple(found)
 
 
 def _batch(doc: Doc, currency: str) -> PayoutSeen:

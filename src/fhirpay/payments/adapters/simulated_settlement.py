@@ -12,9 +12,9 @@ from typing import Any
 from ...domain.money import Money
 from ...domain.payout import PayoutState
 from ...domain.settlement import LineKind
-from ...errors import FhirpayError, MessageInvalid
 from ..port import Reference
 from ..settlement_port import LinePage, PayoutPage, PayoutSeen, SettlementLine
+from .listed import each
 
 Doc = dict[str, Any]
 _S, _K = PayoutState, LineKind
@@ -46,28 +46,14 @@ _RAW = ("id", "type", "payment", "source", "reference", "amount", "fee", "curren
 
 def payouts(doc: Doc) -> PayoutPage:
     """Raises MessageInvalid, with the place of what can't be read."""
-    found = tuple(_read(_payout, one, f"data[{at}]") for at, one in enumerate(_data(doc)))
+    found = each(doc.get("data"), "data", _payout)
     return PayoutPage(found, found[-1].reference if found and doc.get("has_more") else "")
 
 
 def lines(doc: Doc) -> LinePage:
     """Raises MessageInvalid, with the place of what can't be read."""
-    found = tuple(_read(_line, one, f"data[{at}]") for at, one in enumerate(_data(doc)))
+    found = each(doc.get("data"), "data", _line)
     return LinePage(found, found[-1].reference if found and doc.get("has_more") else "")
-
-
-def _data(doc: Doc) -> list[Any]:
-    data = doc.get("data")
-    if not isinstance(data, list):
-        raise MessageInvalid("a list that we can't read", location="data")
-    return data
-
-
-def _read(reader: Any, doc: Any, place: str) -> Any:
-    try:
-        return reader(doc)
-    except (LookupError, TypeError, AttributeError, ValueError, OverflowError, FhirpayError) as error:
-        raise MessageInvalid(f"not what we can read ({type(error).__name__})", location=place) from None
 
 
 def _payout(doc: Doc) -> PayoutSeen:

@@ -7,19 +7,17 @@ kept as `other`, for a person. A SIMPLE payout has no entries.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from ...domain.money import Money
 from ...domain.payout import PayoutState
 from ...domain.settlement import LineKind
-from ...errors import FhirpayError, MessageInvalid
 from ..port import Reference
 from ..settlement_port import LinePage, PayoutPage, PayoutSeen, SettlementLine
+from .listed import each
 from .square_wire import moment, money
 
 Doc = dict[str, Any]
-T = TypeVar("T")
 _S, _K = PayoutState, LineKind
 STATUS = {"SENT": _S.IN_TRANSIT, "PAID": _S.PAID, "FAILED": _S.FAILED}
 _FEES = (
@@ -47,26 +45,12 @@ _OTHER = (_K.OTHER, _K.OTHER)
 
 def payouts(doc: Doc) -> PayoutPage:
     """Raises MessageInvalid, with the place of what can't be read."""
-    return PayoutPage(_each(doc, "payouts", _payout), str(doc.get("cursor") or ""))
+    return PayoutPage(each(doc.get("payouts", []), "payouts", _payout), str(doc.get("cursor") or ""))
 
 
 def lines(doc: Doc) -> LinePage:
     """Raises MessageInvalid, with the place of what can't be read."""
-    return LinePage(_each(doc, "payout_entries", _line), str(doc.get("cursor") or ""))
-
-
-def _each(doc: Doc, name: str, read: Callable[[Doc], T]) -> tuple[T, ...]:
-    data = doc.get(name, [])  # an empty list is left out
-    if not isinstance(data, list):
-        raise MessageInvalid("a list that we can't read", location=name)
-    found: list[T] = []
-    for at, one in enumerate(data):
-        try:
-            found.append(read(one))
-        except (LookupError, TypeError, AttributeError, ValueError, OverflowError, FhirpayError) as error:
-            says = f"not what we can read ({type(error).__name__})"
-            raise MessageInvalid(says, location=f"{name}[{at}]") from None
-    return tuple(found)
+    return LinePage(each(doc.get("payout_entries", []), "payout_entries", _line), str(doc.get("cursor") or ""))
 
 
 def _payout(doc: Doc) -> PayoutSeen:

@@ -7,19 +7,17 @@ capture of a part of an authorization is two lines: all of it, and the rest take
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from ...domain.money import Money
 from ...domain.payout import PayoutState
 from ...domain.settlement import LineKind
-from ...errors import FhirpayError, MessageInvalid
 from ..port import Reference
 from ..settlement_port import LinePage, PayoutPage, PayoutSeen, SettlementLine
+from .listed import each
 
 Doc = dict[str, Any]
-T = TypeVar("T")
 _S, _K = PayoutState, LineKind
 STATUS = {
     "pending": _S.CLOSED,  # its money has left the balance, and isn't with the bank yet
@@ -59,28 +57,14 @@ _TAKES = ("charge", "refund", "dispute")
 
 def payouts(doc: Doc) -> PayoutPage:
     """Raises MessageInvalid, with the place of what can't be read."""
-    found = _each(doc, _payout)
+    found = each(doc.get("data"), "data", _payout)
     return PayoutPage(found, found[-1].reference if found and doc.get("has_more") else "")
 
 
 def lines(doc: Doc) -> LinePage:
     """Raises MessageInvalid, with the place of what can't be read."""
-    found = _each(doc, _line)
+    found = each(doc.get("data"), "data", _line)
     return LinePage(found, found[-1].reference if found and doc.get("has_more") else "")
-
-
-def _each(doc: Doc, read: Callable[[Doc], T]) -> tuple[T, ...]:
-    data = doc.get("data")
-    if not isinstance(data, list):
-        raise MessageInvalid("a list that we can't read", location="data")
-    found: list[T] = []
-    for at, one in enumerate(data):
-        try:
-            found.append(read(one))
-        except (LookupError, TypeError, AttributeError, ValueError, OverflowError, FhirpayError) as error:
-            says = f"not what we can read ({type(error).__name__})"
-            raise MessageInvalid(says, location=f"data[{at}]") from None
-    return tuple(found)
 
 
 def _payout(doc: Doc) -> PayoutSeen:
