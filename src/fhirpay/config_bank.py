@@ -7,27 +7,22 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from .config_csv import CsvForm
 from .config_section import Section
 
 BankFormat = Literal["csv", "bai2", "camt053"]
 
 
-class BankCsv(Section):
+class BankCsv(CsvForm):
     """How a bank's CSV is read: columns by their names in its first line that is not skipped."""
 
     day: str = Field(default="", description="the column of the booking day")
-    day_format: str = Field(default="%Y-%m-%d", description="how the day is written, such as %m/%d/%Y")
     amount: str = Field(default="", description="the column of the signed amount, above zero what came in")
     negated: bool = Field(default=False, description="`amount` is above zero where money went out")
     credit: str = Field(default="", description="the column of what came in, where there is no signed amount")
     debit: str = Field(default="", description="the column of what went out, with or without a sign")
     text: tuple[str, ...] = Field(default=(), description="the columns of what the bank says about a line")
     reference: str = Field(default="", description="the column of the bank's own reference of a line")
-    currency_column: str = Field(default="", description="the column of the currency; empty: there is none")
-    decimal_sign: Literal[".", ","] = Field(default=".", description="before the cents; the other one groups thousands")
-    delimiter: str = Field(default=",", min_length=1, max_length=1, description="between two columns")
-    skip_lines: int = Field(default=0, ge=0, le=100, description="lines before the one with the names of the columns")
-    encoding: Literal["utf-8", "cp1252"] = Field(default="utf-8", description="of its text")
 
 
 class BankAccount(Section):
