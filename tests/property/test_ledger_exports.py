@@ -75,12 +75,13 @@ def whole(lines: list[str], head: Head) -> bool:
 def test_any_changed_byte_and_any_lost_entry_is_found(entries: list[Entry], data: st.DataObject) -> None:
     lines, head = exported(entries)
     assert whole(lines, head)
-    number = data.draw(st.integers(1, len(entries)), label="entry")
-    line = lines[number]
+    changed_line = data.draw(st.integers(0, len(lines) - 1), label="line")
+    line = lines[changed_line]
     at = data.draw(st.integers(0, len(line) - 1), label="byte")
     other = data.draw(st.characters(min_codepoint=32, max_codepoint=126).filter(lambda one: one != line[at]))
-    changed = line[:at] + other + line[at + 1 :]
-    assert not whole([*lines[:number], changed, *lines[number + 1 :]], head)
+    for changed in (line[:at] + other + line[at + 1 :], line[:at] + other + line[at:], line[:at] + line[at + 1 :]):
+        assert changed == line or not whole([*lines[:changed_line], changed, *lines[changed_line + 1 :]], head)
+    number = data.draw(st.integers(1, len(entries)), label="entry")
     assert not whole(lines[:number] + lines[number + 1 :], head)
     assert not whole(lines[:number], head)
     shorter, _ = exported(entries[: number - 1])  # whole in itself, and signed by us

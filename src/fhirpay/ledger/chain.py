@@ -17,6 +17,7 @@ from ..errors import ValueInvalid
 
 GENESIS = "0" * 64
 FORMAT = 1
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -40,7 +41,7 @@ class Head:
 
 def canonical(body: Mapping[str, Any]) -> str:
     """The one text of this body."""
-    return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return _ENCODER.encode(body)
 
 
 def digest(text: str) -> str:

@@ -8,7 +8,7 @@ An entry is never changed or deleted; the database refuses it too (triggers.py).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -44,12 +44,6 @@ _KNOWN = select(_entry.c.entry_id, _entry.c.body).where(
     _entry.c.tenant_id == bindparam("tenant"), _entry.c.key == bindparam("key")
 )
 _ADD_ENTRY, _ADD_POSTINGS = insert(_entry), insert(_posting)
-_NEXT = (
-    select(_entry)
-    .where(_entry.c.tenant_id == bindparam("tenant"), _entry.c.seq > bindparam("after"))
-    .order_by(_entry.c.seq)
-    .limit(bindparam("page"))
-)
 _MOVE_HEAD = _head.update().where(_head.c.tenant_id == bindparam("tenant"))
 
 
@@ -111,7 +105,7 @@ def post(tx: Tx, entry: Entry, *, key: str) -> str:
     )
     row |= {"tenant_id": tx.tenant, "body": body, "hash": digest(body)}
     tx.put(_ADD_ENTRY, row)
-    tx.put(_ADD_POSTINGS, *posting_rows(tx.tenant, entry_id, postings))
+    tx.put(_ADD_POSTINGS, *_posting_rows(tx.tenant, entry_id, postings))
     tx.put(_MOVE_HEAD, {"tenant": tx.tenant, "seq": row["seq"], "hash": row["hash"]})
     return entry_id
 
@@ -132,7 +126,7 @@ def _leg(posting: Posting) -> dict[str, Any]:
     return {"account": posting.account, "side": str(posting.side), **amount, "dims": dict(posting.dims)}
 
 
-def posting_rows(tenant: str, entry_id: str, legs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _posting_rows(tenant: str, entry_id: str, legs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows of `ledger_posting` that repeat these legs of a body."""
     return [
         {
@@ -243,11 +237,3 @@ def _posted(row: RowMapping) -> Posted:
     business_date = date.fromisoformat(row["business_date"])
     entry = Entry(Event(row["kind"]), row["occurred_at"], business_date, postings, body["refs"])
     return Posted(row["entry_id"], row["seq"], row["key"], row["recorded_at"], entry)
-
-
-def pages(tx: Tx) -> Iterator[list[RowMapping]]:
-    """All entry rows in the order of `seq`, a page at a time. For verify and export."""
-    after = 0
-    while rows := tx.all(_NEXT, after=after, page=PAGE):
-        yield rows
-        after = rows[-1]["seq"]

@@ -9,32 +9,45 @@ end, a head that was printed elsewhere; and, to prove whose it is, our public ke
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from typing import Any, cast
 
 from joserfc.jwk import KeySet
-from sqlalchemy import RowMapping, bindparam, func, select
+from sqlalchemy import bindparam, func, select
 
 from ..db.metadata import table
-from ..db.types import micros
-from ..db.unit import Tx
+from ..db.unit import Prepared, Tx
 from ..errors import MessageInvalid
 from ..smart import heads
 from .chain import FORMAT, Head
 from .check import Reader, Report
+from .spelling import EntryRow, PostingRow
+from .store import COLUMNS
 from .store import head as current_head
-from .store import pages, posting_rows
 from .tables import LedgerEntry, LedgerPosting
 
 _entry, _posting = table(LedgerEntry), table(LedgerPosting)
+PAGE = 1000
 _COUNT = select(func.count()).select_from(_posting).where(_posting.c.tenant_id == bindparam("tenant"))
-_BETWEEN = (
-    select(_posting)
+
+
+def _column(name: str) -> str:
+    return {"minor": "amount_minor", **COLUMNS}.get(name, name)
+
+
+_PAGE = Prepared(
+    select(*(_entry.c[name] for name in EntryRow._fields))
+    .where(_entry.c.tenant_id == bindparam("tenant"), _entry.c.seq > bindparam("after"))
+    .order_by(_entry.c.seq)
+    .limit(bindparam("page"))
+)
+_OF_PAGE = Prepared(
+    select(*(_posting.c[_column(name)] for name in PostingRow._fields))
     .join(_entry, (_entry.c.tenant_id == _posting.c.tenant_id) & (_entry.c.entry_id == _posting.c.entry_id))
     .where(_entry.c.tenant_id == bindparam("tenant"), _entry.c.seq.between(bindparam("first"), bindparam("last")))
     .order_by(_entry.c.seq, _posting.c.line)
 )
-_REPEATED = ("entry_id", "key", "kind", "business_date")
 
 
 def verify(tx: Tx, *, known: Iterable[Head] = ()) -> Report:
@@ -44,33 +57,26 @@ def verify(tx: Tx, *, known: Iterable[Head] = ()) -> Report:
     """
     reader = Reader(tx.tenant, known)
     repeated = 0
-    for page in pages(tx):
-        stored = _postings(tx, page[0]["seq"], page[-1]["seq"])
+    for page in _pages(tx):
+        stored: dict[str, list[Any]] = {}
+        for posting in tx.run(_OF_PAGE, {"tenant": tx.tenant, "first": page[0][0], "last": page[-1][0]}):
+            stored.setdefault(posting[0], []).append(posting)
         for row in page:
-            body = reader.take(row["seq"], row["body"], row["hash"])
-            postings = stored.get(row["entry_id"], [])
+            postings = stored.get(row[1], [])
             repeated += len(postings)
-            if body is not None and not _repeats(row, postings, body):
-                reader.says("repeat", "its rows say something else than its text", row["seq"])
+            reader.take_stored(cast(EntryRow, row), postings)
     total = tx.scalar(_COUNT, tenant=tx.tenant)
     if total != repeated:
         reader.says("repeat", f"{total - repeated} postings belong to no entry")
     return reader.finish(current_head(tx))
 
 
-def _postings(tx: Tx, first: int, last: int) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
-    for row in tx.all(_BETWEEN, first=first, last=last):
-        found.setdefault(row["entry_id"], []).append(dict(row))
-    return found
-
-
-def _repeats(row: RowMapping, postings: list[dict[str, Any]], body: Mapping[str, Any]) -> bool:
-    return (
-        all(row[name] == body[name] for name in _REPEATED)
-        and all(micros(row[name]) == body[name] for name in ("occurred_at", "recorded_at"))
-        and postings == posting_rows(row["tenant_id"], row["entry_id"], body["postings"])
-    )
+def _pages(tx: Tx) -> Iterator[list[tuple[Any, ...]]]:
+    """All entries' rows (EntryRow) in the order of `seq`, a page at a time."""
+    after = -(2**63)
+    while rows := tx.run(_PAGE, {"tenant": tx.tenant, "after": after, "page": PAGE}):
+        yield rows
+        after = rows[-1][0]
 
 
 def export(tx: Tx, *, sign: Callable[[Head], str] | None = None) -> Iterator[str]:
@@ -79,9 +85,8 @@ def export(tx: Tx, *, sign: Callable[[Head], str] | None = None) -> Iterator[str
     With `sign` the head's line has a signature too (smart/heads.py).
     """
     yield json.dumps({"ledger": FORMAT, "tenant": tx.tenant})
-    for page in pages(tx):
-        for row in page:
-            yield json.dumps({"seq": row["seq"], "hash": row["hash"], "body": row["body"]})
+    for row in map(EntryRow._make, chain.from_iterable(_pages(tx))):
+        yield json.dumps({"seq": row.seq, "hash": row.hash, "body": row.body})
     head = current_head(tx)
     yield json.dumps({"head": str(head)} | ({"signature": sign(head)} if sign else {}))
 
@@ -102,7 +107,7 @@ def verify_export(lines: Iterable[str], *, known: Iterable[Head] = (), keys: Key
                 reader and not stated and seq is not True
             ):
                 reader.take(seq, text, stored_hash)
-            case {"head": str(head), **more} if reader and not stated:
+            case {"head": str(head), **more} if reader and not stated and str(Head.parse(head)) == head:
                 stated, signature = Head.parse(head), str(more.get("signature", ""))
             case _:
                 raise MessageInvalid("this is not a line of a ledger export", location=f"line {number}")
