@@ -4,6 +4,10 @@ An answer of what stands in front of a processor (RFC 9110 §15.5.9, §15.6.3 to
 one that keeps keys, and a conflict is what a processor answers while the first call with the key is being worked on
 (Stripe, "Idempotent requests": `idempotency_key_in_use`; Adyen, error 704): neither makes a call that comes late
 harmless.
+
+Nor does an error, unless the processor says that it keeps errors for their keys: Stripe keeps what an endpoint that
+began to execute has answered, 500 too ("Idempotent requests"). Square promises the first *successful* response again
+("Idempotency"), Adyen the response of what it has processed ("API idempotency"): of an error neither says so.
 """
 
 from __future__ import annotations

@@ -50,6 +50,9 @@ async def wakes(world: World, payment_id: str, refund_id: str, key: str) -> http
         lambda: square_wire.answered_otherwise(504, {}, None),
         lambda: square_wire.answered_otherwise(409, {"errors": [{"code": "CONFLICT"}]}, None),
         lambda: adyen_wire.answered_otherwise(422, {"errorCode": "704"}, transient=False),
+        lambda: adyen_wire.answered_otherwise(500, {"errorType": "internal"}, transient=False),
+        lambda: square_wire.answered_otherwise(500, {"errors": [{"category": "API_ERROR"}]}, None),
+        lambda: stripe_wire.answered_otherwise(500, {}, REFUND),
     ],
 )
 def test_answer_that_does_not_spend_the_key_leaves_the_call_on_its_way(answer: Callable[[], Outcome]) -> None:

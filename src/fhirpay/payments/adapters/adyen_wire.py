@@ -15,7 +15,6 @@ from typing import Any
 from ...domain.money import Money
 from ...errors import FhirpayError
 from ..declines import DeclineCode
-from ..on_its_way import may_still_come
 from ..port import (
     ActionNeeded,
     Approved,
@@ -214,8 +213,8 @@ def answered_otherwise(status: int, doc: Doc, *, transient: bool) -> Outcome:
     code = str(doc.get("errorCode") or "")
     if status in (400, 422) and doc.get("errorType") and code != IN_PROGRESS and not transient:
         return Declined(REFUSALS.get(code, DeclineCode.REFUSED), said=code)
-    on_its_way = code == IN_PROGRESS or may_still_come(status)
-    return Unknown(f"the processor answered {status} {code}".rstrip(), silent=on_its_way)
+    # Whether such an answer is kept for its key is not said: an earlier call may still be carried out.
+    return Unknown(f"the processor answered {status} {code}".rstrip(), silent=True)
 
 
 # ── in: links, methods ────────────────────────────────────────────────────────────────────────────────────────────

@@ -20,7 +20,6 @@ from ...domain.money import Money
 from ...errors import FhirpayError, MessageInvalid, NotAuthenticated, ProcessorUnavailable, RuleBroken
 from ..declines import DeclineCode
 from ..event_list import EventPage
-from ..on_its_way import may_still_come
 from ..port import (
     Approved,
     Canceled,
@@ -310,15 +309,16 @@ def answered_otherwise(status: int, doc: Doc, order: Reference | None) -> Outcom
     found = errors(doc)
     categories = {one.get("category") for one in found}
     says = f"the processor answered {status} {found[0].get('code') if found else ''}".rstrip()
+    unclear = Unknown(says, silent=True)  # no error is said to be kept for its key
     if not 400 <= status < 500 or status == 408 or not found:
-        return Unknown(says, silent=may_still_come(status))
+        return unclear
     if "PAYMENT_METHOD_ERROR" in categories:
         return failed(found, order)
     if status in (400, 404, 422) and categories <= {"INVALID_REQUEST_ERROR", "REFUND_ERROR"}:
         if any(one.get("code") in ("IDEMPOTENCY_KEY_REUSED", "CONFLICT", "VERSION_MISMATCH") for one in found):
-            return Unknown(says, silent=True)
+            return unclear
         return refused(found)
-    return Unknown(says, silent=may_still_come(status))
+    return unclear
 
 
 def elsewhere(doc: Doc) -> str:

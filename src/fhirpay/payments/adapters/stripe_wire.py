@@ -18,7 +18,6 @@ from ...domain.money import Money
 from ...errors import FhirpayError, MessageInvalid, ProcessorUnavailable
 from ..declines import DeclineCode
 from ..event_list import EventPage
-from ..on_its_way import may_still_come
 from ..port import (
     ActionNeeded,
     Approved,
@@ -380,7 +379,8 @@ def answered_otherwise(status: int, error: Doc, kind: OperationKind) -> Outcome:
         found = outcome(about, kind) if isinstance(about, dict) and not not_done(about, kind) else None
         return found if isinstance(found, Declined | Canceled) else Unknown("the payment has moved on meanwhile")
     says = f"the processor answered {status} {error.get('code') or ''}".rstrip()
-    return Unknown(says, silent=may_still_come(status))
+    began = bool(error.get("type")) and status in (400, 402, 500)  # what it answered then is kept for the key
+    return Unknown(says, silent=not began)
 
 
 def elsewhere(error: Doc) -> str:
