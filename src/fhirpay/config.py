@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, model_validator
 
-from . import config_bank, config_terminal
+from . import config_bank, config_merchant, config_terminal
 from .config_bank import BankAccount as BankAccount
 from .config_bank import BankCsv as BankCsv
 from .config_client import ApiClient, Issuer
@@ -187,6 +187,7 @@ class Tenant(Section):
             if facility.merchant not in merchants:
                 raise ValueError(f"facility '{facility.name}' names merchant '{facility.merchant}', not defined")
         _tills(self.tills, facilities)
+        config_merchant.check(self.merchants)
         config_bank.check(self.bank_accounts, merchants)
         config_terminal.check(self.terminals, merchants, facilities, {one.name: one.facility for one in self.tills})
         for route in self.routes:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fhirpay import config, wiring
-from fhirpay.config import Merchant
+from fhirpay.config import Merchant, Tenant
 from fhirpay.errors import ConfigInvalid
 from fhirpay.payments.adapters.simulated import SimulatedProcessor
 from fhirpay.payments.registry import build
@@ -143,6 +143,22 @@ def test_a_secret_in_a_list_is_read_from_the_environment_too(monkeypatch: pytest
     assert made.webhook_secrets == ("whsec_1", "whsec_0")
     with pytest.raises(ValueError, match="NOT_THERE is not set"):
         Merchant(name="main", processor="stripe", secret_key="k", webhook_secrets=("env:NOT_THERE",))
+
+
+def test_two_merchants_on_one_account_of_a_processor_are_refused() -> None:
+    """Each would have all of its payouts."""
+
+    def two(first: dict[str, str], **second: str) -> Tenant:
+        of = {"processor": "stripe", "secret_key": "sk_1"} | first
+        return Tenant(merchants=(Merchant(name="a", **of), Merchant(**({"name": "b"} | of | second))))  # type: ignore[arg-type]
+
+    for same in ({}, {"account": "acct"}, {"location": "L1"}):
+        with pytest.raises(ValueError, match="'a' and 'b' are one account at stripe"):
+            two(same, **({"secret_key": "sk_2"} if same else {}))
+    assert two({}, secret_key="sk_2").merchants
+    assert two({"location": "L1"}, location="L2").merchants
+    with pytest.raises(ValueError, match="two merchants are named 'a'"):
+        two({}, name="a", secret_key="sk_2")
 
 
 HERE = ["http://127.0.0.1:8091", "http://127.8.0.1", "http://[::1]:8091", "http://localhost", "http://LOCALHOST.:1"]

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, and_, bindparam, func, or_, select, update
+from sqlalchemy import RowMapping, and_, bindparam, case, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
@@ -435,9 +435,10 @@ def open_break(
     amount: Money | None = None,
     again: bool = False,
 ) -> bool:
-    """A difference for a person, opened once for each key. Whether it is new.
+    """A difference for a person, opened once for each key. Whether it is new, or says something else.
 
-    `again`: one that was closed is opened anew, since what it tells of has come back.
+    `again`: one that was closed is opened anew, since what it tells of has come back; one that is open says what is so
+    now, and is as old as it was.
     """
     row = {
         "tenant_id": tx.tenant,
@@ -457,7 +458,10 @@ def open_break(
     anew |= {"closed_at": None}
     on = ["tenant_id", "break_key"]
     statement = insert(_break).values(row)
-    statement = statement.on_conflict_do_update(index_elements=on, set_=anew, where=_break.c.closed_at.is_not(None))
+    closed = _break.c.closed_at.is_not(None)
+    anew["opened_at"] = case((closed, statement.excluded.opened_at), else_=_break.c.opened_at)
+    new = or_(closed, _break.c.says != statement.excluded.says)
+    statement = statement.on_conflict_do_update(index_elements=on, set_=anew, where=new)
     return tx.scalar(statement.returning(_break.c.break_key)) is not None
 
 

@@ -182,6 +182,11 @@ def get(tx: Tx, merchant: str, reference: str) -> Payout:
     return _payout_of(row)
 
 
+def is_known(tx: Tx, merchant: str, reference: str) -> bool:
+    """Whether this merchant has a payout that its processor calls so."""
+    return tx.one(_BY_REF, of=merchant, ref=reference) is not None
+
+
 def find(tx: Tx, some_id: str) -> list[Payout]:
     """By our id of it, or the processor's."""
     return [_payout_of(row) for row in tx.all(_BY_ANY, some=some_id)]
@@ -268,6 +273,13 @@ def lines_of(tx: Tx, payout: Payout, *, after: str = "", limit: int = PAGE) -> l
 def lines_of_payment(tx: Tx, payment_id: str) -> list[Line]:
     """Oldest first."""
     return [_line_of(row) for row in tx.all(_OF_PAYMENT, payment=payment_id)]
+
+
+def lines_about(tx: Tx, like: Line, **refs: str) -> list[Line]:
+    """Those of the same payout that are of `payment_ref`, or `of_ref`."""
+    statement = _LINES.where(_line.c.merchant == like.merchant, _line.c.payout_ref == like.payout_ref)
+    statement = statement.where(*(_line.c[name] == value for name, value in refs.items()))
+    return [_line_of(row) for row in tx.all(statement, tenant=tx.tenant)]
 
 
 def find_lines(tx: Tx, some_id: str) -> list[Line]:

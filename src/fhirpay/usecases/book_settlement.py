@@ -22,17 +22,21 @@ from ..db.unit import Tx
 from ..domain.dispute import MoneyKind
 from ..domain.money import Money
 from ..domain.operation import OperationState
-from ..domain.payout import BATCH, Folded, PayoutState
+from ..domain.payment import PaymentState
+from ..domain.payout import BATCH, CAME_BACK, Folded, PayoutState
 from ..domain.refund import RefundState
 from ..domain.settlement import LineKind
+from ..errors import ProcessorMisconfigured
 from ..ledger import rules
 from ..ledger import store as ledger
 from ..ledger.entry import Entry
 from ..log import Log
 from ..payments import disputes, returns, store
+from ..payments.by_hand import CAPTURES
 from ..payments.port import Approved, OperationKind, Reference
 from ..payments.records import Operation, Payment, Refund
 from ..payments.settlement_port import PayoutSeen, SettlementLine
+from ..settlement import pairs as settlement_pairs
 from ..settlement import store as settlement
 from ..settlement.store import Line, LineState, Payout
 from .lookup import settle_any
@@ -53,16 +57,20 @@ NOT_ITEMISED = "payout_not_itemised"
 
 _K = LineKind
 _FEE_IS_TOLD_HERE = frozenset({_K.PAYMENT, _K.CAPTURE_RELEASE, _K.REFUND, _K.REFUND_FAILURE})
-_TAKES = frozenset({OperationKind.SALE, OperationKind.AUTHORIZE, OperationKind.CAPTURE, OperationKind.HOSTED})
+_TAKES = CAPTURES | {OperationKind.AUTHORIZE}
 # By hand too: of what a person said was not done a line is the processor's word that it was.
 _PROVABLE = frozenset({OperationState.SENT, OperationState.UNKNOWN, OperationState.BY_HAND})
+# Not a bank debit that failed: processors list what had been submitted, and take it back in another line.
+_ENDED_WITHOUT_MONEY = frozenset({PaymentState.DECLINED, PaymentState.CANCELED, PaymentState.EXPIRED})
 
 
 # ── payouts ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def hear_payout(tx: Tx, tenant: Tenant, merchant: str, seen: PayoutSeen) -> Payout:
-    """Take in a payout as it was seen; the payout as it is then."""
+    """Take in a payout as it was seen; the payout as it is then. Raises ProcessorMisconfigured where it is another
+    merchant's."""
+    _is_theirs(tx, tenant, merchant, seen)
     payout, folded = settlement.record_payout(tx, merchant, seen)
     key = f"{merchant}:{payout.processor_ref}"
     if seen.amount != payout.amount:
@@ -71,6 +79,7 @@ def hear_payout(tx: Tx, tenant: Tenant, merchant: str, seen: PayoutSeen) -> Payo
     for state in folded.unexplained:
         says = f"payout {payout.processor_ref} is said to be {state}, and can't have become so"
         store.open_break(tx, f"{key}:state:{state}", PAYOUT_STATES, says, merchant=merchant)
+    _tell_if_it_is_back(tx, payout, seen)
     if folded.state is PayoutState.FAILED:
         says = f"payout {payout.processor_ref} of {payout.amount} did not arrive: it is with the processor again"
         store.open_break(tx, f"{key}:failed", PAYOUT_FAILED, says, merchant=merchant, amount=payout.amount)
@@ -79,6 +88,30 @@ def hear_payout(tx: Tx, tenant: Tenant, merchant: str, seen: PayoutSeen) -> Payo
         store.open_break(tx, f"{key}:itemised", NOT_ITEMISED, says, merchant=merchant, amount=payout.amount)
     book_payout(tx, tenant, payout, folded)
     return payout
+
+
+def _is_theirs(tx: Tx, tenant: Tenant, merchant: str, seen: PayoutSeen) -> None:
+    mine = tenant.merchant(merchant)
+    for other in tenant.merchants:
+        same = (other.processor, other.base_url) == (mine.processor, mine.base_url) and other.name != merchant
+        if same and settlement.is_known(tx, other.name, seen.reference):
+            says = f"payout {seen.reference} is of merchant '{other.name}' already: it and '{merchant}' are one account"
+            raise ProcessorMisconfigured(f"{says} at {mine.processor}; let facilities name the same merchant")
+
+
+def _tell_if_it_is_back(tx: Tx, payout: Payout, seen: PayoutSeen) -> None:
+    """One that came back stays so, whatever it is said to be later: no processor's reference knows a way from there,
+    and the same money may be paid out anew as another payout."""
+    key = f"{payout.merchant}:{payout.processor_ref}:again"
+    if payout.state in CAME_BACK and seen.state in (PayoutState.IN_TRANSIT, PayoutState.PAID):
+        says = (
+            f"payout {payout.processor_ref} of {payout.amount} was {payout.state}, and is said to be {seen.state} now:"
+        )
+        says += " look it up at the processor, and at the bank; the books have it as come back"
+        more = {"merchant": payout.merchant, "amount": payout.amount}
+        store.open_break(tx, key, PAYOUT_STATES, says, **more, again=True)
+    else:
+        store.close_break(tx, key, by="settlement", why=f"it is said to be {seen.state} again")
 
 
 def book_payout(tx: Tx, tenant: Tenant, payout: Payout, folded: Folded) -> None:
@@ -102,15 +135,16 @@ def book_payout(tx: Tx, tenant: Tenant, payout: Payout, folded: Folded) -> None:
 
 
 def all_lines_are_here(tx: Tx, payout: Payout) -> None:
-    """Compare what they come to with the payout's amount: a difference is a break, until it is none any more."""
+    """Compare what they come to with the payout's amount: a difference is a break, and they are read again until it is
+    none any more."""
     count, net = settlement.net_of(tx, payout)
     key = f"{payout.merchant}:{payout.processor_ref}:sum"
     if net != payout.amount:
         says = f"payout {payout.processor_ref} is of {payout.amount}, and its {count} lines come to {net}"
         more = {"merchant": payout.merchant, "amount": payout.amount - net}
         store.open_break(tx, key, PAYOUT_SUM, says, **more, again=True)
-    else:
-        store.close_break(tx, key, by="settlement", why="its lines come to its amount")
+        return
+    store.close_break(tx, key, by="settlement", why="its lines come to its amount")
     settlement.complete(tx, payout)
 
 
@@ -213,18 +247,16 @@ def _book_by_itself(tx: Tx, tenant: Tenant, line: Line) -> bool:
 def _prove(tx: Tx, tenant: Tenant, payment: Payment, line: Line, found: About) -> None:
     """An outcome that nobody knows is proven by a line: its money has moved."""
     if line.kind is _K.PAYMENT:
-        operation = store.open_operation(tx, payment.payment_id) or _said_by_hand(tx, payment)
-        takes = operation is not None and operation.kind in _TAKES and operation.refund_id is None
-        if not takes or operation is None or payment.captured_at is not None:
+        operation = _whose_money_moved(tx, payment)
+        kept = settlement_pairs.kept(tx, line, payment.payment_id)
+        if operation is None or payment.captured_at is not None or not 0 < kept.minor <= operation.amount.minor:
             return
-        if operation.state not in _PROVABLE or not 0 < line.gross.minor <= operation.amount.minor:
-            return
-        proof = _proof(line, line.gross, captured=True)
+        proof = _proof(line, kept, captured=True)
     elif line.kind is _K.REFUND and found.refund is not None:
         operation = _sent_for(tx, found.refund)
-        if operation is None or operation.state not in _PROVABLE or line.gross.minor >= 0:
+        if operation is None or found.refund.succeeded_at is not None or line.gross.minor >= 0:
             return
-        if found.refund.succeeded_at is not None:
+        if operation.state not in _PROVABLE and not _was_refused(tx, found.refund, line):
             return
         proof = _proof(line, -line.gross, captured=False)
     else:
@@ -238,9 +270,21 @@ def _proof(line: Line, amount: Money, *, captured: bool) -> Approved:
     return Approved(Reference(line.of_ref), amount, captured=captured, at=line.occurred_at, payment=payment)
 
 
-def _said_by_hand(tx: Tx, payment: Payment) -> Operation | None:
-    mine = store.operations_of(tx, payment.payment_id)
-    return next((one for one in reversed(mine) if one.state is OperationState.BY_HAND and one.kind in _TAKES), None)
+def _whose_money_moved(tx: Tx, payment: Payment) -> Operation | None:
+    """The operation that a line of this payment proves: one without an outcome, or, of a payment that has ended without
+    money, the last that was to take any: a late success."""
+    takes = [one for one in store.operations_of(tx, payment.payment_id) if one.kind in _TAKES and not one.refund_id]
+    unknown = [one for one in takes if one.state in _PROVABLE]
+    sent = [one for one in takes if one.sent_at is not None]
+    ended = sent if payment.state in _ENDED_WITHOUT_MONEY else []
+    return next(reversed([*ended, *unknown]), None)
+
+
+def _was_refused(tx: Tx, refund: Refund, line: Line) -> bool:
+    """Whether the processor had said that it makes no such refund: it never had a name there. One that had may still be
+    listed as come back."""
+    refused = refund.state in (RefundState.FAILED, RefundState.CANCELED) and refund.processor_ref is None
+    return refused and not settlement_pairs.came_back(tx, line)
 
 
 def _sent_for(tx: Tx, refund: Refund) -> Operation | None:
@@ -252,7 +296,10 @@ def _in_the_books(tx: Tx, payment: Payment, line: Line, found: About) -> bool:
     """Whether the money that the line is of is booked by its own event."""
     match line.kind:
         case _K.PAYMENT | _K.CAPTURE_RELEASE:
-            return payment.captured_at is not None
+            voided = payment.state is PaymentState.VOIDED and line.kind is _K.PAYMENT
+            return payment.captured_at is not None and not (
+                voided and settlement_pairs.kept(tx, line, payment.payment_id)
+            )
         case _K.REFUND:
             known = refund_of(tx, line.merchant, line.our_ref, line.of_ref)
             return known is not None and known.state in REFUND_ENDS

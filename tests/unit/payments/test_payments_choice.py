@@ -15,7 +15,9 @@ from fhirpay.payments import registry
 from fhirpay.payments.choice import choices, kept_by
 
 A, B = (
-    Merchant(name=name, processor="simulated", base_url="http://127.0.0.1:1", private_network=True, secret_key="sk")
+    Merchant(
+        name=name, processor="simulated", base_url="http://127.0.0.1:1", private_network=True, secret_key=f"sk_{name}"
+    )
     for name in ("a", "b")
 )
 MAIN, OTHER = Facility(name="main", merchant="a"), Facility(name="other", merchant="b")
