@@ -69,6 +69,7 @@ AT_A_READER = frozenset({OperationKind.TERMINAL, OperationKind.TERMINAL_CANCEL})
 LOOK_AT_READER_EVERY = timedelta(seconds=5)  # somebody stands there and waits; an event usually comes first
 NOT_PRESENTED = "not-presented"  # on the payment: nobody held a card to the reader
 _PAYER_ACTS = AT_A_READER | {OperationKind.HOSTED}
+_TAKES_TIME = frozenset({PaymentState.PROCESSING, PaymentState.IN_REVIEW})
 _AT_READER = frozenset({PaymentState.CREATED, PaymentState.REQUIRES_ACTION})  # the reader is not free
 HELD_LOOK = timedelta(days=1)  # an authorization ends by itself, and the event that says so may be lost
 
@@ -379,6 +380,8 @@ def _carry_out(tx: Tx, tenant: Tenant, payment: Payment, folded: Folded) -> None
                 if reference in captures:
                     _voided(tx, tenant, payment, reference, captures[reference][0], fact.occurred_at, by=fact.source)
     returned.carry_out(tx, tenant, payment, facts)
+    if folded.state in _TAKES_TIME:
+        collect.act(tx, payment.account_ref, tenant)  # for days, maybe: nobody is to ask for it meanwhile
     came_to_nothing = folded.state in CLOSED and not any(amount for amount, _ in captures.values())
     if came_to_nothing and store.first_time(tx, payment.payment_id, "release", Money.zero(payment.currency)):
         billing.release(tx, payment.payment_id)

@@ -38,6 +38,7 @@ async def test_on_its_way_it_is_not_paid_and_nobody_asks_for_it(world: World) ->
     (owed,) = await world.units.read(obligations.obligations_of, account)
     assert (str(owed.state), owed.in_flight, owed.paid) == ("in_flight", usd(80_00), usd(0))
     assert await world.askable(account) == 0
+    assert await world.units.read(list_open) == []  # nor is it on the desk's list
     assert (await world.balances()).keys() == {"ar_patient", "charges_control"}
     await world.sweep()
 
