@@ -38,7 +38,11 @@ class Facility(Section):
     name: str
     zone: str = Field(default="America/New_York", description="IANA zone of the till and of bare timestamps")
     merchant: str = Field(default="main", description="who is paid")
-    organization: str = Field(default="", description="Organization id used as requestor and payee in postings")
+    organization: str = Field(
+        default="",
+        description="Organization id used as requestor and payee in postings; of several facilities each has its own, "
+        "by which an account is known to be its",
+    )
     policy: Literal["hold", "request", "autopay"] = Field(
         default="request", description="what happens to what is owed: nothing, ask, or the stored method"
     )
@@ -220,6 +224,7 @@ class Tenant(Section):
                 known_zone(interface.zone)
             if interface.facility not in facilities:
                 raise ValueError(f"interface '{interface.name}' names facility '{interface.facility}', not defined")
+        _whose_accounts(self.facilities, [one.facility for one in self.interfaces])
         return self
 
 
@@ -300,6 +305,17 @@ class Settings(Section):
     def path_of(self, tenant: str) -> str:
         """Where a tenant is served: the only one at the root, several each under a path of their own."""
         return "" if len(self.tenants) == 1 else f"/tenants/{tenant}"
+
+
+def _whose_accounts(facilities: tuple[Facility, ...], fed: list[str]) -> None:
+    """Raises ValueError where an account that a feed brings would count, and be paid, as another facility's."""
+    named = [one.organization for one in facilities if one.organization]
+    if twice := next((name for name in named if named.count(name) > 1), ""):
+        raise ValueError(f"two facilities have organization '{twice}': whose an account is, is told by it")
+    for facility in facilities[1:]:
+        if facility.name in fed and not facility.organization:
+            says = f"facility '{facility.name}' has a feed and no organization: its accounts would be"
+            raise ValueError(f"{says} '{facilities[0].name}'s. Give it one of its own")
 
 
 def _tills(tills: tuple[Till, ...], facilities: set[str]) -> None:

@@ -109,6 +109,29 @@ def test_a_client_has_keys_and_for_a_while_its_old_token_too(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
+    ("one", "other", "says"),
+    [
+        ("", "", "facility 'south' has a feed and no organization: its accounts would be 'north's"),
+        ("o1", "o1", "two facilities have organization 'o1'"),
+        ("", "o2", ""),
+    ],
+)
+def test_whose_an_account_is_can_be_told_of_each_facility_with_a_feed(one: str, other: str, says: str) -> None:
+    merchant = config.Merchant(name="main", processor="simulated", secret_key="k")
+    facilities = (config.Facility(name="north", organization=one), config.Facility(name="south", organization=other))
+    feeds = tuple(config.Interface(name=at, facility=at, account_key="PID-18") for at in ("north", "south"))
+
+    def made() -> config.Tenant:
+        return config.Tenant(name="main", facilities=facilities, merchants=(merchant,), interfaces=feeds)
+
+    if not says:
+        assert made()
+        return
+    with pytest.raises(ValueError, match=says):
+        made()
+
+
+@pytest.mark.parametrize(
     ("lines", "says"),
     [
         ('poll = ["ChargeItem"]', "needs poll_since: the day from when on changes are picked up"),
