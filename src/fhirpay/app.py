@@ -18,7 +18,15 @@ from fastapi import FastAPI
 from .errors import ConfigInvalid
 from .flow.lease import take_over_all
 from .log import Log
-from .usecases import keep_subscribed, match_bank, pull_settlements, receivers_gone, sweep
+from .usecases import (
+    keep_subscribed,
+    match_bank,
+    match_postings,
+    pull_settlements,
+    read_back,
+    receivers_gone,
+    sweep,
+)
 from .wiring import System
 
 log = Log("app")
@@ -134,6 +142,8 @@ async def _working(system: System, stopping: asyncio.Event) -> AsyncIterator[Non
         await house.units.write(sweep.schedule, house.tenant, house.processors)
         await house.units.write(pull_settlements.schedule, house.tenant, house.processors)
         await house.units.write(match_bank.schedule, house.tenant)
+        await house.units.write(match_postings.schedule, house.tenant)
+        await house.units.write(read_back.schedule, house.tenant)
     tasks = [asyncio.create_task(worker.run(stopping)) for worker in system.workers()]
     for house in system.houses.values():
         watches = (house.silence, house.mended, house.traffic, house.daily)

@@ -24,6 +24,7 @@ from .config_destination import Destination
 from .config_feed import Interface
 from .config_launch import normal_base
 from .config_posting_file import PostingFile
+from .config_report import PostingReport as PostingReport
 from .config_route import Route
 from .config_section import Section, in_the_clear, known_zone
 from .config_sftp import Sftp as Sftp

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 from pydantic import AwareDatetime, Field, model_validator
 
 from .config_launch import LaunchedFrom
+from .config_report import PostingReport
 from .config_section import Section, Stage, known_zone
 from .config_writeback import FinancialTransaction, Written, wrong_in_writes
 
@@ -65,6 +66,14 @@ class Connection(LaunchedFrom):
         default=(),
         description="the interfaces on which it says what is posted there, for `writeback agreement`; empty: all",
     )
+    report: PostingReport | None = Field(
+        default=None, description="how its own report of what is posted there is read; see below"
+    )
+    read_back: bool = Field(
+        default=False,
+        description="what it has of payments is searched once a day, and compared with what was posted there",
+    )
+    read_back_days: int = Field(default=30, ge=2, le=365, description="how far back that search goes")
     poll: tuple[Polled, ...] = Field(
         default=(),
         description="the types whose changes are picked up there (R4); empty: it sends them to us, or nothing",

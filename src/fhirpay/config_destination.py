@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from .config_report import PostingReport
 from .config_section import Section, Stage
 
 Verdict = Literal["retry", "doubt", "park", "there"]
@@ -52,6 +53,9 @@ class Destination(Section):
     heard_on: tuple[str, ...] = Field(
         default=(),
         description="the interfaces on which it says what is posted there, for `writeback agreement`; empty: all",
+    )
+    report: PostingReport | None = Field(
+        default=None, description="how its own report of what is posted there is read; see below"
     )
     dedupes: bool = Field(
         default=False,

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, model_validator
 
+from .config_report import PostingReport
 from .config_section import Section, Stage, known_zone
 from .config_sftp import SftpAccount
 
@@ -31,6 +32,9 @@ class PostingFile(Section):
     heard_on: tuple[str, ...] = Field(
         default=(),
         description="the interfaces on which it says what is posted there, for `writeback agreement`; empty: all",
+    )
+    report: PostingReport | None = Field(
+        default=None, description="how its own report of what is posted there is read; see below"
     )
     folder: str = Field(default="", description="a folder of this machine that files are put into; it has to be there")
     sftp: SftpAccount | None = Field(

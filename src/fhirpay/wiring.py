@@ -45,8 +45,10 @@ from .usecases import (
     collect,
     go_live,
     match_bank,
+    match_postings,
     postings,
     pull_settlements,
+    read_back,
     receive_notification,
     refund,
     reverse,
@@ -87,6 +89,7 @@ from .usecases.take_bank_file import TakeBankFile
 from .usecases.take_export import EhrExport
 from .usecases.take_files import FileFeed
 from .usecases.take_payment import TakePayment
+from .usecases.take_report import TakeReport
 from .web import hl7v2, oauth, problem
 from .web.admin import AdminSocket, Commands
 from .web.api import deps as api_deps
@@ -146,6 +149,8 @@ class House:
     makers: Sequence[FileMaker]
     pulls: PullSettlements
     bank: TakeBankFile
+    back: read_back.ReadBack
+    reports: TakeReport
 
 
 @dataclass
@@ -352,6 +357,8 @@ def build(
         lambda tenant: houses[tenant].pulls,
         lambda tenant: houses[tenant].processors,
         lambda tenant: houses[tenant].bank,
+        lambda tenant: houses[tenant].reports,
+        lambda tenant: houses[tenant].back,
     )
     return System(settings, clock, ids, database, hash_key, houses, commands, checker)
 
@@ -405,6 +412,7 @@ def _house(
         transport=transport,
     )
     subscriptions = Subscriptions(units, hash_key, public_url + R4.prefix)
+    back = read_back.ReadBack(units, tenant, ehrs, now=clock.now)
     notify = Notify(units, subscriptions, door.callers.registered, transport)
     return House(
         tenant=tenant,
@@ -441,11 +449,13 @@ def _house(
             collect.AGAIN: collect.Reassess(units, tenant).run,
             pull_settlements.KIND: pulls.run,
             match_bank.KIND: match_bank.MatchBank(units, tenant, hash_key).run,
+            match_postings.KIND: match_postings.MatchPostings(units, tenant).run,
             go_live.KIND: go_live.GoLive(units, tenant).run,
         },
         writeback={
             postings.KIND: PostBack(units, tenant, ehrs).run,
             postings.INVOICE_KIND: PostInvoice(units, tenant, ehrs).run,
+            read_back.KIND: back.run,
             send_ack.KIND: SendAck(units, tenant, ack_clients, clock).run,
             events.KIND: notify.run,
             events.HEARTBEAT: notify.heartbeat,
@@ -467,6 +477,8 @@ def _house(
         traffic=TrafficWatch(units, tenant, clock, checker.check, lambda: released.root),
         pulls=pulls,
         bank=TakeBankFile(units, tenant, hash_key),
+        back=back,
+        reports=TakeReport(units, tenant, hash_key),
         makers=[FileMaker(units, tenant, one, layouts[one.name], clock) for one in tenant.posting_files],
         files=[feed for one in tenant.interfaces for feed in file_feeds(intakes[one.name], one)],
     )

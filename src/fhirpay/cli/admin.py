@@ -51,6 +51,8 @@ class Operator(Protocol):
     async def recover(self, *, entry: str, by: str, reason: str) -> str: ...
     async def export(self, *, ehr: str, action: str) -> str: ...
     async def take_bank_file(self, *, account: str, name: str, data: bytes) -> str: ...
+    async def take_report(self, *, receiver: str, name: str, data: bytes) -> str: ...
+    async def read_back(self, *, connection: str) -> str: ...
     async def match_by_hand(self, *, lines: list[str], payouts: list[str], by: str, reason: str) -> str: ...
     async def book_receipt(self, *, line: str, by: str, reason: str) -> str: ...
     async def tell_again(self, *, endpoint: str, event: str, since: str, until: str) -> list[str]: ...
@@ -133,6 +135,12 @@ class _Here:
 
     async def take_bank_file(self, *, account: str, name: str, data: bytes) -> str:
         return await self._commands.take_bank_file(self._tenant, account, name, data)
+
+    async def take_report(self, *, receiver: str, name: str, data: bytes) -> str:
+        return await self._commands.take_report(self._tenant, receiver, name, data)
+
+    async def read_back(self, *, connection: str) -> str:
+        return await self._commands.read_back(self._tenant, connection)
 
     async def match_by_hand(self, *, lines: list[str], payouts: list[str], by: str, reason: str) -> str:
         return await self._commands.match_by_hand(self._tenant, lines, payouts, by, reason)
@@ -229,6 +237,13 @@ class _There:
     async def take_bank_file(self, *, account: str, name: str, data: bytes) -> str:
         file = base64.b64encode(data).decode()
         return (await self._ask(command="take_bank_file", account=account, name=name, file=file))["says"]
+
+    async def take_report(self, *, receiver: str, name: str, data: bytes) -> str:
+        file = base64.b64encode(data).decode()
+        return (await self._ask(command="take_report", receiver=receiver, name=name, file=file))["says"]
+
+    async def read_back(self, *, connection: str) -> str:
+        return (await self._ask(command="read_back", connection=connection))["says"]
 
     async def match_by_hand(self, *, lines: list[str], payouts: list[str], by: str, reason: str) -> str:
         asked = {"command": "match_by_hand", "lines": lines, "payouts": payouts}

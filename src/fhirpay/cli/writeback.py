@@ -13,14 +13,19 @@ from ..fhir.json import dumps
 from ..usecases.agreement import GOOD_PERCENT, Agreement, agreement
 from ..usecases.agreement_text import as_facts, as_text
 from ..usecases.unposted import Unposted, unposted
+from . import ehr_said
 from .admin import ByOption, ReasonOption, decided
 from .context import ConfigOption, JsonOption, TenantOption, friendly, out, reading, run, settings, tenant_name
 from .posting_files import files
 
 writeback = typer.Typer(
-    help="Postings to EHRs: list, resolve, confirm, reject, agreement; files.", no_args_is_help=True
+    help="Postings to EHRs: list, resolve, confirm, reject, agreement, report, read-back, said; files.",
+    no_args_is_help=True,
 )
 writeback.add_typer(files, name="files")
+writeback.command("report")(ehr_said.take_report)
+writeback.command("read-back")(ehr_said.read_back)
+writeback.command("said")(ehr_said.list_said)
 PostingArgument = Annotated[str, typer.Argument(help="The posting (pst…), payment, refund or adjustment.")]
 EhrOption = Annotated[str, typer.Option("--ehr", help="At which EHR, where it is open at several.")]
 

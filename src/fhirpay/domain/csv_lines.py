@@ -1,7 +1,7 @@
 """The lines of somebody's CSV as cells by column, and what a cell says: a day, an amount. Pure.
 
-Called by bank/csv_file.py and writeback/report_file.py. Raises MessageInvalid and ValueInvalid with line and column; what
-a cell holds is never repeated in an error.
+Called by bank/csv_file.py and writeback/report_file.py. Raises MessageInvalid and ValueInvalid with line and column;
+what a cell holds is never repeated in an error.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _lines(
 ) -> Iterator[tuple[str, Cells]]:
     for _ in range(form.skip_lines):
         next(rows, None)
-    names = [name.strip() for name in next(rows, [])]
+    names = [name.strip() for name in next(rows, list[str]())]
     if missing := [name for name in wanted if name and name not in names]:
         says = f"there is no column '{missing[0]}', which the mapping of '{whose}' names"
         raise MessageInvalid(says, location=f"line {form.skip_lines + 1}")

@@ -36,7 +36,7 @@ from ..mapping.loader import Maps
 from ..mapping.mapped import Mapped, Parked
 from ..parties import statements
 from ..subscriptions.events import tell
-from . import charged_elsewhere, echoes, link_patients, move_account, visits, withdrawn_coverage
+from . import charged_elsewhere, echoes, hear_postings, link_patients, move_account, visits, withdrawn_coverage
 from .collect import accounts_touched, reassess_accounts
 from .corrections import settled
 from .known_numbers import found_again
@@ -110,6 +110,7 @@ class ApplyMessage:
         tell(tx, [stored for stored, change in changes if change != "unchanged"])
         cutover.note(tx, message.interface, [stored for stored, _ in changes], self.tenant)
         echoes.heard(tx, changes)
+        hear_postings.note(tx, message.interface, changes)
         visits.note(tx, self.tenant, message.interface, changes)
         parked = tuple(one for part in mapped for one in part.parked)
         detail = legible("; ".join([f"{one.location}: {one.reason}" for one in parked] or [*warnings, *merging.says]))

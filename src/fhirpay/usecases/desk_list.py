@@ -162,6 +162,12 @@ NEXT: Mapping[str, str] = {
     TWO_POSTERS: "Ask the desk. The same money: have the EHR take its line back. Two payments: mark it done.",
     TURNED: "Find out why, and give the money back here if it is to go; else have the EHR post it again.",
     DIFFERS: "Have it corrected at the EHR: here it counts as it was taken.",
+    # of what an EHR says that it has
+    "missing_posting": "Look at the EHR. Not there: post it by hand and mark this done; it goes once it is shown.",
+    "posted_twice": "Ask who posted it. The same money: have the EHR take one back. Two payments: mark it done.",
+    "posting_amount_differs": "Have it corrected at the EHR: here it counts as taken. It goes once that shows.",
+    "ehr_payment_unknown": "Ask the EHR's staff whose it is: have it taken back, or sent as FT1 PY so that it counts.",
+    "ehr_posting_ambiguous": "Compare with the chart, and have our number put on them there; else mark it done.",
     "late_refund": "Tell the payer that the refund went out after all; see that it was not given back twice.",
     "refund_waits": "Look at the processor why the payment has not settled: the refund goes out once it has.",
     "refund_failed": "Give the money back by another way, or leave it for the next bill.",

@@ -33,11 +33,13 @@ from ..usecases.go_live import go_live, outlook
 from ..usecases.opening_balances import check, import_file, reverse
 from ..usecases.preview_replay import preview_replay
 from ..usecases.pull_settlements import PullSettlements
+from ..usecases.read_back import ReadBack
 from ..usecases.receive_hl7 import Hl7Intake
 from ..usecases.replay import replay_messages, replay_these, set_aside
 from ..usecases.replay_mended import ReplayMended
 from ..usecases.sweep import Sweep
 from ..usecases.take_bank_file import TakeBankFile
+from ..usecases.take_report import TakeReport
 from ..usecases.undo_merge import undo
 from ..usecases.unposted import resolve
 
@@ -59,6 +61,8 @@ class Commands:
         pulls: Callable[[str], PullSettlements],
         processors: Callable[[str], Registry],
         bank: Callable[[str], TakeBankFile],
+        reports: Callable[[str], TakeReport],
+        back: Callable[[str], ReadBack],
     ) -> None:
         self._database = database
         self._tenant = tenant
@@ -70,6 +74,8 @@ class Commands:
         self._pulls = pulls
         self._processors = processors
         self._bank = bank
+        self._reports = reports
+        self._back = back
 
     async def ingest(self, tenant: str, interface: str, message: bytes) -> list[bytes]:
         """Take in one HL7v2 message; its acknowledgements. Raises NotFound for an unknown interface."""
@@ -114,6 +120,21 @@ class Commands:
         if done.again:
             return f"{done.file_id}: this file has been taken before"
         return f"{done.file_id}: {done.new} new lines, {done.known} known; {done.matched} payouts matched"
+
+    async def take_report(self, tenant: str, receiver: str, name: str, data: bytes) -> str:
+        """Take in an EHR's own report of what is posted there; what it came to."""
+        done = await self._reports(tenant).take(receiver, name, data)
+        if done.again:
+            return f"{done.reading_id}: this report has been taken before"
+        return (
+            f"{done.reading_id}: {done.lines} postings; {done.found.by_rule} found by a rule, {done.found.breaks} open"
+        )
+
+    async def read_back(self, tenant: str, connection: str) -> str:
+        """Read what an EHR has of payments; what it came to."""
+        done = await self._back(tenant).read(connection)
+        bad = f", {done.unreadable} that can't be compared" if done.unreadable else ""
+        return f"{done.read} postings{bad}; {done.found.by_rule} found by a rule, {done.found.breaks} open"
 
     async def match_by_hand(self, tenant: str, lines: list[str], payouts: list[str], by: str, reason: str) -> str:
         """These bank lines are these payouts; the match's id."""
@@ -390,6 +411,17 @@ class AdminSocket:
                 }:
                     data = base64.b64decode(file)
                     return {"says": await self._commands.take_bank_file(tenant, account, name, data)}
+                case {
+                    "command": "take_report",
+                    "tenant": str(tenant),
+                    "receiver": str(receiver),
+                    "name": str(name),
+                    "file": str(file),
+                }:
+                    data = base64.b64decode(file)
+                    return {"says": await self._commands.take_report(tenant, receiver, name, data)}
+                case {"command": "read_back", "tenant": str(tenant), "connection": str(connection)}:
+                    return {"says": await self._commands.read_back(tenant, connection)}
                 case {
                     "command": "match_by_hand",
                     "tenant": str(tenant),

@@ -69,10 +69,13 @@ class PostingRow(Row, table=True):
 
 
 class PostingFactRow(Row, table=True):
-    """What would have been posted of one account, of a posting that wasn't sent at once: kept to be compared."""
+    """What a posting says of one account, or would have said had it been sent: kept to be compared."""
 
     __tablename__ = "posting_fact"
-    __table_args__ = (CheckConstraint("kind IN ('payment', 'refund', 'adjustment')", name="kind"),)
+    __table_args__ = (
+        CheckConstraint("kind IN ('payment', 'refund', 'adjustment')", name="kind"),
+        Index(None, "tenant_id", "account_ref"),
+    )
 
     tenant_id: str = Field(primary_key=True, sa_type=Text)
     posting_id: str = Field(primary_key=True, sa_type=Text)
