@@ -55,6 +55,7 @@ class Operator(Protocol):
     async def read_back(self, *, connection: str) -> str: ...
     async def match_by_hand(self, *, lines: list[str], payouts: list[str], by: str, reason: str) -> str: ...
     async def book_receipt(self, *, line: str, by: str, reason: str) -> str: ...
+    async def done(self, *, line: str, by: str, reason: str) -> str: ...
     async def tell_again(self, *, endpoint: str, event: str, since: str, until: str) -> list[str]: ...
     async def skip_event(self, *, endpoint: str, event: str) -> str: ...
 
@@ -147,6 +148,9 @@ class _Here:
 
     async def book_receipt(self, *, line: str, by: str, reason: str) -> str:
         return await self._commands.book_receipt(self._tenant, line, by, reason)
+
+    async def done(self, *, line: str, by: str, reason: str) -> str:
+        return await self._commands.done(self._tenant, line, by, reason)
 
     async def tell_again(self, *, endpoint: str, event: str, since: str, until: str) -> list[str]:
         return await self._commands.tell_again(self._tenant, endpoint, event, since, until)
@@ -251,6 +255,9 @@ class _There:
 
     async def book_receipt(self, *, line: str, by: str, reason: str) -> str:
         return (await self._ask(command="book_receipt", line=line, by=by, reason=reason))["line"]
+
+    async def done(self, *, line: str, by: str, reason: str) -> str:
+        return (await self._ask(command="done", line=line, by=by, reason=reason))["line"]
 
     async def tell_again(self, *, endpoint: str, event: str, since: str, until: str) -> list[str]:
         asked = {"command": "tell_again", "endpoint": endpoint, "event": event}

@@ -294,6 +294,7 @@ class Break(_Record):
     break_key: str
     kind: str
     payment_id: str
+    subject: str  # what else it is about: a payout or a line, by its id; empty: the payment
     account_ref: str  # of its payment; empty: of none of ours
     merchant: str
     amount: Money

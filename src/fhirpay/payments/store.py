@@ -432,13 +432,14 @@ def open_break(
     *,
     payment: Payment | None = None,
     merchant: str = "",
+    subject: str = "",
     amount: Money | None = None,
     again: bool = False,
 ) -> bool:
     """A difference for a person, opened once for each key. Whether it is new, or says something else.
 
-    `again`: one that was closed is opened anew, since what it tells of has come back; one that is open says what is so
-    now, and is as old as it was.
+    `subject`: what it is about by its id, where that is no payment. `again`: one that was closed is opened anew, since
+    what it tells of has come back; one that is open says what is so now, and is as old as it was.
     """
     row = {
         "tenant_id": tx.tenant,
@@ -446,6 +447,7 @@ def open_break(
         "kind": str(kind),
         "payment_id": payment.payment_id if payment else "",
         "merchant": payment.merchant if payment else merchant,
+        "subject": subject,
         "amount_minor": amount.minor if amount else 0,
         "currency": amount.currency if amount else payment.currency if payment else "",
         "says": says,
@@ -454,7 +456,9 @@ def open_break(
     }
     if not again:
         return tx.put(_OPEN_BREAK, row) > 0
-    anew = {name: row[name] for name in ("kind", "says", "opened_at", "closed_by", "amount_minor", "currency")}
+    anew = {
+        name: row[name] for name in ("kind", "says", "subject", "opened_at", "closed_by", "amount_minor", "currency")
+    }
     anew |= {"closed_at": None}
     on = ["tenant_id", "break_key"]
     statement = insert(_break).values(row)

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from ..config import Tenant
 from ..db.unit import Tx
@@ -73,19 +74,20 @@ def hear_payout(tx: Tx, tenant: Tenant, merchant: str, seen: PayoutSeen) -> Payo
     _is_theirs(tx, tenant, merchant, seen)
     payout, folded = settlement.record_payout(tx, merchant, seen)
     key = f"{merchant}:{payout.processor_ref}"
+    tell = partial(store.open_break, tx, merchant=merchant, subject=payout.processor_ref)
     if seen.amount != payout.amount:
         says = f"payout {payout.processor_ref} was of {payout.amount}, and is said to be of {seen.amount}"
-        store.open_break(tx, f"{key}:amount:{seen.amount.minor}", PAYOUT_CHANGED, says, merchant=merchant)
+        tell(f"{key}:amount:{seen.amount.minor}", PAYOUT_CHANGED, says)
     for state in folded.unexplained:
         says = f"payout {payout.processor_ref} is said to be {state}, and can't have become so"
-        store.open_break(tx, f"{key}:state:{state}", PAYOUT_STATES, says, merchant=merchant)
+        tell(f"{key}:state:{state}", PAYOUT_STATES, says)
     _tell_if_it_is_back(tx, payout, seen)
     if folded.state is PayoutState.FAILED:
         says = f"payout {payout.processor_ref} of {payout.amount} did not arrive: it is with the processor again"
-        store.open_break(tx, f"{key}:failed", PAYOUT_FAILED, says, merchant=merchant, amount=payout.amount)
+        tell(f"{key}:failed", PAYOUT_FAILED, says, amount=payout.amount)
     if folded.left and not payout.itemised:
         says = f"payout {payout.processor_ref} of {payout.amount} can't be listed line by line: its fees are not known"
-        store.open_break(tx, f"{key}:itemised", NOT_ITEMISED, says, merchant=merchant, amount=payout.amount)
+        tell(f"{key}:itemised", NOT_ITEMISED, says, amount=payout.amount)
     book_payout(tx, tenant, payout, folded)
     return payout
 
@@ -108,7 +110,7 @@ def _tell_if_it_is_back(tx: Tx, payout: Payout, seen: PayoutSeen) -> None:
             f"payout {payout.processor_ref} of {payout.amount} was {payout.state}, and is said to be {seen.state} now:"
         )
         says += " look it up at the processor, and at the bank; the books have it as come back"
-        more = {"merchant": payout.merchant, "amount": payout.amount}
+        more = {"merchant": payout.merchant, "subject": payout.processor_ref, "amount": payout.amount}
         store.open_break(tx, key, PAYOUT_STATES, says, **more, again=True)
     else:
         store.close_break(tx, key, by="settlement", why=f"it is said to be {seen.state} again")
@@ -141,8 +143,8 @@ def all_lines_are_here(tx: Tx, payout: Payout) -> None:
     key = f"{payout.merchant}:{payout.processor_ref}:sum"
     if net != payout.amount:
         says = f"payout {payout.processor_ref} is of {payout.amount}, and its {count} lines come to {net}"
-        more = {"merchant": payout.merchant, "amount": payout.amount - net}
-        store.open_break(tx, key, PAYOUT_SUM, says, **more, again=True)
+        tell = partial(store.open_break, tx, merchant=payout.merchant, subject=payout.processor_ref)
+        tell(key, PAYOUT_SUM, says, amount=payout.amount - net, again=True)
         return
     store.close_break(tx, key, by="settlement", why="its lines come to its amount")
     settlement.complete(tx, payout)
@@ -158,7 +160,7 @@ def keep(tx: Tx, merchant: str, payout_ref: str, line: SettlementLine) -> None:
         says = f"line {line.reference} was {kept.net} in payout {kept.payout_ref}, and is said to be {line.net} in"
         says += f" {payout_ref} now: it stands as it came first"
         key = f"{merchant}:{line.reference}:changed:{payout_ref}:{line.gross.minor}:{line.fee.minor}"
-        store.open_break(tx, key, CHANGED, says, merchant=merchant, amount=line.net)
+        store.open_break(tx, key, CHANGED, says, merchant=merchant, subject=line.reference, amount=line.net)
         log.warning("settlement.line_changed", merchant=merchant)
 
 
@@ -199,7 +201,7 @@ def book(tx: Tx, tenant: Tenant, line: Line) -> bool:
     if line.gross.currency != payment.currency:
         says = f"line {line.line_ref} of {line.net} is of {payment.payment_id}, which is in {payment.currency}"
         key = f"{line.merchant}:{line.line_ref}:currency"
-        store.open_break(tx, key, OTHER_CURRENCY, says, payment=payment, amount=line.net)
+        store.open_break(tx, key, OTHER_CURRENCY, says, payment=payment, subject=line.line_ref, amount=line.net)
         settlement.settle_line(tx, line, LineState.NOTED, payment_id=payment.payment_id)
         return True
     _prove(tx, tenant, payment, line, found)
@@ -228,7 +230,8 @@ def _book_by_itself(tx: Tx, tenant: Tenant, line: Line) -> bool:
         case _K.ADJUSTMENT | _K.OTHER:
             says = f"line {line.line_ref} of {line.net} ('{line.raw_type}') is of nothing that we know: not booked"
             key = f"{line.merchant}:{line.line_ref}:adjustment"
-            store.open_break(tx, key, ADJUSTED, says, merchant=line.merchant, amount=line.net)
+            tell = partial(store.open_break, tx, merchant=line.merchant, subject=line.line_ref)
+            tell(key, ADJUSTED, says, amount=line.net)
         case _ if not amount:
             pass
         case _K.FEE:

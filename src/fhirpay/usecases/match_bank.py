@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from functools import partial
 
 from ..bank import matches
 from ..bank import store as bank
@@ -149,7 +150,8 @@ def _deposited(tx: Tx, tenant: Tenant, batches: Sequence[Payout], total: Money, 
     if gap:
         says = f"{len(batches)} batches from {first.processor_ref} on are {gap} more than their deposit of {total}:"
         says += " fees that the processor doesn't tell; they stay in processor_clearing"
-        store.open_break(tx, f"bank:{FEE_GAP}:{key}", FEE_GAP, says, merchant=first.merchant, amount=gap)
+        tell = partial(store.open_break, tx, merchant=first.merchant, subject=first.processor_ref)
+        tell(f"bank:{FEE_GAP}:{key}", FEE_GAP, says, amount=gap)
 
 
 def _identified(tx: Tx, tenant: Tenant, line: BankLine) -> None:
@@ -173,7 +175,7 @@ def _tell(tx: Tx, tenant: Tenant, account: BankAccount, found: Found) -> None:
     def tell(kind: str, one: Expected, says: str, amount: Money) -> None:
         key = f"bank:{kind}:{one.payout_id}:{one.what}"
         told.add(key)
-        store.open_break(tx, key, kind, says, merchant=one.merchant, amount=amount, again=True)
+        store.open_break(tx, key, kind, says, merchant=one.merchant, subject=one.payout_id, amount=amount, again=True)
 
     for one in found.missing:
         what = "has not been seen" if one.what == "arrival" else "failed, and has not been seen taken back"
@@ -190,7 +192,7 @@ def _tell(tx: Tx, tenant: Tenant, account: BankAccount, found: Found) -> None:
         if not line.receipt_by:
             says = f"line {line.line_id} of {line.amount}, {line.booked_on}, in bank account '{account.name}'"
             says += " is of no payout"
-            store.open_break(tx, key, NOBODY, says, amount=line.amount)
+            store.open_break(tx, key, NOBODY, says, subject=line.line_id, amount=line.amount)
     _close(tx, tenant, account, told)
 
 

@@ -176,7 +176,7 @@ class PullSettlements:
             says = f"{len(lines)} lines of payout {payout_ref} are of payments that are not known here, such as "
             says += lines[0].line_ref
             key = f"{merchant}:{payout_ref}:unmatched"
-            store.open_break(tx, key, UNMATCHED, says, merchant=merchant, amount=total)
+            store.open_break(tx, key, UNMATCHED, says, merchant=merchant, subject=payout_ref, amount=total)
         for told in store.breaks(tx, kind=UNMATCHED):
             if told.break_key.startswith(f"{merchant}:") and told.break_key.split(":")[1] not in late:
                 store.close_break(tx, told.break_key, by="settlement", why="what they are of is known")

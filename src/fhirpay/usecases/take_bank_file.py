@@ -132,7 +132,7 @@ def _add_up(tx: Tx, kept: BankFile, whose: BankAccount, number: int, one: Statem
         says = f"{one.at} of bank file {kept.file_id} (account '{whose.name}'): its lines lead from {one.opening} to"
         says += f" {total}, and it says {one.closing}: a line is missing, or one too many"
         key = f"bank:{SUM}:{kept.file_id}:{number}"
-        store.open_break(tx, key, SUM, says, amount=one.closing - total)
+        store.open_break(tx, key, SUM, says, subject=whose.name, amount=one.closing - total)
 
 
 def _gaps(tx: Tx, whose: BankAccount) -> None:
@@ -151,7 +151,7 @@ def _gaps(tx: Tx, whose: BankAccount) -> None:
             amount = Money(off, whose.currency)
             says = f"bank account '{whose.name}': {one.first_day} begins {amount} off from how {last.last_day} ended:"
             says += " the files of the days between are missing"
-            store.open_break(tx, key, GAP, says, amount=amount, again=True)
+            store.open_break(tx, key, GAP, says, subject=whose.name, amount=amount, again=True)
     for one in store.breaks(tx, kind=GAP, limit=100 * store.PAGE):
         if one.break_key.startswith(f"bank:{GAP}:{whose.name}:") and one.break_key not in told:
             store.close_break(tx, one.break_key, by="bank", why="the files between are here")

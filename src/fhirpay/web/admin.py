@@ -25,7 +25,7 @@ from ..fhir.client import FhirClient
 from ..inbox.search import Selector, search
 from ..payments.registry import Registry
 from ..polling import exports
-from ..usecases import by_hand, confirm_posting, decide_bank, post_file, staff
+from ..usecases import by_hand, confirm_posting, decide_bank, desk_list, post_file, staff
 from ..usecases import webhook_endpoints as hooks
 from ..usecases.apply_message import ApplyMessage
 from ..usecases.by_hand import Found
@@ -251,6 +251,11 @@ class Commands:
         else:
             await units.write(exports.begin, ehr, whole=action == "whole")
         return ehr
+
+    async def done(self, tenant: str, line: str, by: str, reason: str) -> str:
+        """A person has dealt with a line of the worklist; its id."""
+        await self._database.units(tenant).write(desk_list.done, line, by=named(by), why=reason)
+        return line
 
     async def tell_again(self, tenant: str, endpoint: str, event: str, since: str, until: str) -> list[str]:
         """An event, or all from `since` on and before `until`, is told to a webhook endpoint again; their ids."""
@@ -498,6 +503,8 @@ class AdminSocket:
                     return {"entry": await self._commands.recover(tenant, entry, by, why)}
                 case {"command": "export", "tenant": str(tenant), "ehr": str(ehr), "action": str(action)}:
                     return {"export": await self._commands.export(tenant, ehr, action)}
+                case {"command": "done", "tenant": str(tenant), "line": str(item), "by": str(by), "reason": str(why)}:
+                    return {"line": await self._commands.done(tenant, item, by, why)}
                 case {
                     "command": "tell_again",
                     "tenant": str(tenant),

@@ -16,7 +16,7 @@ from fhirpay.db.unit import Database, Tx, Units
 from fhirpay.domain.money import Money
 from fhirpay.fhir import store as fhir
 from fhirpay.fhir.json import loads
-from fhirpay.usecases.desk_list import NEXT
+from fhirpay.reconciliation.kinds import KINDS
 
 Run = Callable[..., Awaitable[Result]]
 
@@ -51,10 +51,12 @@ async def test_the_list_and_what_to_do_next(run: Run, units: Units) -> None:
 
     await units.write(lines)
     text = (await run("--account", "urn:c|A1")).stdout.splitlines()
-    assert text[0].split("  ")[1:-1] == ["unapplied_credit", "Account/a1", "25.50 USD"]
-    assert text[1:] == ["   whose is it?", f"   → {NEXT['unapplied_credit']}", "1 lines"]
+    assert text[0].split("  ")[1:-1] == ["unapplied_credit", "Account/a1", "25.50 USD", "billing office"]
+    next_ = f"   → {KINDS['unapplied_credit'].next}"
+    assert text[1:] == ["   whose is it?", next_, "   $ fhirpay explain Account/a1", "1 lines"]
+    assert (await run("--owner", "controller")).stdout == "0 lines\n"
     many = [loads(line) for line in (await run("--json", "--kind", "charge_status")).stdout.splitlines()]
     assert len({line["id"] for line in many}) == 120
-    assert {line["next"] for line in many} == {NEXT["charge_status"]}
+    assert {line["next"] for line in many} == {KINDS["charge_status"].next}
     wrong = await run("--account", "nobody")
     assert (wrong.exit_code, "there is no such account" in wrong.stderr) == (1, True)

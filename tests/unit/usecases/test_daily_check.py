@@ -8,8 +8,8 @@ from sqlalchemy import text
 
 from fhirpay.billing import worklist
 from fhirpay.db.unit import Tx, Units
+from fhirpay.reconciliation.kinds import KINDS
 from fhirpay.usecases.daily_check import DISAGREES, DailyCheck
-from fhirpay.usecases.desk_list import NEXT
 
 pytestmark = [pytest.mark.unsound("hands in the database"), pytest.mark.warns("books.disagree")]
 
@@ -42,4 +42,4 @@ async def test_an_equation_that_fails_is_a_line_until_it_holds_again(units: Unit
     await units.write(lend, 1)
     await daily.look()
     assert await lines(units) == {}
-    assert DISAGREES in NEXT
+    assert DISAGREES in KINDS

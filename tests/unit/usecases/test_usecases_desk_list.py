@@ -1,18 +1,14 @@
-"""Every kind of line says what to do, and what is parked or held by a refund leaves the list by its own door."""
+"""What is parked or held by a refund leaves the list by its own door."""
 
 from __future__ import annotations
 
-import ast
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 
-import fhirpay
 from fhirpay.billing import entries, worklist
 from fhirpay.db.unit import Database, Tx, Units
 from fhirpay.domain.clock import FrozenClock
-from fhirpay.domain.payment import AnomalyKind
 from fhirpay.errors import RuleBroken
 from fhirpay.flow import lane
 from fhirpay.flow.worker import Worker
@@ -22,30 +18,6 @@ from fhirpay.usecases import desk_list, staff
 from fhirpay.usecases.parked import note_parked_call
 from fhirpay.usecases.replay import replay_messages
 from payments_world import World, payments_world, usd
-
-SOURCE = Path(fhirpay.__file__).parent
-
-
-def _kinds() -> Iterator[str]:
-    """The kinds of lines that the program opens, as it writes them."""
-    where = {"open_item": None, "open_break": 2, "note": 0, "Note": 0}  # the argument that is the kind
-    for path in SOURCE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            name = getattr(getattr(node, "func", None), "attr", getattr(getattr(node, "func", None), "id", ""))
-            if not isinstance(node, ast.Call) or name not in where:
-                continue
-            named = next((one.value for one in node.keywords if one.arg == "kind"), None)
-            place = where[name]
-            kind = named or (node.args[place] if place is not None and len(node.args) > place else None)
-            if isinstance(kind, ast.Constant) and isinstance(kind.value, str):
-                yield kind.value
-
-
-def test_every_kind_of_line_says_what_to_do_next() -> None:
-    kinds = {*_kinds(), *(str(kind) for kind in AnomalyKind)}
-    assert {"late_success", "coverage_withdrawn", "no_longer_owed"} <= kinds
-    assert kinds - set(desk_list.NEXT) == set()
-
 
 # ── parked calls ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

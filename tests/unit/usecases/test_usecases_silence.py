@@ -13,7 +13,8 @@ from fhirpay.db.unit import Tx, Units
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.ids import first_id
 from fhirpay.inbox.store import Incoming, record
-from fhirpay.usecases.desk_list import LOOK, read
+from fhirpay.reconciliation.kinds import KINDS
+from fhirpay.usecases.desk_list import read
 from fhirpay.usecases.silence import SILENT, SilenceWatch
 
 pytestmark = pytest.mark.warns("feed.silent")
@@ -78,7 +79,7 @@ async def test_it_is_silent_again_after_it_spoke(units: Units, clock: FrozenCloc
     await watch.look()
     (line,) = (await units.read(read)).lines
     assert line.says == "nothing of lab was taken in for 30 minutes"
-    assert line.next != LOOK
+    assert line.next == KINDS[SILENT].next
 
 
 async def test_nobody_is_told_out_of_hours_and_a_line_stays_over_the_night(units: Units, clock: FrozenClock) -> None:

@@ -23,7 +23,7 @@ from fhirpay.errors import LeaseLost, MessageInvalid, RuleBroken
 from fhirpay.fhir.bulk import LINE_MAX, read_manifest, split_lines
 from fhirpay.polling import exports, store
 from fhirpay.polling.exports import Job
-from fhirpay.usecases.desk_list import NEXT
+from fhirpay.reconciliation.kinds import KINDS
 from fhirpay.usecases.look_at_visit import UNREAD
 from fhirpay.usecases.take_export import DELETED, EhrExport, next_night
 from fhirpay.usecases.take_polled import REFUSED, read_all, take
@@ -452,7 +452,7 @@ async def test_what_was_deleted_there_or_left_out_is_told(poll: Poll, server: Bu
     server.errors.append({"resourceType": "OperationOutcome", "issue": [{**issue, "severity": "information"}]})
     await to_the_end(poll)
     (says,) = await poll.told(DELETED)
-    assert {DELETED, REFUSED, UNREAD} <= NEXT.keys()  # and what to do
+    assert {DELETED, REFUSED, UNREAD} <= KINDS.keys()  # and what to do
     assert "ChargeItem/c1" in says
     assert any("(1 errors): c7 could not be written" in one for one in await poll.told(REFUSED))
 

@@ -15,11 +15,11 @@ from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.ids import CountedIds
 from fhirpay.domain.money import Money
 from fhirpay.polling.visits import RARELY, first_due, next_look
+from fhirpay.reconciliation.kinds import KINDS
 from fhirpay.simulators.ehr import Ehr, create_app
 from fhirpay.simulators.ehr_capabilities import Switches
 from fhirpay.simulators.ehr_faults import Fault
 from fhirpay.usecases import staff
-from fhirpay.usecases.desk_list import NEXT
 from fhirpay.usecases.look_at_visit import UNFOUND, UNREAD
 from fhirpay.usecases.visits import look
 from fhirpay.writeback.references import as_known_by
@@ -183,7 +183,7 @@ async def test_an_encounter_that_the_ehr_does_not_know_is_told_and_found_once_it
         await poll.look(HOUR)
     (says,) = await poll.told(UNFOUND)
     assert "`systems`" in says
-    assert UNFOUND in NEXT
+    assert UNFOUND in KINDS
     ehr.seed(visit("e9", "VA200"))
     ehr.seed(of_visit("c9", "e9"))
     await poll.look(DAY)

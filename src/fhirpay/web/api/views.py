@@ -352,6 +352,8 @@ def line(one: Line, now: datetime) -> Json:
         "amount": None if one.amount is None else money(one.amount),
         "says": one.says,
         "next": one.next,
+        "owner": one.owner,
+        "command": one.command,
         "since": at(one.since),
         "age_days": (now - one.since).days,
     }
