@@ -36,7 +36,7 @@ class Kind:
 
 
 def _read() -> dict[str, Kind]:
-    rows = tomllib.loads((resources.files(__package__) / "kinds.toml").read_text(encoding="utf-8"))
+    rows = tomllib.loads((resources.files("fhirpay.reconciliation") / "kinds.toml").read_text(encoding="utf-8"))
     kinds: dict[str, Kind] = {}
     for name, row in rows.items():
         legs, owner = tuple(row.get("legs", ())), row["owner"]
