@@ -106,6 +106,7 @@ async def test_problems_have_the_shape_that_is_documented(world: Hooks) -> None:
 
 async def test_every_example_of_an_answer_is_one_that_is_given(world: Hooks) -> None:
     endpoint = await world.endpoint("payment.captured")
+    await world.owes("bea")
     (payment,) = await world.pays("ana", 50_00)
     await world.units.write(
         lambda tx: refunds.add(tx, store.get(tx, payment), usd(1_00), reason="twice", requested_by="client:ehr")
@@ -114,6 +115,7 @@ async def test_every_example_of_an_answer_is_one_that_is_given(world: Hooks) -> 
     last = (await world.api("GET", "/events")).json()["events"][1]["id"]
     (refund,) = (await world.api("GET", "/refunds")).json()["refunds"]
     ids = {"payment_id": payment, "refund_id": refund["id"], "endpoint_id": endpoint, "event_id": last}
+    ids["name"] = "aging"
     for name, example in ANSWERS.items():
         if name.startswith("get "):
             path = name.removeprefix("get ").format(**ids)

@@ -32,6 +32,7 @@ from .books import Position, steps
 from .copays import CALLED_OFF, GUESSED
 from .elements import flag
 from .facts import AccountFacts
+from .filed import filed_under, keep_former
 from .intake import facility_of, facts_of, gather, stands_alone, topics_of
 from .look_alikes import LOOK_ALIKE
 from .openings import REPLACED
@@ -85,7 +86,7 @@ def reassess(tx: Tx, account_ref: str, tenant: Tenant, *, applying: str = "") ->
     parked = [work for work in (suspended(tx, topics) if topics else ()) if work != applying]
     facts = cutover.of_facts(tx, with_ours(tx, facts_of(resources, facility), before, parked), tenant)
     assessment = assess(facts, facility, tx.now)
-    changed = _settle_rows(tx, account_ref, facility, assessment, before, facts.known_as)
+    changed = _settle_rows(tx, facts, facility, assessment, before)
     after = rows.of_accounts(tx, [account_ref])
     revision = account["revision"]
     if changed or json.loads(account["topics"]) != list(topics):
@@ -171,13 +172,9 @@ def _open(row: RowMapping) -> int:
 
 
 def _settle_rows(
-    tx: Tx,
-    account_ref: str,
-    facility: Facility,
-    assessment: Assessment,
-    before: list[RowMapping],
-    known_as: Mapping[str, tuple[str, ...]],
+    tx: Tx, facts: AccountFacts, facility: Facility, assessment: Assessment, before: list[RowMapping]
 ) -> bool:
+    account_ref, filed = facts.ref, {"facility": facility.name, **filed_under(facts)}
     current: dict[tuple[str, str, str], RowMapping] = {}
     for row in before:
         key = (row["basis_kind"], row["basis_key"], row["currency"])
@@ -188,7 +185,7 @@ def _settle_rows(
     for desired in assessment.obligations:
         row = current.pop(desired.key, None)
         if desired.basis_kind is Basis.COPAY and desired.state not in ENDS and (row is None or row["state"] in ENDS):
-            names = [*known_as.get(desired.basis_key, ()), account_ref]
+            names = [*facts.known_as.get(desired.basis_key, ()), account_ref]
             if desired.basis_key == account_ref:
                 names += [name for _, name, _ in current if name.startswith("Appointment/")]
             keys = [(Basis.COPAY, name, desired.currency) for name in names]
@@ -196,10 +193,10 @@ def _settle_rows(
         if row is None or (row["state"] in ENDS and desired.state not in ENDS):
             if desired.state is not ObligationState.VOID:
                 generation = row["generation"] + 1 if row else 1
-                _add(tx, account_ref, facility, desired, generation)
+                _add(tx, account_ref, {**_columns(desired), **filed}, desired, generation)
                 changed = True
         elif row["state"] not in ENDS:
-            changed |= _change(tx, row, _columns(desired, facility))
+            changed |= _change(tx, row, {**_columns(desired), **filed})
     for row in current.values():
         if row["state"] not in ENDS:
             changed |= _change(tx, row, _gone(row))
@@ -227,7 +224,7 @@ def _renamed(
     return None
 
 
-def _columns(desired: Desired, facility: Facility) -> dict[str, Any]:
+def _columns(desired: Desired) -> dict[str, Any]:
     drawn = sum(desired.draws.values())
     return {
         "debtor_ref": desired.debtor,
@@ -245,7 +242,6 @@ def _columns(desired: Desired, facility: Facility) -> dict[str, Any]:
         "collectable_from": desired.collectable_from,
         "targets": json.dumps(list(desired.targets)),
         "superseded_by": desired.superseded_by or None,
-        "facility": facility.name,
     }
 
 
@@ -261,8 +257,7 @@ def _statement(says: tuple[Says, ...]) -> str:
     return json.dumps([{"kind": one.kind, "says": one.says, "source": one.source} for one in says])
 
 
-def _add(tx: Tx, account_ref: str, facility: Facility, desired: Desired, generation: int) -> None:
-    columns = _columns(desired, facility)
+def _add(tx: Tx, account_ref: str, columns: Mapping[str, Any], desired: Desired, generation: int) -> None:
     standing = Standing(
         "",
         desired.currency,
@@ -287,6 +282,7 @@ def _add(tx: Tx, account_ref: str, facility: Facility, desired: Desired, generat
 def _change(tx: Tx, row: RowMapping, columns: Mapping[str, Any]) -> bool:
     if all(row[name] == value for name, value in columns.items()):
         return False
+    keep_former(tx, row, columns)
     changed: Any = {**row, **columns}  # read like a row
     state = rows.moved(ObligationState(row["state"]), rows.standing(changed).state)
     rows.write(tx, row["obligation_id"], **columns, state=str(state))

@@ -62,6 +62,9 @@ class Obligation(Row, table=True):
     )  # JSON: see assessment.py
     # JSON: kind → minor units that staff have given up of it
     written_off: str = Field(default="{}", sa_type=Text, sa_column_kwargs={"server_default": "{}"})
+    # What it is filed under, besides debtor and facility (filed.py); empty: not assessed since that is kept.
+    patient_ref: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
+    payer_class: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
 
 
 class ObligationShare(Row, table=True):

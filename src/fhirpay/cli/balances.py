@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import re
 from collections.abc import Sequence
-from datetime import date, timedelta
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 import typer
 
 from ..config import Tenant
-from ..errors import ConfigInvalid
-from ..ledger.as_of import AsOf, Line, balances_as_of
-from ..ledger.chain import Head
+from ..domain.csv_text import csv_lines
+from ..errors import ConfigInvalid, ValueInvalid
+from ..ledger.as_of import AsOf, Line, balances_as_of, written
 from .context import ConfigOption, JsonOption, TenantOption, friendly, opened, out, run, settings, tenant_name
-from .selection import moment
-
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 AsOfOption = Annotated[str, typer.Option("--as-of", help="A business day, included, or a moment; else all there is.")]
 RecordedOption = Annotated[
@@ -69,29 +63,12 @@ def balances(
 
 
 def _as_of(day_or_moment: str, recorded: str, owner: Tenant) -> AsOf:
-    day = _day(day_or_moment) if _DAY.fullmatch(day_or_moment) else None
-    until = None if day else moment(day_or_moment, owner)
-    if recorded.isdigit() and recorded.isascii():
-        return AsOf(day, until, seq=int(recorded))
-    if ":" in recorded and recorded.partition(":")[0].isdigit() and "-" not in recorded:
-        return AsOf(day, until, seq=Head.parse(recorded).seq)
-    if _DAY.fullmatch(recorded):  # the day is included, as its place counts it
-        next_day = moment((_day(recorded) + timedelta(days=1)).isoformat(), owner)
-        assert next_day is not None
-        return AsOf(day, until, recorded_until=next_day - timedelta(microseconds=1))
-    return AsOf(day, until, recorded_until=moment(recorded, owner))
-
-
-def _day(text: str) -> date:
     try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise ConfigInvalid(f"'{text}' is no day of the calendar") from None
+        return written(day_or_moment, recorded, ZoneInfo(owner.facilities[0].zone if owner.facilities else "UTC"))
+    except ValueInvalid as error:
+        raise ConfigInvalid(str(error)) from None
 
 
 def _csv(lines: Sequence[Line], by: Sequence[str]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["account", *by, "currency", "amount"])
-    writer.writerows([one.account, *one.dims.values(), one.amount.currency, one.amount.decimal] for one in lines)
-    return text.getvalue().rstrip("\n")
+    rows = ([one.account, *one.dims.values(), one.amount.currency, one.amount.decimal] for one in lines)
+    return "".join(csv_lines([["account", *by, "currency", "amount"], *rows])).removesuffix("\r\n")

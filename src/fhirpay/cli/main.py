@@ -20,6 +20,7 @@ from .maps import maps
 from .merges import merges
 from .messages import ingest, messages, replay
 from .processor import processor
+from .report import report
 from .serve import serve
 from .webhooks import webhooks
 from .worklist import worklist
@@ -41,6 +42,7 @@ app.command()(messages)
 app.command()(replay)
 app.command()(explain)
 app.command()(doctor)
+app.command()(report)
 app.add_typer(adjustments, name="adjustments")
 app.add_typer(bank, name="bank")
 conformance.command("check")(check)

@@ -7,23 +7,27 @@ June with the same `seq`, says the same. It reads entries and their postings, an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select
 
 from ..db.metadata import table
 from ..db.unit import Tx
 from ..domain.money import Money
-from ..errors import RuleBroken
+from ..errors import RuleBroken, ValueInvalid
+from .chain import Head
 from .chart import CHART, Side
 from .entry import DIMS
 from .store import COLUMNS, net
 from .tables import LedgerEntry, LedgerPosting
 
 _entry, _posting = table(LedgerEntry), table(LedgerPosting)
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,45 @@ class AsOf:
         if self.seq is not None:
             found.append(_entry.c.seq <= self.seq)
         return found
+
+
+def written(as_of: str, recorded_by: str, zone: ZoneInfo) -> AsOf:
+    """The limits as people write them: a day, included, or a moment; of the record also an entry's number or a head.
+
+    A moment without an offset, and a day of the record, are as `zone` counts. Raises ValueInvalid.
+    """
+    day = day_of(as_of, "as_of") if _DAY.fullmatch(as_of) else None
+    until = None if day or not as_of else _moment(as_of, zone, "as_of")
+    if recorded_by.isdigit() and recorded_by.isascii():
+        return AsOf(day, until, seq=int(recorded_by))
+    if ":" in recorded_by and recorded_by.partition(":")[0].isdigit() and "-" not in recorded_by:
+        return AsOf(day, until, seq=Head.parse(recorded_by).seq)
+    if _DAY.fullmatch(recorded_by):
+        return AsOf(day, until, recorded_until=end_of(day_of(recorded_by, "recorded_by"), zone))
+    return AsOf(day, until, recorded_until=_moment(recorded_by, zone, "recorded_by") if recorded_by else None)
+
+
+def day_of(text: str, named: str) -> date:
+    """Raises ValueInvalid, with the name of what was asked for."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ValueInvalid(f"'{text[:40]}' is no day of the calendar", location=named) from None
+
+
+def end_of(day: date, zone: ZoneInfo) -> datetime:
+    """The last moment of a day as this zone counts: 23 or 25 hours after its first one where the clock changes."""
+    next_day = datetime.combine(day + timedelta(days=1), datetime.min.time(), zone)
+    return next_day.astimezone(UTC) - timedelta(microseconds=1)
+
+
+def _moment(text: str, zone: ZoneInfo, named: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        says = f"'{text[:40]}' is no moment; write 2026-11-20 or 2026-11-20T15:00"
+        raise ValueInvalid(says, location=named) from None
+    return found if found.tzinfo is not None else found.replace(tzinfo=zone)
 
 
 @dataclass(frozen=True, slots=True)

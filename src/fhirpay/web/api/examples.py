@@ -194,6 +194,35 @@ EVENT: Json = {
         "url": f"https://pay.example.org/api/v1/payments/{_PAYMENT}",
     },
 }
+_COUNTS = {
+    "says": "What patients and guarantors owed at the end of the day, …",
+    "denominators": "No percentages: …",
+}
+REPORT: Json = {
+    "name": "aging",
+    **_COUNTS,
+    "span": "as_of",
+    "by": [{"name": "facility", "says": "the facility"}],
+    "columns": [{"name": "owed", "unit": "money", "says": "what is owed"}],
+}
+REPORT_PAGE: Json = {
+    "report": "aging",
+    **_COUNTS,
+    "as_of": "2026-11-30",
+    "recorded_by": 48211,
+    "rows": [
+        {
+            "currency": "USD",
+            "obligations": 5,
+            "owed": "230.00",
+            "d0_30": "60.00",
+            "d31_60": "20.00",
+            "d61_90": "50.00",
+            "d91_120": "0.00",
+            "d121_up": "100.00",
+        }
+    ],
+}
 _DELIVERY: Json = {"endpoint": _ENDPOINT, "state": "delivered", "tries": 1, "says": None, "told_at": _AT}
 _LAST = {"next_cursor": None, "next": None}
 
@@ -215,6 +244,8 @@ ANSWERS: dict[str, Json] = {
     "get /webhook-endpoints": {"webhook_endpoints": [ENDPOINT], **_LAST},
     "get /webhook-endpoints/{endpoint_id}/secrets": {"secrets": [{"secret": "whsec_…", "until": None}]},
     "post /webhook-endpoints/{endpoint_id}/replay": {"queued": [_EVENT], "next_cursor": None},
+    "get /reports": {"reports": [REPORT], **_LAST},
+    "get /reports/{name}": {**REPORT_PAGE, **_LAST},
     "get /events": {"events": [EVENT], **_LAST},
     "get /events/{event_id}": {**EVENT, "deliveries": [_DELIVERY]},
 }

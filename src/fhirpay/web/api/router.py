@@ -17,6 +17,7 @@ from .payment_requests import payment_requests_router
 from .payments import owed_router, payments_router, refunds_router
 from .payouts import payouts_router
 from .postings import postings_router
+from .reports import reports_router
 from .splits import splits_router
 from .staff import staff_router, worklist_router
 from .terminals import terminals_router
@@ -47,6 +48,7 @@ def api_router(deps: Deps) -> APIRouter:
         messages_router,
         staff_router,
         postings_router,
+        reports_router,
         webhook_endpoints_router,
     )
     for part in (*ours, webhooks_router):

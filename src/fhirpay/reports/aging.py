@@ -1,0 +1,56 @@
+"""AR aging: what patients owe as of a day, by how long it has been theirs to pay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import and_, func, select
+
+from ..db.unit import Tx
+from .frame import Asked, Column, Query, Report
+from .owed import BUCKETS, FILED, filed, in_bucket, obligation, owed, total
+
+
+def statement(tx: Tx, asked: Asked) -> Query:
+    each = _each(asked).subquery("each")
+    keys: list[Any] = [*(each.c[name] for name in asked.by), each.c.currency]
+    ages = (
+        total(each.c.minor, in_bucket(asked, each.c.since, least, most)).label(name) for name, least, most in BUCKETS
+    )
+    sums: list[Any] = [func.count().label("obligations"), total(each.c.minor).label("owed"), *ages]
+    return select(*keys, *sums).group_by(*keys)
+
+
+def _each(asked: Asked) -> Query:
+    if not asked.by:
+        return owed(asked)
+    found = owed(asked).subquery("owed")
+    is_it = and_(obligation.c.tenant_id == asked.tenant.name, obligation.c.obligation_id == found.c.obligation_id)
+    # An obligation without a row is still owed: the sum is the ledger's.
+    along: list[Any] = [filed(asked, name).label(name) for name in asked.by]
+    columns: list[Any] = [found.c.currency, found.c.minor, found.c.since, *along]
+    return select(*columns).select_from(found.outerjoin(obligation, is_it))
+
+
+def _bucket(least: int, most: int | None) -> str:
+    return f"of it, {least} to {most} days" if most is not None else f"of it, {least} days and more"
+
+
+AGING = Report(
+    name="aging",
+    says=(
+        "What patients and guarantors owed at the end of the day, in the ledger's ar_patient, by the days since it "
+        "became theirs to pay: the business date on which it was first booked as their share, or booked again after "
+        "all of it was withdrawn. Paying a part, giving money back and moving an account leave that day as it is. "
+        "What insurance may yet pay is not in it."
+    ),
+    denominators="No percentages: each amount is a sum, and the buckets come to `owed`, which is ar_patient's balance.",
+    span="as_of",
+    columns=(
+        Column("obligations", "count", "obligations that are not paid"),
+        Column("owed", "money", "what is owed"),
+        *(Column(name, "money", _bucket(least, most)) for name, least, most in BUCKETS),
+    ),
+    statement=statement,
+    by={name: says for name, (_, says) in FILED.items()},
+)
