@@ -106,7 +106,7 @@ async def test_problems_have_the_shape_that_is_documented(world: Hooks) -> None:
 
 async def test_every_example_of_an_answer_is_one_that_is_given(world: Hooks) -> None:
     endpoint = await world.endpoint("payment.captured")
-    await world.owes("bea")
+    await world.owes("bea", 5_00)
     (payment,) = await world.pays("ana", 50_00)
     await world.units.write(
         lambda tx: refunds.add(tx, store.get(tx, payment), usd(1_00), reason="twice", requested_by="client:ehr")
