@@ -202,6 +202,7 @@ class System:
             public_url=base_url,
             messages=house.messages,
             body_max_bytes=min(settings.body_max_bytes, API_BODY_MAX),
+            keys=house.keys,
         )
         fhir = fhir_deps.Deps(
             units=house.units,

@@ -58,6 +58,7 @@ class Operator(Protocol):
     async def done(self, *, line: str, by: str, reason: str) -> str: ...
     async def tell_again(self, *, endpoint: str, event: str, since: str, until: str) -> list[str]: ...
     async def skip_event(self, *, endpoint: str, event: str) -> str: ...
+    async def close(self, **asked: str) -> dict[str, Any]: ...
 
 
 class _Told(FhirpayError):
@@ -157,6 +158,9 @@ class _Here:
 
     async def skip_event(self, *, endpoint: str, event: str) -> str:
         return await self._commands.skip_event(self._tenant, endpoint, event)
+
+    async def close(self, **asked: str) -> dict[str, Any]:
+        return await self._commands.closes.answer(self._tenant, asked)
 
 
 class _There:
@@ -265,6 +269,9 @@ class _There:
 
     async def skip_event(self, *, endpoint: str, event: str) -> str:
         return (await self._ask(command="skip_event", endpoint=endpoint, event=event))["skipped"]
+
+    async def close(self, **asked: str) -> dict[str, Any]:
+        return await self._ask(command="close", **asked)
 
     async def _ask(self, **asked: Any) -> dict[str, Any]:
         self._writer.write(json.dumps({**asked, "tenant": self._tenant}).encode() + b"\n")

@@ -108,11 +108,7 @@ def head(tenant: TenantOption = "", config: ConfigOption = None) -> None:
 
 
 def _signer(config: Path | None, tenant: str) -> Callable[[Head], str] | None:
-    ring = KeyRing(settings(config).tenant(tenant).keys)
-    now = SystemClock().now()
-    if not any(one.signs_at(now) for one in ring.keys):
-        return None
-    return lambda head: heads.sign(ring, tenant, str(head), now)
+    return heads.signer(KeyRing(settings(config).tenant(tenant).keys), tenant, SystemClock().now())
 
 
 def _show(report: Report, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from .adjustments import adjustments
 from .bank import bank
 from .books import ledger
 from .check_ehr import check
+from .close import close
 from .conformance import conformance
 from .cutover import cutover
 from .database import migrate
@@ -45,6 +46,7 @@ app.command()(doctor)
 app.command()(report)
 app.add_typer(adjustments, name="adjustments")
 app.add_typer(bank, name="bank")
+app.add_typer(close, name="close")
 conformance.command("check")(check)
 app.add_typer(conformance, name="conformance")
 app.add_typer(cutover, name="cutover")

@@ -88,6 +88,7 @@ PARAMS: dict[str, dict[str, Param]] = {
         "patient": _reference("participant.actor", "Patient"),
         "status": _code("status", "appointmentstatus"),
         "bears-on": _reference("supportingInformation|extension.valueReference", public=False),
+        "starts": Param("start", "date", public=False),
     },
     "Coverage": {
         "identifier": _IDENTIFIER,

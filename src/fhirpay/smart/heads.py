@@ -2,13 +2,14 @@
 
 A signature is a compact JWS (RFC 7515) by the key that signs now, over tenant, head and moment; the public halves are
 our JWK Set (`fhirpay keys jwks`). It proves what no chain can: an export that was written anew as a whole, every hash
-right, has no signature of ours. Called by `fhirpay ledger export` and `verify`; knows of the ledger only text.
+right, has no signature of ours. Called by `fhirpay ledger export`,
+`verify` and `head`, and by the day close; knows of the ledger only text.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -38,6 +39,13 @@ def sign(ring: KeyRing, tenant: str, head: str, now: datetime) -> str:
     claims = {"tenant": tenant, "head": head, "at": int(now.timestamp())}
     protected = {"alg": key.algorithm.value, "kid": key.kid, "typ": TYPE}
     return jws.serialize_compact(protected, json.dumps(claims), key.jwk, algorithms=[key.algorithm.value])
+
+
+def signer(ring: KeyRing, tenant: str, now: datetime) -> Callable[[object], str] | None:
+    """Signs a head as it is printed; None where no key signs by now."""
+    if not any(one.signs_at(now) for one in ring.keys):
+        return None
+    return lambda head: sign(ring, tenant, str(head), now)
 
 
 def public_keys(text: str) -> KeySet:

@@ -42,6 +42,7 @@ from ..usecases.take_bank_file import TakeBankFile
 from ..usecases.take_report import TakeReport
 from ..usecases.undo_merge import undo
 from ..usecases.unposted import resolve
+from .admin_closes import Closes
 
 _LINE_MAX = 64 * 1024 * 1024
 
@@ -76,6 +77,7 @@ class Commands:
         self._bank = bank
         self._reports = reports
         self._back = back
+        self.closes = Closes(database, tenant)
 
     async def ingest(self, tenant: str, interface: str, message: bytes) -> list[bytes]:
         """Take in one HL7v2 message; its acknowledgements. Raises NotFound for an unknown interface."""
@@ -514,6 +516,8 @@ class AdminSocket:
                     "until": str(until),
                 }:
                     return {"queued": await self._commands.tell_again(tenant, endpoint, event, since, until)}
+                case {"command": "close", "tenant": str(tenant)}:
+                    return await self._commands.closes.answer(tenant, asked)
                 case {"command": "skip_event", "tenant": str(tenant), "endpoint": str(endpoint), "event": str(event)}:
                     return {"skipped": await self._commands.skip_event(tenant, endpoint, event)}
                 case _:

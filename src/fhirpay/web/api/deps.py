@@ -19,6 +19,7 @@ from ...payments.answers import Kept
 from ...payments.registry import Registry
 from ...security.blind_index import keyed_hash
 from ...smart.callers import Caller
+from ...smart.keys import KeyRing
 from ...usecases.apply_message import ApplyMessage
 from ..patience import Patience
 
@@ -40,6 +41,7 @@ class Deps:
     public_url: str
     messages: ApplyMessage
     body_max_bytes: int = 1_000_000
+    keys: KeyRing | None = None  # what heads of the ledger are signed with
 
     async def client(self, request: Request, scope: str = SCOPE) -> ApiClient:
         return (await self.require(request.headers.get("authorization"), scope)).client

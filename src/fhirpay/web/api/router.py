@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from .bank import bank_router
+from .closes import closes_router
 from .credits import credits_router
 from .deps import Deps
 from .desk import desk_router
@@ -36,6 +37,7 @@ def api_router(deps: Deps) -> APIRouter:
         bank_router,
         terminals_router,
         tills_router,
+        closes_router,
         credits_router,
         refunds_router,
         disputes_router,
