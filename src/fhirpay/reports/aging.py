@@ -7,16 +7,15 @@ from typing import Any
 from sqlalchemy import and_, func, select
 
 from ..db.unit import Tx
+from .books import AGES, aged, obligation, total
 from .frame import Asked, Column, Query, Report
-from .owed import BUCKETS, FILED, filed, in_bucket, obligation, owed, total
+from .owed import FILED, filed, owed
 
 
 def statement(tx: Tx, asked: Asked) -> Query:
     each = _each(asked).subquery("each")
     keys: list[Any] = [*(each.c[name] for name in asked.by), each.c.currency]
-    ages = (
-        total(each.c.minor, in_bucket(asked, each.c.since, least, most)).label(name) for name, least, most in BUCKETS
-    )
+    ages = aged(asked, each.c.minor, each.c.since)
     sums: list[Any] = [func.count().label("obligations"), total(each.c.minor).label("owed"), *ages]
     return select(*keys, *sums).group_by(*keys)
 
@@ -32,10 +31,6 @@ def _each(asked: Asked) -> Query:
     return select(*columns).select_from(found.outerjoin(obligation, is_it))
 
 
-def _bucket(least: int, most: int | None) -> str:
-    return f"of it, {least} to {most} days" if most is not None else f"of it, {least} days and more"
-
-
 AGING = Report(
     name="aging",
     says=(
@@ -49,7 +44,7 @@ AGING = Report(
     columns=(
         Column("obligations", "count", "obligations that are not paid"),
         Column("owed", "money", "what is owed"),
-        *(Column(name, "money", _bucket(least, most)) for name, least, most in BUCKETS),
+        *AGES,
     ),
     statement=statement,
     by={name: says for name, (_, says) in FILED.items()},

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Literal, TypeAlias
 from zoneinfo import ZoneInfo
@@ -26,15 +26,16 @@ from ..ledger.as_of import AsOf, day_of, end_of, written
 from ..ledger.tables import LedgerEntry
 
 _entry = table(LedgerEntry)
-Unit = Literal["text", "day", "money", "count", "days", "percent"]
+Unit = Literal["text", "day", "money", "count", "days", "percent", "mean"]
 Span = Literal["as_of", "period"]
 MONEY_IN = "currency"
-_CENT = Decimal("0.01")
+_CENT, _TENTH = Decimal("0.01"), Decimal("0.1")
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`percent` is not read but worked out: the first of `of` as a part of the second; empty where that is zero."""
+    """`percent` and `mean` are not read but worked out: the first of `of` as a part of the second, or divided by it;
+    empty where that is zero. `mean` is of days."""
 
     name: str
     unit: Unit
@@ -60,6 +61,11 @@ class Asked:
     tenant: Tenant
     zone: ZoneInfo
     dialect: Dialect
+
+    @property
+    def before(self) -> datetime | None:
+        """The last moment before the period's first day."""
+        return None if self.first is None else end_of(self.first - timedelta(days=1), self.zone)
 
 
 Query: TypeAlias = "Select[*tuple[Any, ...]]"
@@ -158,7 +164,8 @@ def rows(
     found = report.statement(tx, about).subquery("found")
     keys = [_binary(found.c[one.name], tx.dialect) for one in report.keys(about.by)]
     header = report.header(about.by)
-    wanted = select(*(found.c[one.name] for one in header if one.unit != "percent"))
+    names = [name for one in header for name in (one.of if one.of[0] else (one.name,))]
+    wanted = select(*(found.c[name] for name in dict.fromkeys(names)))
     paged = wanted.order_by(*keys) if limit is None else page(wanted, keys, after, limit)
     for row in tx.execute(paged.execution_options(stream_results=True)).mappings():
         yield [_cell(one, row) for one in header]
@@ -172,12 +179,15 @@ def _binary(column: ColumnElement[Any], dialect: Dialect) -> ColumnElement[Any]:
 def _cell(column: Column, row: Mapping[Any, Any]) -> Any:
     match column.unit:
         case "money":
-            return Money(int(row[column.name]), row[MONEY_IN])
+            return Money(int(row[column.name]), row[MONEY_IN]) if row[MONEY_IN] else None
         case "count" | "days":
             return None if row[column.name] is None else int(row[column.name])
         case "percent":
             part, whole = (int(row[name]) for name in column.of)
             return (Decimal(part * 100) / Decimal(whole)).quantize(_CENT, ROUND_HALF_UP) if whole > 0 else None
+        case "mean":
+            total, parts = (int(row[name]) for name in column.of)
+            return (Decimal(total) / Decimal(parts)).quantize(_TENTH, ROUND_HALF_UP) if parts > 0 else None
         case "text" | "day":
             if row[column.name] is None:
                 raise InvariantBroken(f"a report has no {column.name}")

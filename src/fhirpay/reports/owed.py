@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, and_, case, cast, func, select
+from sqlalchemy import ColumnElement, and_, case, func, select
 
 from ..billing.filed_tables import FiledBeforeRow
-from ..billing.tables import Obligation
 from ..db.metadata import table
 from ..domain.events import Event
 from ..ledger.chart import Side
 from ..ledger.store import net
-from ..ledger.tables import LedgerEntry, LedgerPosting
+from .books import entry, obligation, of_books, posting
 from .frame import Asked, Query
 
-entry, posting, obligation = table(LedgerEntry), table(LedgerPosting), table(Obligation)
 _former = table(FiledBeforeRow)
 # What changes who pays or what is left, and not whether it is the patient's.
 _SAME_SHARE = (
@@ -34,13 +31,6 @@ FILED: Mapping[str, tuple[str, str]] = {
     "payer_class": ("payer_class", "the account's payer: medicaid, workers_comp, liability, insurance, self_pay"),
     "facility": ("facility", "the facility"),
 }
-BUCKETS = (("d0_30", 0, 30), ("d31_60", 31, 60), ("d61_90", 61, 90), ("d91_120", 91, 120), ("d121_up", 121, None))
-
-
-def of_books(asked: Asked) -> Query:
-    """Postings and their entries, of those that count: selects nothing yet."""
-    joined = posting.join(entry, and_(entry.c.tenant_id == posting.c.tenant_id, entry.c.entry_id == posting.c.entry_id))
-    return select().select_from(joined).where(posting.c.tenant_id == asked.tenant.name, *asked.books.limits())
 
 
 def owed(asked: Asked) -> Query:
@@ -111,15 +101,3 @@ def filed(asked: Asked, name: str) -> ColumnElement[str]:
         .scalar_subquery()
     )
     return func.coalesce(former, now, "")
-
-
-def in_bucket(asked: Asked, day: ColumnElement[str], least: int, most: int | None) -> ColumnElement[bool]:
-    """Whether a day is so many days before the one that is asked for."""
-    young = day <= (asked.day - timedelta(days=least)).isoformat() if least else None
-    old = day >= (asked.day - timedelta(days=most)).isoformat() if most is not None else None
-    return and_(*(one for one in (young, old) if one is not None))
-
-
-def total(column: Any, when: Any = None) -> Any:
-    """A sum of minor units as a whole number: PostgreSQL's is NUMERIC."""
-    return cast(func.coalesce(func.sum(column if when is None else case((when, column), else_=0)), 0), BigInteger)
