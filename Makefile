@@ -3,6 +3,8 @@
 #             a test's cases, and of use cases every third test; EVERY=1: all)
 # make simulate   the program in a simulated world, seed after seed, until one is red: SEEDS=4711 that one, with its log;
 #             SEEDS=1000-2000 those between; SEEDS=200x the first 200 (`make test` runs 60)
+# make month   a month of a practice with three places, by seed, as it is and with an error of each kind planted: books,
+#             processors, bank and EHR agree each night, and a table says what was found: SEEDS=4711, 100-120, 3x
 # make fuzz   broken HL7v2 at the real listener, each frame accounted for: N=1000000 so many, SEED=7; CASE=4711 that one alone
 # make mutants   the program with one guard of SMART taken away, time after time: the twin of Inferno's test must see each
 # make lost-answers   payments posted to four kinds of EHR that answer into the void, a thousand times each: ANSWERS=1000 SEED=1
@@ -17,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE :=
 SOURCES := src tests
 
-.PHONY: help install dev demo run test tests simulate explore check fix golden bench soak race fuzz mutants lost-answers lock clean
+.PHONY: help install dev demo run test tests simulate month explore check fix golden bench soak race fuzz mutants lost-answers lock clean
 
 help:
 	@sed -n '1,/^[^#]/s/^# //p' Makefile; echo "also: install run check fix golden bench soak lock clean"
@@ -73,6 +75,9 @@ tests: dev
 
 simulate: dev
 	@PYTHONPATH=tests:tests/simulation $(BIN)/python tests/simulation/simulate.py $(or $(SEEDS),200x)
+
+month: dev
+	@PYTHONPATH=tests:tests/month $(BIN)/python tests/month/month.py $(or $(SEEDS),3x)
 
 RUNS ?= 1000
 explore: dev

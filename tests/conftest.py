@@ -30,7 +30,7 @@ settings.load_profile("ci")
 routes_once.install()
 quick_folder.install()
 
-_LONG = ("e2e", "simulation", "matrix", "matrix_writeback", "matrix_dft", "interleavings")
+_LONG = ("e2e", "simulation", "month", "matrix", "matrix_writeback", "matrix_dft", "interleavings")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -15,10 +15,10 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 import httpx2
-from sim_time import set_within
 
 from fhirpay.fhir.json import dumps
 from intake_world import ft1, message, verdict
+from sim_time import set_within
 
 if TYPE_CHECKING:
     from sim_world import World

@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from sim_net import App
-
 from fhirpay import wiring
 from fhirpay.db.unit import Dialect, TenantUnits
 from fhirpay.db.wakeups import Wakeups
 from fhirpay.errors import StorageUnavailable
 from fhirpay.flow.lease import take_over_all
+from sim_net import App
 
 if TYPE_CHECKING:
     from sim_world import World

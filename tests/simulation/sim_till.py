@@ -23,9 +23,6 @@ from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
-from sim_net import Caller, Net, Outside, Server
-from sim_time import SeededIds, VirtualLoop, WorldClock
-
 from fhirpay.billing import store as obligations
 from fhirpay.config import Tenant
 from fhirpay.db.inline import InlineDatabase
@@ -48,6 +45,8 @@ from fhirpay.usecases.webhook import Webhooks, receive
 from payments_world import World, handlers_of, tenant_of
 from processor_running import Running
 from processor_sides import SIMULATED
+from sim_net import Caller, Net, Outside, Server
+from sim_time import SeededIds, VirtualLoop, WorldClock
 
 T = TypeVar("T")
 URL = "https://processor.test"

@@ -24,10 +24,8 @@ from typing import Any
 import httpx2
 from sim_chaos import Chaos
 from sim_hospital import TOKEN, Hospital
-from sim_net import Caller, Net, Outside, Server
 from sim_people import People
 from sim_process import CURRENT, Process
-from sim_time import SeededIds, WorldClock, run, set_within
 
 from fhirpay.config import ApiClient, Connection, Facility, Merchant, Settings, Tenant
 from fhirpay.db.inline import InlineDatabase
@@ -38,6 +36,8 @@ from fhirpay.flow.wake import work_topic
 from fhirpay.simulators import ehr, processor, processor_rules
 from fhirpay.simulators.processor_webhooks import Messenger
 from intake_world import FEED
+from sim_net import Caller, Net, Outside, Server
+from sim_time import SeededIds, WorldClock, run, set_within
 
 SECRET_KEY, WEBHOOK_SECRET, EHR_TOKEN = "sk_sim", "whsec_sim", "ehr-sim"
 LEASE_S = 90.0

@@ -12,6 +12,8 @@ import time
 from sim_sweep import sweep
 from sim_world import World, simulate
 
+from sim_time import seeds_of
+
 _LAST = 60
 
 
@@ -37,14 +39,6 @@ def digest(world: World) -> str:
     for line in sorted(one for one in world.inline.raw.iterdump() if one.startswith("INSERT")):
         read.update(line.encode())
     return read.hexdigest()
-
-
-def seeds_of(said: str) -> range:
-    """`4711` is that seed; `1000-2000` are those between; `200x` are the first so many."""
-    if said.endswith("x"):
-        return range(1, int(said[:-1]) + 1)
-    first, dash, last = said.partition("-")
-    return range(int(first), int(last if dash else first) + 1)
 
 
 def main(arguments: list[str]) -> int:

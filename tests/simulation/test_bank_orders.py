@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sim_till import Till
-from sim_time import START
 
 from bank_files import CSV, Line
 from bank_world import BankWorld
 from fhirpay.domain.payout import PayoutState
+from sim_time import START
 
 pytestmark = pytest.mark.warns("bank.refused")
 _S = PayoutState

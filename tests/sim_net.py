@@ -7,14 +7,14 @@ A caller sees what a socket would show: an answer, none in time (its own timeout
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Protocol
 
 import httpx2
 
-Scope = dict[str, Any]
+Scope = MutableMapping[str, Any]
 App = Callable[[Scope, Callable[[], Awaitable[Scope]], Callable[[Scope], Awaitable[None]]], Awaitable[None]]
 
 # What may happen to a call, and how often in a thousand when the network is bad.

@@ -66,7 +66,8 @@ def run(main: Coroutine[Any, Any, T]) -> T:
         left = asyncio.all_tasks(loop)
         for task in left:
             task.cancel()
-        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        if left:
+            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         loop.close()
 
 
@@ -108,3 +109,11 @@ async def set_within(event: asyncio.Event, seconds: float) -> bool:
             return await event.wait()
     except TimeoutError:
         return False
+
+
+def seeds_of(said: str) -> range:
+    """`4711` is that seed; `1000-2000` are those between; `200x` are the first so many."""
+    if said.endswith("x"):
+        return range(1, int(said[:-1]) + 1)
+    first, dash, last = said.partition("-")
+    return range(int(first), int(last if dash else first) + 1)

@@ -1,0 +1,159 @@
+"""Months by seed: `make month SEEDS=20x` (the first so many), `4711` (that one), `100-120` (those between).
+
+Each seed is played twice: as it is, and with one error of each kind planted. Of the first nothing but what the plan
+says may be open in the end, of the second the planted errors besides, each as its own kind and with its own amount.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from month_looks import Item, at_ehr, items, look, matched, should_be, taken_by_day
+from month_plan import FIRST, Plan
+from month_planted import ledger_tampered, plant
+from month_world import MonthWorld
+
+from sim_time import run, seeds_of
+
+FLAWLESS = 999  # of a thousand lines, known by a reference
+
+
+@dataclass
+class Score:
+    """Of one kind of error: how many were planted, found as what they are, and told besides."""
+
+    planted: int = 0
+    found: int = 0
+    besides: int = 0
+
+    def add(self, other: Score) -> None:
+        self.planted, self.found = self.planted + other.planted, self.found + other.found
+        self.besides += other.besides
+
+
+@dataclass
+class Month:
+    """What a month came to. `wrong` is what must not be."""
+
+    plan: Plan
+    world: MonthWorld
+    wrong: list[str] = field(default_factory=list[str])
+    open: Counter[Item] = field(default_factory=Counter[Item])
+    tampering_found: bool = False
+
+    def scores(self) -> dict[str, Score]:
+        """By what was planted. What is open and neither planned nor planted counts against its kind of open item."""
+        found: dict[str, Score] = {}
+        left = self.open - should_be(self.plan.books)
+        for one in self.world.errors:
+            score = found.setdefault(one.name, Score())
+            score.planted += 1
+            if left[one.kind, one.cents] > 0:
+                left[one.kind, one.cents] -= 1
+                score.found += 1
+        for (kind, cents), count in (+left).items():
+            found.setdefault(f"{kind} of {cents}, not planted", Score()).besides += count
+        for name in self.world.refused:
+            found[name] = Score(1, 1)
+        if self.world.planted_all:
+            found["events that never arrived"] = Score(1, int(self.world.lost == sum(self.world.swept.values()) > 0))
+            found["a leg of the ledger that was changed"] = Score(1, int(self.tampering_found))
+        return found
+
+
+def played(plan: Plan, *, errors: bool = False) -> Month:
+    """`errors`: with one of each kind that can be planted."""
+    world = MonthWorld(plan.seed)
+    month = Month(plan, world)
+    if errors:
+        plant(world, plan)
+
+    async def play() -> None:
+        for day in plan.days:
+            for act in day.acts:
+                await world.play(act, day.day.isoformat())
+            await world.night(day.over)
+            month.wrong += await look(world, day)
+        month.open = await world.units.read(items)
+        if errors:
+            month.tampering_found = await ledger_tampered(world)
+
+    run(play())
+    month.wrong += _at_the_end(month)
+    return month
+
+
+def _at_the_end(month: Month) -> list[str]:
+    books, world = month.plan.books, month.world
+    told = [
+        f"{place} took {ours[place]} on {place[1]}, and by the plan {books.taken[place]}"
+        for ours in [taken_by_day(world)]
+        for place in sorted(ours.keys() | books.taken.keys())
+        if ours[place] != books.taken[place]
+    ]
+    if at_ehr(world) != books.told["ehr"]:
+        told.append(f"the EHR was told of {at_ehr(world)}, and by the plan {books.told['ehr']}")
+    if missing := should_be(books) - month.open:
+        told.append(f"not open, and by the plan it should be: {dict(missing)}")
+    told += [f"never came to be planted: {key}" for key in world.hooks]
+    if not world.planted_all:
+        told += [
+            f"{known} of {count} {what} are known by a reference"
+            for what, (known, count) in matched(world).items()
+            if 1000 * known < FLAWLESS * count
+        ]
+        told += [f"{says}: {score.besides}" for says, score in month.scores().items()]
+    return told
+
+
+def check(month: Month) -> None:
+    """Raises AssertionError with all that is wrong."""
+    missed = [
+        f"{name}: {score}" for name, score in month.scores().items() if score.found < score.planted or score.besides
+    ]
+    says = "\n".join(
+        ["", *month.wrong[:40], *missed, f"seed {month.plan.seed}; again: make month SEEDS={month.plan.seed}"]
+    )
+    assert not [*month.wrong, *missed], says
+
+
+def main(arguments: list[str]) -> int:
+    seeds = seeds_of(arguments[0] if arguments else "3x")
+    scores: dict[str, Score] = {}
+    lines: Counter[str] = Counter()
+    known: Counter[str] = Counter()
+    red = 0
+    for seed in seeds:
+        began = time.process_time()
+        plan = Plan(seed, first=FIRST, days=31, visits=4)
+        try:
+            clean = played(plan)
+            check(clean)
+            for what, (matches, count) in matched(clean.world).items():
+                known[what] += matches
+                lines[what] += count
+            spoilt = played(Plan(seed), errors=True)
+            for name, score in spoilt.scores().items():
+                scores.setdefault(name, Score()).add(score)
+            check(spoilt)
+        except AssertionError as error:
+            red += 1
+            print(error, flush=True)
+        acts = sum(len(day.acts) for day in plan.days)
+        print(f"seed {seed}: {acts} acts in 31 days, {time.process_time() - began:.0f} s of processor time", flush=True)
+    print(f"\n{'planted':45} {'times':>6} {'recall':>8} {'precision':>10}")
+    for name, score in sorted(scores.items()):
+        recall = score.found / score.planted if score.planted else 0
+        told = score.found + score.besides
+        print(f"{name:45} {score.planted:6} {recall:8.1%} {score.found / told if told else 0:10.1%}")
+    for what, count in lines.items():
+        print(f"{known[what]} of {count} {what} known by a reference")
+    print(f"{len(seeds) - red} of {len(seeds)} seeds are green")
+    return 1 if red else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

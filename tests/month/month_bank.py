@@ -1,0 +1,54 @@
+"""The practice's bank in a month: what it has booked on each of three accounts, and its files in three formats.
+
+CSV files overlap by a day; BAI2 and CAMT.053 have balances. A file is of one day and is there on the next morning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from bank_files import BAI2, CAMT, CSV, Line, bai2_of, camt_of, csv_of
+from fhirpay.config import BankAccount
+
+BANKS: dict[str, BankAccount] = {
+    "harbor": CSV.model_copy(update={"name": "harbor", "merchants": ("harbor",), "late_days": 1}),
+    "mesa": BAI2.model_copy(update={"name": "mesa", "merchants": ("mesa",), "late_days": 1}),
+    "bay": CAMT.model_copy(update={"name": "bay", "merchants": ("bay",), "currency": "USD", "late_days": 1}),
+}
+OPENING = 10_000_00
+
+
+@dataclass
+class Bank:
+    """One account. `lines` are by day; whoever plants an error changes them before the file is made."""
+
+    name: str
+    lines: dict[str, list[Line]] = field(default_factory=dict[str, list[Line]])
+    lost: set[str] = field(default_factory=set[str])  # days whose file doesn't arrive
+
+    @property
+    def format(self) -> str:
+        return BANKS[self.name].format
+
+    def booked(self, day: str, payouts: list[tuple[str, int]]) -> None:
+        """Each payout's own line, in the words of the processor; the bank's reference is its own."""
+        mine = self.lines.setdefault(day, [])
+        for payout, cents in payouts:
+            number = sum(map(len, self.lines.values())) + 1
+            mine.append((day, cents, f"{self.name[0].upper()}{number:06d}", f"SIMULATED PAYOUT {payout}"))
+
+    def balance(self, before: str) -> int:
+        return OPENING + sum(one[1] for day, lines in self.lines.items() if day < before for one in lines)
+
+    def file(self, day: str) -> bytes | None:
+        """None: a bank that writes CSV sends none of days without a line."""
+        lines = self.lines.get(day, [])
+        match BANKS[self.name].format:
+            case "csv":
+                before = max((one for one in self.lines if one < day), default="")
+                both = [*self.lines.get(before, []), *lines]
+                return csv_of(both) if both else None
+            case "bai2":
+                return bai2_of(lines, day=day, opening=self.balance(day))
+            case "camt053":
+                return camt_of(lines, first=day, last=day, opening=self.balance(day), currency="USD")

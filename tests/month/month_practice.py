@@ -1,0 +1,113 @@
+"""What the program is told of the practice, and what it runs on: its configuration, a clock that stands, a database."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from month_bank import BANKS
+from month_places import PLACES
+
+from fhirpay.config import ApiClient, Connection, Facility, Interface, Merchant, Tenant, Till
+from fhirpay.db.inline import InlineDatabase
+from fhirpay.db.migrations import migrate
+from sim_time import SeededIds
+
+TOKEN, EHR_TOKEN, SECRET = "month-token", "ehr-month", "whsec_month"
+
+
+class Clock:
+    """It stands still until it is set."""
+
+    def __init__(self) -> None:
+        self.at = datetime.fromisoformat("2026-03-01T00:00:00+00:00")
+
+    def now(self) -> datetime:
+        return self.at
+
+    def seconds(self) -> float:
+        return self.at.timestamp()
+
+
+class Lives(Protocol):
+    """Whose clock and ids they are."""
+
+    clock: Clock
+    ids: SeededIds
+
+
+class Stage:
+    """What the months of one process share, one after the other: a database whose statements are compiled once."""
+
+    _only: Stage | None = None
+
+    def __init__(self) -> None:
+        self.world: Lives | None = None
+        with tempfile.TemporaryDirectory() as folder:
+            migrate(f"sqlite:///{folder}/template.db")
+            template = sqlite3.connect(f"{folder}/template.db")
+            self._template = sqlite3.connect(":memory:")
+            template.backup(self._template)
+            template.close()
+        self.inline = InlineDatabase(Path(":memory:"), clock=self, ids=self)
+
+    @classmethod
+    def set_for(cls, world: Lives) -> InlineDatabase:
+        """An empty one."""
+        if cls._only is None:
+            cls._only = cls()
+        cls._only._template.backup(cls._only.inline.raw)
+        cls._only.world = world
+        return cls._only.inline
+
+    def now(self) -> datetime:
+        assert self.world is not None
+        return self.world.clock.now()
+
+    def new(self, kind: str) -> str:
+        assert self.world is not None
+        return self.world.ids.new(kind)
+
+    def secret(self) -> str:
+        assert self.world is not None
+        return self.world.ids.secret()
+
+
+def tenant() -> Tenant:
+    return Tenant(
+        name="main",
+        facilities=tuple(
+            Facility(name=one.name, zone=one.zone, merchant=one.name, organization=one.name, bill_hold_days=0)
+            for one in PLACES
+        ),
+        interfaces=tuple(
+            Interface(
+                name=one.name,
+                facility=one.name,
+                namespace=f"urn:{one.name}",
+                account_key="PID-18",
+                co_means="due",
+                carries_coverage=True,
+                self_pay_classes=("SP",),
+            )
+            for one in PLACES
+        ),
+        merchants=tuple(
+            Merchant(
+                name=one.name,
+                processor="simulated",
+                base_url=f"https://{one.name}.test",
+                secret_key=f"sk_{one.name}",
+                webhook_secrets=(SECRET,),
+                pay_by=("card", "bank"),
+            )
+            for one in PLACES
+        ),
+        tills=tuple(Till(name=one.name, facility=one.name) for one in PLACES),
+        bank_accounts=tuple(BANKS[one.name] for one in PLACES),
+        connections=(Connection(name="ehr", base_url="https://ehr.test/fhir", token=EHR_TOKEN, organization="clinic"),),
+        clients=(ApiClient(name="desk", token=TOKEN, scopes=("system/*.cruds", "hl7v2", "payments", "staff")),),
+    )

@@ -1,0 +1,18 @@
+"""Ten days of a practice with three places, an error of each kind planted: all of them are found, and nothing else.
+
+The clocks change in them in two of the places. A whole month, with and without errors, by any seed: `make month`.
+"""
+
+from __future__ import annotations
+
+import pytest
+from month_plan import Plan
+
+from month import check, played
+
+
+@pytest.mark.warns("dispute.opened", "dispute.lost", "payment.returned", "bank.refused", "settlement.line_changed")
+def test_each_night_the_books_agree_and_each_planted_error_is_found_as_what_it_is() -> None:
+    month = played(Plan(7), errors=True)
+    check(month)
+    assert len(month.scores()) == 16
