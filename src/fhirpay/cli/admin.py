@@ -49,6 +49,7 @@ class Operator(Protocol):
     async def reverse_opening(self, *, reference: str, by: str, reason: str) -> str: ...
     async def write_off(self, *, obligation: str, kind: str, amount: str, by: str, reason: str) -> str: ...
     async def recover(self, *, entry: str, by: str, reason: str) -> str: ...
+    async def move_period(self, *, month: str, closed: bool, by: str, reason: str) -> str: ...
     async def export(self, *, ehr: str, action: str) -> str: ...
     async def take_bank_file(self, *, account: str, name: str, data: bytes) -> str: ...
     async def take_report(self, *, receiver: str, name: str, data: bytes) -> str: ...
@@ -131,6 +132,9 @@ class _Here:
 
     async def recover(self, *, entry: str, by: str, reason: str) -> str:
         return await self._commands.recover(self._tenant, entry, by, reason)
+
+    async def move_period(self, *, month: str, closed: bool, by: str, reason: str) -> str:
+        return await self._commands.move_period(self._tenant, month, closed, by, reason)
 
     async def export(self, *, ehr: str, action: str) -> str:
         return await self._commands.export(self._tenant, ehr, action)
@@ -238,6 +242,10 @@ class _There:
 
     async def recover(self, *, entry: str, by: str, reason: str) -> str:
         return (await self._ask(command="recover", entry=entry, by=by, reason=reason))["entry"]
+
+    async def move_period(self, *, month: str, closed: bool, by: str, reason: str) -> str:
+        asked = {"command": "move_period", "month": month, "closed": closed}
+        return (await self._ask(**asked, by=by, reason=reason))["head"]
 
     async def export(self, *, ehr: str, action: str) -> str:
         return (await self._ask(command="export", ehr=ehr, action=action))["export"]

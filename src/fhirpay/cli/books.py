@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from joserfc.jwk import KeySet
 
-from ..domain.clock import SystemClock
 from ..errors import ConfigInvalid, InvariantBroken
 from ..ledger.chain import Head
 from ..ledger.check import Report
@@ -19,13 +17,15 @@ from ..ledger.verify import export as export_lines
 from ..ledger.verify import verify as verify_books
 from ..ledger.verify import verify_export
 from ..smart import heads
-from ..smart.keys import KeyRing
 from .balances import balances
-from .context import ConfigOption, JsonOption, TenantOption, friendly, out, reading, run, settings
+from .context import ConfigOption, JsonOption, TenantOption, friendly, out, reading, run
+from .periods import close, periods, reopen
+from .signing import signer
 
-ledger = typer.Typer(help="The books: balances, verify, export, head.", no_args_is_help=True)
+ledger = typer.Typer(help="The books: balances, periods, verify, export, head.", no_args_is_help=True)
 
-ledger.command()(balances)
+for command in (balances, close, reopen, periods):
+    ledger.command()(command)
 
 HeadOption = Annotated[
     list[str] | None,
@@ -86,7 +86,7 @@ def export(tenant: TenantOption = "", config: ConfigOption = None) -> None:
 
     async def main() -> list[str]:
         async with reading(config, tenant) as units:
-            sign = _signer(config, units.tenant)
+            sign = signer(config, units.tenant)
             return await units.read(lambda tx: list(export_lines(tx, sign=sign)))
 
     for line in run(main):
@@ -99,16 +99,12 @@ def head(tenant: TenantOption = "", config: ConfigOption = None) -> None:
 
     async def main() -> list[str]:
         async with reading(config, tenant) as units:
-            sign = _signer(config, units.tenant)
+            sign = signer(config, units.tenant)
             now = await units.read(current_head)
             return [str(now), *([sign(now)] if sign else [])]
 
     for line in run(main):
         out(line)
-
-
-def _signer(config: Path | None, tenant: str) -> Callable[[Head], str] | None:
-    return heads.signer(KeyRing(settings(config).tenant(tenant).keys), tenant, SystemClock().now())
 
 
 def _show(report: Report, as_json: bool) -> None:

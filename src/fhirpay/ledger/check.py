@@ -33,7 +33,7 @@ _BODY = frozenset("v tenant seq prev entry_id kind key occurred_at recorded_at b
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """`kind` is one of chain, balance, control, repeat (rows that differ from what was hashed), head, signature."""
+    """`kind`: chain, balance, control, repeat (rows that differ from what was hashed), period, head, signature."""
 
     kind: str
     says: str

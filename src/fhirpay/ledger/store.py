@@ -24,6 +24,7 @@ from ..domain.money import Money
 from ..errors import InvariantBroken, RuleBroken
 from .chain import FORMAT, Head, canonical, digest
 from .chart import CHART, Side
+from .closed import on_an_open_day
 from .entry import Entry, Posting, check_identifier
 from .tables import LedgerEntry, LedgerHead, LedgerPosting
 
@@ -69,11 +70,12 @@ class Balance:
 def post(tx: Tx, entry: Entry, *, key: str) -> str:
     """Add this entry to the books, once: its id. `key` names the business fact, such as `capture/pay…/ch_123`.
 
-    The same fact told again is a no-op that returns the first entry's id, whatever its times and refs. Raises
-    InvariantBroken when the fact is told with other postings.
+    The same fact told again is a no-op that returns the first entry's id, whatever its times and refs. A fact of a
+    closed period is booked on the first open day (closed.py). Raises InvariantBroken when the fact is told with other
+    postings.
     """
     check_identifier("key", key)
-    head = _lock_head(tx)
+    head = lock_head(tx)
     postings = [_leg(posting) for posting in entry.postings]
     known = tx.one(_KNOWN, key=key)
     if known is not None:
@@ -81,6 +83,7 @@ def post(tx: Tx, entry: Entry, *, key: str) -> str:
         if first["kind"] != entry.kind or first["postings"] != postings:
             raise InvariantBroken(f"'{key}' is in the books already, with other postings", entry_id=known["entry_id"])
         return known["entry_id"]
+    entry = on_an_open_day(tx, entry)
     entry_id = tx.ids.new("ent")
     row: dict[str, Any] = {
         "entry_id": entry_id,
@@ -110,7 +113,8 @@ def post(tx: Tx, entry: Entry, *, key: str) -> str:
     return entry_id
 
 
-def _lock_head(tx: Tx) -> Head:
+def lock_head(tx: Tx) -> Head:
+    """Where the chain ends, and nobody else posts until this unit has been committed."""
     row = tx.one(_LOCKED_HEAD, tenant=tx.tenant)
     if row is None:
         first = {"tenant_id": tx.tenant, "seq": Head().seq, "hash": Head().hash}

@@ -1,4 +1,4 @@
-"""The ledger's tables: entries, their postings, and the head of each tenant's chain.
+"""The ledger's tables: entries, their postings, the head of each tenant's chain, and the steps of its periods.
 
 `ledger_entry.body` is the text that is hashed; its other columns and the rows of `ledger_posting` repeat it for
 queries, and `verify` compares them. Written by store.py alone; triggers.py makes the database refuse any change.
@@ -11,14 +11,18 @@ from sqlmodel import Field
 
 from ..db.metadata import Row, table
 from ..db.types import UtcDateTime
-from .triggers import keep, keep_stepping
+from .triggers import keep, keep_closed, keep_stepping
 
 
 class LedgerEntry(Row, table=True):
     """One event's effect. `key` names the business fact: the same fact can't be posted twice."""
 
     __tablename__ = "ledger_entry"
-    __table_args__ = (UniqueConstraint("tenant_id", "key"), UniqueConstraint("tenant_id", "seq"))
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "key"),
+        UniqueConstraint("tenant_id", "seq"),
+        Index(None, "tenant_id", "business_date"),
+    )
 
     tenant_id: str = Field(primary_key=True, sa_type=Text)
     entry_id: str = Field(primary_key=True, sa_type=Text)
@@ -71,6 +75,31 @@ class LedgerHead(Row, table=True):
     hash: str = Field(sa_type=Text)
 
 
+class LedgerPeriodStep(Row, table=True):
+    """A period (2026-03) was closed or opened again; from then on all until `closed_through` is closed ('': nothing).
+
+    `body` is what is hashed; it names the step before it and the ledger's head at that moment. Written by periods.py.
+    """
+
+    __tablename__ = "ledger_period_step"
+    __table_args__ = (CheckConstraint("step IN ('closed', 'reopened')", name="step"),)
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    number: int = Field(primary_key=True, sa_type=BigInteger)
+    period: str = Field(sa_type=Text)
+    step: str = Field(sa_type=Text)
+    closed_through: str = Field(sa_type=Text)
+    by: str = Field(sa_type=Text)
+    why: str = Field(sa_type=Text)
+    recorded_at: datetime = Field(sa_type=UtcDateTime)
+    head_seq: int = Field(sa_type=BigInteger)
+    head_hash: str = Field(sa_type=Text)
+    body: str = Field(sa_type=Text)
+    hash: str = Field(sa_type=Text)
+
+
 keep(table(LedgerEntry))
 keep(table(LedgerPosting))
+keep(table(LedgerPeriodStep), final="a step of a period is never changed: make another one")
 keep_stepping(table(LedgerHead))
+keep_closed(table(LedgerEntry))

@@ -10,7 +10,22 @@ from __future__ import annotations
 from sqlalchemy import DDL, Table, event
 
 _FINAL = "the ledger is never changed: post a reversing entry"
+_CLOSED = "the period of this day is closed: the ledger books on the first open day"
 _STEPS = "the head of the ledger moves by one entry at a time"
+_THROUGH = "SELECT closed_through FROM ledger_period_step WHERE tenant_id = NEW.tenant_id ORDER BY number DESC LIMIT 1"
+_CLOSED_PERIODS = {
+    "sqlite": (
+        "CREATE TRIGGER ledger_entry_closed BEFORE INSERT ON ledger_entry "
+        f"WHEN NEW.business_date <= ({_THROUGH}) BEGIN SELECT RAISE(ABORT, '{_CLOSED}'); END",
+    ),
+    "postgresql": (
+        "CREATE OR REPLACE FUNCTION ledger_refuse_closed() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        f'IF NEW.business_date COLLATE "C" <= ({_THROUGH}) COLLATE "C" THEN '
+        f"RAISE EXCEPTION '{_CLOSED}'; END IF; RETURN NEW; END $$",
+        "CREATE TRIGGER ledger_entry_closed BEFORE INSERT ON ledger_entry "
+        "FOR EACH ROW EXECUTE FUNCTION ledger_refuse_closed()",
+    ),
+}
 
 
 def keep(table: Table, *, final: str = _FINAL) -> None:
@@ -21,6 +36,13 @@ def keep(table: Table, *, final: str = _FINAL) -> None:
 def keep_stepping(table: Table) -> None:
     """A row of this table may only step from one `seq` to the next."""
     _attach(table, update_when="WHEN (NEW.seq <> OLD.seq + 1)", message=_STEPS, final=_FINAL)
+
+
+def keep_closed(table: Table) -> None:
+    """No row is added to this table whose business date is in a closed period."""
+    for dialect, texts in _CLOSED_PERIODS.items():
+        for text in texts:
+            event.listen(table, "after_create", DDL(text).execute_if(dialect=dialect))
 
 
 def _statements(name: str, *, update_when: str, message: str, final: str) -> dict[str, tuple[str, ...]]:

@@ -9,7 +9,7 @@ end, a head that was printed elsewhere; and, to prove whose it is, our public ke
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any, cast
 
@@ -22,6 +22,7 @@ from ..errors import MessageInvalid
 from ..smart import heads
 from .chain import FORMAT, Head
 from .check import Reader, Report
+from .closed import Step, chained, steps
 from .spelling import EntryRow, PostingRow
 from .store import COLUMNS
 from .store import head as current_head
@@ -48,14 +49,26 @@ _OF_PAGE = Prepared(
     .where(_entry.c.tenant_id == bindparam("tenant"), _entry.c.seq.between(bindparam("first"), bindparam("last")))
     .order_by(_entry.c.seq, _posting.c.line)
 )
+_CLOSED = (
+    select(_entry.c.seq, _entry.c.business_date)
+    .where(
+        _entry.c.tenant_id == bindparam("tenant"),
+        _entry.c.business_date <= bindparam("through"),
+        _entry.c.seq > bindparam("after"),
+        _entry.c.seq <= bindparam("until"),
+    )
+    .order_by(_entry.c.seq)
+)
 
 
 def verify(tx: Tx, *, known: Iterable[Head] = ()) -> Report:
     """The whole ledger of this tenant: its texts, and that every row beside them says the same.
 
-    `known` are heads printed earlier: a chain that was cut or rewritten since then shows.
+    `known` are heads printed earlier: a chain that was cut or rewritten since then shows. Heads at which periods were
+    closed are among them, and what was closed has to have stayed so.
     """
-    reader = Reader(tx.tenant, known)
+    made = steps(tx)
+    reader = Reader(tx.tenant, [*known, *(one.head for one in made)])
     repeated = 0
     for page in _pages(tx):
         stored: dict[str, list[Any]] = {}
@@ -68,7 +81,19 @@ def verify(tx: Tx, *, known: Iterable[Head] = ()) -> Report:
     total = tx.scalar(_COUNT, tenant=tx.tenant)
     if total != repeated:
         reader.says("repeat", f"{total - repeated} postings belong to no entry")
+    for says, seq in (*chained(tx.tenant, made), *_of_closed_days(tx, made)):
+        reader.says("period", says, seq)
     return reader.finish(current_head(tx))
+
+
+def _of_closed_days(tx: Tx, made: Sequence[Step]) -> Iterator[tuple[str, int]]:
+    """Entries that came after a period was closed, and before it was opened again, and are of it."""
+    for number, one in enumerate(made):
+        if one.through is not None:
+            until = made[number + 1].head.seq if number + 1 < len(made) else 2**63 - 1
+            through = one.through.isoformat()
+            for row in tx.all(_CLOSED, after=one.head.seq, until=until, through=through):
+                yield f"it is of {row['business_date']}, which was closed with {one.period}", row["seq"]
 
 
 def _pages(tx: Tx) -> Iterator[list[tuple[Any, ...]]]:

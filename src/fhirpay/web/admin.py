@@ -23,9 +23,10 @@ from ..domain.money import Money
 from ..errors import ConfigInvalid, FhirpayError, MessageInvalid, NotFound, RuleBroken
 from ..fhir.client import FhirClient
 from ..inbox.search import Selector, search
+from ..ledger.month import Month
 from ..payments.registry import Registry
 from ..polling import exports
-from ..usecases import by_hand, confirm_posting, decide_bank, desk_list, post_file, staff
+from ..usecases import by_hand, close_period, confirm_posting, decide_bank, desk_list, post_file, staff
 from ..usecases import webhook_endpoints as hooks
 from ..usecases.apply_message import ApplyMessage
 from ..usecases.by_hand import Found
@@ -242,6 +243,12 @@ class Commands:
         units, owner = self._database.units(tenant), self._tenant(tenant)
         await units.write(staff.recover, entry, by=named(by), why=reason, tenant=owner)
         return entry
+
+    async def move_period(self, tenant: str, month: str, closed: bool, by: str, reason: str) -> str:
+        """A month of the ledger is closed, or opened again; the ledger's head at that moment."""
+        units, owner = self._database.units(tenant), self._tenant(tenant)
+        move = close_period.close if closed else close_period.reopen
+        return str((await move(units, owner, Month.parse(month), by=named(by), why=reason)).head)
 
     async def export(self, tenant: str, ehr: str, action: str) -> str:
         """A bulk export is begun (`start`, or `whole`: of all since poll_since) or ended (`cancel`); of which EHR."""
@@ -503,6 +510,15 @@ class AdminSocket:
                     "reason": str(why),
                 }:
                     return {"entry": await self._commands.recover(tenant, entry, by, why)}
+                case {
+                    "command": "move_period",
+                    "tenant": str(tenant),
+                    "month": str(month),
+                    "closed": bool(closed),
+                    "by": str(by),
+                    "reason": str(reason),
+                }:
+                    return {"head": await self._commands.move_period(tenant, month, closed, by, reason)}
                 case {"command": "export", "tenant": str(tenant), "ehr": str(ehr), "action": str(action)}:
                     return {"export": await self._commands.export(tenant, ehr, action)}
                 case {"command": "done", "tenant": str(tenant), "line": str(item), "by": str(by), "reason": str(why)}:

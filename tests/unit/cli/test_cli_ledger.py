@@ -101,3 +101,27 @@ def test_an_export_is_signed_and_a_printed_head_shows_a_lost_tail(run: Run, conf
         ["signature: the head is not signed", "head: a head was printed at 2, the entries end at 1"],
     )
     assert run("ledger", "verify", str(file), "--head", head)[0] == 1
+
+
+def test_closing_and_opening_leave_a_trace(run: Run, config: Path) -> None:
+    assert run("migrate")[0] == 0
+    head = "0:" + "0" * 64
+    assert "say who with --by" in run("ledger", "close", "2026-03")[1][-1]
+    assert run("ledger", "close", "2026-03", "--by", "eve") == (0, ["2026-03 is closed", head])
+    assert "needs a reason" in run("ledger", "reopen", "2026-03", "--by", "eve")[1][-1]
+    reopened = run("ledger", "reopen", "2026-03", "--by", "eve", "--reason", "a late bill")
+    assert reopened == (0, ["2026-03 is open again", head])
+    status, lines = run("ledger", "periods", "--json")
+    told = [{name: json.loads(one)[name] for name in ("period", "step", "closed_through", "why")} for one in lines]
+    assert (status, told) == (
+        0,
+        [
+            {"period": "2026-03", "step": "closed", "closed_through": "2026-03-31", "why": ""},
+            {"period": "2026-03", "step": "reopened", "closed_through": None, "why": "a late bill"},
+        ],
+    )
+    assert run("ledger", "periods")[1][1].endswith(f"by eve: a late bill  {head}")
+    key = config.parent / "key.pem"
+    key.write_text(new_private_key(Algorithm.ES384))
+    config.write_text(config.read_text() + f'[[tenants.keys]]\nprivate_key = "{key}"\n')
+    assert len(run("ledger", "close", "2026-03", "--by", "eve")[1]) == 3  # signed
