@@ -268,8 +268,8 @@ def _blocked(tx: Tx, tenant: Tenant, scope: _Scope) -> list[str]:
     if scope.day > today:
         found.append(f"{scope.day} has not begun at '{scope.facility.name}': it is {today} there")
     replaced = {one.replaces for one in scope.closes}
-    for one in scope.closes:
-        if not one.stands and one.close_id not in replaced and one.day != scope.day:
+    for one in scope.closes if scope.replaces is None else ():
+        if not one.stands and one.close_id not in replaced:
             found.append(f"{one.business_date} was opened again by {one.reopened_by}: close that first")
     latest = max(scope.closes, key=lambda one: (one.day, one.number), default=None)
     if scope.replaces is None and latest is not None and latest.day > scope.day:

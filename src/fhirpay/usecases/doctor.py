@@ -27,6 +27,7 @@ from ..billing.tables import (
     StaffEntry,
     WorklistItem,
 )
+from ..close import check as closes
 from ..db.metadata import table
 from ..db.unit import Tx
 from ..domain.dispute import GONE
@@ -186,6 +187,11 @@ def _accounts(tx: Tx) -> Iterator[Finding]:
 def _settlement(tx: Tx) -> Iterator[Finding]:
     for subject, says in doctor_settlement.problems(tx):
         yield Finding("settlement", subject, says)
+
+
+def _closes(tx: Tx) -> Iterator[Finding]:
+    for subject, says in closes.problems(tx):
+        yield Finding("closes", subject, says)
 
 
 def _tills(tx: Tx) -> Iterator[Finding]:
@@ -462,6 +468,7 @@ _CHECKS: tuple[Callable[[Tx], Iterator[Finding]], ...] = (
     _clearing,
     _accounts,
     _settlement,
+    _closes,
     _tills,
     _disputes,
     _folded,

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from desk_world import TENANT, account, card, cash, sound, take, usd
 from fhirpay.close import csv_file, store
 from fhirpay.close.store import Close
+from fhirpay.close.tables import DayCloseRow
 from fhirpay.db.unit import Database, Tx, Units
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.money import Money
@@ -26,6 +27,7 @@ from fhirpay.ledger.chain import digest
 from fhirpay.payments.tables import OperationRow, PaymentRow
 from fhirpay.usecases import day_close, desk, desk_refund, tills
 from fhirpay.usecases.day_close import Looked, Signed, Wish
+from fhirpay.usecases.doctor import examine
 
 FRIDAY, SATURDAY = date(2026, 11, 20), date(2026, 11, 21)
 TILL, WHOLE = Wish("main", "front"), Wish("main")
@@ -326,9 +328,7 @@ async def test_a_look_that_is_old_is_refused_and_a_unit_that_fails_leaves_nothin
         await units.write(day_close.sign, old, by="ann", reason="no slip")
 
 
-async def test_words_of_people_are_no_formula_and_a_text_that_was_changed_is_not_printed(
-    units: Units, clock: FrozenClock
-) -> None:
+async def test_words_of_people_are_no_formula(units: Units, clock: FrozenClock) -> None:
     await evening(units, clock)
     close = (await signed(units, TILL, by="=HYPERLINK(1)", reason='-1, @x, "quoted"\nand more')).close
     document = await kept(units, close)
@@ -336,17 +336,35 @@ async def test_words_of_people_are_no_formula_and_a_text_that_was_changed_is_not
     assert "close,signed by,'=HYPERLINK(1)\r\n" in printed
     assert 'close,reason,"\'-1, @x, ""quoted""\nand more"\r\n' in printed
     assert ",-20.00 USD," in printed  # an amount of ours keeps its sign
-    other = close.hash.replace(close.hash[0], "x")
 
-    def changed(tx: Tx) -> None:
-        row = {"tenant_id": "main", "close_id": "cls-x", "facility": "main", "till": "x", "number": 1, "seq": 0}
-        row |= {"business_date": "2026-11-20", "replaces": "", "signed_by": "x", "reason": "", "signed_at": tx.now}
-        table = store._close  # pyright: ignore[reportPrivateUsage]
-        tx.execute(sa.insert(table).values(row | {"body": "{}", "hash": other}))
 
-    await units.write(changed)
+@pytest.mark.unsound("a hand in the database")
+async def test_a_text_that_was_changed_is_not_printed_and_doctor_tells(units: Units, clock: FrozenClock) -> None:
+    await evening(units, clock)
+    first = (await signed(units, TILL, reason="no slip")).close
+    for close_id, number in (("cls-x", 2), ("cls-y", 3)):
+        await units.write(_forged, first.close_id, close_id, number)
     with pytest.raises(InvariantBroken, match="not the one that was signed"):
         await units.read(store.body, "cls-x")
+    found = {one.subject: one.says for one in await units.read(examine) if one.check == "closes"}
+    assert found == {
+        "cls-x": "its text is not the one that its hash is of",
+        "cls-y": "its row says something else than its text",
+    }
+
+
+def _forged(tx: Tx, of: str, close_id: str, number: int) -> None:
+    """The close once more under another id: its text changed, or not what its row says."""
+    table = DayCloseRow.__table__  # type: ignore[attr-defined]
+    row = dict(tx.all(sa.select(table).where(table.c.close_id == of))[0])
+    row |= {"close_id": close_id, "number": number}
+    if number == 2:
+        row["body"] = row["body"].replace("80.00", "90.00")
+    else:
+        named = f'"former":{{"close":"cls-x","hash":"{row["hash"]}"}}'
+        row["body"] = row["body"].replace('"former":null', named)
+        row["hash"] = digest(row["body"])
+    tx.execute(sa.insert(table).values(row))
 
 
 async def test_a_void_is_given_back_in_its_session(units: Units, clock: FrozenClock) -> None:
