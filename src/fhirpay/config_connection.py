@@ -69,6 +69,11 @@ class Connection(LaunchedFrom):
     report: PostingReport | None = Field(
         default=None, description="how its own report of what is posted there is read; see below"
     )
+    payout_target: bool = Field(
+        default=False,
+        description="each payout is posted there too, as a PaymentReconciliation with a tag of its own: only where the "
+        "EHR tells it from payments, which it has already",
+    )
     read_back: bool = Field(
         default=False,
         description="what it has of payments is searched once a day, and compared with what was posted there",
@@ -171,7 +176,7 @@ class Connection(LaunchedFrom):
         tokens = self.token or self.auth == "backend-services"
         if tokens and not self.private_network and not self.base_url.startswith("https:"):
             raise ValueError(f"connection '{self.name}': base_url is not https, and tokens would be read on their way")
-        if self.auth == "backend-services" and not (self.scopes or self.writes or self.poll):
+        if self.auth == "backend-services" and not (self.scopes or self.posted or self.poll):
             raise ValueError(
                 f"connection '{self.name}' writes and polls nothing and names no scopes: say which to ask for"
             )
@@ -214,6 +219,12 @@ class Connection(LaunchedFrom):
         if wrong := wrong_in_writes(self.writes, self.financial_transaction, self.fhir_version, self.organization):
             raise ValueError(f"connection '{self.name}' {wrong}")
         return self
+
+    @property
+    def posted(self) -> tuple[str, ...]:
+        """The types that are posted there."""
+        payouts = ("PaymentReconciliation",) if self.payout_target else ()
+        return tuple(dict.fromkeys((*self.writes, *payouts)))
 
     @property
     def polled(self) -> tuple[str, ...]:

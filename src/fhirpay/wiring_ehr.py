@@ -38,7 +38,7 @@ def ehr_access(
         client_id=connection.client_id,
         token_url=connection.token_endpoint,
         scopes=connection.scopes,
-        writes=(*connection.writes, *(("Subscription",) if connection.subscribe else ())),
+        writes=(*connection.posted, *(("Subscription",) if connection.subscribe else ())),
         reads=tuple(dict.fromkeys((*connection.poll, *RELATED))) if connection.poll else (),
         keys=keys,
         clock=clock,

@@ -21,7 +21,9 @@ from fhirpay.web.fhir_server.spoken import R4, R5
 from fhirpay.writeback.invoice_status import balanced
 from fhirpay.writeback.payment_notice import render as notice
 from fhirpay.writeback.payment_reconciliation import render
+from fhirpay.writeback.payout_posting import render as payout
 from posted_payments import STATES
+from posted_payouts import PAYOUTS
 
 Json = dict[str, Any]
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -29,9 +31,10 @@ WRITTEN = GOLDEN / "writeback"
 
 
 def posted(version: str) -> dict[str, Json]:
-    """A PaymentReconciliation in every state, with the practice named and not."""
+    """A PaymentReconciliation in every state, with the practice named and not; and of a payout."""
     spoken = FhirVersion(version)
     made = {name: render(one, organization="clinic", version=spoken) for name, one in STATES.items()}
+    made |= {name: payout(one, organization="clinic", version=spoken) for name, one in PAYOUTS.items()}
     return made | {"without an Organization": render(STATES["a-copay"], organization="", version=spoken)}
 
 

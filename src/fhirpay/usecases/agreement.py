@@ -86,7 +86,7 @@ def agreement(tx: Tx, receiver: str, tenant: Tenant, *, since: date | None = Non
     if to is None:
         known = ", ".join(one.name for one in tenant.receivers) or "none"
         raise NotFound(f"there is no connection or destination '{receiver}'; defined: {known}")
-    known = (one for one in store.of_connection(tx, receiver) if one.resource_type not in FOLLOWS)
+    known = (one for one in store.of_connection(tx, receiver) if one.resource_type not in FOLLOWS and not one.is_payout)
     postings = {one.posting_id: one for one in known}
     ours = _ours(tx, postings.values(), tenant)
     since = since or min((one.day for one in ours), default=None)

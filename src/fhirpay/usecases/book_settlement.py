@@ -40,6 +40,7 @@ from ..payments.settlement_port import PayoutSeen, SettlementLine
 from ..settlement import pairs as settlement_pairs
 from ..settlement import store as settlement
 from ..settlement.store import Line, LineState, Payout
+from . import post_payout
 from .lookup import settle_any
 from .money_off import business_day
 from .refund import ENDS as REFUND_ENDS
@@ -89,6 +90,7 @@ def hear_payout(tx: Tx, tenant: Tenant, merchant: str, seen: PayoutSeen) -> Payo
         says = f"payout {payout.processor_ref} of {payout.amount} can't be listed line by line: its fees are not known"
         tell(f"{key}:itemised", NOT_ITEMISED, says, amount=payout.amount)
     book_payout(tx, tenant, payout, folded)
+    post_payout.consider(tx, tenant, payout)
     return payout
 
 

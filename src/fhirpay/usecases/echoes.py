@@ -64,7 +64,7 @@ def echo_of(tx: Tx, *, transaction: str, reference: str = "") -> Echo | None:
     if short := store.line_of(tx, transaction.strip().upper()) if transaction.strip() else None:
         subject, number = short[0], str(short[1])
     if subject and number.isdigit():
-        known = [one for one in store.find(tx, subject) if one.subject == subject]
+        known = [one for one in store.find(tx, subject) if one.subject == subject and not one.is_payout]
         if known and (amount := _amount(tx, known[0], int(number))) is not None:
             return _echo(known, amount)
     return _by_reference(tx, reference.strip()) if reference.strip() else None

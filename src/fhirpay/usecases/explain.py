@@ -231,6 +231,8 @@ def _of_postings(tx: Tx, found: Sequence[Posting]) -> _Scope:
     said = (
         f"{one.resource_type}/{one.remote_id} at '{one.connection}'" if one.remote_id else f"posting {one.posting_id}"
     )
+    if one.is_payout:
+        return _of_payments(tx, *explain_payouts.of_postings(tx, found))
     if one.is_adjustment:
         return _of_adjustments(tx, said, [adjustments.get(tx, one.subject)])
     return _of_payments(tx, said, _unique(one.payment_id for one in found))

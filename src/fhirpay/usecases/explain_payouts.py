@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..bank import matches
 from ..bank import store as bank
 from ..db.unit import Tx
 from ..settlement import store as settlement
 from ..settlement.store import Line, Payout
+from ..writeback import store
+from ..writeback.store import Posting
+from . import explain_nodes as nodes
 from .explain_text import Node
 
 
@@ -25,15 +30,23 @@ def payments_of(tx: Tx, some_id: str) -> tuple[str, list[str]] | None:
     return says, list(dict.fromkeys(one.payment_id for one in lines if one.payment_id))
 
 
+def of_postings(tx: Tx, found: Sequence[Posting]) -> tuple[str, list[str]]:
+    """What the posting of a payout is, and the payments that the payout is of."""
+    one = found[0]
+    name = f"{one.resource_type}/{one.remote_id}" if one.remote_id else f"posting {one.posting_id}"
+    says, ids = payments_of(tx, one.payment_id) or ("", [])
+    return f"{name} at '{one.connection}': {says}", ids
+
+
 def nodes_of(tx: Tx, payment_id: str) -> list[Node]:
     """Oldest first."""
     found = [(line, _payout(tx, line)) for line in settlement.lines_of_payment(tx, payment_id)]
-    return [_node(line, payout, _at_bank(tx, payout)) for line, payout in found]
+    return [_node(line, payout, (*_at_bank(tx, payout), *_posted(tx, payout))) for line, payout in found]
 
 
 def _at_bank(tx: Tx, payout: Payout | None) -> tuple[Node, ...]:
     """The bank's lines of it, as it arrived and as it was taken back."""
-    nodes: list[Node] = []
+    found: list[Node] = []
     for match in matches.of_payout(tx, payout.payout_id) if payout else ():
         how = f"by {match.by}" if match.by else f"by rule '{match.rule}', {match.confidence}"
         for line in bank.lines_of_match(tx, match.match_id):
@@ -49,8 +62,13 @@ def _at_bank(tx: Tx, payout: Payout | None) -> tuple[Node, ...]:
                 "confidence": match.confidence,
                 "what": match.what,
             }
-            nodes.append(Node("bankLine", line.line_id, says, (), facts))
-    return tuple(nodes)
+            found.append(Node("bankLine", line.line_id, says, (), facts))
+    return tuple(found)
+
+
+def _posted(tx: Tx, payout: Payout | None) -> list[Node]:
+    """The postings of it, and of what takes it back."""
+    return [nodes.posting(one) for one in store.of_payment(tx, payout.payout_id)] if payout else []
 
 
 def _payout(tx: Tx, line: Line) -> Payout | None:

@@ -28,6 +28,7 @@ from ..outbox import add
 from ..payments import store
 from ..settlement import store as settlement
 from ..settlement.store import Payout
+from . import post_payout
 from .book_settlement import book_payout
 from .money_off import business_day
 
@@ -130,6 +131,7 @@ def keep_match(tx: Tx, tenant: Tenant, account: BankAccount, one: Match, *, by: 
     for payout in arrived:
         payout, folded = settlement.note_state(tx, payout, PayoutState.BANK_MATCHED)
         book_payout(tx, tenant, payout, folded)
+        post_payout.consider(tx, tenant, payout)
     if one.expected[0].batch:
         _deposited(tx, tenant, arrived, total, gap, max(line.booked_on for line in one.lines))
     log.info("bank.matched", match_id=match_id, bank_account=account.name, rule=one.rule.name)

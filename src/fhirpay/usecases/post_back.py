@@ -32,12 +32,13 @@ from ..log import Log
 from ..net.errors import Uncertain
 from ..writeback import oracle_basic, store
 from ..writeback.pause import Pauses
+from ..writeback.payout_posting import PostedPayout
 from ..writeback.posted import PostedPayment
 from ..writeback.profile import Way
 from ..writeback.renderers import FOLLOWS, RENDERERS, Told, renderer_of
 from ..writeback.store import Posting
 from .post_basic import target_of
-from .posted_facts import posted_facts
+from .posted_facts import told_facts
 from .postings import PostingUnknown, again, attempted, follow, sending
 from .rollout import Withheld, check
 from .seek_posting import before_first, condition, in_doubt, is_it, look, nobody_knows
@@ -48,14 +49,14 @@ log = Log("writeback")
 _BY_ANOTHER_WAY = frozenset({400, 403, 404, 405, 412})
 SHUT = "ehr_misconfigured"  # on the worklist; its subject is the connection
 _SO_IT_WAS_REFUSED_BEFORE = frozenset({404, 405})  # the same PUT that may have arrived
-Facts = Callable[[Tx, Posting, Tenant], PostedPayment]
+Facts = Callable[[Tx, Posting, Tenant], PostedPayment | PostedPayout]
 
 
 class PostBack:
     """The outbox handler of kind `writeback`. `clients` are by connection; `facts` reads what is to be posted."""
 
     def __init__(
-        self, units: Units, tenant: Tenant, clients: Mapping[str, FhirClient], *, facts: Facts = posted_facts
+        self, units: Units, tenant: Tenant, clients: Mapping[str, FhirClient], *, facts: Facts = told_facts
     ) -> None:
         self._units = units
         self._tenant = tenant
@@ -101,7 +102,7 @@ class PostBack:
             )
         return None
 
-    def _read(self, tx: Tx, posting_id: str) -> tuple[Posting, PostedPayment | None, datetime]:
+    def _read(self, tx: Tx, posting_id: str) -> tuple[Posting, PostedPayment | PostedPayout | None, datetime]:
         """The posting, and what is to be posted; None of what may have been sent: its body stays as it was."""
         posting = store.get(tx, posting_id)
         if posting.state == "posted" or posting.sent_at is not None:
@@ -113,14 +114,17 @@ class PostBack:
             raise RuleBroken(f"'{to.name}' books {to.currency}, and {posted.id} is of {posted.amount.currency}")
         return posting, replace(posted, zone=to.zone or posted.zone), tx.now
 
-    async def _rendered(self, posting: Posting, posted: PostedPayment | None, client: FhirClient) -> Posting:
+    async def _rendered(
+        self, posting: Posting, posted: PostedPayment | PostedPayout | None, client: FhirClient
+    ) -> Posting:
         """With its body. What isn't sound by that version's definitions parks here, not at the EHR: MessageInvalid."""
         version = await client.version()
         if posted is None:
             return posting
         main = await self._units.read(_main, posting) if posting.resource_type in FOLLOWS else None
         told = Told(self._tenant.connection(posting.connection), version, posting, main=main)
-        if told.to.financial_transaction and posting.resource_type == oracle_basic.RESOURCE_TYPE:
+        is_basic = posting.resource_type == oracle_basic.RESOURCE_TYPE
+        if is_basic and told.to.financial_transaction and isinstance(posted, PostedPayment):
             told = replace(told, target=await target_of(client, posted, posting, told.to))
         resource = renderer_of(posting).render(posted, told)
         validate(resource, version=version)

@@ -20,9 +20,11 @@ from ..payments import disputes, movements, refunds, returns, tenders
 from ..payments import store as payments
 from ..payments.records import Payment, Return
 from ..payments.tenders import Tender
+from ..writeback.payout_posting import PostedPayout
 from ..writeback.posted import BANK, CARD, Line, Posted, PostedPayment, Ref
 from ..writeback.references import as_known_by
 from ..writeback.store import Posting
+from .payout_facts import payout_facts
 from .posted_adjustments import adjusted_facts
 from .told import back_lines, first_lines, paying_line, taken
 
@@ -35,6 +37,11 @@ _NAMED = frozenset({"Account", "ChargeItem", "Encounter", "Invoice"})
 def facts_of(tx: Tx, posting: Posting, tenant: Tenant) -> Posted:
     """Of whatever is posted to a destination. Raises as the two do."""
     return adjusted_facts(tx, posting, tenant) if posting.is_adjustment else posted_facts(tx, posting, tenant)
+
+
+def told_facts(tx: Tx, posting: Posting, tenant: Tenant) -> PostedPayment | PostedPayout:
+    """Of whatever is posted to a connection."""
+    return payout_facts(tx, posting, tenant) if posting.is_payout else posted_facts(tx, posting, tenant)
 
 
 def posted_facts(tx: Tx, posting: Posting, tenant: Tenant) -> PostedPayment:

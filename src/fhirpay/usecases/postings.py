@@ -37,6 +37,7 @@ from ..writeback.references import as_known_by
 from ..writeback.renderers import FOLLOWS
 from ..writeback.store import Posting
 from .parked import note_parked_call
+from .payout_facts import note_posted
 from .posted_adjustments import parts_for
 from .posted_facts import visit_of
 from .rollout import Facts, Withheld, check, held_back, stage_of, withhold
@@ -152,11 +153,25 @@ def enqueue(
     return ids + [_add(tx, tenant, file_kind_of(name), name, fact, resource_type=kind) for name in files]
 
 
+def enqueue_payout(tx: Tx, payout_id: str, *, tenant: Tenant, subject: str) -> list[str]:
+    """Have a payout, or (`subject` is another) what takes it back, posted to every connection that takes payouts; what
+    takes it back to those alone that it was posted to. Again, it changes nothing."""
+    goes_back = subject != payout_id
+    fact = _Fact(subject, payout_id, payout_id, goes_back=goes_back)
+    return [
+        _add(tx, tenant, KIND, one.name, fact, resource_type=RESOURCE_TYPE, part=store.PAYOUT)
+        for one in tenant.connections
+        if one.payout_target and (not goes_back or store.is_kept(tx, payout_id, one.name))
+    ]
+
+
 def follow(tx: Tx, posting: Posting, tenant: Tenant) -> None:
     """What is to be posted after one that the EHR has: call it in the unit that knows. Again, it changes nothing.
 
     Each has a place of its own, so that what goes wrong with it holds nothing else up.
     """
+    if posting.is_payout:
+        return note_posted(tx, posting)
     if posting.resource_type == RESOURCE_TYPE:
         _follow_invoices(tx, posting, tenant)
     writes = next((one.writes for one in tenant.connections if one.name == posting.connection), ())

@@ -21,6 +21,7 @@ from ..db.unit import Tx
 from ..errors import FhirpayError, RuleBroken
 from ..log import Log
 from ..writeback import held, store
+from ..writeback.payout_posting import PostedPayout
 from ..writeback.posted import Posted
 from ..writeback.renderers import FOLLOWS
 from ..writeback.store import HELD, Held, Posting
@@ -28,7 +29,7 @@ from ..writeback.store import HELD, Held, Posting
 log = Log("writeback")
 
 TO_CONFIRM = "posting_to_confirm"  # on the worklist; its subject is the posting
-Facts = Callable[[Tx, Posting, Tenant], Posted]
+Facts = Callable[[Tx, Posting, Tenant], Posted | PostedPayout]
 
 _STAGE: dict[Stage, Held] = {"shadow": "shadow", "assist": "proposed"}
 _TAKES_BACK: dict[Held, str] = {
@@ -121,7 +122,10 @@ def withhold(tx: Tx, tenant: Tenant, posting_id: str, facts: Facts) -> bool:
         held.hold(tx, posting_id, why.state, f"{why.says}; {error.message}", was=why.state)
         kept: list[held.Kept] = []
     else:
-        kept = held.said_by(posting_id, posted, posting.numbers, zone_of(tenant, posting.connection))
+        zone = zone_of(tenant, posting.connection)
+        # A payout is of no account: there is nothing that staff would have posted.
+        payout = isinstance(posted, PostedPayout)
+        kept = [] if payout else held.said_by(posting_id, posted, posting.numbers, zone)
         held.keep(tx, kept)
     if why.state == "proposed":
         _ask(tx, posting, kept)
@@ -130,8 +134,16 @@ def withhold(tx: Tx, tenant: Tenant, posting_id: str, facts: Facts) -> bool:
 
 
 def _ask(tx: Tx, posting: Posting, kept: list[held.Kept]) -> None:
-    kind = "adjustment" if posting.is_adjustment else "refund" if posting.is_refund else "payment"
+    kind = (
+        "payout"
+        if posting.is_payout
+        else "adjustment"
+        if posting.is_adjustment
+        else "refund"
+        if posting.is_refund
+        else "payment"
+    )
     says = f"the {kind} {posting.subject} is to be posted to '{posting.connection}': confirm it, or reject it"
     one = kept[0] if len(kept) == 1 else None
-    account, amount = (one.account_ref, one.amount) if one else (posting.part, None)
+    account, amount = (one.account_ref, one.amount) if one else ("" if posting.is_payout else posting.part, None)
     worklist.open_item(tx, kind=TO_CONFIRM, subject=posting.posting_id, says=says, account_ref=account, amount=amount)

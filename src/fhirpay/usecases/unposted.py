@@ -17,6 +17,7 @@ from ..errors import ConfigInvalid, NotFound, RuleBroken
 from ..fhir.client import EhrRefused, FhirClient
 from ..payments import store as payments
 from ..payments import taken_back
+from ..settlement import store as settlement
 from ..writeback import dft, files, store
 from ..writeback.posted import REST
 from ..writeback.renderers import RENDERERS, named
@@ -112,6 +113,9 @@ async def _confirm(client: FhirClient, posting: Posting, found: str) -> None:
 def _amount(tx: Tx, posting: Posting) -> Money:
     if posting.is_adjustment:
         return amount_for(tx, posting)
+    if posting.is_payout:
+        amount = settlement.by_id(tx, posting.payment_id).amount
+        return -amount if posting.is_refund else amount
     payment = payments.get(tx, posting.payment_id)
     if posting.is_refund:
         back = [one.amount for one in back_lines(tx, posting.subject) if one.number in posting.numbers]

@@ -31,7 +31,7 @@ _KINDS = "http://hl7.org/fhir/payment-kind"
 
 
 @dataclass(frozen=True, slots=True)
-class _Names:
+class Names:
     """What a version calls what both have."""
 
     date: str
@@ -40,8 +40,8 @@ class _Names:
     pays: str
 
 
-_R4 = _Names(date="paymentDate", amount="paymentAmount", lines="detail", pays="request")
-_R5 = _Names(date="date", amount="amount", lines="allocation", pays="target")
+_R4 = Names(date="paymentDate", amount="paymentAmount", lines="detail", pays="request")
+_R5 = Names(date="date", amount="amount", lines="allocation", pays="target")
 
 
 def identifier_of(posted_id: str) -> dict[str, str]:
@@ -56,7 +56,7 @@ def amount_and_date(resource: Mapping[str, Any]) -> tuple[Any, Any]:
 
 def is_of(version: FhirVersion, resource: Mapping[str, Any]) -> bool:
     """Whether one of ours was made for that version."""
-    return _names(version).amount in resource
+    return names_of(version).amount in resource
 
 
 def lines_in(resource: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
@@ -75,10 +75,10 @@ def render(posted: PostedPayment, *, organization: str, version: FhirVersion) ->
     today = local.date().isoformat()
     payee = {"reference": f"Organization/{organization}"} if organization else None
     sign = -1 if posted.refund_of else 1
-    names = _names(version)
+    names = names_of(version)
     resource: dict[str, Any] = {
         "resourceType": RESOURCE_TYPE,
-        **_only_r5_has(version, _how(posted)),
+        **only_r5_has(version, _how(posted)),
         "identifier": [identifier_of(posted.id)],
         "status": "active",
         "created": local.replace(microsecond=0).isoformat(),
@@ -86,50 +86,51 @@ def render(posted: PostedPayment, *, organization: str, version: FhirVersion) ->
         "outcome": "complete",
         "disposition": _disposition(posted),
         names.date: today,
-        names.amount: _money(posted.amount, sign),
+        names.amount: money(posted.amount, sign),
         "paymentIdentifier": _instrument(posted),
         names.lines: [_line(posted, line, today, payee, version) for line in lines],
         "processNote": [{"type": "display", "text": posted.note}] if posted.note else [],
     }
-    return _without_empty(resource)
+    return without_empty(resource)
 
 
 def _instrument(posted: PostedPayment) -> dict[str, str] | None:
     """The processor's number, or a check's own; cash has none."""
     if not posted.reference:
         return None
-    return _without_empty(
+    return without_empty(
         {"system": posted.processor and PROCESSOR_SYSTEM + posted.processor, "value": posted.reference}
     )
 
 
 def _line(posted: PostedPayment, line: Line, date: str, payee: Ref | None, version: FhirVersion) -> dict[str, Any]:
     about = {"encounter": line.encounter, "account": line.account}
-    return _without_empty(
+    return without_empty(
         {
-            **_only_r5_has(version, about, within="allocation."),
+            **only_r5_has(version, about, within="allocation."),
             "identifier": {"system": ALLOCATION_SYSTEM, "value": allocation_id(posted.id, line.number)},
             "predecessor": {"system": ALLOCATION_SYSTEM, "value": line.takes_back} if line.takes_back else None,
-            "type": _concept(_PAYMENT_TYPE, "advance" if line.advance else "payment"),
-            _names(version).pays: dict(line.pays) if line.pays else None,
+            "type": concept(_PAYMENT_TYPE, "advance" if line.advance else "payment"),
+            names_of(version).pays: dict(line.pays) if line.pays else None,
             "date": date,
             "payee": payee,
-            "amount": _money(line.amount, -1 if takes(posted, line) else 1),
+            "amount": money(line.amount, -1 if takes(posted, line) else 1),
         }
     )
 
 
-def _names(version: FhirVersion) -> _Names:
+def names_of(version: FhirVersion) -> Names:
+    """What that version calls its elements."""
     return _R5 if version is FhirVersion.R5 else _R4
 
 
 def _how(posted: PostedPayment) -> dict[str, Any]:
     """How it was paid, in the elements of R5. Of a card number no more than its end, whoever says what its end is."""
     return {
-        "type": _concept(_PAYMENT_TYPE, "payment"),
-        "issuerType": _concept(_ISSUER_TYPES, "patient"),
-        "kind": _concept(_KINDS, posted.channel) if posted.channel else None,
-        "method": _concept(_METHODS, posted.method),
+        "type": concept(_PAYMENT_TYPE, "payment"),
+        "issuerType": concept(_ISSUER_TYPES, "patient"),
+        "kind": concept(_KINDS, posted.channel) if posted.channel else None,
+        "method": concept(_METHODS, posted.method),
         "cardBrand": posted.brand,
         "accountNumber": posted.last4[-4:],
         "processor": posted.processor,
@@ -138,9 +139,9 @@ def _how(posted: PostedPayment) -> dict[str, Any]:
     }
 
 
-def _only_r5_has(version: FhirVersion, elements: Mapping[str, Any], within: str = "") -> dict[str, Any]:
+def only_r5_has(version: FhirVersion, elements: Mapping[str, Any], within: str = "") -> dict[str, Any]:
     """Elements of R5 as they are, or in R4 as the extensions that stand for them."""
-    stated = _without_empty(elements)
+    stated = without_empty(elements)
     if version is FhirVersion.R5:
         return stated
     return {"extension": [_extension(within + name, value) for name, value in stated.items()]}
@@ -168,14 +169,16 @@ def _disposition(posted: PostedPayment) -> str:
     return f"{'Refund' if posted.whole else 'Partial refund'} of {posted.refund_of}"
 
 
-def _concept(system: str, code: str) -> dict[str, Any]:
+def concept(system: str, code: str) -> dict[str, Any]:
+    """A CodeableConcept of one code."""
     return {"coding": [{"system": system, "code": code}]}
 
 
-def _money(amount: Money, sign: int) -> dict[str, Any]:
+def money(amount: Money, sign: int = 1) -> dict[str, Any]:
+    """A FHIR Money, exact to the digit."""
     return {"value": Money(sign * amount.minor, amount.currency).decimal, "currency": amount.currency}
 
 
-def _without_empty(element: Mapping[str, Any]) -> dict[str, Any]:
+def without_empty(element: Mapping[str, Any]) -> dict[str, Any]:
     """FHIR has no empty strings, lists or nulls."""
     return {name: value for name, value in element.items() if value not in (None, "", [])}

@@ -13,9 +13,10 @@ from typing import Any
 from ..config import Connection
 from ..errors import RuleBroken
 from ..fhir.statement import Capability, FhirVersion
-from . import invoice_status, oracle_basic, payment_notice, payment_reconciliation, provenance
+from . import invoice_status, oracle_basic, payment_notice, payment_reconciliation, payout_posting, provenance
 from .payment_notice import NOTICE_SYSTEM
 from .payment_reconciliation import PAYMENT_SYSTEM, identifier_of
+from .payout_posting import PAYOUT_SYSTEM, PostedPayout
 from .posted import PostedPayment, Ref, lines_for
 from .profile import Way, ways
 from .store import Posting
@@ -40,7 +41,7 @@ class Renderer:
     """One resource type. `mark` is what a resource of ours is known by; `same` compares content, where an EHR has put
     identifiers of its own in place of ours; `only` in words how an EHR has to take it, where not every way will do."""
 
-    render: Callable[[PostedPayment, Told], dict[str, Any]]
+    render: Callable[[Any, Told], dict[str, Any]]
     sought: Callable[[Posting], Mapping[str, str]]
     has_mark: Callable[[Resource, Posting], bool]
     same: Callable[[Resource, Resource], bool]
@@ -50,7 +51,8 @@ class Renderer:
 
 
 def renderer_of(posting: Posting) -> Renderer:
-    return RENDERERS[posting.resource_type]
+    """By what it is of, then by its type."""
+    return PAYOUTS if posting.is_payout else RENDERERS[posting.resource_type]
 
 
 def named(posting: Posting) -> str:
@@ -69,6 +71,10 @@ def has_identifier(resource: Resource, system: str, value: str) -> bool:
 
 def _reconciliation(posted: PostedPayment, told: Told) -> dict[str, Any]:
     return payment_reconciliation.render(posted, organization=told.to.organization, version=told.version)
+
+
+def _payout(posted: PostedPayout, told: Told) -> dict[str, Any]:
+    return payout_posting.render(posted, organization=told.to.organization, version=told.version)
 
 
 # ── PaymentNotice ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -173,3 +179,14 @@ RENDERERS: Mapping[str, Renderer] = {
         ways=_created_only,
     ),
 }
+
+PAYOUTS = Renderer(
+    render=_payout,
+    sought=lambda posting: {"identifier": f"{PAYOUT_SYSTEM}|{posting.subject}"},
+    has_mark=lambda resource, posting: has_identifier(resource, PAYOUT_SYSTEM, posting.subject),
+    same=lambda one, other: (
+        payment_reconciliation.amount_and_date(one) == payment_reconciliation.amount_and_date(other)
+    ),
+    made_for=payment_reconciliation.is_of,
+)
+"""A payout goes by the ways of a payment, under a name of its own."""

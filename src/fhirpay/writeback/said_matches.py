@@ -17,6 +17,7 @@ from ..domain.money import Money
 from .ehr_match import NUMBER, REFERENCE, Match, Rule
 from .said import Entry, Source, entry_of, of_source
 from .said_tables import EhrPostingRow
+from .store import PAYOUT
 from .tables import PostingFactRow, PostingRow
 
 _said, _posting, _fact = table(EhrPostingRow), table(PostingRow), table(PostingFactRow)
@@ -257,6 +258,7 @@ def without_facts(tx: Tx, receiver: str, since: datetime, kinds: Collection[str]
         _posting.c.connection == receiver,
         _posting.c.state == "posted",
         _posting.c.payment_id != "",
+        _posting.c.part != PAYOUT,
         _posting.c.resource_type.in_(sorted(kinds)),
         _posting.c.posted_at > since,
         ~kept,

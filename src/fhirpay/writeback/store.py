@@ -55,6 +55,8 @@ Held = Literal["shadow", "proposed", "rejected"]
 """Not to be sent: kept to be compared; as long as staff haven't confirmed it; since they said no."""
 HELD: tuple[Held, ...] = get_args(Held)
 State = Literal["shadow", "proposed", "rejected", "pending", "sent", "posted", "unknown", "parked"]
+PAYOUT = "payout"
+"""The `part` of a posting that is of a payout; its `payment_id` is the payout's."""
 _NEVER = ("shadow", "rejected")
 
 
@@ -93,6 +95,11 @@ class Posting:
     @property
     def is_adjustment(self) -> bool:
         return not self.payment_id
+
+    @property
+    def is_payout(self) -> bool:
+        """Whether it is of a payout, or takes one back."""
+        return self.part == PAYOUT
 
     @property
     def is_refund(self) -> bool:
@@ -245,7 +252,7 @@ def posted(tx: Tx, posting_id: str, *, remote_id: str, remote_version: str, body
         reason=None,
     )
     posting = get(tx, posting_id)
-    if body is not None and posting.resource_type == RESOURCE_TYPE:
+    if body is not None and posting.resource_type == RESOURCE_TYPE and not posting.is_payout:
         _show(tx, posting, loads(body))
 
 
