@@ -39,7 +39,7 @@ from fhirpay.payments.port import Method
 from fhirpay.payments.registry import Registry
 from fhirpay.smart.callers import Caller
 from fhirpay.smart.scopes import Scopes
-from fhirpay.usecases import bank_codes, capture, pull_settlements, tills, void
+from fhirpay.usecases import bank_codes, capture, pull_settlements, take_settlement_report, tills, void
 from fhirpay.usecases.apply_message import ApplyMessage
 from fhirpay.usecases.close_page import ClosePage
 from fhirpay.usecases.collect import Reassess, reassess_accounts
@@ -292,6 +292,7 @@ def tenant_of(
                 secret_key=side.secret_key,
                 descriptor=DESCRIPTOR,
                 webhook_secrets=side.webhook_secrets,
+                report_url=base_url if "report_user" in side.settings else "",
                 **side.settings,
                 **(merchant or {}),
             ),
@@ -305,6 +306,11 @@ def tenant_of(
     )
 
 
+def reports_of(units: Units, tenant: Tenant, registry: Registry) -> take_settlement_report.TakeSettlementReport:
+    pulls = PullSettlements(units, tenant, registry, now=now)
+    return take_settlement_report.TakeSettlementReport(units, tenant, registry, pulls, b"k" * 32)
+
+
 def handlers_of(units: Units, tenant: Tenant, registry: Registry) -> dict[str, Handler]:
     """What a worker of the outbox does in these tests: all but writing back."""
     looks = LookUp(units, tenant, registry, public_url=PUBLIC_URL)
@@ -316,6 +322,7 @@ def handlers_of(units: Units, tenant: Tenant, registry: Registry) -> dict[str, H
         "dispute.accept": follow_ups.run,
         "dispute.look": LookAtDispute(units, tenant, registry).run,
         pull_settlements.KIND: PullSettlements(units, tenant, registry, now=now).run,
+        take_settlement_report.KIND: reports_of(units, tenant, registry).run,
         "payment.reverse": Reverse(units, tenant).run,
         "events.sweep": Sweep(units, tenant, registry, b"k" * 32).run,
         "reassess": Reassess(units, tenant).run,

@@ -16,6 +16,7 @@ import authorizenet_running
 import processor_running
 import square_running
 import stripe_running
+from adyen_server import reports as adyen_reports
 from authorizenet_server import webhooks as authorizenet_events
 from fhirpay.payments.adapters import authorizenet_wire
 from fhirpay.payments.port import Method
@@ -132,7 +133,11 @@ ADYEN = Side(
     sign=lambda secrets, body, at: "",
     events=lambda running: running.simulator.books.notifications,
     tokens=adyen_running.TOKENS,
-    settings={"account": adyen_running.ACCOUNT},
+    settings={
+        "account": adyen_running.ACCOUNT,
+        "report_user": adyen_reports.USER,
+        "report_password": adyen_reports.PASSWORD,
+    },
     sent=adyen_running.sent,
 )
 

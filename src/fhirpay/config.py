@@ -85,6 +85,15 @@ class Merchant(Section):
         description="the company's prefix of the processor's live address (Adyen); empty: the test system",
     )
     secret_key: str = Field(description="the key of our calls; use env:NAME")
+    report_user: str = Field(
+        default="",
+        pattern=r"^[^:]*$",
+        description="who may get reports of what was paid out (adyen: `report@Company.NAME`, role Merchant Report)",
+    )
+    report_password: str = Field(default="", description="the report user's; use env:NAME")
+    report_url: str = Field(
+        default="", description="where reports are, https but on this machine; empty: the processor's own address"
+    )
     webhook_secrets: tuple[str, ...] = Field(
         default=(), description="live signing secrets, newest first; two while rotating"
     )
@@ -117,9 +126,10 @@ class Merchant(Section):
     @model_validator(mode="after")
     def _keeps_its_key(self) -> Merchant:
         """Every call carries the key with which money is moved."""
-        if in_the_clear(self.base_url):
-            says = f"merchant '{self.name}': base_url is http, and its secret_key could be read on the way"
-            raise ValueError(f"{says}: write https, or an address of this machine (127.0.0.1)")
+        for setting, secret in (("base_url", "secret_key"), ("report_url", "report_password")):
+            if in_the_clear(getattr(self, setting)):
+                says = f"merchant '{self.name}': {setting} is http, and its {secret} could be read on the way"
+                raise ValueError(f"{says}: write https, or an address of this machine (127.0.0.1)")
         return self
 
 

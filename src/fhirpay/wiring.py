@@ -56,6 +56,7 @@ from .usecases import (
     stale_pages,
     start_payment,
     sweep,
+    take_settlement_report,
     webhook,
 )
 from .usecases.apply_message import ApplyMessage
@@ -90,6 +91,7 @@ from .usecases.take_export import EhrExport
 from .usecases.take_files import FileFeed
 from .usecases.take_payment import TakePayment
 from .usecases.take_report import TakeReport
+from .usecases.take_settlement_report import TakeSettlementReport
 from .web import hl7v2, oauth, problem
 from .web.admin import AdminSocket, Commands
 from .web.api import deps as api_deps
@@ -148,6 +150,7 @@ class House:
     files: Sequence[FileFeed]
     makers: Sequence[FileMaker]
     pulls: PullSettlements
+    settlement_reports: TakeSettlementReport
     bank: TakeBankFile
     back: read_back.ReadBack
     reports: TakeReport
@@ -356,6 +359,7 @@ def build(
         lambda tenant: houses[tenant].mended,
         lambda tenant: houses[tenant].sweep,
         lambda tenant: houses[tenant].pulls,
+        lambda tenant: houses[tenant].settlement_reports,
         lambda tenant: houses[tenant].processors,
         lambda tenant: houses[tenant].bank,
         lambda tenant: houses[tenant].reports,
@@ -403,6 +407,7 @@ def _house(
     follow_ups = FollowUp(units, tenant, processors)
     events_found = sweep.Sweep(units, tenant, processors, hash_key)
     pulls = PullSettlements(units, tenant, processors, now=clock.now)
+    settlement_reports = TakeSettlementReport(units, tenant, processors, pulls, hash_key)
     door = front_door.build(
         tenant,
         units,
@@ -449,6 +454,7 @@ def _house(
             bank_codes.KIND: bank_codes.Represent(units, tenant).run,
             collect.AGAIN: collect.Reassess(units, tenant).run,
             pull_settlements.KIND: pulls.run,
+            take_settlement_report.KIND: settlement_reports.run,
             match_bank.KIND: match_bank.MatchBank(units, tenant, hash_key).run,
             match_postings.KIND: match_postings.MatchPostings(units, tenant).run,
             go_live.KIND: go_live.GoLive(units, tenant).run,
@@ -477,6 +483,7 @@ def _house(
         silence=SilenceWatch(units, tenant, clock),
         traffic=TrafficWatch(units, tenant, clock, checker.check, lambda: released.root),
         pulls=pulls,
+        settlement_reports=settlement_reports,
         bank=TakeBankFile(units, tenant, hash_key),
         back=back,
         reports=TakeReport(units, tenant, hash_key),

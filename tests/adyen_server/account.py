@@ -188,7 +188,7 @@ def _capture(books: Books, one: Modification) -> None:
     _told(books, one, "CAPTURE", one.amount, why)
     if not why:
         payment.claimed = payment.captured = one.amount
-        books.move(payment, "capture", one.amount)
+        books.move(payment, "capture", one.amount, one.psp, one.reference)
         if payment.card.does == "capture_fails":
             books.late.append((books.now() + _LATE_S, lambda: capture_failed(books, payment, one.amount, one)))
 
@@ -196,8 +196,8 @@ def _capture(books: Books, one: Modification) -> None:
 def capture_failed(books: Books, payment: Payment, amount: int, one: Modification | None = None) -> None:
     """Page "Capture", failed capture: rejected by the card scheme after it had been said to be done."""
     payment.captured -= amount
-    books.move(payment, "capture_failed", -amount)
     psp, reference = (one.psp, one.reference) if one else (books.psp(), "")
+    books.move(payment, "capture_failed", -amount, psp, reference)
     books.notify("CAPTURE_FAILED", payment, amount, psp=psp, reference=reference, reason="Capture Failed")
 
 
@@ -223,7 +223,7 @@ def _refund(books: Books, one: Modification) -> None:
     _told(books, one, "REFUND", one.amount, why)
     if not why:
         payment.refunded += one.amount
-        books.move(payment, "refund", -one.amount)
+        books.move(payment, "refund", -one.amount, one.psp, one.reference)
         if payment.card.does == "refund_fails":
             books.late.append((books.now() + _LATE_S, lambda: refund_failed(books, one)))
 
@@ -231,7 +231,7 @@ def _refund(books: Books, one: Modification) -> None:
 def refund_failed(books: Books, one: Modification, code: str = "REFUND_FAILED") -> None:
     """Page "Refund", REFUND_FAILED and REFUNDED_REVERSED: the amount came back."""
     one.payment.refunded -= one.amount
-    books.move(one.payment, "refund_failed", one.amount)
+    books.move(one.payment, "refund_failed", one.amount, one.psp, one.reference)
     books.notify(code, one.payment, one.amount, psp=one.psp, reference=one.reference, reason="Refund Failed")
 
 
@@ -241,7 +241,7 @@ def _reverse(books: Books, one: Modification) -> None:
     payment = one.payment
     if payment.captured and not payment.refunded:
         payment.refunded = payment.captured
-        books.move(payment, "refund", -payment.captured)
+        books.move(payment, "refund", -payment.captured, one.psp, one.reference)
         action, why = "refund", ""
     elif payment.claimed or payment.status not in ("authorised", "pending"):
         action, why = "", "Transaction is not in a state to be reversed"

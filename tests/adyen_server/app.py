@@ -19,6 +19,7 @@ from .books import Books
 from .control import control
 from .errors import Doc, Refused, in_progress, internal, invalid, unauthorized, unreadable
 from .faults import BrokenAnswer, Fault, Faults
+from .reports import downloads
 
 Deed = Callable[[Doc], Doc]
 _KINDS = {
@@ -227,5 +228,6 @@ def create_app(server: Server) -> FastAPI:
         why = account.pay_link(books, link_of(link_id), typed.get("card", ""), typed.get("holder", ""))
         return HTMLResponse(f"<!doctype html><title>Pay</title><p role=alert>{why or 'Paid'}", 402 if why else 200)
 
+    app.include_router(downloads(server))
     app.include_router(control(server))
     return app

@@ -69,6 +69,8 @@ class Books:
         self.links: dict[str, Link] = {}
         self.cards: dict[str, Card] = {card.id: card for card in STORED}
         self.movements: list[Doc] = []
+        self.reports: dict[str, str] = {}  # by name
+        self.carried = 0  # what the last batch left to the next one
         self.disputes: dict[str, Doc] = {}
         self.notifications: list[Doc] = []  # items, each with the `id` by which a test names it
         self.late: list[tuple[float, Callable[[], object]]] = []
@@ -85,7 +87,8 @@ class Books:
         """API reference, pspReference: 16 characters."""
         return "".join(secrets.choice(_LETTERS) for _ in range(16))
 
-    def move(self, payment: Payment, type_: str, amount: int) -> None:
+    def move(self, payment: Payment, type_: str, amount: int, psp: str = "", ours: str = "") -> None:
+        """`psp` and `ours`: of the capture, refund or dispute that moves it."""
         self.movements.append(
             {
                 "payment": payment.psp,
@@ -93,6 +96,8 @@ class Books:
                 "type": type_,
                 "amount": amount,
                 "currency": payment.currency,
+                "psp": psp or self.psp(),
+                "ours": ours,
             }
         )
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, HTTPException
 
-from . import account, disputes
+from . import account, disputes, reports
 from .errors import Doc
 from .faults import FAULTS, Fault
 
@@ -55,6 +55,12 @@ def control(server: Server) -> APIRouter:
     async def goes_on(psp: str, body: dict[str, Any]) -> Doc:
         """`{"event": "CHARGEBACK", "amount": 5000}`"""
         return disputes.goes_on(books, psp, str(body["event"]), body.get("amount"))
+
+    @router.post("/reports")
+    async def report(body: dict[str, Any]) -> Doc:
+        """A batch ends: see reports.close_batch."""
+        account.tick(books)
+        return reports.close_batch(books, body)
 
     @router.get("/books")
     async def show() -> Doc:

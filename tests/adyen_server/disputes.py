@@ -48,7 +48,7 @@ def _told(books: Books, psp: str, event: str, amount: int | None) -> Doc:
     value = dispute["amount"] if amount is None else amount
     dispute["at"] = event
     if sign := _MOVES.get(event):
-        books.move(payment, event.lower(), sign * value)
+        books.move(payment, event.lower(), sign * value, psp)
     until = books.stamp(books.now() + _DEFENDED_FOR.total_seconds())
     books.notify(event, payment, value, psp=psp, more={"defensePeriodEndsAt": until, "disputeStatus": "Pending"})
     return dispute

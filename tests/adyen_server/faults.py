@@ -12,7 +12,8 @@
 | rate_limited | 429, which no page documents | nothing; the key is not looked at |
 | weird | a result that nobody has heard of | it was done |
 
-Operations: confirm (a payment), capture, void, refund, reverse, checkout, expire, get (a link), list; `*` is any.
+Operations: confirm (a payment), capture, void, refund, reverse, checkout, expire, get (a link), list,
+report; `*` is any.
 """
 
 from __future__ import annotations

@@ -51,6 +51,8 @@ class Operator(Protocol):
     async def recover(self, *, entry: str, by: str, reason: str) -> str: ...
     async def move_period(self, *, month: str, closed: bool, by: str, reason: str) -> str: ...
     async def export(self, *, ehr: str, action: str) -> str: ...
+    async def take_settlement_report(self, *, merchant: str, name: str, data: bytes) -> str: ...
+
     async def take_bank_file(self, *, account: str, name: str, data: bytes) -> str: ...
     async def take_report(self, *, receiver: str, name: str, data: bytes) -> str: ...
     async def read_back(self, *, connection: str) -> str: ...
@@ -138,6 +140,9 @@ class _Here:
 
     async def export(self, *, ehr: str, action: str) -> str:
         return await self._commands.export(self._tenant, ehr, action)
+
+    async def take_settlement_report(self, *, merchant: str, name: str, data: bytes) -> str:
+        return await self._commands.take_settlement_report(self._tenant, merchant, name, data)
 
     async def take_bank_file(self, *, account: str, name: str, data: bytes) -> str:
         return await self._commands.take_bank_file(self._tenant, account, name, data)
@@ -249,6 +254,10 @@ class _There:
 
     async def export(self, *, ehr: str, action: str) -> str:
         return (await self._ask(command="export", ehr=ehr, action=action))["export"]
+
+    async def take_settlement_report(self, *, merchant: str, name: str, data: bytes) -> str:
+        file = base64.b64encode(data).decode()
+        return (await self._ask(command="take_settlement_report", merchant=merchant, name=name, file=file))["says"]
 
     async def take_bank_file(self, *, account: str, name: str, data: bytes) -> str:
         file = base64.b64encode(data).decode()

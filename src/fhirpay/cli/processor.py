@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -40,6 +41,23 @@ def pull_payouts(
     """Read what the processor has paid out, line by line, and book it. Done hourly by itself."""
     payouts, lines, booked, waiting = decided(config, tenant, lambda server: server.pull(merchant=merchant))
     out(f"'{merchant}': {payouts} payouts seen, {lines} lines read, {booked} of all settled, {waiting} wait")
+
+
+@processor.command("report")
+def take_report(
+    file: Annotated[Path, typer.Argument(help="A report of what was paid out, as the processor made it (Adyen: CSV).")],
+    merchant: Annotated[str, typer.Option("--merchant", help="The merchant, as in the configuration.")] = "main",
+    tenant: TenantOption = "",
+    config: ConfigOption = None,
+) -> None:
+    """Take in a report that was downloaded by hand, and book what is new in it."""
+    with friendly():
+        data = file.read_bytes()
+    out(
+        decided(
+            config, tenant, lambda server: server.take_settlement_report(merchant=merchant, name=file.name, data=data)
+        )
+    )
 
 
 @processor.command("payouts")

@@ -1,7 +1,7 @@
 """The lines of somebody's CSV as cells by column, and what a cell says: a day, an amount. Pure.
 
-Called by bank/csv_file.py and writeback/report_file.py. Raises MessageInvalid and ValueInvalid with line and column;
-what a cell holds is never repeated in an error.
+Called by bank/csv_file.py, writeback/report_file.py and payments/adapters/adyen_report.py. Raises MessageInvalid and
+ValueInvalid with line and column; what a cell holds is never repeated in an error.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ def _lines(
     if missing := [name for name in wanted if name and name not in names]:
         says = f"there is no column '{missing[0]}', which the mapping of '{whose}' names"
         raise MessageInvalid(says, location=f"line {form.skip_lines + 1}")
+    if twice := [name for name in wanted if name and names.count(name) > 1]:
+        raise MessageInvalid(f"two columns are '{twice[0]}'", location=f"line {form.skip_lines + 1}")
     for cells in rows:
         at = f"line {rows.line_num}"  # type: ignore[attr-defined]  (of csv.reader; typeshed hides it behind Iterator)
         if not any(cell.strip() for cell in cells):

@@ -23,8 +23,10 @@ class LineKind(StrEnum):
     RESERVE_RELEASED = "reserve_released"
     ADJUSTMENT = "adjustment"
     CONVERSION = "conversion"  # a currency sold (below zero) or bought
+    CARRIED = "carried"  # a balance that goes on to the next batch, or comes from the one before
     PAYOUT = "payout"  # the payout's own line
     PAYOUT_FAILURE = "payout_failure"  # an earlier payout came back, and is paid out anew
+    PAYOUT_RETURNED = "payout_returned"  # the same, and no state of that payout will ever tell
     OTHER = "other"  # nothing that we know: for a person
 
     @property
@@ -35,6 +37,6 @@ class LineKind(StrEnum):
 
 _K = LineKind
 _BY_ITSELF = frozenset(
-    {_K.FEE, _K.RESERVE_HELD, _K.RESERVE_RELEASED, _K.CONVERSION, _K.PAYOUT, _K.PAYOUT_FAILURE}
-    | {_K.ADJUSTMENT, _K.OTHER}
+    {_K.FEE, _K.RESERVE_HELD, _K.RESERVE_RELEASED, _K.CONVERSION, _K.CARRIED, _K.PAYOUT, _K.PAYOUT_FAILURE}
+    | {_K.PAYOUT_RETURNED, _K.ADJUSTMENT, _K.OTHER}
 )

@@ -31,6 +31,7 @@ KINDS = {
     "dispute.look": "reads a dispute anew after a call of ours about it",
     "events.sweep": "reads the processor's own list for events that were never delivered",
     "settlement.pull": "reads what a merchant was paid out, and comes back by itself",
+    "settlement.report": "gets a report of what a merchant was paid out that its processor has announced",
     "autopay": "starts a payment by stored method once its notice has run",
     "reassess": "assesses an account anew on a day on which time alone changes what it owes",
     "go_live": "assesses the accounts of a feed that went live anew, a few at a time",

@@ -68,6 +68,7 @@ class Capabilities:
     accept_disputes: bool = False  # and one can be given up through the API
     terminals: bool = False  # card readers of the practice's are driven through the API (terminal_port.py)
     settlement: bool = False  # what it has paid out can be read, line by line (settlement_port.py)
+    settlement_reports: bool = False  # the same, from files that it announces by an event
 
     def absence(self, operation: OperationRef) -> Unknown | ProvenAbsent:
         """What it means that a lookup found nothing: proof only after the horizon of this rail."""
@@ -318,6 +319,7 @@ class EventAbout(StrEnum):
     REFUND = "refund"
     PAGE = "page"
     DISPUTE = "dispute"
+    REPORT = "report"  # of what was paid out; `processor_reference` is its name
     OTHER = "other"  # kept and ignored
 
 

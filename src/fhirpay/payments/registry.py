@@ -15,7 +15,7 @@ from . import choice
 from .adapters import adyen, authorizenet, square, stripe
 from .adapters.simulated import SimulatedProcessor
 from .port import BankVault, Disputes, Hosted, Processor, Vault
-from .settlement_port import Settlement
+from .settlement_port import Settlement, SettlementReports
 from .terminal_port import Terminal
 
 
@@ -69,11 +69,20 @@ def _authorizenet(merchant: Merchant, transport: Transport | None) -> Processor:
 
 def _adyen(merchant: Merchant, transport: Transport | None) -> Processor:
     """Raises ConfigInvalid without a merchant account, or for a webhook secret that is no HMAC key."""
+    reports = client(
+        adyen.reports_address(merchant.report_url, merchant.live_prefix),
+        timeout_s=merchant.timeout_s,
+        allow_private=merchant.private_network,
+        transport=transport,
+    )
     return adyen.AdyenProcessor(
         _http(merchant, transport, adyen.address("", merchant.live_prefix)),
         api_key=merchant.secret_key,
         merchant_account=merchant.account,
         hmac_keys=merchant.webhook_secrets,
+        reports=reports,
+        report_user=merchant.report_user,
+        report_password=merchant.report_password,
     )
 
 
@@ -121,6 +130,12 @@ class Registry:
         found = self.of(merchant)
         if not found.capabilities.settlement or not isinstance(found, Settlement):
             raise ConfigInvalid(f"the processor of merchant '{merchant}' can't be asked what it has paid out")
+        return found
+
+    def settlement_reports(self, merchant: str) -> SettlementReports:
+        found = self.of(merchant)
+        if not found.capabilities.settlement_reports or not isinstance(found, SettlementReports):
+            raise ConfigInvalid(f"the processor of merchant '{merchant}' makes no reports of what it has paid out")
         return found
 
     def bank_vault(self, merchant: str) -> BankVault:

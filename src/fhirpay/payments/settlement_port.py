@@ -1,5 +1,6 @@
-"""The optional part of the port that shows what a processor has paid out, line by line. Announced by
-`capabilities.settlement`; called by usecases/pull_settlements.py.
+"""The optional part of the port that shows what a processor has paid out, line by line: asked for (`Settlement`,
+`capabilities.settlement`; usecases/pull_settlements.py) or in a report that it announces (`SettlementReports`,
+`capabilities.settlement_reports`; usecases/take_settlement_report.py).
 
 Everything here can be read again and again: nothing has an effect. A line is one canonical form for every processor;
 `raw` keeps what it was read from, by each adapter's allow-list of fields, so that no name or e-mail comes in with it.
@@ -8,7 +9,7 @@ Everything here can be read again and again: nothing has an effect. A line is on
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, runtime_checkable
@@ -87,6 +88,14 @@ class LinePage:
     after: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A payout with all of its lines, also its own, as a report has them."""
+
+    payout: PayoutSeen
+    lines: tuple[SettlementLine, ...]
+
+
 @runtime_checkable
 class Settlement(Protocol):
     """Each raises ProcessorUnavailable where it can't be said now, ProcessorMisconfigured where a person has to act,
@@ -98,6 +107,22 @@ class Settlement(Protocol):
 
     async def payout_lines(self, payout: PayoutSeen, *, after: str = "") -> LinePage:
         """The lines of one that is `itemised`, a page at a time, also its own."""
+        ...
+
+
+@runtime_checkable
+class SettlementReports(Protocol):
+    async def fetch_report(self, name: str) -> bytes:
+        """The report that an event named. Raises ProcessorUnavailable where it can't be had now,
+        ProcessorMisconfigured where a person has to act, MessageUnsupported for what is no report of ours."""
+        ...
+
+    def read_report(self, name: str, data: bytes) -> tuple[Reported, ...]:
+        """All that it says, or MessageInvalid with the place of what can't be read."""
+        ...
+
+    def missing_reports(self, payouts: Sequence[str]) -> tuple[str, ...]:
+        """The names of those that must exist, where these payouts are here: reports between theirs."""
         ...
 
 

@@ -1,17 +1,20 @@
 """Text that only its owner's secret opens: sealed before it is stored, so that a database alone gives nothing away.
 
 The key is made of our `hash_key` and a secret that we don't keep, such as a browser's cookie: neither opens it alone.
-Used for the refresh tokens of EHRs (usecases/launch_session.py). AES-256-GCM, as compact JWE (RFC 7516) by joserfc.
+Used for the refresh tokens of EHRs (usecases/launch_session.py) and for files that are kept as they came. AES-256-GCM,
+as compact JWE (RFC 7516) by joserfc.
 """
 
 from __future__ import annotations
 
 import hmac
-from base64 import urlsafe_b64encode
+from base64 import b64decode, b64encode, urlsafe_b64encode
 
 from joserfc import jwe
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
+
+from ..errors import InvariantBroken
 
 _HEADER = {"alg": "dir", "enc": "A256GCM"}
 
@@ -32,6 +35,19 @@ def unseal(key: bytes, secret: str, sealed: str) -> str | None:
     except (JoseError, ValueError):
         return None
     return None if opened is None else opened.decode()
+
+
+def seal_file(key: bytes, file_id: str, data: bytes) -> str:
+    """A file as it came, under the id by which it is kept."""
+    return seal(key, file_id, b64encode(data).decode())
+
+
+def unseal_file(key: bytes, file_id: str, sealed: str) -> bytes:
+    """Its bytes. Raises InvariantBroken where it was sealed with another key."""
+    text = unseal(key, file_id, sealed)
+    if text is None:
+        raise InvariantBroken(f"file {file_id} was sealed with another hash_key")
+    return b64decode(text)
 
 
 def _key(key: bytes, secret: str) -> OctKey:

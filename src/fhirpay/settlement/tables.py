@@ -1,7 +1,7 @@
 """Tables of settlement: payouts, the states that they were seen in, their lines, and how far each merchant was read.
 
-Written by store.py alone. A line is unique by the processor's own id of it, so that lines which come twice, late or out
-of order are harmless; what it is *for* (a payment, an entry) is noted once it is known.
+Written by store.py and files.py alone. A line is unique by the processor's own id of it, so that lines which come
+twice, late or out of order are harmless; what it is *for* (a payment, an entry) is noted once it is known.
 """
 
 from __future__ import annotations
@@ -83,6 +83,27 @@ class PayoutLineRow(Row, table=True):
     payment_id: str = Field(sa_type=Text)  # ours; empty: of none, or not known yet
     recorded_at: datetime = Field(sa_type=UtcDateTime)
     booked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class SettlementFileRow(Row, table=True):
+    """A report as a processor made it, kept before anything of it is read."""
+
+    __tablename__ = "settlement_file"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "merchant", "content_hash"),
+        Index(None, "tenant_id", "merchant", "name"),
+    )
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    file_id: str = Field(primary_key=True, sa_type=Text)
+    merchant: str = Field(sa_type=Text)
+    name: str = Field(sa_type=Text)
+    content_hash: str = Field(sa_type=Text)  # keyed
+    state: str = Field(sa_type=Text)  # received, kept, refused
+    says: str = Field(sa_type=Text)  # why it was refused
+    received_at: datetime = Field(sa_type=UtcDateTime)
+    changed_at: datetime = Field(sa_type=UtcDateTime)
+    sealed: str = Field(sa_type=Text)  # its bytes (security/sealed.py)
 
 
 class SettlementMarkRow(Row, table=True):

@@ -20,7 +20,7 @@ from functools import partial
 
 from ..config import Tenant
 from ..db.unit import Tx
-from ..domain.dispute import MoneyKind
+from ..domain.dispute import DisputeFact, MoneyKind
 from ..domain.money import Money
 from ..domain.operation import OperationState
 from ..domain.payment import PaymentState
@@ -210,12 +210,16 @@ def book(tx: Tx, tenant: Tenant, line: Line) -> bool:
     if not _in_the_books(tx, store.get(tx, payment.payment_id), line, found):
         return False
     made: dict[str, Entry] = {}
-    if line.fee and line.kind in _FEE_IS_TOLD_HERE:
+    if fee := _untold_fee(tx, line, found):
         refs = {"line": line.line_ref, "processor_payout": line.payout_ref}
         day = business_day(tenant, payment.facility, line.occurred_at)
         when = rules.When(occurred_at=line.occurred_at, business_date=day, refs=refs)
-        back = line.fee.minor < 0
-        made[_key("fee", line)] = rules.fee(line.merchant, abs(line.fee), payment=payment.payment_id, back=back, **when)
+        amount, back = abs(fee), fee.minor < 0
+        if line.kind in _FEE_IS_TOLD_HERE:
+            entry = rules.fee(line.merchant, amount, payment=payment.payment_id, back=back, **when)
+        else:
+            entry = rules.dispute_fee(payment.payment_id, line.merchant, amount, back=back, **when)
+        made[_key("fee", line)] = entry
     settlement.settle_line(tx, line, LineState.BOOKED if made else LineState.NOTED, payment_id=payment.payment_id)
     _post(tx, made)
     return True
@@ -240,6 +244,8 @@ def _book_by_itself(tx: Tx, tenant: Tenant, line: Line) -> bool:
             made[_key("fee", line)] = rules.fee(line.merchant, amount, back=not taken, **when)
         case _K.RESERVE_HELD | _K.RESERVE_RELEASED:
             made[_key("reserve", line)] = rules.reserve(line.merchant, amount, released=not taken, **when)
+        case _K.PAYOUT_RETURNED:
+            _payout_returned(tx, tenant, line)
         case _K.CONVERSION:
             made[_key("conversion", line)] = rules.converted(line.merchant, amount, bought=not taken, **when)
         case _:
@@ -247,6 +253,21 @@ def _book_by_itself(tx: Tx, tenant: Tenant, line: Line) -> bool:
     settlement.settle_line(tx, line, LineState.BOOKED if made else LineState.NOTED)
     _post(tx, made)
     return True
+
+
+def _payout_returned(tx: Tx, tenant: Tenant, line: Line) -> None:
+    """The one payout of its amount has failed. Where it may be of several, none is chosen."""
+    own = settlement.some(tx, merchant=line.merchant)
+    like = [one for one in own if one.amount == line.net and one.state not in CAME_BACK]
+    like = [one for one in like if one.created_at <= line.occurred_at]
+    if len(like) != 1:
+        says = f"line {line.line_ref} says that a payout of {line.net} came back, and {len(like)} are of that amount"
+        key = f"{line.merchant}:{line.line_ref}:returned"
+        store.open_break(tx, key, ADJUSTED, says, merchant=line.merchant, amount=line.net)
+        return
+    one = like[0]
+    seen = PayoutSeen(Reference(one.processor_ref), PayoutState.FAILED, one.amount, one.created_at)
+    hear_payout(tx, tenant, line.merchant, seen)
 
 
 def _prove(tx: Tx, tenant: Tenant, payment: Payment, line: Line, found: About) -> None:
@@ -313,12 +334,27 @@ def _in_the_books(tx: Tx, payment: Payment, line: Line, found: About) -> bool:
         case _K.RETURN | _K.RETURN_REVERSAL:
             return any(one.booked_at for one in returns.of_payment(tx, payment.payment_id))
         case _:
-            about_it = disputes.by_processor_ref(tx, line.merchant, line.of_ref)
-            facts = disputes.facts_of(tx, about_it.dispute_id) if about_it else []
-            kind = MoneyKind.WITHDRAWN if line.kind is _K.DISPUTE else MoneyKind.REINSTATED
-            # Where its money has no lines of its own at the processor, by what it comes to.
-            like = [one for one in facts if one.kind is kind and one.amount == abs(line.gross)]
-            return bool(like) or any(one.reference == line.line_ref for one in facts)
+            return _told_of_dispute(tx, line, found) is not None
+
+
+def _told_of_dispute(tx: Tx, line: Line, found: About) -> DisputeFact | None:
+    """The money that the line is of, as it was told: by the line's name, else by what it comes to."""
+    named = disputes.by_processor_ref(tx, line.merchant, line.of_ref)
+    those = [named] if named else disputes.of_payment(tx, found.payment_id)
+    facts = [fact for one in those for fact in disputes.facts_of(tx, one.dispute_id)]
+    kind = MoneyKind.WITHDRAWN if line.kind is _K.DISPUTE else MoneyKind.REINSTATED
+    like = [one for one in facts if one.kind is kind and one.amount == abs(line.gross)]
+    return next((one for one in facts if one.reference == line.line_ref), like[0] if like else None)
+
+
+def _untold_fee(tx: Tx, line: Line, found: About) -> Money | None:
+    """The fee that no event tells: all of a payment's or a refund's; of a dispute's, what is beyond what was told."""
+    if line.kind in _FEE_IS_TOLD_HERE:
+        return line.fee
+    if line.kind not in (_K.DISPUTE, _K.DISPUTE_REVERSAL):
+        return None
+    told = _told_of_dispute(tx, line, found)
+    return line.fee - told.fee if told and told.fee else line.fee
 
 
 def _key(what: str, line: Line) -> str:

@@ -10,7 +10,7 @@ What can't be read is told to a person, and tried again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -57,8 +57,32 @@ class Pulled:
 def schedule(tx: Tx, tenant: Tenant, registry: Registry) -> None:
     """Have each merchant pulled that can be, from soon on. At the start of the worker role; once for all."""
     for merchant in tenant.merchants:
-        if registry.of(merchant.name).capabilities.settlement:
+        can = registry.of(merchant.name).capabilities
+        if can.settlement or can.settlement_reports:
             add(tx, KIND, merchant.name, [f"{KIND}:{merchant.name}"], tx.now + SOON, once_key=merchant.name)
+
+
+async def tried(units: Units, work: Work, what: str, step: Callable[[], Awaitable[object]]) -> bool:
+    """Whether it was done. A person is told at once of what only a person can mend, else after some tries; either way
+    it is tried again."""
+    try:
+        await step()
+    except (MessageInvalid, ProcessorMisconfigured) as error:
+        await units.write(_failed, work, what, error)
+    except FhirpayError as error:
+        if error.retryable and work.attempt % _OFTEN:
+            raise
+        await units.write(_failed, work, what, error)
+    else:
+        return True
+    return False
+
+
+def _failed(tx: Tx, work: Work, what: str, error: FhirpayError) -> None:
+    says = f"{what} can't be read: {error}"
+    worklist.open_item(tx, kind=UNREAD, subject=work.ref, says=legible(says), standing=True)
+    log.warning("settlement.unread", merchant=work.ref.rpartition("/")[0] or work.ref, code=error.code)
+    retry(tx, work, after=EVERY, error=error.message)
 
 
 class PullSettlements:
@@ -74,30 +98,20 @@ class PullSettlements:
         merchant = work.ref
         if merchant not in {one.name for one in self._tenant.merchants}:  # it may be configured again
             return await self._units.write(self._done, work)
-        try:
-            await self.pull(merchant)
-        except (MessageInvalid, ProcessorMisconfigured) as error:
-            await self._units.write(self._failed, work, error)
-        except FhirpayError as error:
-            if not error.retryable or work.attempt % _OFTEN == 0:
-                return await self._units.write(self._failed, work, error)
-            raise
-        else:
+        says = f"what merchant '{merchant}' was paid out"
+        if await tried(self._units, work, says, lambda: self.pull(merchant)):
             await self._units.write(self._done, work)
-
-    def _failed(self, tx: Tx, work: Work, error: FhirpayError) -> None:
-        says = f"what merchant '{work.ref}' was paid out can't be read: {error}"
-        worklist.open_item(tx, kind=UNREAD, subject=work.ref, says=legible(says), standing=True)
-        log.warning("settlement.unread", merchant=work.ref, code=error.code)
-        retry(tx, work, after=EVERY, error=error.message)
 
     def _done(self, tx: Tx, work: Work) -> None:
         worklist.settled(tx, UNREAD, work.ref)
         retry(tx, work, after=EVERY, error="")
 
     async def pull(self, merchant: str) -> Pulled:
-        """All that is new of a merchant. Raises ConfigInvalid where its processor doesn't tell, ProcessorUnavailable,
-        ProcessorMisconfigured, MessageInvalid."""
+        """All that is new of a merchant; of one whose processor makes reports, what waits is asked again whose it is.
+        Raises ConfigInvalid where its processor doesn't tell, ProcessorUnavailable, ProcessorMisconfigured,
+        MessageInvalid."""
+        if self._registry.of(merchant).capabilities.settlement_reports:
+            return Pulled(0, 0, *await self.book_waiting(merchant))
         processor = self._registry.settlement(merchant)
         begun = self._now()
         since = await self._units.read(self._since, merchant, begun)

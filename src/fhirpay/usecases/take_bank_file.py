@@ -9,7 +9,6 @@ read (a crash in between) is read when it is given again.
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
 from dataclasses import dataclass
 
 from ..bank import bai2_file, camt_file, csv_file
@@ -19,11 +18,11 @@ from ..bank.store import BankFile, Days
 from ..config import BankAccount, Tenant
 from ..db.unit import Tx, Units
 from ..domain.money import Money
-from ..errors import FhirpayError, InvariantBroken, MessageInvalid, TooLarge
+from ..errors import FhirpayError, MessageInvalid, TooLarge
 from ..log import Log
 from ..payments import store
 from ..security.blind_index import keyed_hash
-from ..security.sealed import seal, unseal
+from ..security.sealed import seal_file, unseal_file
 from .match_bank import match_account
 
 log = Log("bank")
@@ -57,7 +56,7 @@ class TakeBankFile:
         if kept.state == "kept":
             return Taken(kept.file_id, again=True)
         try:
-            statements = self._read(owner, self._opened(kept))
+            statements = self._read(owner, unseal_file(self.hash_key, _secret(kept.file_id), kept.sealed))
         except FhirpayError as error:
             await self.units.write(bank.file_is, kept.file_id, "refused", str(error))
             log.warning("bank.refused", file_id=kept.file_id, bank_account=account, code=error.code)
@@ -66,14 +65,8 @@ class TakeBankFile:
 
     def _keep(self, tx: Tx, owner: BankAccount, name: str, data: bytes) -> BankFile:
         file_id = tx.ids.new("bfl")
-        sealed = seal(self.hash_key, _secret(file_id), b64encode(data).decode())
+        sealed = seal_file(self.hash_key, _secret(file_id), data)
         return bank.keep_file(tx, owner.name, name, keyed_hash(self.hash_key, data), file_id, sealed)
-
-    def _opened(self, kept: BankFile) -> bytes:
-        text = unseal(self.hash_key, _secret(kept.file_id), kept.sealed)
-        if text is None:
-            raise InvariantBroken(f"bank file {kept.file_id} was sealed with another hash_key")
-        return b64decode(text)
 
     def _read(self, owner: BankAccount, data: bytes) -> list[tuple[BankAccount, Statement]]:
         """Its statements, each with whose it is: all known, all in the account's currency, one at least of `owner`."""

@@ -41,7 +41,7 @@ from ..payments.port import (
 from ..payments.port import Reference as ProcessorReference
 from ..payments.records import Operation, Payment, Refund
 from ..payments.registry import Registry
-from . import dispute, refund, told_by_event
+from . import dispute, refund, take_settlement_report, told_by_event
 from .keep_events import KIND, check_keepable, kept, record_all
 from .lookup import operation_ref, settle_any
 from .whose import payment_of, refund_of
@@ -94,6 +94,7 @@ class _Subject:
     states: Stated | None = None  # what is applied without asking
     dispute: ProcessorReference | None = None
     disputed: DisputeSeen | None = None  # what is stated of a dispute, and applied without asking
+    report: str = ""  # the name of a report that can be had
     why_not: str = ""
 
 
@@ -111,6 +112,8 @@ class Webhooks:
             return await self._units.write(self._told, work, subject, subject.states)
         if subject.disputed is not None:
             return await self._units.write(self._told_of_dispute, work, subject, subject.disputed)
+        if subject.report:
+            return await self._units.write(self._have_report, work, subject)
         if subject.dispute is not None:
             return await self._look_at_dispute(work, subject, subject.dispute)
         if subject.ref is None:
@@ -172,6 +175,8 @@ class Webhooks:
             return _Subject(found.event_id, merchant, states=stated.from_text(text))
         if about == EventAbout.REFUND:
             return self._of_refund(tx, found, ours, theirs)
+        if about == EventAbout.REPORT:
+            return _Subject(found.event_id, merchant, report=theirs)
         if about == EventAbout.DISPUTE and theirs:
             return _Subject(found.event_id, merchant, dispute=ProcessorReference(theirs))
         if about not in (EventAbout.PAYMENT, EventAbout.PAGE):
@@ -289,6 +294,11 @@ class Webhooks:
         reference = outcome.payment if isinstance(outcome, Approved) else None
         known = store.by_processor_ref(tx, subject.merchant, reference) if reference else None
         return store.get(tx, known) if known else None
+
+    def _have_report(self, tx: Tx, work: Work, subject: _Subject) -> None:
+        take_settlement_report.announced(tx, subject.merchant, subject.report)
+        complete(tx, work)
+        note_outcome(tx, work.ref, "applied", f"report {subject.report} will be read")
 
     def _ignore(self, tx: Tx, work: Work, code: str, why: str) -> None:
         complete(tx, work)

@@ -41,6 +41,7 @@ from ..usecases.replay_mended import ReplayMended
 from ..usecases.sweep import Sweep
 from ..usecases.take_bank_file import TakeBankFile
 from ..usecases.take_report import TakeReport
+from ..usecases.take_settlement_report import TakeSettlementReport
 from ..usecases.undo_merge import undo
 from ..usecases.unposted import resolve
 from .admin_closes import Closes
@@ -61,6 +62,7 @@ class Commands:
         mended: Callable[[str], ReplayMended],
         sweep: Callable[[str], Sweep],
         pulls: Callable[[str], PullSettlements],
+        settled: Callable[[str], TakeSettlementReport],
         processors: Callable[[str], Registry],
         bank: Callable[[str], TakeBankFile],
         reports: Callable[[str], TakeReport],
@@ -74,6 +76,7 @@ class Commands:
         self._mended = mended
         self._sweep = sweep
         self._pulls = pulls
+        self._settled = settled
         self._processors = processors
         self._bank = bank
         self._reports = reports
@@ -116,6 +119,14 @@ class Commands:
         """Read now what a merchant was paid out: payouts seen, lines read, lines booked, lines that wait."""
         done = await self._pulls(tenant).pull(merchant)
         return [done.payouts, done.lines, done.booked, done.waiting]
+
+    async def take_settlement_report(self, tenant: str, merchant: str, name: str, data: bytes) -> str:
+        """Take in a processor's report of what it has paid out; what it came to."""
+        done = await self._settled(tenant).take(merchant, name, data)
+        if done.again:
+            return f"{done.file_id}: this report has been taken before"
+        counted = f"{done.payouts} payouts, {done.lines} lines"
+        return f"{done.file_id}: {counted}, {done.booked} of all settled, {done.waiting} wait"
 
     async def take_bank_file(self, tenant: str, account: str, name: str, data: bytes) -> str:
         """Take in a bank's file; what it came to."""
@@ -416,6 +427,15 @@ class AdminSocket:
                     "reason": str(reason),
                 }:
                     return {"file": await self._commands.decide_file(tenant, receiver, number, there, by, reason)}
+                case {
+                    "command": "take_settlement_report",
+                    "tenant": str(tenant),
+                    "merchant": str(merchant),
+                    "name": str(name),
+                    "file": str(file),
+                }:
+                    data = base64.b64decode(file)
+                    return {"says": await self._commands.take_settlement_report(tenant, merchant, name, data)}
                 case {
                     "command": "take_bank_file",
                     "tenant": str(tenant),

@@ -22,13 +22,21 @@ is documented nowhere, so it is not believed; the same key makes that harmless.
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from ...domain.money import Money
-from ...errors import ConfigInvalid, ProcessorMisconfigured, ProcessorNotReached, ProcessorUnavailable, RuleBroken
+from ...errors import (
+    ConfigInvalid,
+    MessageUnsupported,
+    ProcessorMisconfigured,
+    ProcessorNotReached,
+    ProcessorUnavailable,
+    RuleBroken,
+)
 from ...net.http import HttpClient, NeverSent, Uncertain
 from ..port import (
     Capabilities,
@@ -43,11 +51,14 @@ from ..port import (
     Reference,
     Unknown,
 )
+from ..settlement_port import Reported
 from . import adyen_events as events
+from . import adyen_report
 from . import adyen_wire as wire
 
 TEST_URL = "https://checkout-test.adyen.com"
 LIVE_URL = "https://{prefix}-checkout-live.adyenpayments.com/checkout"
+TEST_REPORTS, LIVE_REPORTS = "https://ca-test.adyen.com", "https://ca-live.adyen.com"
 CAPABILITIES = Capabilities(
     # Those whose minor unit is ISO 4217's at Adyen too (CLP, CVE, IDR and ISK are not; page "Currency codes").
     currencies=frozenset(
@@ -61,6 +72,7 @@ CAPABILITIES = Capabilities(
     partial_capture=True,
     hosted=True,
     vault=True,
+    settlement_reports=True,
 )
 _VERSION = "/v71"
 
@@ -79,8 +91,13 @@ def address(base_url: str, live_prefix: str) -> str:
     return base_url or (LIVE_URL.format(prefix=live_prefix) if live_prefix else TEST_URL)
 
 
+def reports_address(report_url: str, live_prefix: str) -> str:
+    """Where reports are: a host of their own, which is told no key of payments."""
+    return report_url or (LIVE_REPORTS if live_prefix else TEST_REPORTS)
+
+
 class AdyenProcessor:
-    """`Processor`, `Hosted` and `Vault` over one HTTP client."""
+    """`Processor`, `Hosted`, `Vault` and `SettlementReports`, the last over an HTTP client of its own."""
 
     name = "adyen"
 
@@ -91,6 +108,9 @@ class AdyenProcessor:
         api_key: str,
         merchant_account: str,
         hmac_keys: Sequence[str] = (),
+        reports: HttpClient | None = None,
+        report_user: str = "",
+        report_password: str = "",
         setup_currency: str = "USD",
         capabilities: Capabilities = CAPABILITIES,
     ) -> None:
@@ -102,6 +122,8 @@ class AdyenProcessor:
         self._api_key = api_key
         self._account = merchant_account
         self._hmac_keys = events.keys_of(hmac_keys)
+        self._reports = reports
+        self._report_user = f"{report_user}:{report_password}" if report_user and report_password else ""
         self._setup_currency = setup_currency
 
     # ── money ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -210,6 +232,36 @@ class AdyenProcessor:
     def scrub(self, transcript: str) -> str:
         return wire.scrub(transcript)
 
+    # ── reports ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def fetch_report(self, name: str) -> bytes:
+        """By its name, which is signed, below our own account. The address in the event isn't signed, and not used."""
+        if not adyen_report.NAME.match(name) or not name.endswith(".csv"):
+            raise MessageUnsupported("a settlement details report is read as CSV: have it made in that format")
+        if self._reports is None or not self._report_user:
+            raise ProcessorMisconfigured(
+                "there is a report, and no report_user and report_password to get it with: set them, or take it by hand"
+            )
+        user = b64encode(self._report_user.encode()).decode()
+        path = f"/reports/download/MerchantAccount/{self._account}/{name}"
+        try:
+            answer = await self._reports.send("GET", path, headers={"authorization": f"Basic {user}"})
+        except (NeverSent, Uncertain) as error:
+            raise ProcessorUnavailable(str(error)) from None
+        if answer.status in (401, 403):
+            raise ProcessorMisconfigured(
+                f"Adyen does not accept our report user for this ({answer.status}): look at report_user and its role"
+            )
+        if answer.status != 200:
+            raise ProcessorUnavailable(f"the report can't be had: the processor answered {answer.status}")
+        return answer.body
+
+    def read_report(self, name: str, data: bytes) -> tuple[Reported, ...]:
+        return adyen_report.read(name, data, self._account)
+
+    def missing_reports(self, payouts: Sequence[str]) -> tuple[str, ...]:
+        return adyen_report.between(payouts)
+
     # ── calls ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _read(self, path: str, params: Mapping[str, str] | None = None) -> dict[str, Any] | None:
@@ -255,3 +307,5 @@ class AdyenProcessor:
 
     async def aclose(self) -> None:
         await self._http.aclose()
+        if self._reports is not None:
+            await self._reports.aclose()

@@ -15,6 +15,7 @@ told by its id, which is made of signed values. Nothing can be read at Adyen ins
 | REFUND_FAILED, REFUNDED_REVERSED | the refund | given back, and failed |
 | EXPIRE | what made the payment | expired, where nothing of it was captured |
 | those of `adyen_disputes.py`, true | the dispute | how far it has come, and its money |
+| REPORT_AVAILABLE, true | a settlement details report | its name; where it is isn't signed, and not used |
 | CANCEL_OR_REFUND, PREARBITRATION_… | the payment | nothing that is signed says what: a person is told |
 
 All others are kept and ignored. https://docs.adyen.com/development-resources/webhooks/webhook-types
@@ -45,7 +46,7 @@ from ..port import (
     Return,
     Stated,
 )
-from . import adyen_disputes
+from . import adyen_disputes, adyen_report
 
 Doc = dict[str, Any]
 _SIGNED = ("pspReference", "originalReference", "merchantAccountCode", "merchantReference")
@@ -188,11 +189,15 @@ def _event(item: Doc, account: str, now: datetime) -> ProcessorEvent:
         elif item["merchantAccountCode"] == account and code in adyen_disputes.SAYS and read.success:
             about, more = EventAbout.DISPUTE, item.get("additionalData")
             disputed = adyen_disputes.seen(code, read.psp, read.original, read.amount, read.at, more)
+        elif item["merchantAccountCode"] == account and code == "REPORT_AVAILABLE" and read.success:
+            about = EventAbout.REPORT if adyen_report.NAME.match(read.psp) else EventAbout.OTHER
         modified = read.psp != read.original
         return ProcessorEvent(
             id=f"{read.psp}:{code}:{item['success']}",
             type=str(code),
-            about=about if states is not None or disputed is not None or code in _FOR_A_PERSON else EventAbout.OTHER,
+            about=about
+            if states or disputed or code in _FOR_A_PERSON or about is EventAbout.REPORT
+            else EventAbout.OTHER,
             our_reference=read.ours if about is EventAbout.REFUND or not modified else "",
             processor_reference=read.psp if about in (EventAbout.REFUND, EventAbout.DISPUTE) else read.original,
             occurred_at=read.at,

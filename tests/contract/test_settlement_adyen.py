@@ -1,0 +1,272 @@
+"""Adyen's settlement details report: its documented entries, and our books against the look-alike's."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from adyen_server.reports import COLUMNS
+from disputes_world import heard
+from fhirpay.billing.worklist import list_open
+from fhirpay.db.metadata import table
+from fhirpay.db.unit import Database, Tx
+from fhirpay.domain.clock import FrozenClock
+from fhirpay.domain.money import Money
+from fhirpay.domain.settlement import LineKind
+from fhirpay.errors import MessageInvalid
+from fhirpay.payments import store as payments
+from fhirpay.payments.adapters import adyen_report as wire
+from fhirpay.settlement import store
+from fhirpay.settlement.tables import PayoutLineRow, SettlementFileRow
+from payments_world import World, payments_world, reports_of
+from processor_sides import ADYEN
+from settlement_world import breaks
+
+pytestmark = pytest.mark.warns(
+    *("dispute.opened", "settlement.unread", "settlement.refused", "work.retry", "operation.unknown"),
+    *("settlement.line_changed", "work.failed"),
+)
+K = LineKind
+_NEW = ("Booking Date", "Booking Date TimeZone", "Shopper Name")
+HEAD = ",".join(name for name in COLUMNS if name not in _NEW) + "\n"
+NAME = "settlement_detail_report_batch_4.csv"
+# docs.adyen.com, "Settlement details report": its two example entries of transactions, as they stand there. The rows
+# that end a batch are made here from the page's columns and journal types.
+SETTLED = (
+    "TestCompany,TestMerchant,1813702551707653,3vpzf7,visa,2013-06-03 11:26:49,CET,Settled,1713702551795048,GBP,,5.00,"
+    "1,GBP,,4.88,,0.04,0.01,0.07,visaclassic,,,,,,,,,\n"
+)
+CHARGEBACK = (
+    "TestCompany,TestMerchant,1313642467023511,324959451,visa,2013-03-26 22:37:26,CET,Chargeback,2313642467170922,EUR,"
+    "349.99,,1,EUR,357.49,,7.5,,,,visaclassic,,,,,,,,,\n"
+)
+
+
+def ends(type_: str, currency: str, debit: str = "", credit: str = "", named: str = "") -> str:
+    made = "TestCompany,TestMerchant,,,,2013-06-04 02:00:00,CET"
+    return f'{made},{type_},"{named}",,,,,{currency},{debit},{credit},,,,,,,,,,,,,,\n'
+
+
+DOCUMENTED = HEAD + SETTLED + CHARGEBACK
+DOCUMENTED += ends("MerchantPayout", "GBP", debit="4.88", named="TX00000000000XT batch 4, TestMerchant")
+DOCUMENTED += ends("BalanceTransfer", "EUR", credit="357.49")
+
+
+def read(text: str, name: str = NAME) -> tuple[Any, ...]:
+    return wire.read(name, text.encode(), "TestMerchant")
+
+
+def test_the_documented_entries_are_read_to_the_letter() -> None:
+    gbp, eur = read(DOCUMENTED)
+    assert (gbp.payout.reference, gbp.payout.state, gbp.payout.amount) == (
+        "batch-4-GBP",
+        "in_transit",
+        Money(4_88, "GBP"),
+    )
+    assert (gbp.payout.trace, gbp.payout.created_at) == ("TX00000000000XT", datetime(2013, 6, 4, 1, 0, tzinfo=UTC))
+    settled, payout = gbp.lines
+    assert (settled.kind, settled.gross, settled.fee, settled.net) == (
+        K.PAYMENT, Money(5_00, "GBP"), Money(12, "GBP"), Money(4_88, "GBP"),
+    )  # fmt: skip
+    assert (settled.payment, settled.of, settled.our_reference) == ("1813702551707653", "1813702551707653", "")
+    assert settled.occurred_at == datetime(2013, 6, 3, 10, 26, 49, tzinfo=UTC)
+    assert (payout.kind, payout.net) == (K.PAYOUT, Money(-4_88, "GBP"))
+    assert (eur.payout.reference, eur.payout.state, eur.payout.amount) == ("batch-4-EUR", "closed", Money(0, "EUR"))
+    chargeback, carried = eur.lines
+    assert (chargeback.kind, chargeback.gross, chargeback.fee, chargeback.net) == (
+        K.DISPUTE, Money(-349_99, "EUR"), Money(7_50, "EUR"), Money(-357_49, "EUR"),
+    )  # fmt: skip
+    assert (chargeback.payment, chargeback.of) == ("1313642467023511", "2313642467170922")
+    assert (carried.kind, carried.net) == (K.CARRIED, Money(357_49, "EUR"))
+
+
+# Journal types of the page of that name, and the way their money goes
+@pytest.mark.parametrize(
+    ("type_", "credit", "kind"),
+    [
+        ("Refunded", False, K.REFUND),
+        ("RefundedReversed", True, K.REFUND_FAILURE),
+        ("SettledReversed", False, K.RETURN),
+        ("ChargebackReversed", True, K.DISPUTE_REVERSAL),
+        ("SecondChargeback", False, K.DISPUTE),
+        *[(one, False, K.FEE) for one in "Fee MiscCosts InvoiceDeduction PaymentCost AuthorisationSchemeFee".split()],
+        ("InvoiceDeduction", True, K.FEE),
+        *[(one, False, K.RESERVE_HELD) for one in "DepositCorrection ReserveAdjustment ReserveWithdrawal".split()],
+        ("DepositCorrection", True, K.RESERVE_RELEASED),
+        ("BankInstructionReturned", True, K.PAYOUT_RETURNED),
+        *[(one, True, K.ADJUSTMENT) for one in "MatchedStatement ManualCorrected InternalCompanyPayout".split()],
+        ("SomethingNew", True, K.OTHER),
+        ("Settled", False, K.OTHER),  # money of a payment that went the other way
+    ],
+)
+def test_a_line_is_what_its_journal_type_says(type_: str, credit: bool, kind: LineKind) -> None:
+    row = SETTLED.replace("Settled", type_)
+    if not credit:
+        row = row.replace(",5.00,", "5.00,,").replace(",4.88,", "4.88,,")
+    (batch,) = read(HEAD + row + ends("MerchantPayout", "GBP", debit="1.00"))
+    assert (batch.lines[0].kind, batch.lines[0].net.minor) == (kind, 4_88 if credit else -4_88)
+
+
+def test_a_payment_in_another_currency_is_the_net_amount_and_its_costs() -> None:
+    """Gross currency, exchange rate, net currency: what moves our balance is in the last; raw keeps the others."""
+    row = SETTLED.replace("GBP,,5.00,1,GBP", "USD,,6.50,0.7692,GBP")
+    line = read(HEAD + row + ends("MerchantPayout", "GBP", debit="4.88"))[0].lines[0]
+    assert (line.gross, line.fee, line.net) == tuple(Money(minor, "GBP") for minor in (5_00, 12, 4_88))
+    assert (line.raw["Gross Currency"], line.raw["Gross Credit (GC)"], line.raw["Exchange Rate"]) == (
+        "USD", "6.50", "0.7692",
+    )  # fmt: skip
+
+
+def test_columns_are_found_by_name_and_nothing_of_a_payer_is_kept() -> None:
+    names = [*HEAD.strip().split(","), "Shopper Name"]
+    turned = [",".join(reversed(names))]
+    for row in (SETTLED, ends("MerchantPayout", "GBP", debit="4.88")):
+        cells = [*row.strip().split(","), "Canary Name"]
+        cells[3] = "Canary" if row is SETTLED else ""  # another program's reference may be anything
+        turned.append(",".join(reversed(cells)))
+    (batch,) = read("\n".join(turned) + "\n")
+    assert batch.lines[0].net == Money(4_88, "GBP")
+    assert "anary" not in repr(batch)
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        (DOCUMENTED[:-20], None),  # the last row is torn
+        (HEAD + SETTLED, "line 2"),  # whole rows, and no end of the batch
+        (DOCUMENTED.replace("Net Credit (NC)", "Net Credit"), "line 1"),
+        (DOCUMENTED.replace("Net Credit (NC)", "Net Debit (NC)"), "line 1"),
+        (DOCUMENTED.replace("4.88,,0.04", "4.885,,0.04"), "line 2, Net Credit (NC)"),
+        (DOCUMENTED.replace("4.88,,0.04", "4e2,,0.04"), "line 2, Net Credit (NC)"),
+        (DOCUMENTED.replace("GBP,,4.88", "GBP,1.00,4.88"), "line 2, Net Debit (NC)"),
+        (DOCUMENTED.replace("1,GBP", "1,gbp"), "line 2, Net Currency"),
+        (DOCUMENTED.replace("2013-06-03 ", "03/06/2013 "), "line 2, Creation Date"),
+        (DOCUMENTED.replace("TestMerchant,18", "Another,18"), "line 2, Merchant Account"),
+        (HEAD, None),
+        ("", "line 1"),
+    ],
+)
+def test_what_is_no_whole_report_is_refused_with_its_place(text: str, where: str | None) -> None:
+    with pytest.raises(MessageInvalid) as refused:
+        read(text)
+    assert refused.value.location == where
+
+
+def test_lines_of_one_name_are_told_apart_by_what_they_hold() -> None:
+    end = ends("MerchantPayout", "GBP", debit="9.64")
+    second = SETTLED.replace(",5.00,", ",4.88,").replace("0.04,0.01,0.07", ",,")
+    one, other = (read(HEAD + rows + end)[0].lines for rows in (SETTLED + second, second + SETTLED))
+    assert {line.reference: line.gross for line in one} == {line.reference: line.gross for line in other}
+    assert len({line.reference for line in one}) == 3
+
+
+def test_reports_between_those_that_are_here_must_exist() -> None:
+    assert wire.between(["batch-9-USD", "batch-6-USD", "batch-6-EUR", "po_1"]) == tuple(
+        f"settlement_detail_report_batch_{number}.csv" for number in (7, 8)
+    )
+    assert wire.between([]) == ()
+
+
+# ── in our books ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+async def world(database: Database, clock: FrozenClock) -> AsyncIterator[World]:
+    async with payments_world(database, clock, side=ADYEN) as made:
+        yield made
+
+
+async def batch(world: World, **body: Any) -> dict[str, Any]:
+    """A batch ends at the processor, and its report is told of and read."""
+    made = await world.processor.control("reports", body)
+    await world.deliver_events()
+    await world.inbox.drain()
+    await world.outbox.drain()
+    return made
+
+
+async def take(world: World, text: str, name: str = "settlement_detail_report_batch_1.csv") -> Any:
+    return await reports_of(world.units, world.tenant, world.registry).take("main", name, text.encode())
+
+
+async def captured(world: World, *amounts: int) -> list[str]:
+    """A payment of each amount."""
+    account = await world.invoiced("ann", *amounts)
+    paid = [await world.paid(account, minor=minor) for minor in amounts]
+    await world.deliver_events()
+    await world.inbox.drain()
+    return paid
+
+
+async def theirs(world: World, payment_id: str) -> str:
+    return str((await world.units.read(payments.get, payment_id)).processor_ref)
+
+
+async def unread(world: World) -> list[tuple[str, str]]:
+    found = await world.units.read(list_open)
+    return [(one.subject, one.says) for one in found if one.kind == "settlement_unread"]
+
+
+def _all(tx: Tx) -> str:
+    rows = [
+        repr(dict(row))
+        for name in (PayoutLineRow, SettlementFileRow)
+        for row in tx.execute(select(table(name))).mappings()
+    ]
+    return "\n".join(rows)
+
+
+async def test_a_report_that_is_told_of_is_fetched_and_comes_to_the_payout(world: World) -> None:
+    first, second = await captured(world, 80_00, 50_00)
+    await world.refund(second, 20_00)
+    await world.work()
+    await world.deliver_events()
+    await world.inbox.drain()
+    opened = await world.processor.control(
+        "disputes", {"payment": await theirs(world, first), "event": "CHARGEBACK", "amount": 30_00}
+    )
+    assert opened["id"]
+    await heard(world)
+    made = await batch(
+        world,
+        cost=30,
+        dispute_cost=15_00,
+        lines=[{"type": "Fee", "amount": -2_00}, {"type": "DepositCorrection", "amount": -10_00}],
+    )
+    (payout,) = await world.units.read(store.some)
+    assert (payout.processor_ref, payout.amount.minor, payout.complete) == ("batch-1-USD", made["total"], True)
+    assert (made["total"], payout.trace) == (130_00 - 60 - 20_00 - 45_00 - 2_00 - 10_00, "TX00000000000001XT")
+    balances = await world.balances()
+    assert (balances["payout_in_transit"], balances["reserve_held"]) == (made["total"], 10_00)
+    assert (balances["fees"], balances["dispute_fees"], balances["dispute_receivable"]) == (2_60, 15_00, 30_00)
+    assert (await unread(world), await breaks(world)) == ([], set())
+    assert "anary" not in await world.units.read(_all)
+    await world.sweep()
+
+
+async def test_a_line_proves_a_payment_and_a_refund_of_which_nobody_knows(world: World) -> None:
+    """Nothing can be looked up at Adyen, and here no event ever comes."""
+    account = await world.invoiced("ann", 80_00)
+    await world.processor.fault("confirm", "lost_answer")
+    payment_id = await world.start(account, method_id=await world.method(account))
+    await world.work()
+    assert await world.state(payment_id) == "created"
+    made = await world.processor.control("reports", {"announce": False})
+    taken = await take(world, made["text"])
+    assert (taken.waiting, await world.state(payment_id)) == (0, "captured")
+    await world.processor.fault("refund", "lost_answer")
+    await world.refund(payment_id, 20_00)
+    await world.outbox.drain()
+    made = await world.processor.control("reports", {"announce": False})
+    await take(world, made["text"], made["name"])
+    events = world.events()
+    assert len(events) == 2
+    await world.deliver_events()  # late, and now of no news
+    await world.inbox.drain()
+    assert await breaks(world) == set()
+    assert (await world.balances())["ar_patient"] == 20_00
+    await world.sweep()
