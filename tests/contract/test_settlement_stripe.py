@@ -15,6 +15,8 @@ from fhirpay.domain.money import Money
 from fhirpay.domain.settlement import LineKind
 from fhirpay.errors import MessageInvalid
 from fhirpay.payments.adapters import stripe_settlement as wire
+from fhirpay.payments.adapters.stripe_balance import balances
+from fhirpay.usecases.compare_balance import CompareBalance
 from payments_world import World, payments_world
 from processor_sides import STRIPE
 from settlement_world import becomes, breaks, entries, lines, payout, pays_out, pulled
@@ -121,6 +123,8 @@ def test_stripes_own_sdk_reads_the_same_payouts_and_lines() -> None:
         theirs = list(client.v1.balance_transactions.list({"payout": seen.id, "limit": 1}).auto_paging_iter())
         by_category = {one.reporting_category: one.net for one in theirs}
         assert by_category["charge"] + by_category["partial_capture_reversal"] == -by_category["payout"] == seen.amount
+        held_now = client.v1.balance.retrieve()
+        assert sum(one.amount for one in (*held_now.pending, *held_now.available)) == 0
         manual = session.post(f"{running.base_url}/control/payouts", json={"amount": 100}, timeout=30).json()
         with pytest.raises(stripe.InvalidRequestError, match="automatic"):
             client.v1.balance_transactions.list({"payout": manual["id"]})
@@ -184,3 +188,44 @@ async def test_a_payout_that_failed_after_it_was_paid_and_one_made_by_hand(world
     await pulled(world)
     assert await breaks(world) == {"payout_failed", "payout_not_itemised"}
     assert (await world.balances())["processor_clearing"] == await _held(world)
+
+
+# API reference, The balance object: its example, without the parts that only a platform has
+BALANCE = {
+    "object": "balance",
+    "available": [{"amount": 666670, "currency": "usd", "source_types": {"card": 666670}}],
+    "livemode": False,
+    "pending": [{"amount": 61414, "currency": "usd", "source_types": {"card": 61414}}],
+}
+
+
+def test_the_documented_balance_is_read_and_what_is_none_is_refused_with_its_place() -> None:
+    (seen,) = balances(BALANCE)
+    assert (seen.available.minor, seen.pending.minor, seen.reserved, seen.total.minor) == (666670, 61414, None, 728084)
+    euro = {**BALANCE, "pending": [{"amount": -5, "currency": "eur"}]}
+    assert [(one.currency, one.total.minor) for one in balances(euro)] == [("EUR", -5), ("USD", 666670)]
+    for wrong in ("1", 1.0, None, True):
+        with pytest.raises(MessageInvalid) as refused:
+            balances({**BALANCE, "available": [{"amount": wrong, "currency": "usd"}]})
+        assert refused.value.location == "available[0]"
+    with pytest.raises(MessageInvalid):
+        balances({"available": []})
+
+
+async def test_stripes_balance_is_what_the_books_have_but_for_fees_that_come_with_the_payout(world: World) -> None:
+    account = await world.invoiced("ann", 50_00, 80_00)
+    first = await world.paid(account, minor=50_00)
+    part = await world.authorized(account, minor=80_00)
+    await world.capture(part, 60_00)
+    await world.work()
+    await world.refund(first, 20_00)
+    await world.work()
+    await world.processor.control("lines", {"type": "reserve_held", "amount": 10_00})
+    look = CompareBalance(world.units, world.tenant, world.registry, now=world.clock.now)
+    (before,) = await look.run("main", now=True)
+    assert (before.seen.total.minor, before.remainder.minor) == (await _held(world), 0)
+    assert set(before.parts) == {"fees_told_with_the_payout", "told_with_the_payout"}
+    await pays_out(world)
+    await pulled(world)
+    (after,) = await look.run("main", now=True)
+    assert (after.seen.total.minor, after.books.minor, dict(after.parts), after.remainder.minor) == (0, 0, {}, 0)

@@ -18,6 +18,7 @@ from fhirpay.payments.adapters import simulated_settlement as wire
 from fhirpay.payments.settlement_port import PayoutSeen, SettlementLine
 from fhirpay.simulators import processor_payouts
 from fhirpay.usecases.book_settlement import hear_payout, keep
+from fhirpay.usecases.compare_balance import CompareBalance
 from fhirpay.usecases.pull_settlements import PullSettlements
 from stories import account, by_card
 
@@ -108,6 +109,8 @@ class Day:
         )
         books: dict[str, int] = dict(till.rows(f"{sums} GROUP BY account"))  # type: ignore[arg-type]
         assert books["processor_clearing"] == held
+        look = CompareBalance(till.units, till.tenant, till.registry, now=till.clock.now)
+        assert [one.remainder.minor for one in till.do(look.run("main", now=True))] == [0]
         states = sorted(till.rows("SELECT line_ref, state FROM payout_line"))
         payouts = sorted(till.rows("SELECT processor_ref, state, amount_minor FROM payout"))
         breaks = sorted(till.rows("SELECT kind, says FROM payment_break WHERE closed_at IS NULL"))

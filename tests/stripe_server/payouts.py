@@ -95,6 +95,19 @@ def listed(books: Books, query: Doc) -> Doc:
     return page(books, docs, query, "/v1/payouts", object_="payout")
 
 
+def balance(books: Books) -> Doc:
+    """The balance object: of the account's own payments, nothing of a platform's."""
+    parts: dict[str, dict[str, int]] = {"pending": {}, "available": {}}
+    for one in books.all("balance_transaction"):
+        part = parts["pending" if one["available_on"] > books.now() else "available"]
+        part[one["currency"]] = part.get(one["currency"], 0) + one["net"]
+    shown = {
+        name: [{"amount": amount, "currency": code, "source_types": {"card": amount}} for code, amount in part.items()]
+        for name, part in parts.items()
+    }
+    return {"object": "balance", "livemode": False, **shown}
+
+
 def lines(books: Books, query: Doc) -> Doc:
     """List all balance transactions, payout: of automatic payouts only."""
     existing(books, query, ("payout",))

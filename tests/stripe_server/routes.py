@@ -57,6 +57,7 @@ def routes(server: Server) -> APIRouter:
     get("/events/{id_}", "get", "event", _EXPAND, one("event", "event"))
     get("/payouts", "payouts", "list.payout", payouts.LIST, lambda params, call: payouts.listed(books, params))
     get("/payouts/{id_}", "get", "payout", payouts.RETRIEVE, one("payout", "payout"))
+    get("/balance", "balance", "balance", payouts.RETRIEVE, lambda params, call: payouts.balance(books))
     of = "list.balance_transaction"
     get("/balance_transactions", "lines", of, payouts.LINES, lambda params, call: payouts.lines(books, params))
     get("/disputes", "list", "list.dispute", disputes.LIST, lambda params, call: disputes.listed(books, params))

@@ -8,7 +8,7 @@ June with the same `seq`, says the same. It reads entries and their postings, an
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -105,13 +105,21 @@ class Line:
     dims: dict[str, str] = field(default_factory=dict[str, str])
 
 
-def balances_as_of(tx: Tx, as_of: AsOf, *, by: Sequence[str] = (), accounts: Collection[str] = ()) -> list[Line]:
+def balances_as_of(
+    tx: Tx,
+    as_of: AsOf,
+    *,
+    by: Sequence[str] = (),
+    accounts: Collection[str] = (),
+    only: Mapping[str, Collection[str]] | None = None,
+) -> list[Line]:
     """The balances that aren't zero, by account, each of `by` and currency, in this order.
 
-    `by` are of account_ref, obligation, payment, refund, merchant, till; no `accounts` are all. Raises RuleBroken for
-    what isn't one of them. Their debits less credits are zero in each currency, where all accounts are asked for.
+    `by` are of account_ref, obligation, payment, refund, merchant, till; no `accounts` are all; `only` of postings that
+    name one of these, by the same names. Raises RuleBroken for what isn't one of them. Their debits less credits are
+    zero in each currency, where all accounts are asked for.
     """
-    _check(by, accounts)
+    _check([*by, *(only or {})], accounts)
     along = [func.coalesce(_posting.c[COLUMNS[name]], "").label(name) for name in by]
     keys = [_posting.c.account, *along, _posting.c.currency]
     query = (
@@ -121,6 +129,8 @@ def balances_as_of(tx: Tx, as_of: AsOf, *, by: Sequence[str] = (), accounts: Col
         .group_by(_posting.c.account, *(_posting.c[COLUMNS[name]] for name in by), _posting.c.currency)
         .having(net(Side.DEBIT) != 0)
     )
+    for name, ids in (only or {}).items():
+        query = query.where(_posting.c[COLUMNS[name]].in_(ids))
     if accounts:
         query = query.where(_posting.c.account.in_(accounts))
     lines: list[Line] = []

@@ -69,6 +69,7 @@ class Capabilities:
     terminals: bool = False  # card readers of the practice's are driven through the API (terminal_port.py)
     settlement: bool = False  # what it has paid out can be read, line by line (settlement_port.py)
     settlement_reports: bool = False  # the same, from files that it announces by an event
+    balance: bool = False  # and what it holds now, with the lines that no payout has taken yet (balance_port.py)
 
     def absence(self, operation: OperationRef) -> Unknown | ProvenAbsent:
         """What it means that a lookup found nothing: proof only after the horizon of this rail."""

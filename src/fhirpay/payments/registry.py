@@ -14,6 +14,7 @@ from ..net.http import HttpClient, Transport, client
 from . import choice
 from .adapters import adyen, authorizenet, square, stripe
 from .adapters.simulated import SimulatedProcessor
+from .balance_port import Balance
 from .port import BankVault, Disputes, Hosted, Processor, Vault
 from .settlement_port import Settlement, SettlementReports
 from .terminal_port import Terminal
@@ -136,6 +137,12 @@ class Registry:
         found = self.of(merchant)
         if not found.capabilities.settlement_reports or not isinstance(found, SettlementReports):
             raise ConfigInvalid(f"the processor of merchant '{merchant}' makes no reports of what it has paid out")
+        return found
+
+    def balance(self, merchant: str) -> Balance:
+        found = self.of(merchant)
+        if not found.capabilities.balance or not isinstance(found, Balance):
+            raise ConfigInvalid(f"the processor of merchant '{merchant}' can't be asked what it holds")
         return found
 
     def bank_vault(self, merchant: str) -> BankVault:

@@ -339,6 +339,14 @@ def _payouts(app: FastAPI, simulator: Simulator) -> None:
 
         return await simulator.read("lines", request, found)
 
+    @app.get("/v1/balance")
+    async def balance(request: Request) -> Response:
+        return await simulator.read("balance", request, lambda: payouts.balance(books))
+
+    @app.get("/v1/lines")
+    async def all_lines(request: Request, since: float = 0, after: str = "") -> Response:
+        return await simulator.read("lines", request, lambda: payouts.lines_since(books, since, after))
+
 
 def main() -> None:
     """Serve it by itself."""

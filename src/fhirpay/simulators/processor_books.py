@@ -245,6 +245,10 @@ class Books:
         docs = [json.loads(row[0]) for row in rows]
         return [doc for doc in docs if currency in ("", doc["currency"])]
 
+    def every_line(self) -> list[Doc]:
+        """In order, whether a payout has taken it or not."""
+        return [json.loads(row[0]) for row in self._db.execute("SELECT body FROM line ORDER BY seq")]
+
     def save_line(self, doc: Doc) -> None:
         values = (doc["payout"], json.dumps(doc), doc["id"])
         self._db.execute("UPDATE line SET payout = ?, body = ? WHERE id = ?", values)

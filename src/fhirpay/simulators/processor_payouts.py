@@ -11,6 +11,7 @@ from .processor_books import Books, Doc, Refused
 
 STATUS = ("pending", "in_transit", "paid", "failed", "canceled")
 _LIMIT = 100
+_PENDING_S = 2 * 24 * 3600
 
 
 def pay_out(books: Books, body: Doc) -> Doc:
@@ -74,6 +75,24 @@ def lines_of(books: Books, payout: Doc, after: str) -> Doc:
     if not payout["automatic"]:
         raise Refused(422, "not_itemised", "a payout that was made by hand has no lines")
     return _page(books.lines(payout=payout["id"]), after)
+
+
+def lines_since(books: Books, since: float, after: str) -> Doc:
+    """Every movement of the balance since then, whether a payout has taken it or not."""
+    return _page([one for one in books.every_line() if one["at"] >= since], after)
+
+
+def balance(books: Books) -> Doc:
+    """What is held for the merchant, by currency: `pending` for two days, then `available`; and what is `reserved`."""
+    found: list[Doc] = []
+    for currency, total in sorted(books.totals().items()):
+        moved = [one for one in books.movements() if one["currency"] == currency]
+        reserved = -sum(one["amount"] for one in moved if one["type"].startswith("reserve"))
+        young = [one for one in books.lines(currency=currency) if one["at"] > books.now() - _PENDING_S]
+        pending = sum(one["amount"] - one["fee"] for one in young)
+        parts = {"pending": pending, "available": total["balance"] - pending, "reserved": reserved}
+        found.append({"currency": currency, **parts})
+    return {"data": found}
 
 
 def _page(docs: list[Doc], after: str) -> Doc:

@@ -210,7 +210,7 @@ def book(tx: Tx, tenant: Tenant, line: Line) -> bool:
     if not _in_the_books(tx, store.get(tx, payment.payment_id), line, found):
         return False
     made: dict[str, Entry] = {}
-    if fee := _untold_fee(tx, line, found):
+    if fee := untold_fee(tx, line, found):
         refs = {"line": line.line_ref, "processor_payout": line.payout_ref}
         day = business_day(tenant, payment.facility, line.occurred_at)
         when = rules.When(occurred_at=line.occurred_at, business_date=day, refs=refs)
@@ -347,7 +347,7 @@ def _told_of_dispute(tx: Tx, line: Line, found: About) -> DisputeFact | None:
     return next((one for one in facts if one.reference == line.line_ref), like[0] if like else None)
 
 
-def _untold_fee(tx: Tx, line: Line, found: About) -> Money | None:
+def untold_fee(tx: Tx, line: Line, found: About) -> Money | None:
     """The fee that no event tells: all of a payment's or a refund's; of a dispute's, what is beyond what was told."""
     if line.kind in _FEE_IS_TOLD_HERE:
         return line.fee

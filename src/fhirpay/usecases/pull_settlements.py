@@ -1,7 +1,8 @@
 """What processors have paid out is read: a pull of each merchant that can tell, again and again, by the outbox.
 
     mark ─▶ payouts made since (with overlap, and since the oldest that isn't done) ─▶ of each its states, and its
-    lines where they aren't all here ─▶ what waits is asked whose it is ─▶ mark moves ─▶ again in an hour
+    lines where they aren't all here ─▶ what waits is asked whose it is ─▶ mark moves ─▶ its balance is compared, daily
+    ─▶ again in an hour
 
 The work comes back by itself, so one process has it at a time; `fhirpay processor pull` does the same at once. Reading
 has no effect at the processor and keeping none that could be had twice: whatever stops a pull, the next one goes on.
@@ -28,6 +29,7 @@ from ..payments.settlement_port import PayoutSeen, Settlement, SettlementLine
 from ..settlement import store as settlement
 from ..settlement.store import Line
 from .book_settlement import about, all_lines_are_here, book, hear_payout, keep
+from .compare_balance import CompareBalance
 
 log = Log("settlement")
 
@@ -93,6 +95,7 @@ class PullSettlements:
         self._tenant = tenant
         self._registry = registry
         self._now = now
+        self._balance = CompareBalance(units, tenant, registry, now=now)
 
     async def run(self, work: Work) -> None:
         merchant = work.ref
@@ -128,6 +131,7 @@ class PullSettlements:
             raise MessageInvalid(f"the payouts of '{merchant}' don't end: {_PAGES} pages were read")
         booked, waiting = await self.book_waiting(merchant)
         await self._units.write(settlement.move_mark, merchant, begun)
+        await self._balance.run(merchant)
         log.info("settlement.pulled", merchant=merchant, count=lines)
         return Pulled(payouts, lines, booked, waiting)
 

@@ -24,6 +24,7 @@ from typing import Any
 from ...domain.money import Money
 from ...errors import ProcessorNotReached, ProcessorUnavailable, RuleBroken
 from ...net.http import HttpClient, NeverSent, Uncertain
+from ..balance_port import BalanceSeen
 from ..event_list import EventPage
 from ..on_its_way import may_still_come
 from ..port import (
@@ -62,6 +63,7 @@ CAPABILITIES = Capabilities(
     bank_debits=True,
     terminals=True,
     settlement=True,
+    balance=True,
 )
 _SIGNATURE = "simulator-signature"
 
@@ -209,6 +211,13 @@ class SimulatedProcessor:
 
     async def payout_lines(self, payout: PayoutSeen, *, after: str = "") -> LinePage:
         return settlement.lines(await self._listed(f"/v1/payouts/{payout.reference}/lines", {"after": after}))
+
+    async def read_balance(self) -> tuple[BalanceSeen, ...]:
+        return settlement.balance(await self._listed("/v1/balance", {}))
+
+    async def balance_lines(self, since: datetime, *, after: str = "") -> LinePage:
+        query = {"since": str(int(since.timestamp())), "after": after}
+        return settlement.lines(await self._listed("/v1/lines", query))
 
     async def _listed(self, path: str, query: dict[str, str]) -> dict[str, Any]:
         """Raises ProcessorUnavailable."""

@@ -12,6 +12,7 @@ from typing import Any
 from ...domain.money import Money
 from ...domain.payout import PayoutState
 from ...domain.settlement import LineKind
+from ..balance_port import BalanceSeen
 from ..port import Reference
 from ..settlement_port import LinePage, PayoutPage, PayoutSeen, SettlementLine
 from .listed import each
@@ -54,6 +55,15 @@ def lines(doc: Doc) -> LinePage:
     """Raises MessageInvalid, with the place of what can't be read."""
     found = each(doc.get("data"), "data", _line)
     return LinePage(found, found[-1].reference if found and doc.get("has_more") else "")
+
+
+def balance(doc: Doc) -> tuple[BalanceSeen, ...]:
+    """Raises MessageInvalid, with the place of what can't be read."""
+    return each(doc.get("data"), "data", _balance)
+
+
+def _balance(doc: Doc) -> BalanceSeen:
+    return BalanceSeen(*(_money(doc[name], doc["currency"]) for name in ("pending", "available", "reserved")))
 
 
 def _payout(doc: Doc) -> PayoutSeen:

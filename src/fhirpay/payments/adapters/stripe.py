@@ -27,6 +27,7 @@ from typing import Any
 from ...domain.money import Money
 from ...errors import ConfigInvalid, ProcessorMisconfigured, ProcessorNotReached, ProcessorUnavailable, RuleBroken
 from ...net.http import HttpClient, NeverSent, Uncertain
+from ..balance_port import BalanceSeen
 from ..declines import DeclineCode
 from ..event_list import EventPage
 from ..port import (
@@ -48,7 +49,7 @@ from ..port import (
 )
 from ..settlement_port import LinePage, PayoutPage, PayoutSeen
 from ..terminal_port import ReaderSeen
-from . import signature, stripe_bank, stripe_disputes, stripe_settlement, stripe_terminal
+from . import signature, stripe_balance, stripe_bank, stripe_disputes, stripe_settlement, stripe_terminal
 from . import stripe_wire as wire
 
 BASE_URL = "https://api.stripe.com"
@@ -73,6 +74,7 @@ CAPABILITIES = Capabilities(
     accept_disputes=True,
     bank_debits=True,
     settlement=True,
+    balance=True,
     terminals=True,
 )
 _LIVE = {"sk_live_": True, "rk_live_": True, "sk_test_": False, "rk_test_": False}  # by how a key begins
@@ -221,10 +223,20 @@ class StripeProcessor:
         of = [("payout", payout.reference), ("expand[]", "data.source")]
         return stripe_settlement.lines(await self._listed("/v1/balance_transactions", of, after))
 
-    async def _listed(self, path: str, params: Params, after: str) -> dict[str, Any]:
+    async def read_balance(self) -> tuple[BalanceSeen, ...]:
+        """API reference, Retrieve balance."""
+        return stripe_balance.balances(await self._listed("/v1/balance", [], "", page=False))
+
+    async def balance_lines(self, since: datetime, *, after: str = "") -> LinePage:
+        """API reference, List all balance transactions: each with what it is of."""
+        made = [("created[gte]", str(int(since.timestamp()))), ("expand[]", "data.source")]
+        return stripe_settlement.lines(await self._listed("/v1/balance_transactions", made, after))
+
+    async def _listed(self, path: str, params: Params, after: str, *, page: bool = True) -> dict[str, Any]:
         """A page. Raises ProcessorUnavailable."""
         begins = [("starting_after", after)] if after else []
-        found = await self._read(path, [("limit", str(_PAGE)), *params, *begins])
+        limit = [("limit", str(_PAGE))] if page else []
+        found = await self._read(path, [*limit, *params, *begins])
         if found is None:
             raise ProcessorUnavailable(f"the processor knows no {path}")
         return found
