@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from pypdf import PdfReader
 
+from fhirpay.config import load
 from fhirpay.ledger.chain import digest
+from fhirpay.smart import heads
+from fhirpay.smart.keys import KeyRing
+from fhirpay.wiring import build
 
 CONFIG = """
 database = "sqlite:///{folder}/x.db"
@@ -80,3 +87,39 @@ def test_a_wrong_word_is_a_sentence(run: Run) -> None:
         status, said = run("close", "sign", "--by", "kim", *words)
         assert (status, says in said[-1]) == (1, True), said
     assert run("close", "print", "cls-none")[1] == ["fhirpay: there is no close cls-none [not-found]"]
+
+
+async def test_beside_a_running_server_it_is_the_server_that_signs_and_the_head_is_signed_by_our_key(
+    run: Run, config: Path
+) -> None:
+    _with_key(config)
+    assert (await asyncio.to_thread(run, "migrate"))[0] == 0
+    settings = load(config)
+    system = build(settings)
+    await system.database.start()
+    socket = system.admin_socket()
+    assert socket is not None
+    await socket.start()
+    try:
+        who = ("--by", "kim", "--json")
+        status, said = await asyncio.to_thread(run, "close", "sign", *who)
+        done = json.loads(said[-1])
+        assert (status, done["number"]) == (0, 1)
+        (text,) = (await asyncio.to_thread(run, "close", "print", done["close"]))[1]
+        head = json.loads(text)["ledger"]
+        keys = heads.public_keys(json.dumps(KeyRing(settings.tenants[0].keys).published()))
+        assert heads.read(head["signed"], keys).head == f"{head['seq']}:{head['hash']}"
+        reopen = ("close", "reopen", done["close"], "--by", "eve", "--why", "too early")
+        assert (await asyncio.to_thread(run, *reopen))[1][-1].endswith("is opened again: close that day once more")
+    finally:
+        await socket.stop()
+        await system.close()
+        await system.database.stop()
+
+
+def _with_key(config: Path) -> None:
+    key = ec.generate_private_key(ec.SECP384R1()).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (config.parent / "key.pem").write_bytes(key)
+    config.write_text(config.read_text() + f'[[tenants.keys]]\nprivate_key = "{config.parent}/key.pem"\n')
