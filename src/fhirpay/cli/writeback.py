@@ -70,7 +70,15 @@ def _facts(one: Unposted) -> dict[str, str | int | None]:
 
 def _text(one: Unposted) -> str:
     posting = one.posting
-    kind = "adjustment" if posting.is_adjustment else "refund" if posting.is_refund else "payment"
+    kind = (
+        "payout"
+        if posting.is_payout
+        else "adjustment"
+        if posting.is_adjustment
+        else "refund"
+        if posting.is_refund
+        else "payment"
+    )
     lines = [
         f"{posting.posting_id}  {posting.state}  {kind} {posting.subject}  {one.amount}  "
         f"at '{posting.connection}' since {_age(one.age)}",

@@ -28,12 +28,16 @@ _PATIENCE = timedelta(days=1)
 
 def consider(tx: Tx, tenant: Tenant, payout: Payout) -> list[str]:
     """The postings of it that there are now. Again, it changes nothing."""
-    if not any(one.payout_target for one in tenant.connections):
+    targets = {one.name for one in tenant.connections if one.payout_target}
+    if not targets:
         return []
+    known = store.of_subject(tx, payout.payout_id)
     if payout.state in CAME_BACK:
-        if not any(one.is_payout for one in store.of_subject(tx, payout.payout_id)):
+        if not known:
             return []
         return postings.enqueue_payout(tx, payout.payout_id, tenant=tenant, subject=payout.payout_id + BACK)
+    if targets <= {one.connection for one in known}:  # it is heard of every hour
+        return [one.posting_id for one in known]
     if not _arrived(tx, tenant, payout) or not _is_told_whole(tx, payout):
         return []
     return postings.enqueue_payout(tx, payout.payout_id, tenant=tenant, subject=payout.payout_id)
