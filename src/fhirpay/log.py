@@ -20,7 +20,7 @@ ALLOWED = frozenset(
     work_id queue kind attempt due_s state code role host port url_host path method status
     connection merchant processor tenant resource_type resource_id version posting_id duration_ms count error
     location event_id subscription_id backend signal peer_port size pid queue_depth topic facility hold_id bag_id
-    session_id close_id endpoint_id match_id bank_account file_id rule period""".split()
+    session_id close_id endpoint_id match_id bank_account file_id reading_id rule period""".split()
 )
 _BLANK = re.compile(r"\s")
 

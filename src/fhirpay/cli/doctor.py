@@ -56,7 +56,7 @@ def doctor(tenant: TenantOption = "", config: ConfigOption = None, as_json: Json
 
 def _doubtful(tx: Tx, owner: Tenant) -> list[Finding]:
     """Receivers in `auto` of which nobody has shown that we post what their staff would."""
-    silent = {one.name for one in owner.connections if not one.writes}
+    silent = {one.name for one in owner.connections if not one.posted}
     trusted = [one.name for one in owner.receivers if one.stage == "auto" and one.name not in silent]
     found = [(name, agreement(tx, name, owner)) for name in trusted]
     says = "it is at stage 'auto': {}; `fhirpay writeback agreement {}` lists what differs"

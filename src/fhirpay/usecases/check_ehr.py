@@ -210,11 +210,11 @@ def _version(report: Report, connection: Connection, statement: Statement) -> No
 
 def _offers(report: Report, connection: Connection, access: Access) -> None:
     assert report.statement is not None
-    for kind in dict.fromkeys((*(connection.writes or (RESOURCE_TYPE,)), *READ, *connection.poll)):
+    for kind in dict.fromkeys((*(connection.posted or (RESOURCE_TYPE,)), *READ, *connection.poll)):
         report.offers[kind] = report.statement.of(kind).within(access.granted(kind))
     _polled(report, connection)
     _told(report, connection, access)
-    for kind in connection.writes:
+    for kind in connection.posted:
         (_balanced if kind == INVOICE else _written)(report, kind)
     if connection.financial_transaction:
         _transactions(report, connection.financial_transaction)

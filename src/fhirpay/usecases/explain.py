@@ -35,7 +35,7 @@ from ..writeback import store as writeback
 from ..writeback.references import sources
 from ..writeback.store import Posting
 from . import explain_nodes as nodes
-from . import explain_payouts, external_payments
+from . import explain_payouts, explain_said, external_payments
 from .explain_text import Chain, Node
 
 __all__ = ["Chain", "Node", "explain", "explain_resource"]
@@ -404,6 +404,7 @@ class _Drawing:
             under = [nodes.entry(one) for one in listed.values()]
             under += [nodes.posting(one) for one in postings if one.subject in mine]
             children.append(nodes.dispute(dispute, under))
+        children += explain_said.nodes_of(tx, [payment_id, *subjects])
         children += explain_payouts.nodes_of(tx, payment_id)
         tender = tenders.find(tx, payment)
         tried = choice.tries_of(tx, payment_id)

@@ -95,7 +95,8 @@ class MatchPostings:
 def match_source(tx: Tx, tenant: Tenant, source: Read, receiver: str) -> Matched:
     """Match what can be, tell what can't. Again, it changes nothing."""
     to = next(one for one in tenant.receivers if one.name == receiver)
-    _keep_facts(tx, tenant, receiver)
+    if not _keep_facts(tx, tenant, receiver):
+        return NOTHING  # what isn't compared yet isn't told of
     look = _Look(tx, source, to, to.heard_on or tuple(one.name for one in tenant.interfaces))
     said_matches.match_exactly(tx, source, receiver, receiver, look.feeds)
     entries = said_matches.residue(tx, source, receiver, look.since)
@@ -109,15 +110,17 @@ def match_source(tx: Tx, tenant: Tenant, source: Read, receiver: str) -> Matched
     return Matched(len(found.matches), told)
 
 
-def _keep_facts(tx: Tx, tenant: Tenant, receiver: str) -> None:
-    """What was posted of each account, as it was posted: so that it can be matched as a set."""
-    for posting_id in said_matches.without_facts(tx, receiver, tx.now - LOOKED_BACK, _POSTED, _FACTS_MAX):
+def _keep_facts(tx: Tx, tenant: Tenant, receiver: str) -> bool:
+    """What was posted of each account, as it was posted: so that it can be matched as a set. Whether that is all."""
+    ids = said_matches.without_facts(tx, receiver, tx.now - LOOKED_BACK, _POSTED, _FACTS_MAX)
+    for posting_id in ids:
         posting = store.get(tx, posting_id)
         try:
             posted = facts_of(tx, posting, tenant)
         except FhirpayError:  # voided since, or of a facility that is gone: there is nothing to compare
             continue
         held.keep(tx, held.said_by(posting_id, posted, posting.numbers, zone_of(tenant, receiver)))
+    return len(ids) < _FACTS_MAX
 
 
 class _Look:

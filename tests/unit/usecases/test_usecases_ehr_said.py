@@ -13,6 +13,7 @@ from fhirpay.db.unit import Database, Tx
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.ids import CountedIds
 from fhirpay.errors import MessageInvalid, ValueInvalid
+from fhirpay.usecases.explain import explain
 from fhirpay.usecases.match_postings import KINDS, match_source
 from fhirpay.usecases.take_report import Reported
 from fhirpay.writeback import said, store
@@ -98,6 +99,7 @@ async def test_what_names_ours_is_ours(at: Clinic) -> None:
     assert (done.lines, done.found.breaks) == (1, 0)
     assert await rules(at) == [("20", "reference", "pay")]
     assert await told(at) == {}
+    assert "by rule 'reference', certain" in str(await at.house.units.read(explain, one))
     assert (await taken(at, of(20, f"{one}-1"), EMPTY)).again
 
 
