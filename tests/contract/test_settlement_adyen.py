@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from adyen_server.reports import COLUMNS
+from adyen_server.reports import COLUMNS, announce
 from disputes_world import heard
 from fhirpay.billing.worklist import list_open
 from fhirpay.db.metadata import table
@@ -18,6 +19,7 @@ from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.money import Money
 from fhirpay.domain.settlement import LineKind
 from fhirpay.errors import MessageInvalid
+from fhirpay.flow.tables import WorkRow
 from fhirpay.payments import store as payments
 from fhirpay.payments.adapters import adyen_report as wire
 from fhirpay.settlement import store
@@ -31,6 +33,8 @@ pytestmark = pytest.mark.warns(
     *("settlement.line_changed", "work.failed"),
 )
 K = LineKind
+WRONG_USER = replace(ADYEN, settings={**ADYEN.settings, "report_password": "wrong"})
+_work = table(WorkRow)
 _NEW = ("Booking Date", "Booking Date TimeZone", "Shopper Name")
 HEAD = ",".join(name for name in COLUMNS if name not in _NEW) + "\n"
 NAME = "settlement_detail_report_batch_4.csv"
@@ -270,3 +274,103 @@ async def test_a_line_proves_a_payment_and_a_refund_of_which_nobody_knows(world:
     assert await breaks(world) == set()
     assert (await world.balances())["ar_patient"] == 20_00
     await world.sweep()
+
+
+async def test_a_report_that_cannot_be_had_is_told_and_had_later(world: World) -> None:
+    """401: a person, at once. 404, 5xx, no answer: again, and after some tries a person. Nothing is lost."""
+    await captured(world, 80_00)
+    name = "settlement_detail_report_batch_1.csv"
+    announce(world.processor.simulator.books, name)  # before it can be had: 404
+    await world.deliver_events()
+    await world.inbox.drain()
+    for _ in range(5):
+        await world.work(hours=0.5)
+    ((subject, says),) = await unread(world)
+    assert (subject, "404" in says) == (f"main/{name}", True)
+    made = await world.processor.control("reports", {"announce": False})
+    await world.processor.fault("report", "error500")
+    await world.processor.fault("report", "lost_answer")
+    await world.work(hours=4, steps=8)
+    assert (await unread(world), [one.amount.minor for one in await world.units.read(store.some)]) == ([], [80_00])
+    assert made["name"] == name
+    await world.sweep()
+
+
+async def test_another_user_is_refused_and_the_file_is_taken_by_hand(database: Database, clock: FrozenClock) -> None:
+    async with payments_world(database, clock, side=WRONG_USER) as world:
+        await captured(world, 80_00)
+        made = await batch(world)
+        ((_, says),) = await unread(world)
+        assert "401" in says
+        taken = await take(world, made["text"], made["name"])
+        assert (taken.payouts, taken.lines, await unread(world)) == (1, 2, [])
+        assert (await take(world, made["text"], made["name"])).again
+        await world.work(hours=3, steps=3)  # what waited to be fetched has ended
+        assert await unread(world) == []
+        await world.sweep()
+
+
+async def test_only_the_signed_name_says_what_is_fetched(world: World) -> None:
+    """Where the event says that it is isn't signed: neither another host nor another path is ever asked."""
+    await captured(world, 80_00)
+    made = await world.processor.control("reports", {"announce": False})
+    books = world.processor.simulator.books
+    announce(books, "settlement_detail_report_batch_1.csv?x=/../../etc")
+    announce(books, "../../paymentLinks/settlement_detail_report.csv")
+    announce(books, made["name"], merchantAccountCode="Another")
+    announce(books, "payments_accounting_report_2026_12_01.csv")
+    announce(books, made["name"], reason="http://169.254.169.254/latest/meta-data")
+    await world.deliver_events()
+    await world.inbox.drain()
+    await world.outbox.drain()
+    assert (await unread(world), len(await world.units.read(store.some))) == ([], 1)
+    assert await world.units.read(_fetched) == [f"main/{made['name']}"]
+
+
+def _fetched(tx: Tx) -> list[str]:
+    found = tx.execute(select(_work.c.ref).where(_work.c.kind == "settlement.report")).mappings()
+    return [row["ref"] for row in found]
+
+
+async def test_batches_out_of_order_and_one_that_nobody_told_of_come_to_the_same(world: World) -> None:
+    """The first comes to less than nothing and is carried on; the event of the second was lost."""
+    await world.processor.control(
+        "reports", {"announce": False, "lines": [{"type": "InvoiceDeduction", "amount": -5_00}]}
+    )
+    first, second = await captured(world, 80_00, 50_00)
+    middle = await world.processor.control("reports", {"announce": False, "cost": 10})
+    await world.refund(second, 10_00)
+    await world.work()
+    last = await world.processor.control("reports", {"announce": False, "lines": [{"type": "Fee", "amount": 30_00}]})
+    await take(world, last["text"], last["name"])
+    await take(world, (await _text(world, 1)), "settlement_detail_report_batch_1.csv")
+    await world.work(hours=1)
+    assert {one.processor_ref: one.amount.minor for one in await world.units.read(store.some)} == {
+        "batch-1-USD": 0, "batch-2-USD": middle["total"], "batch-3-USD": last["total"],
+    }  # fmt: skip
+    assert (middle["total"], last["total"]) == (130_00 - 20 - 5_00, 20_00)
+    assert (await unread(world), await breaks(world), (await world.balances())["fees"]) == (
+        [],
+        set(),
+        -30_00 + 5_00 + 20,
+    )
+    assert first
+    await world.sweep()
+
+
+async def _text(world: World, number: int) -> str:
+    return world.processor.simulator.books.reports[f"settlement_detail_report_batch_{number}.csv"]
+
+
+async def test_a_payout_that_came_back_is_paid_out_anew_and_one_of_two_is_a_persons_to_say(world: World) -> None:
+    await captured(world, 80_00)
+    await batch(world)
+    await batch(world, lines=[{"type": "BankInstructionReturned", "amount": 80_00}])
+    states = {one.processor_ref: str(one.state) for one in await world.units.read(store.some)}
+    assert states == {"batch-1-USD": "failed", "batch-2-USD": "in_transit"}
+    assert ((await world.balances())["payout_in_transit"], await breaks(world)) == (80_00, {"payout_failed"})
+    await world.sweep()
+    await batch(world, lines=[{"type": "ManualCorrected", "amount": 80_00}])
+    await batch(world, lines=[{"type": "BankInstructionReturned", "amount": 80_00}])
+    assert await breaks(world) == {"payout_failed", "settlement_adjustment"}
+    assert sorted(str(one.state) for one in await world.units.read(store.some)) == ["failed", *["in_transit"] * 3]

@@ -256,9 +256,9 @@ def _book_by_itself(tx: Tx, tenant: Tenant, line: Line) -> bool:
 
 
 def _payout_returned(tx: Tx, tenant: Tenant, line: Line) -> None:
-    """The one payout of its amount has failed. Where it may be of several, none is chosen."""
-    own = settlement.some(tx, merchant=line.merchant)
-    like = [one for one in own if one.amount == line.net and one.state not in CAME_BACK]
+    """The one earlier payout of its amount has failed. Where it may be of several, none is chosen."""
+    others = [one for one in settlement.some(tx, merchant=line.merchant) if one.processor_ref != line.payout_ref]
+    like = [one for one in others if one.amount == line.net and one.state not in CAME_BACK]
     like = [one for one in like if one.created_at <= line.occurred_at]
     if len(like) != 1:
         says = f"line {line.line_ref} says that a payout of {line.net} came back, and {len(like)} are of that amount"
