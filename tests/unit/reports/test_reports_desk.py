@@ -69,6 +69,9 @@ async def test_what_an_ehr_does_not_have_yet_is_as_of_any_day(units: Units, cloc
     ]
     await units.write(all_posted)
     assert await csv(units, TENANT, "unposted", as_of="2026-12-01") == first_day
+    # of 5 January by what was known on 1 December: as old as it is, and nothing of it posted
+    known = await csv(units, TENANT, "unposted", as_of="2027-01-05", recorded_by="2026-12-01", by=by)
+    assert known[1] == "ehr,payment,USD,2,140.00,0.00,140.00,0.00,0.00,0.00"
     assert "ehr" not in "".join(await csv(units, TENANT, "unposted", as_of="2027-01-05"))
 
 
