@@ -15,13 +15,14 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, model_validator
 
-from . import config_bank, config_merchant, config_terminal
+from . import config_bank, config_gl, config_merchant, config_terminal
 from .config_bank import BankAccount as BankAccount
 from .config_bank import BankCsv as BankCsv
 from .config_client import ApiClient, Issuer
 from .config_connection import Connection, SigningKey
 from .config_destination import Destination
 from .config_feed import Interface
+from .config_gl import GlAccount as GlAccount
 from .config_launch import normal_base
 from .config_posting_file import PostingFile
 from .config_report import PostingReport as PostingReport
@@ -152,6 +153,7 @@ class Tenant(Section):
     merchants: tuple[Merchant, ...] = ()
     tills: tuple[Till, ...] = ()
     bank_accounts: tuple[BankAccount, ...] = ()
+    gl_accounts: tuple[GlAccount, ...] = ()
     terminals: tuple[Terminal, ...] = ()
     routes: tuple[Route, ...] = ()
     connections: tuple[Connection, ...] = ()
@@ -204,6 +206,7 @@ class Tenant(Section):
         _tills(self.tills, facilities)
         config_merchant.check(self.merchants)
         config_bank.check(self.bank_accounts, merchants)
+        config_gl.check(self.gl_accounts, merchants, facilities, {till.name for till in self.tills})
         config_terminal.check(self.terminals, merchants, facilities, {one.name: one.facility for one in self.tills})
         for route in self.routes:
             if route.facility and route.facility not in facilities:

@@ -19,12 +19,13 @@ from ..ledger.verify import verify_export
 from ..smart import heads
 from .balances import balances
 from .context import ConfigOption, JsonOption, TenantOption, friendly, out, reading, run
+from .gl import gl
 from .periods import close, periods, reopen
 from .signing import signer
 
 ledger = typer.Typer(help="The books: balances, periods, verify, export, head.", no_args_is_help=True)
 
-for command in (balances, close, reopen, periods):
+for command in (balances, gl, close, reopen, periods):
     ledger.command()(command)
 
 HeadOption = Annotated[

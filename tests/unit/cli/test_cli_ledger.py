@@ -103,6 +103,36 @@ def test_an_export_is_signed_and_a_printed_head_shows_a_lost_tail(run: Run, conf
     assert run("ledger", "verify", str(file), "--head", head)[0] == 1
 
 
+@pytest.mark.usefixtures("posted")
+def test_the_general_journal_is_csv_by_a_mapping(run: Run, config: Path) -> None:
+    assert "say which days" in run("ledger", "gl")[1][-1]
+    assert run("ledger", "gl", "--from", "2026-03-02", "--to", "2026-03-01")[0] == 2
+    status, said = run("ledger", "gl", "--period", "2026-03")
+    assert (status, "no [[tenants.gl_accounts]]" in said[-1]) == (1, True)
+    assert "processor_clearing (event payment_captured" in said[-1]
+    lines = (("processor_clearing", "1030"), ("unapplied_credit", "2100"))
+    config.write_text(
+        config.read_text()
+        + "".join(f'[[tenants.gl_accounts]]\naccount = "{ours}"\nnumber = "{number}"\n' for ours, number in lines)
+    )
+    assert run("ledger", "gl", "--period", "2026-03") == (
+        0,
+        [
+            "date,gl_account,title,debit,credit,currency,first_entry,last_entry,entries",
+            "2026-03-31,1030,,100.05,,USD,1,1,1",
+            "2026-03-31,2100,,,100.05,USD,1,1,1",
+            "2026-03-31 isn't closed: these lines may still become more",
+        ],
+    )
+    status, said = run("ledger", "gl", "--from", "2026-03-31", "--to", "2026-04-01", "--by", "entry")
+    assert [line.split(",")[:5] for line in said[1:5]] == [
+        ["2026-03-31", "1030", "", "100.05", ""],
+        ["2026-03-31", "2100", "", "", "100.05"],
+        ["2026-04-01", "1030", "", "200.10", ""],
+        ["2026-04-01", "2100", "", "", "200.10"],
+    ]
+
+
 def test_closing_and_opening_leave_a_trace(run: Run, config: Path) -> None:
     assert run("migrate")[0] == 0
     head = "0:" + "0" * 64
