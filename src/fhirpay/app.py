@@ -146,7 +146,7 @@ async def _working(system: System, stopping: asyncio.Event) -> AsyncIterator[Non
         await house.units.write(read_back.schedule, house.tenant)
     tasks = [asyncio.create_task(worker.run(stopping)) for worker in system.workers()]
     for house in system.houses.values():
-        watches = (house.silence, house.mended, house.traffic, house.daily)
+        watches = (house.silence, house.mended, house.traffic, house.daily, house.reconcile)
         tasks += [asyncio.create_task(watch.run(stopping)) for watch in watches]
         tasks += [asyncio.create_task(maker.run(stopping)) for maker in house.makers]
     tasks += [asyncio.create_task(asking.run(stopping)) for asking in (*system.polls(), *system.exports())]

@@ -80,6 +80,7 @@ from .usecases.pull_settlements import PullSettlements
 from .usecases.receive_fhir import FhirIntake
 from .usecases.receive_hl7 import Hl7Intake
 from .usecases.receive_notification import Notifications
+from .usecases.reconcile import Reconcile
 from .usecases.replay_mended import ReplayMended
 from .usecases.send_ack import SendAck
 from .usecases.send_webhook import SendWebhook, note_parked_webhook
@@ -145,6 +146,7 @@ class House:
     mended: ReplayMended
     subscriptions: Subscriptions
     daily: DailyCheck
+    reconcile: Reconcile
     silence: SilenceWatch
     traffic: TrafficWatch
     files: Sequence[FileFeed]
@@ -480,6 +482,7 @@ def _house(
         mended=ReplayMended(units, tenant, released.of, lambda: released.in_force),
         subscriptions=subscriptions,
         daily=DailyCheck(units),
+        reconcile=Reconcile(units, tenant),
         silence=SilenceWatch(units, tenant, clock),
         traffic=TrafficWatch(units, tenant, clock, checker.check, lambda: released.root),
         pulls=pulls,

@@ -59,6 +59,7 @@ class Operator(Protocol):
     async def match_by_hand(self, *, lines: list[str], payouts: list[str], by: str, reason: str) -> str: ...
     async def book_receipt(self, *, line: str, by: str, reason: str) -> str: ...
     async def done(self, *, line: str, by: str, reason: str) -> str: ...
+    async def reconcile(self, *, merchant: str, first: str, last: str) -> dict[str, int]: ...
     async def tell_again(self, *, endpoint: str, event: str, since: str, until: str) -> list[str]: ...
     async def skip_event(self, *, endpoint: str, event: str) -> str: ...
     async def close(self, **asked: str) -> dict[str, Any]: ...
@@ -161,6 +162,9 @@ class _Here:
 
     async def done(self, *, line: str, by: str, reason: str) -> str:
         return await self._commands.done(self._tenant, line, by, reason)
+
+    async def reconcile(self, *, merchant: str, first: str, last: str) -> dict[str, int]:
+        return await self._commands.reconcile(self._tenant, merchant, first, last)
 
     async def tell_again(self, *, endpoint: str, event: str, since: str, until: str) -> list[str]:
         return await self._commands.tell_again(self._tenant, endpoint, event, since, until)
@@ -279,6 +283,9 @@ class _There:
 
     async def done(self, *, line: str, by: str, reason: str) -> str:
         return (await self._ask(command="done", line=line, by=by, reason=reason))["line"]
+
+    async def reconcile(self, *, merchant: str, first: str, last: str) -> dict[str, int]:
+        return (await self._ask(command="reconcile", merchant=merchant, first=first, last=last))["done"]
 
     async def tell_again(self, *, endpoint: str, event: str, since: str, until: str) -> list[str]:
         asked = {"command": "tell_again", "endpoint": endpoint, "event": event}

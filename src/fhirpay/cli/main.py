@@ -21,6 +21,7 @@ from .maps import maps
 from .merges import merges
 from .messages import ingest, messages, replay
 from .processor import processor
+from .reconcile import reconcile
 from .report import report
 from .serve import serve
 from .webhooks import webhooks
@@ -44,6 +45,7 @@ app.command()(replay)
 app.command()(explain)
 app.command()(doctor)
 app.command()(report)
+app.command()(reconcile)
 app.add_typer(adjustments, name="adjustments")
 app.add_typer(bank, name="bank")
 app.add_typer(close, name="close")

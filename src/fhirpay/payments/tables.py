@@ -28,6 +28,7 @@ from .desk_tables import TillSessionRow as TillSessionRow
 from .request_tables import PaymentRequestRow as PaymentRequestRow
 from .request_tables import RequestTryRow as RequestTryRow
 
+_SAID = text("processor_ref IS NOT NULL")
 _STORED, _ASKS = text("method_id IS NOT NULL"), text("state = 'requires_action'")
 _OPEN = text("state IN ('prepared', 'sent', 'unknown')")
 
@@ -108,6 +109,7 @@ class OperationRow(Row, table=True):
             postgresql_where=_OPEN,
         ),
         Index(None, "tenant_id", "payment_id", "operation_id"),
+        Index("ix_operation_processor_ref", "tenant_id", "processor_ref", sqlite_where=_SAID, postgresql_where=_SAID),
     )
 
     tenant_id: str = Field(primary_key=True, sa_type=Text)

@@ -37,6 +37,7 @@ from ..payments.by_hand import CAPTURES
 from ..payments.port import Approved, OperationKind, Reference
 from ..payments.records import Operation, Payment, Refund
 from ..payments.settlement_port import PayoutSeen, SettlementLine
+from ..reconciliation import line_matches
 from ..settlement import pairs as settlement_pairs
 from ..settlement import store as settlement
 from ..settlement.store import Line, LineState, Payout
@@ -186,6 +187,9 @@ def about(tx: Tx, line: Line) -> About | None:
         captured = [one for one in store.find(tx, line.of_ref) if one.merchant == line.merchant]
         disputed = disputes.by_processor_ref(tx, line.merchant, line.of_ref)
         return About(captured[0].payment_id) if captured else About(disputed.payment_id) if disputed else None
+    if found is None and line.kind is _K.PAYMENT:  # it names nothing, and was found to be the only one that it can be
+        ruled = line_matches.payment_by_rule(tx, line.merchant, line.line_ref)
+        return About(ruled) if ruled else None
     return None if found is None else About(found.payment_id)
 
 

@@ -12,6 +12,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from ..usecases.preview_replay import preview_replay
 from ..usecases.pull_settlements import PullSettlements
 from ..usecases.read_back import ReadBack
 from ..usecases.receive_hl7 import Hl7Intake
+from ..usecases.reconcile import ALWAYS, Reconcile
 from ..usecases.replay import replay_messages, replay_these, set_aside
 from ..usecases.replay_mended import ReplayMended
 from ..usecases.sweep import Sweep
@@ -271,6 +273,11 @@ class Commands:
         else:
             await units.write(exports.begin, ehr, whole=action == "whole")
         return ehr
+
+    async def reconcile(self, tenant: str, merchant: str, first: str, last: str) -> dict[str, int]:
+        """Compare what is stored now; what it came to."""
+        run = Reconcile(self._database.units(tenant), self._tenant(tenant))
+        return asdict(await run.look(merchant=merchant, days=(first or ALWAYS[0], last or ALWAYS[1])))
 
     async def done(self, tenant: str, line: str, by: str, reason: str) -> str:
         """A person has dealt with a line of the worklist; its id."""
@@ -541,6 +548,14 @@ class AdminSocket:
                     return {"head": await self._commands.move_period(tenant, month, closed, by, reason)}
                 case {"command": "export", "tenant": str(tenant), "ehr": str(ehr), "action": str(action)}:
                     return {"export": await self._commands.export(tenant, ehr, action)}
+                case {
+                    "command": "reconcile",
+                    "tenant": str(tenant),
+                    "merchant": str(merchant),
+                    "first": str(first),
+                    "last": str(last),
+                }:
+                    return {"done": await self._commands.reconcile(tenant, merchant, first, last)}
                 case {"command": "done", "tenant": str(tenant), "line": str(item), "by": str(by), "reason": str(why)}:
                     return {"line": await self._commands.done(tenant, item, by, why)}
                 case {

@@ -1,0 +1,63 @@
+"""Breaks by the hundred, in one statement: as store.open_break opens one `again`. Called by usecases/reconcile.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import case, or_
+from sqlalchemy.dialects.postgresql import insert
+
+from ..db.metadata import table
+from ..db.unit import Tx
+from ..domain.money import Money
+from .tables import PaymentBreakRow
+
+_break = table(PaymentBreakRow)
+_ADD = insert(_break)
+_CLOSED = _break.c.closed_at.is_not(None)
+_NOW = _ADD.excluded
+_OPEN = _ADD.on_conflict_do_update(
+    index_elements=["tenant_id", "break_key"],
+    set_={
+        **{name: _NOW[name] for name in ("kind", "says", "subject", "closed_by", "amount_minor", "currency")},
+        "closed_at": None,
+        "opened_at": case((_CLOSED, _NOW.opened_at), else_=_break.c.opened_at),
+    },
+    where=or_(_CLOSED, _break.c.says != _NOW.says),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NewBreak:
+    """A difference of a payment, or (`subject`) of its refund."""
+
+    key: str
+    kind: str
+    payment_id: str
+    subject: str
+    merchant: str
+    amount: Money
+    says: str
+
+
+def open_breaks(tx: Tx, breaks: Sequence[NewBreak]) -> None:
+    """Those that were closed are opened anew; those that are open say what is so now, and are as old as they were."""
+    rows = [
+        {
+            "tenant_id": tx.tenant,
+            "break_key": one.key,
+            "kind": one.kind,
+            "payment_id": one.payment_id,
+            "subject": one.subject,
+            "merchant": one.merchant,
+            "amount_minor": one.amount.minor,
+            "currency": one.amount.currency,
+            "says": one.says,
+            "opened_at": tx.now,
+            "closed_by": "",
+        }
+        for one in breaks
+    ]
+    if rows:
+        tx.execute(_OPEN, rows)

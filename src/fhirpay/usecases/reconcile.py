@@ -1,0 +1,142 @@
+"""Lines of payouts and payments in the ledger are compared as sets: matched, and what differs is told.
+
+    lines ─▶ by reference, a page in SQL ─▶ by amount and day, what names nothing ─▶ payments and refunds page by page
+                                                                                       └▶ what differs: a break, closed
+                                                                                          once it is no longer so
+
+Run by `fhirpay reconcile`, and once a day by the worker role. Reads look page by page; only a page with something to
+match holds the writer, for some milliseconds. Running it again changes nothing. What single lines are of nothing known
+here, payouts that don't add up, and what is not at the bank are told by settlement and bank matching, not here again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from ..config import Tenant
+from ..db.unit import Tx, Units
+from ..errors import StorageUnavailable
+from ..log import Log
+from ..payments import store
+from ..payments.many_breaks import NewBreak, open_breaks
+from ..reconciliation import differences, line_matches, rules
+from ..reconciliation.differences import Sums
+from ..reconciliation.rules import Nameless, Unlined
+from ..reconciliation.verdicts import KINDS, judge
+
+log = Log("reconciliation")
+
+SOON = timedelta(minutes=20)  # after the start: what is due for patients goes first
+EVERY = timedelta(days=1)
+_TOLD_AT_ONCE = 100  # breaks of a write
+_BREAKS_MAX = 1_000_000  # open at a time
+_NAMELESS_MAX = 10_000  # lines that name nothing are kept in hand while payments are looked through
+ALWAYS = ("", "9999-12-31")
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a run came to. `matched` are new matches, `payments` those that were compared."""
+
+    matched: int
+    unknown: int
+    payments: int
+    breaks: int
+
+
+class Reconcile:
+    """Of one tenant."""
+
+    def __init__(self, units: Units, tenant: Tenant) -> None:
+        self._units, self._tenant = units, tenant
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Once a day until `stop`; a run in hand is let go, and the next one goes on where it was."""
+        stopped = asyncio.create_task(stop.wait())
+        pause = SOON
+        while not stop.is_set():
+            await asyncio.wait({stopped}, timeout=pause.total_seconds())
+            if stop.is_set():
+                return
+            looking = asyncio.create_task(self.look())
+            await asyncio.wait({looking, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            looking.cancel()
+            (end,) = await asyncio.gather(looking, return_exceptions=True)
+            if isinstance(end, StorageUnavailable):
+                log.warning("reconciliation.failed", tenant=self._units.tenant, code=end.code)
+            elif isinstance(end, Exception):
+                raise end
+            pause = SOON if isinstance(end, StorageUnavailable) else EVERY
+
+    async def look(self, *, merchant: str = "", days: tuple[str, str] = ALWAYS) -> Done:
+        """Match and tell. Only payments and refunds of `merchant`, captured and gone out in `days`, are compared."""
+        merchants = [one.name for one in self._tenant.merchants if merchant in ("", one.name)]
+        matched, unknown, nameless = await self._match(merchants)
+        known = {one: await self._units.read(differences.known_days, one) for one in merchants}
+        compared, found = 0, list[Sums]()
+        wanted = {(one.merchant, one.gross) for one in nameless}
+        unlined: list[Unlined] = []
+        verdicts: dict[str, NewBreak] = {}
+        async for looked, sums in self._payments(merchants, days):
+            compared += looked
+            for one in sums:
+                if not one.count and (one.merchant, one.books) in wanted:
+                    unlined.append(Unlined(one.payment_id, one.merchant, one.books, one.at))
+                    found.append(one)
+                elif verdict := judge(one, known[one.merchant]):
+                    verdicts[verdict.key] = verdict
+        by_rule = rules.by_amount_and_day(nameless, unlined)
+        if by_rule:
+            await self._units.write(line_matches.keep, list(by_rule.items()), rules.AMOUNT_AND_DAY)
+        ruled = set(by_rule.values())
+        found += await self._units.read(lambda tx: list(differences.refunds(tx, merchants, days)))
+        for one in found:
+            if one.payment_id not in ruled and (verdict := judge(one, known[one.merchant])):
+                verdicts[verdict.key] = verdict
+        await self._tell(verdicts, merchants if days == ALWAYS else [])
+        log.info("reconciliation.done", tenant=self._units.tenant, count=len(verdicts))
+        return Done(matched + len(by_rule), unknown - len(by_rule), compared, len(verdicts))
+
+    async def _match(self, merchants: Sequence[str]) -> tuple[int, int, list[Nameless]]:
+        """Matches made, lines of nothing, and of these the ones that name nothing."""
+        await self._units.write(line_matches.forget_rules)
+        made = unknown = 0
+        nameless: list[Nameless] = []
+        for merchant in merchants:
+            after = ""
+            while refs := await self._units.read(line_matches.open_refs, merchant, after):
+                at = after
+                for last in [*refs[line_matches.PAGE - 1 :: line_matches.PAGE], refs[-1]]:
+                    made += await self._units.write(line_matches.match_exactly, merchant, at, last)
+                    at = last
+                rest = await self._units.read(line_matches.left, merchant, after, refs[-1])
+                unknown += len(rest)
+                nameless += [one for row in rest if (one := line_matches.nameless(row))]
+                after = refs[-1]
+        return made, unknown, nameless[:_NAMELESS_MAX]
+
+    async def _payments(self, merchants: Sequence[str], days: tuple[str, str]) -> AsyncIterator[tuple[int, list[Sums]]]:
+        after, more = "", True
+        while more:
+            last = await self._units.read(differences.bound, after)
+            yield await self._units.read(differences.payments, after, last, merchants, days)
+            after, more = last or after, last is not None
+
+    async def _tell(self, verdicts: dict[str, NewBreak], closes: Collection[str]) -> None:
+        """Open what is so, and close what no longer is, of the merchants in `closes`."""
+        told = list(verdicts.values())
+        for start in range(0, len(told), _TOLD_AT_ONCE):
+            await self._units.write(open_breaks, told[start : start + _TOLD_AT_ONCE])
+        for kind in KINDS:
+            open_ones = await self._units.read(store.breaks, kind=kind, limit=_BREAKS_MAX)
+            gone = [one.break_key for one in open_ones if one.merchant in closes and one.break_key not in verdicts]
+            for start in range(0, len(gone), _TOLD_AT_ONCE):
+                await self._units.write(_close, gone[start : start + _TOLD_AT_ONCE])
+
+
+def _close(tx: Tx, keys: Sequence[str]) -> None:
+    for key in keys:
+        store.close_break(tx, key, by="reconcile", why="it is no longer so")

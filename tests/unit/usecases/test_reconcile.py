@@ -1,0 +1,126 @@
+"""What payouts show and what the ledger has are compared as sets: each difference once, until it is gone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from fhirpay.db.unit import Database, Tx
+from fhirpay.domain.clock import FrozenClock
+from fhirpay.payments import store as payments
+from fhirpay.reconciliation.legs import legs
+from fhirpay.reconciliation.verdicts import KINDS
+from fhirpay.usecases.reconcile import Done, Reconcile
+from payments_world import World, payments_world
+from settlement_world import FEES, pays_out, pulled
+
+pytestmark = pytest.mark.warns("settlement.line_changed")
+
+
+@pytest.fixture
+async def world(database: Database, clock: FrozenClock) -> AsyncIterator[World]:
+    async with payments_world(database, clock) as world:
+        await world.processor.control("settings", {"fees": FEES})
+        yield world
+
+
+async def looked(world: World, **only: Any) -> Done:
+    return await Reconcile(world.units, world.tenant).look(**only)
+
+
+async def told(world: World) -> dict[tuple[str, str], int]:
+    found = await world.units.read(payments.breaks)
+    return {(one.kind, one.subject): one.amount.minor for one in found if one.kind in KINDS}
+
+
+async def sql(world: World, statement: str, **values: Any) -> None:
+    def run(tx: Tx) -> None:
+        tx.execute(text(statement), values)
+
+    await world.units.write(run)
+
+
+async def settled(world: World, *amounts: int) -> list[str]:
+    """Payments of these amounts, in a payout that is known here."""
+    account = await world.invoiced("ann", *amounts)
+    made = [await world.paid(account, minor=minor) for minor in amounts]
+    await pays_out(world)
+    await pulled(world)
+    return made
+
+
+async def test_what_agrees_is_matched_by_reference_and_told_of_nobody(world: World) -> None:
+    first, _ = await settled(world, 50_00, 80_00)
+    await world.refund(first, 20_00)
+    await world.work()
+    await pays_out(world)
+    await pulled(world)
+    assert await looked(world) == Done(matched=3, unknown=0, payments=2, breaks=0)
+    assert await looked(world) == Done(matched=0, unknown=0, payments=2, breaks=0)  # again: nothing
+    _, lines, _ = await world.units.read(legs, ["main"])
+    assert (lines.by_rule, lines.left, lines.share(["reference"])) == ({("reference", "certain"): 3}, 0, "100.00")
+
+
+@pytest.mark.unsound("hands in the database")
+async def test_each_difference_has_its_name_its_amount_and_goes_once_it_is_gone(world: World) -> None:
+    one, two, three, four = await settled(world, 50_00, 60_00, 70_00, 80_00)
+    of = "UPDATE payout_line SET {} WHERE payment_id = :payment AND kind = 'payment'"
+    await sql(world, of.format("gross_minor = gross_minor - 1"), payment=one)
+    await sql(world, of.format("fee_minor = fee_minor + 2"), payment=two)
+    twice = "INSERT INTO payout_line SELECT {} FROM payout_line WHERE payment_id = :payment AND kind = 'payment'"
+    columns = await world.units.read(lambda tx: list(tx.execute(text("SELECT * FROM payout_line")).keys()))
+    again = ", ".join("line_ref || '_again'" if name == "line_ref" else name for name in columns)
+    await sql(world, twice.format(again), payment=three)
+    await looked(world)
+    amounts = {("amount_differs", one): -1, ("fee_differs", two): 2, ("paid_out_twice", three): 70_00}
+    assert await told(world) == amounts
+    await looked(world)
+    assert await told(world) == amounts  # once
+    await sql(world, of.format("gross_minor = gross_minor + 1"), payment=one)
+    await looked(world)
+    assert set(await told(world)) == set(amounts) - {("amount_differs", one)}
+    assert four not in {subject for _, subject in await told(world)}
+
+
+async def test_a_payment_in_no_payout_is_told_once_all_of_its_days_are_known(world: World) -> None:
+    account = await world.invoiced("ann", 10_00, 30_00)
+    await world.paid(account, minor=10_00)
+    await pays_out(world)
+    await pulled(world)
+    late = await world.paid(account, minor=30_00)
+    await world.work(hours=10 * 24)
+    await pulled(world)
+    await looked(world)
+    assert await told(world) == {}  # it may yet come
+    await world.work(hours=5 * 24)
+    await looked(world)
+    assert await told(world) == {}  # payouts of these days have not been read
+    await pulled(world)
+    await looked(world)
+    assert await told(world) == {("missing_at_processor", late): -30_00}
+    await pays_out(world)
+    await pulled(world)
+    await looked(world)
+    assert await told(world) == {}
+
+
+@pytest.mark.unsound("hands in the database")
+async def test_a_line_that_names_nothing_is_the_only_payment_that_it_can_be_or_none(world: World) -> None:
+    one, two, three = await settled(world, 50_00, 60_00, 60_00)
+    await sql(
+        world,
+        "UPDATE payout_line SET payment_ref = '', our_ref = '', of_ref = '', payment_id = '', state = 'waiting'"
+        " WHERE kind = 'payment'",
+    )
+    done = await looked(world)
+    assert (done.matched, done.unknown) == (1, 2)
+
+    def matches(tx: Tx) -> list[tuple[str, ...]]:
+        return [tuple(row) for row in tx.execute(text("SELECT payment_id, rule, confidence FROM line_match"))]
+
+    assert await world.units.read(matches) == [(one, "amount_and_day", "probable")]
+    assert {two, three}.isdisjoint(re.findall("pay[0-9a-z]+", str(await world.units.read(matches))))
