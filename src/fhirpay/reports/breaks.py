@@ -53,11 +53,11 @@ def statement(tx: Tx, asked: Asked) -> Query:
 BREAKS = Report(
     name="breaks",
     says=(
-        "Lines of the worklist that were open at the end of the day, by the days since each was first opened: breaks "
-        "between EHR, ledger, payouts and bank, and whatever else waits for a person. A past day is worked out from "
-        "when lines were opened and done, and is as good as these: one that was done and opened again since counts as "
-        "open in between, and amounts are those that it has now. Moments are counted as days of the first facility's "
-        "zone."
+        "Lines of the worklist that were open at the end of the day, by the days since each was opened: breaks between "
+        "EHR, ledger, payouts and bank, and whatever else waits for a person. A past day is worked out from when lines "
+        "were opened and done, and is as good as these: one that was done and opened again since counts as open in "
+        "between (a break of a payment: as opened the last time only), and amounts are those that it has now. Moments "
+        "are counted as days of the first facility's zone."
     ),
     denominators="No percentages. Lines without an amount stand under no currency; the buckets count lines.",
     span="as_of",
