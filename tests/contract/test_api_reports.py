@@ -64,6 +64,8 @@ async def test_who_may_and_what_there_is(world: Hooks) -> None:
     listed = await read(world, "/reports", limit=200)
     assert sorted(one["name"] for one in listed["reports"]) == sorted(REPORTS)
     assert (await world.api("GET", "/reports/horoscope")).status_code == 404
-    for params in ({"as_of": "soon"}, {"by": "colour"}, {"recorded_by": "then"}, {"from": "2026-11-01"}):
+    never = [{"as_of": "9999-12-31"}, {"as_of": "0001-01-01"}, {"recorded_by": "9" * 30}]
+    assert (await world.api("GET", "/reports/aging", recorded_by="1:zz")).status_code == 400
+    for params in (*never, {"as_of": "soon"}, {"by": "colour"}, {"recorded_by": "then"}, {"from": "2026-11-01"}):
         answer = await world.api("GET", "/reports/aging", **params)
         assert (answer.status_code, answer.json()["location"]) == (400, next(iter(params))), answer.text

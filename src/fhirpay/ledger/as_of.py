@@ -27,6 +27,7 @@ from .store import COLUMNS, net
 from .tables import LedgerEntry, LedgerPosting
 
 _entry, _posting = table(LedgerEntry), table(LedgerPosting)
+_DIGITS = 18  # of a number that both engines hold
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -64,10 +65,11 @@ def written(as_of: str, recorded_by: str, zone: ZoneInfo) -> AsOf:
     """
     day = day_of(as_of, "as_of") if _DAY.fullmatch(as_of) else None
     until = None if day or not as_of else _moment(as_of, zone, "as_of")
-    if recorded_by.isdigit() and recorded_by.isascii():
-        return AsOf(day, until, seq=int(recorded_by))
-    if ":" in recorded_by and recorded_by.partition(":")[0].isdigit() and "-" not in recorded_by:
-        return AsOf(day, until, seq=Head.parse(recorded_by).seq)
+    number, of_head, _ = recorded_by.partition(":")
+    if number.isdigit() and number.isascii():
+        if len(number) > _DIGITS:
+            raise ValueInvalid("the books have no entry of that number", location="recorded_by")
+        return AsOf(day, until, seq=Head.parse(recorded_by).seq if of_head else int(number))
     if _DAY.fullmatch(recorded_by):
         return AsOf(day, until, recorded_until=end_of(day_of(recorded_by, "recorded_by"), zone))
     return AsOf(day, until, recorded_until=_moment(recorded_by, zone, "recorded_by") if recorded_by else None)
@@ -76,9 +78,12 @@ def written(as_of: str, recorded_by: str, zone: ZoneInfo) -> AsOf:
 def day_of(text: str, named: str) -> date:
     """Raises ValueInvalid, with the name of what was asked for."""
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         raise ValueInvalid(f"'{text[:40]}' is no day of the calendar", location=named) from None
+    if not 1900 <= day.year <= 9998:  # of a day before and after it there is a moment in any zone
+        raise ValueInvalid(f"'{text[:40]}' is no day that books have", location=named)
+    return day
 
 
 def end_of(day: date, zone: ZoneInfo) -> datetime:

@@ -493,7 +493,8 @@ class PaymentBreakRow(Row, table=True):
     closed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     closed_by: str = Field(default="", sa_type=Text)
     closed_why: str | None = Field(default=None, sa_type=Text)
-    subject: str = Field(default="", sa_type=Text)  # what else it is about, by its id; empty: the payment
+    # What else it is about, by its id; empty: the payment.
+    subject: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
 
 
 class EventSweepRow(Row, table=True):
