@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from month_looks import Item, at_ehr, items, look, matched, should_be, taken_by_day
+from month_looks import Item, at_ehr, closed_as_counted, items, look, matched, should_be, taken_by_day
 from month_plan import FIRST, Plan
 from month_planted import ledger_tampered, plant
 from month_world import MonthWorld
@@ -59,6 +59,8 @@ class Month:
         for name in self.world.refused:
             found[name] = Score(1, 1)
         if self.world.planted_all:
+            off = not closed_as_counted(self.world, self.plan)
+            found["drawers that are over and short"] = Score(len(self.plan.offs), len(self.plan.offs) * off)
             found["events that never arrived"] = Score(1, int(self.world.lost == sum(self.world.swept.values()) > 0))
             found["a leg of the ledger that was changed"] = Score(1, int(self.tampering_found))
         return found
@@ -75,7 +77,7 @@ def played(plan: Plan, *, errors: bool = False) -> Month:
         for day in plan.days:
             for act in day.acts:
                 await world.play(act, day.day.isoformat())
-            await world.night(day.over)
+            await world.night(day.over, {act.place for act in day.acts if act.kind == "close"})
             month.wrong += await look(world, day)
         month.open = await world.units.read(items)
         if errors:
@@ -94,8 +96,9 @@ def _at_the_end(month: Month) -> list[str]:
         for place in sorted(ours.keys() | books.taken.keys())
         if ours[place] != books.taken[place]
     ]
-    if at_ehr(world) != books.told["ehr"]:
+    if not world.planted_all and at_ehr(world) != books.told["ehr"]:
         told.append(f"the EHR was told of {at_ehr(world)}, and by the plan {books.told['ehr']}")
+    told += closed_as_counted(world, month.plan)
     if missing := should_be(books) - month.open:
         told.append(f"not open, and by the plan it should be: {dict(missing)}")
     told += [f"never came to be planted: {key}" for key in world.hooks]

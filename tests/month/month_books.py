@@ -124,18 +124,18 @@ class Books:
         self.line(place, -cents, DISPUTE_FEE, told=True)
         self.at["dispute_fees", place] += DISPUTE_FEE
         self.at["disputed", place] += cents
-        self.open["dispute_needs_response", cents] += 1
+        self.open["dispute", cents] += 1
 
     def won(self, place: str, account: str, cents: int) -> None:
         self.held[account] -= 1
         self.line(place, cents, 0)
         self.at["disputed", place] -= cents
-        self.open["dispute_needs_response", cents] -= 1
+        self.open["dispute", cents] -= 1
 
     def lost(self, place: str, account: str, cents: int) -> None:
         self.at["disputed", place] -= cents
         self.at["owes", account] += cents
-        self.open["dispute_needs_response", cents] -= 1
+        self.open["dispute", cents] -= 1
         self.open["dispute_lost", cents] += 1
         self.told["ehr"] -= cents
 

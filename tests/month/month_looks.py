@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
 from month_books import Books
 from month_places import PLACES, Day
@@ -14,6 +16,7 @@ from fhirpay.payments import store as payments
 from fhirpay.usecases.doctor import examine
 
 if TYPE_CHECKING:
+    from month_plan import Plan
     from month_world import MonthWorld
 
 Item = tuple[str, int]
@@ -128,6 +131,39 @@ def at_ehr(world: MonthWorld) -> int:
     for row in world.ehr.store.everything("PaymentReconciliation"):
         total += int(row.resource["paymentAmount"]["value"] * 100)
     return total
+
+
+def closed_as_counted(world: MonthWorld, plan: Plan) -> list[str]:
+    """Closes: all that was taken is in one of them, and each drawer that was over or short is in its till's."""
+    taken: Counter[str] = Counter()
+    offs: list[tuple[str, int]] = []
+    for one in world.closes:
+        if one.get("till"):
+            offs += [(one["till"], cents) for session in one["sessions"] if (cents := _counted(session))]
+        else:
+            money = one.get("money", ())
+            taken[one.get("facility", "")] += sum(_cents(line) for line in money if line["kind"] == "taken")
+    planned: Counter[str] = Counter()
+    for (place, day), cents in plan.books.taken.items():
+        if day <= plan.days[-1].day.isoformat():  # what cleared in the last night is the next day's
+            planned[place] += cents
+    told = [
+        f"closes of {place} have {taken[place]} taken, and the plan {planned[place]}"
+        for place in planned
+        if taken[place] != planned[place]
+    ]
+    if sorted(offs) != sorted(plan.offs):
+        told.append(f"over and short are {offs} by the closes, and {plan.offs} by the plan")
+    return told
+
+
+def _cents(line: Mapping[str, str]) -> int:
+    return round(Decimal(line["amount"]) * 100)
+
+
+def _counted(session: Mapping[str, Any]) -> int:
+    """Over or short of a session, also by a count before the last one."""
+    return _cents(session["over"]) + _cents(session["corrected"])
 
 
 def matched(world: MonthWorld) -> dict[str, tuple[int, int]]:

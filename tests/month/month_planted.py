@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 from month_books import card_fee
@@ -48,6 +49,10 @@ def plant(world: MonthWorld, plan: Plan) -> None:
     at("bank_file", "harbor", work[2], bank_column_renamed)
     at("open", "harbor", work[3], events_lost)
     at("pay_out", "bay", work[1], listing_broken)
+    at("tick", "harbor", work[4], posting_missing)
+    at("tick", "harbor", work[5], posting_twice)
+    at("tick", "harbor", work[2], posting_differs)
+    at("tick", "harbor", work[3], posting_of_nobody)
 
 
 def _found(world: MonthWorld, name: str, kind: str, cents: int) -> None:
@@ -90,6 +95,7 @@ async def line_twice(world: MonthWorld, act: Act) -> bool:
     _found(world, "a payout's line is there twice", "payout_sum", line["fee"] - line["amount"])
     world.apart["fees", act.place] += line["fee"]
     world.apart["clearing", act.place] -= line["fee"]
+    _found(world, "a fee that was told twice by it", "processor_balance_differs", line["fee"])
     return True
 
 
@@ -252,6 +258,58 @@ async def _refused(world: MonthWorld, name: str, taking: Any) -> None:
         world.refused[name] = f"{error.code} at {says}: {error.message}"
     else:
         world.wrong.append(f"{name}: it was taken")
+
+
+# ── what an EHR has of payments ───────────────────────────────────────────────────────────────────────────────────
+
+
+async def posting_missing(world: MonthWorld, act: Act) -> bool:
+    """The EHR took it, and its staff deleted it."""
+    one = _posting(world, "S1bay")
+    world.ehr.store.delete(one["resourceType"], one["id"])
+    _found(world, "a posting is missing at the EHR", "missing_posting", _cents(one))
+    return True
+
+
+async def posting_twice(world: MonthWorld, act: Act) -> bool:
+    """Its staff posted the same money by hand as well."""
+    one = _posting(world, "S3harbor")
+    world.ehr.chart({name: value for name, value in one.items() if name not in ("id", "identifier", "meta")})
+    _found(world, "a posting is there twice at the EHR", "posted_twice", _cents(one))
+    return True
+
+
+async def posting_differs(world: MonthWorld, act: Act) -> bool:
+    """Its staff have changed the amount."""
+    one = _posting(world, "S7mesa")
+    less = {**one["paymentAmount"], "value": one["paymentAmount"]["value"] - OFF // 100}
+    world.ehr.store.update({**one, "paymentAmount": less}, one["id"])
+    _found(world, "a posting is of another amount at the EHR", "posting_amount_differs", -OFF)
+    return True
+
+
+async def posting_of_nobody(world: MonthWorld, act: Act) -> bool:
+    """Its staff took money that nobody here has heard of."""
+    one = _posting(world, "S9harbor")
+    amount = {"value": Decimal(UNSEEN).scaleb(-2), "currency": "USD"}
+    line = {name: value for name, value in one["detail"][0].items() if name != "identifier"}
+    kept = {name: value for name, value in one.items() if name not in ("id", "identifier", "meta")}
+    world.ehr.chart({**kept, "paymentAmount": amount, "detail": [{**line, "amount": amount}]})
+    _found(world, "a posting at the EHR is of nobody", "ehr_payment_unknown", UNSEEN)
+    return True
+
+
+def _posting(world: MonthWorld, name: str) -> Doc:
+    """What the EHR has of a payment of the plan."""
+    mine = world.known[name]
+    for one in world.ehr.store.everything("PaymentReconciliation"):
+        if not one.deleted and any(each["value"] == mine for each in one.resource.get("identifier", ())):
+            return one.resource
+    raise AssertionError(f"{name} is not at the EHR")
+
+
+def _cents(one: Doc) -> int:
+    return int(one["paymentAmount"]["value"] * 100)
 
 
 # ── a hand in our own database ────────────────────────────────────────────────────────────────────────────────────

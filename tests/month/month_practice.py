@@ -108,6 +108,14 @@ def tenant() -> Tenant:
         ),
         tills=tuple(Till(name=one.name, facility=one.name) for one in PLACES),
         bank_accounts=tuple(BANKS[one.name] for one in PLACES),
-        connections=(Connection(name="ehr", base_url="https://ehr.test/fhir", token=EHR_TOKEN, organization="clinic"),),
+        connections=(
+            Connection(
+                name="ehr",
+                base_url="https://ehr.test/fhir",
+                token=EHR_TOKEN,
+                organization="clinic",
+                read_back=True,
+            ),
+        ),
         clients=(ApiClient(name="desk", token=TOKEN, scopes=("system/*.cruds", "hl7v2", "payments", "staff")),),
     )

@@ -10,7 +10,7 @@ SQLite in memory, units run inline. `MonthWorld.play` does an act; a test that p
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from random import Random
@@ -76,6 +76,7 @@ class MonthWorld:
         self.refused: dict[str, str] = {}  # by what was planted, what its sender is told
         self.swept: Counter[str] = Counter()  # by day, events that only the processor's list told of
         self.lost = 0  # events that were never delivered
+        self.closes: list[Json] = []  # what was signed
         self.planted_all = False
         self.day = ""
         self._keys = 0
@@ -255,7 +256,8 @@ class MonthWorld:
         await self.post("/desk-refunds", {**body, "reason": "asked for"})
 
     async def _dispute(self, act: Act) -> None:
-        (theirs,) = self.books(act.place).by_reference("payment", self.known[act.name])
+        tries = self.books(act.place).by_reference("payment", self.known[act.name])
+        theirs = next(one for one in tries if one["capture"])
         made = await self.control(act.place, "disputes", {"payment": theirs["id"]})
         self.known[f"dispute {act.name}"] = made["id"]
 
@@ -324,15 +326,21 @@ class MonthWorld:
         if data is not None and act.more["day"] not in bank.lost:
             await self.house.bank.take(act.place, f"{act.more['day']}.{bank.format}", data)
 
-    async def night(self, over: datetime) -> None:
-        """What the worker role does by itself in an hour of the night: events that were lost, payouts."""
+    async def night(self, over: datetime, worked: Collection[str]) -> None:
+        """What the worker role does by itself in an hour of the night, and the practice's close of each place's day."""
         self.clock.at = over
         for one in PLACES:
             self.swept[self.day] += await self.house.sweep.whole(one.name)
         await self.settle()
         for one in PLACES:
             await self.house.pulls.pull(one.name)
+        await self.house.back.read("ehr")
         await self.settle()
+        for one in PLACES:
+            body = {"by": "kim", "facility": one.name, "day": self.day, "reason": "it is on the worklist"}
+            if one.name in worked:
+                self.closes.append((await self.post("/closes", {**body, "till": one.name})).get("document", {}))
+            self.closes.append((await self.post("/closes", body)).get("document", {}))
 
     _acts: dict[str, Callable[[MonthWorld, Act], Awaitable[None]]] = {
         "booked": _booked,
