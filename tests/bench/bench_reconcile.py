@@ -212,6 +212,7 @@ def fill(path: Path, size: int) -> dict[str, set[str]]:
     """Lay the plan; what has to be told."""
     plan = Plan(size)
     raw = sqlite3.connect(path)
+    raw.execute("PRAGMA journal_mode = OFF")
     raw.execute("PRAGMA synchronous = OFF")
     for _ in plan.lay():
         for name, rows in plan.rows.items():
@@ -226,6 +227,7 @@ def fill(path: Path, size: int) -> dict[str, set[str]]:
     )
     raw.execute("INSERT INTO settlement_mark VALUES ('main', 'main', ?1, ?1)", (micros(NOW),))
     raw.commit()
+    raw.execute("PRAGMA journal_mode = WAL")
     raw.close()
     return plan.truth
 

@@ -17,13 +17,13 @@ from ..db.types import legible
 from ..db.unit import Tx, Units
 from ..errors import StorageUnavailable
 from ..log import Log
+from .daily_look import look_daily
 from .doctor import Finding, examine
 
 log = Log("ledger")
 
 DISAGREES = "books_disagree"  # on the worklist; its subject is the name of the check
 SOON = timedelta(minutes=10)  # after the start: what is due for patients goes first
-EVERY = timedelta(days=1)
 _NAMED = 3  # of what one check found; `fhirpay doctor` lists all
 
 
@@ -34,22 +34,12 @@ class DailyCheck:
     units: Units
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Look until `stop`; a look in hand is let go, since it may take minutes and the next one finds the same."""
-        stopped = asyncio.create_task(stop.wait())
-        pause = SOON
-        while not stop.is_set():
-            await asyncio.wait({stopped}, timeout=pause.total_seconds())
-            if stop.is_set():
-                return
-            looking = asyncio.create_task(self.look())
-            await asyncio.wait({looking, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            looking.cancel()
-            (end,) = await asyncio.gather(looking, return_exceptions=True)
-            if isinstance(end, StorageUnavailable):
-                log.warning("books.look_failed", tenant=self.units.tenant, code=end.code)
-            elif isinstance(end, Exception):
-                raise end
-            pause = SOON if isinstance(end, StorageUnavailable) else EVERY
+        """Look until `stop`."""
+
+        def failed(error: StorageUnavailable) -> None:
+            log.warning("books.look_failed", tenant=self.units.tenant, code=error.code)
+
+        await look_daily(stop, self.look, soon=SOON, failed=failed)
 
     async def look(self) -> None:
         """Open and settle lines, as of now."""

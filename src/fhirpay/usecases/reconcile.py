@@ -26,11 +26,11 @@ from ..reconciliation import differences, line_matches, rules
 from ..reconciliation.differences import Sums
 from ..reconciliation.rules import Nameless, Unlined
 from ..reconciliation.verdicts import KINDS, judge
+from .daily_look import look_daily
 
 log = Log("reconciliation")
 
 SOON = timedelta(minutes=20)  # after the start: what is due for patients goes first
-EVERY = timedelta(days=1)
 _TOLD_AT_ONCE = 100  # breaks of a write
 _BREAKS_MAX = 1_000_000  # open at a time
 _NAMELESS_MAX = 10_000  # lines that name nothing are kept in hand while payments are looked through
@@ -55,21 +55,11 @@ class Reconcile:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Once a day until `stop`; a run in hand is let go, and the next one goes on where it was."""
-        stopped = asyncio.create_task(stop.wait())
-        pause = SOON
-        while not stop.is_set():
-            await asyncio.wait({stopped}, timeout=pause.total_seconds())
-            if stop.is_set():
-                return
-            looking = asyncio.create_task(self.look())
-            await asyncio.wait({looking, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            looking.cancel()
-            (end,) = await asyncio.gather(looking, return_exceptions=True)
-            if isinstance(end, StorageUnavailable):
-                log.warning("reconciliation.failed", tenant=self._units.tenant, code=end.code)
-            elif isinstance(end, Exception):
-                raise end
-            pause = SOON if isinstance(end, StorageUnavailable) else EVERY
+
+        def failed(error: StorageUnavailable) -> None:
+            log.warning("reconciliation.failed", tenant=self._units.tenant, code=error.code)
+
+        await look_daily(stop, self.look, soon=SOON, failed=failed)
 
     async def look(self, *, merchant: str = "", days: tuple[str, str] = ALWAYS) -> Done:
         """Match and tell. Only payments and refunds of `merchant`, captured and gone out in `days`, are compared."""
