@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import combinations
 
 from ..config import Tenant
 from ..db.unit import Tx, Units
@@ -45,6 +46,7 @@ PATIENCE = timedelta(days=1)  # what moved since may be told yet
 _TRIES = 3
 _PAGES = 1000
 _SAYS = 3  # so many things are named
+_SUMS = 8  # payouts at most that are looked at together
 
 FEES = "fees_told_with_the_payout"
 WITH_PAYOUT = "told_with_the_payout"  # fees of no payment, reserves, conversions
@@ -189,6 +191,8 @@ class _Look:
             books = books + held.get((_RESERVE, self._code), zero)
         self._read_lines()
         self._parts[TOLD] += balances.told_otherwise(self._tx, self._merchant, self._code)
+        left = (self._seen.total - books).minor - sum(self._parts.values())
+        self._parts[TOLD] += self._of_payouts_without_their_sum(left)
         parts = {label: Money(minor, self._code) for label, minor in sorted(self._parts.items()) if minor}
         remainder = self._seen.total - books - sum(parts.values(), zero)
         such_as = tuple(self._such_as[:_SAYS])
@@ -271,6 +275,17 @@ class _Look:
         if store.get(self._tx, payment_id).state is PaymentState.PROCESSING:
             return True
         return any(one.state in _REFUND_UNDER_WAY for one in refunds.of_payment(self._tx, payment_id))
+
+    def _of_payouts_without_their_sum(self, left: int) -> int:
+        """`left`, where it is just what such payouts leave open (`payout_sum` tells of each), such as the fee of a line
+        that is listed twice; else nothing."""
+        found: list[int] = []
+        for more, sums in balances.without_their_sum(self._tx, self._merchant, self._code) if left else ():
+            mine = sums.keys() - {""}
+            settled, booked = balances.settled_net(self._tx, self._code, mine), self._booked(mine)
+            found.append(more + sum(settled.values()) - sum(booked.values()))
+        some = (few for count in range(1, len(found) + 1) for few in combinations(found[:_SUMS], count))
+        return left if any(sum(few) == left for few in some) else 0
 
     def _of_other_currency(self) -> None:
         """Payments of this currency that the processor holds in another one."""

@@ -121,3 +121,20 @@ async def test_it_is_read_daily_with_the_pull_and_kept_with_its_moment(world: Wo
         moments.add(one.read_at)
     assert len(moments) == 2
     assert (one.seen.total.minor, one.remainder.minor) == (50_00 - 50_00 * 29 // 1000 - 30, 0)
+
+
+async def test_a_line_that_is_listed_twice_is_told_by_its_payouts_sum_alone(world: World) -> None:
+    import json
+
+    await world.paid(await world.invoiced("ann", 50_00))
+    seen = await pays_out(world)
+    books = world.processor.simulator.books
+    (line,) = [one for one in books.lines(payout=seen["id"]) if one["type"] == "capture"]
+    again = {**line, "id": f"{line['id']}b"}
+    with books.transaction():
+        values = (again["id"], again["payout"], again["currency"], json.dumps(again))
+        books._db.execute("INSERT INTO line (id, payout, currency, body) VALUES (?, ?, ?, ?)", values)  # pyright: ignore[reportPrivateUsage]
+    await pulled(world)
+    await pulled(world)
+    assert await breaks(world) == {"payout_sum"}
+    assert await compared(world) == {compare_balance.TOLD: line["fee"], "remainder": 0}
