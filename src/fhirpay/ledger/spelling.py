@@ -19,6 +19,7 @@ _REFS = re.compile(rf"\{{(?:{_REF}(?:,{_REF})*)?\}}", re.ASCII)
 _NAME = re.compile(r'"(\w+)":"[^"]*"', re.ASCII)
 # Quotation marks: those of an entry without its refs, of one leg, of one dimension. A value can't hold one unseen.
 _ENTRY_QUOTES, _LEG_QUOTES, _DIM_QUOTES = 36, 16, 4
+_ESCAPED = bytes(range(32)) + b'"\\'
 DIMS = ("account_ref", "merchant", "obligation", "payment", "refund", "till")  # as a text has them: sorted
 
 
@@ -79,8 +80,12 @@ def spells(entry: EntryRow, postings: Sequence[PostingRow], tenant: str, last: i
         if len(names) > 1 and sorted(set(names)) != names:
             return False
         quotes += refs.count('"')
-    # One character that JSON would write in another way, and the text has to be read.
-    return body.isascii() and body.isprintable() and "\\" not in body and body.count('"') == _ENTRY_QUOTES + quotes
+    try:
+        data = body.encode("ascii")
+    except UnicodeEncodeError:
+        return False
+    # One character more that JSON would write in another way, and the text has to be read.
+    return len(data) - len(data.translate(None, _ESCAPED)) == _ENTRY_QUOTES + quotes
 
 
 def _legs(postings: Sequence[PostingRow]) -> tuple[str, int]:
