@@ -67,7 +67,7 @@ def read(text: str, name: str = NAME) -> tuple[Any, ...]:
 def test_the_documented_entries_are_read_to_the_letter() -> None:
     gbp, eur = read(DOCUMENTED)
     assert (gbp.payout.reference, gbp.payout.state, gbp.payout.amount) == (
-        "batch-4-GBP",
+        "TestMerchant-batch-4-GBP",
         "in_transit",
         Money(4_88, "GBP"),
     )
@@ -79,7 +79,11 @@ def test_the_documented_entries_are_read_to_the_letter() -> None:
     assert (settled.payment, settled.of, settled.our_reference) == ("1813702551707653", "1813702551707653", "")
     assert settled.occurred_at == datetime(2013, 6, 3, 10, 26, 49, tzinfo=UTC)
     assert (payout.kind, payout.net) == (K.PAYOUT, Money(-4_88, "GBP"))
-    assert (eur.payout.reference, eur.payout.state, eur.payout.amount) == ("batch-4-EUR", "closed", Money(0, "EUR"))
+    assert (eur.payout.reference, eur.payout.state, eur.payout.amount) == (
+        "TestMerchant-batch-4-EUR",
+        "closed",
+        Money(0, "EUR"),
+    )
     chargeback, carried = eur.lines
     assert (chargeback.kind, chargeback.gross, chargeback.fee, chargeback.net) == (
         K.DISPUTE, Money(-349_99, "EUR"), Money(7_50, "EUR"), Money(-357_49, "EUR"),
@@ -169,9 +173,9 @@ def test_lines_of_one_name_are_told_apart_by_what_they_hold() -> None:
 
 
 def test_reports_between_those_that_are_here_must_exist() -> None:
-    assert wire.between(["batch-9-USD", "batch-6-USD", "batch-6-EUR", "po_1"]) == tuple(
-        f"settlement_detail_report_batch_{number}.csv" for number in (7, 8)
-    )
+    assert wire.between(
+        ["MainStreetPractice-batch-9-USD", "MainStreetPractice-batch-6-USD", "MainStreetPractice-batch-6-EUR", "po_1"]
+    ) == tuple(f"settlement_detail_report_batch_{number}.csv" for number in (7, 8))
     assert wire.between([]) == ()
 
 
@@ -242,7 +246,11 @@ async def test_a_report_that_is_told_of_is_fetched_and_comes_to_the_payout(world
         lines=[{"type": "Fee", "amount": -2_00}, {"type": "DepositCorrection", "amount": -10_00}],
     )
     (payout,) = await world.units.read(store.some)
-    assert (payout.processor_ref, payout.amount.minor, payout.complete) == ("batch-1-USD", made["total"], True)
+    assert (payout.processor_ref, payout.amount.minor, payout.complete) == (
+        "MainStreetPractice-batch-1-USD",
+        made["total"],
+        True,
+    )
     assert (made["total"], payout.trace) == (130_00 - 60 - 20_00 - 45_00 - 2_00 - 10_00, "TX00000000000001XT")
     balances = await world.balances()
     assert (balances["payout_in_transit"], balances["reserve_held"]) == (made["total"], 10_00)
@@ -345,9 +353,9 @@ async def test_batches_out_of_order_and_one_that_nobody_told_of_come_to_the_same
     await take(world, last["text"], last["name"])
     await take(world, (await _text(world, 1)), "settlement_detail_report_batch_1.csv")
     await world.work(hours=1)
-    assert {one.processor_ref: one.amount.minor for one in await world.units.read(store.some)} == {
-        "batch-1-USD": 0, "batch-2-USD": middle["total"], "batch-3-USD": last["total"],
-    }  # fmt: skip
+    found = {one.processor_ref: one.amount.minor for one in await world.units.read(store.some)}
+    names = [f"MainStreetPractice-batch-{number}-USD" for number in (1, 2, 3)]
+    assert found == dict(zip(names, (0, middle["total"], last["total"]), strict=True))
     assert (middle["total"], last["total"]) == (130_00 - 20 - 5_00, 20_00)
     assert (await unread(world), await breaks(world), (await world.balances())["fees"]) == (
         [],
@@ -367,7 +375,7 @@ async def test_a_payout_that_came_back_is_paid_out_anew_and_one_of_two_is_a_pers
     await batch(world)
     await batch(world, lines=[{"type": "BankInstructionReturned", "amount": 80_00}])
     states = {one.processor_ref: str(one.state) for one in await world.units.read(store.some)}
-    assert states == {"batch-1-USD": "failed", "batch-2-USD": "in_transit"}
+    assert states == {"MainStreetPractice-batch-1-USD": "failed", "MainStreetPractice-batch-2-USD": "in_transit"}
     assert ((await world.balances())["payout_in_transit"], await breaks(world)) == (80_00, {"payout_failed"})
     await world.sweep()
     await batch(world, lines=[{"type": "ManualCorrected", "amount": 80_00}])

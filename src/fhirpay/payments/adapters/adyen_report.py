@@ -78,7 +78,7 @@ _CODE = re.compile(r"[A-Z]{2,5}\Z")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?\Z")
 NAME = re.compile(r"settlement_detail_report[A-Za-z0-9_.-]{1,120}\Z")  # of a report that may be asked for
 _NUMBERED = re.compile(r"settlement_detail_report_batch_(\d{1,10})(?:[_.]|\Z)")
-_PAYOUT = re.compile(r"batch-([0-9]{1,10})-[A-Z]{3}\Z")
+_PAYOUT = re.compile(r".*-batch-([0-9]{1,10})-[A-Z]{3}\Z")
 _GAP = 31
 _TRANSFER = re.compile(r"TX[0-9A-Z]{8,30}\Z")
 # What is kept of a row beside its amounts: by name, and only where it looks like what it is to be.
@@ -180,13 +180,18 @@ def _reported(number: str, rows: list[_Row]) -> Reported:
         raise MessageInvalid(says, location=rows[-1].at)
     last = paid[-1] if paid else lines[-1]
     seen = PayoutSeen(
-        reference=Reference(f"batch-{number}-{currency}"),
+        reference=Reference(f"{_plain(rows[0][_ACCOUNT])}-batch-{number}-{currency}"),
         state=PayoutState.IN_TRANSIT if paid else PayoutState.CLOSED,
         amount=-sum((one.net for _, one in paid), Money.zero(currency)),
         created_at=last[1].occurred_at,
         trace=next((word for row, _ in paid for word in row[_MODIFICATION].split() if _TRANSFER.match(word)), ""),
     )
     return Reported(seen, tuple(one for _, one in lines))
+
+
+def _plain(account: str) -> str:
+    """Each merchant account numbers its own batches."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "", account)[:60].lstrip("_.-") or "account"
 
 
 def _lines(number: str, rows: list[_Row]) -> Iterator[tuple[_Row, SettlementLine]]:

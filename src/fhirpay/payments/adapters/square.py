@@ -82,6 +82,7 @@ class _Said:
 
     status: int
     doc: dict[str, Any]
+    whole: bool = True  # its body was JSON: an empty list and a page that was cut off look the same else
 
     def part(self, name: str) -> dict[str, Any]:
         """Raises TypeError where an answer of 200 hasn't it."""
@@ -311,8 +312,8 @@ class SquareProcessor:
             said = await self._call("GET", path, params=[*query, ("limit", str(_PAGE)), *begins])
         except Uncertain as error:
             raise ProcessorUnavailable(str(error)) from None
-        if said.status != 200:
-            raise ProcessorUnavailable(f"the processor answered {said.status}")
+        if said.status != 200 or not said.whole:
+            raise ProcessorUnavailable(f"the processor answered {said.status}{'' if said.whole else ', and no list'}")
         return said.doc
 
     # ── disputes ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -496,7 +497,8 @@ class SquareProcessor:
             raise ProcessorMisconfigured(
                 f"Square does not accept our token for this ({answer.status}): look at the merchant's secret_key"
             )
-        said = _Said(answer.status, answer.json_object())
+        doc = answer.json_object()
+        said = _Said(answer.status, doc, bool(doc) or answer.body.strip() == b"{}")
         if verb == "POST" and (why := wire.elsewhere(said.doc)):
             raise ProcessorMisconfigured(why)
         return said
