@@ -19,6 +19,7 @@ from ..domain.money import Money
 from ..fhir.store import Stored
 from ..inbox.decisions import Decision
 from ..inbox.store import InboxMessage
+from ..ledger.closed import LATE
 from ..ledger.store import Posted
 from ..payments.movements import Movement
 from ..payments.records import Allocation, Dispute, MerchantTry, Operation, Payment, Refund, Return
@@ -277,7 +278,11 @@ def entry(one: Posted) -> Node:
             for posting in one.entry.postings
         ],
     }
-    return Node("entry", one.entry_id, says, (), facts)
+    notes: tuple[str, ...] = ()
+    if late := one.entry.refs.get(LATE):
+        facts["lateOf"] = late
+        notes = (f"it is of {late}, which was closed when it came: it counts for {one.entry.business_date}",)
+    return Node("entry", one.entry_id, says, notes, facts)
 
 
 def about(one: Posted, refund_id: str) -> bool:

@@ -24,6 +24,7 @@ from fhirpay.ledger.tables import LedgerPeriodStep
 from fhirpay.ledger.verify import verify
 from fhirpay.usecases.close_period import close, reopen
 from fhirpay.usecases.doctor import examine
+from fhirpay.usecases.explain_nodes import entry as explained
 from payments_world import payments_world
 from settlement_world import FEES, controls, pays_out, pulled
 
@@ -143,6 +144,7 @@ async def test_fees_and_payouts_that_come_after_the_close_are_of_the_next_month(
         for one in late:
             assert one.entry.occurred_at < clock.now() - timedelta(hours=40)
             assert (one.entry.business_date, one.entry.refs[LATE]) == (date(2026, 12, 1), "2026-11-30")
+            assert explained(one).facts["lateOf"] == "2026-11-30"
         assert await world.units.read(examine) == []
 
 
