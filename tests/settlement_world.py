@@ -6,9 +6,11 @@ from typing import Any
 
 from fhirpay.ledger import store as ledger
 from fhirpay.payments import store as payments
+from fhirpay.reconciliation.verdicts import KINDS
 from fhirpay.settlement import store
 from fhirpay.settlement.store import Line, Payout
 from fhirpay.usecases.pull_settlements import Pulled, PullSettlements
+from fhirpay.usecases.reconcile import Reconcile
 from payments_world import USD, World
 
 FEES = {"per_mille": 29, "fixed": 30}
@@ -57,6 +59,15 @@ async def controls(world: World) -> None:
     assert balances.get("processor_clearing", 0) == books["totals"][USD]["balance"], (balances, books["totals"])
     out = [one for one in await world.units.read(store.some) if one.state not in ("failed", "canceled")]
     assert balances.get("payout_in_transit", 0) == sum(one.amount.minor for one in out)
+    await nothing_differs(world)
+
+
+async def nothing_differs(world: World) -> None:
+    """Compared as sets, lines and payments are the same, whatever has become of them."""
+    await Reconcile(world.units, world.tenant).look()
+    found = await world.units.read(payments.breaks)
+    says = [one.says for one in found if one.kind in KINDS]
+    assert not says, says
 
 
 async def breaks(world: World) -> set[str]:

@@ -121,7 +121,7 @@ def payments(
         .group_by(_posting.c.payment_id)
         .subquery()
     )
-    wanted = _payment.c.captured_minor - _payment.c.voided_minor
+    wanted = _payment.c.captured_minor  # what was voided is no part of it
     fees, waiting = func.coalesce(taken.c.fees, 0), func.coalesce(taken.c.waiting, 0)
     settled = and_(waiting == 0, func.coalesce(taken.c.others, 0) == 0, _payment.c.returned_minor == 0)
     differs = or_(wanted != func.coalesce(taken.c.taken, 0), and_(settled, fees != held.c.fees))
