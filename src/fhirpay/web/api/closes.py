@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from ...close import csv_file, pdf_file, store
+from ...close import csv_file, store
 from ...close.store import Close
 from ...db.unit import Tx
 from ...fhir.json import loads
@@ -112,6 +112,8 @@ def closes_router(deps: Deps) -> APIRouter:
         """As PDF, to be printed and filed."""
         await deps.client(request, STAFF)
         text, digest = await deps.units.read(_signed, close_id)
+        from ...close import pdf_file  # only here: it takes a while to load, and every command loads this file
+
         return Response(await asyncio.to_thread(pdf_file.render, loads(text), digest), media_type="application/pdf")
 
     return router
