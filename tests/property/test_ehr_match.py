@@ -30,7 +30,7 @@ known = st.lists(
 
 def ends(found: Found) -> list[tuple[str, ...]]:
     """What became of each, whatever order it is told in."""
-    told = [("match", one.entry_id, one.subject, one.rule.name) for one in found.matches]
+    told: list[tuple[str, ...]] = [("match", one.entry_id, one.subject, one.rule.name) for one in found.matches]
     for theirs, ours in found.ambiguous:
         told.append(("ambiguous", *sorted(one.entry_id for one in theirs), *sorted(one.subject for one in ours)))
     told += [("twice", one.entry_id, beside.subject) for one, beside in found.twice]
