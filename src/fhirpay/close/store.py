@@ -98,6 +98,15 @@ def body(tx: Tx, close_id: str) -> str:
     return found["body"]
 
 
+def hold(tx: Tx, close_ids: Iterable[str]) -> bool:
+    """Until the unit ends none of them is opened again, nor counted by another close; whether all of them stand."""
+    mine = (_close.c.tenant_id == tx.tenant, _close.c.close_id.in_(sorted(close_ids)))
+    held = tx.all(select(_close.c.close_id).where(*mine).order_by(_close.c.close_id).with_for_update())
+    ids = [row["close_id"] for row in held]
+    again = select(_reopened.c.close_id).where(_reopened.c.tenant_id == tx.tenant, _reopened.c.close_id.in_(ids))
+    return tx.one(again.limit(1)) is None
+
+
 def some(
     tx: Tx, *, facility: str = "", till: str | None = None, after: tuple[datetime, str] | None = None, limit: int = 50
 ) -> list[Close]:

@@ -23,6 +23,7 @@ from ..domain.money import Money
 from ..errors import Conflict, NotFound, RuleBroken, ValueInvalid
 from ..fhir.json import loads
 from ..ledger import store as ledger
+from ..ledger.as_of import day_of
 from ..log import Log
 from ..payments import till_sessions
 from ..payments.till_sessions import Session
@@ -158,6 +159,8 @@ def sign(tx: Tx, looked: Looked, *, by: str, reason: str) -> Signed:
     last = next((one for one in reversed(closes) if one.day == looked.day), None)
     if len(closes) + 1 != looked.number or (last.close_id if last else "") != looked.replaces:
         raise Conflict("another close was made meanwhile: look at it again, then sign")
+    if not store.hold(tx, [one["close"] for one in looked.document["tills"]]):
+        raise Conflict("a till that it counts was opened again meanwhile: sign that off, then look at it again")
     close_id = tx.ids.new("cls")
     text, digest = document.signed(looked.document, close_id=close_id, by=by, reason=reason, at=tx.now)
     one = Close(
@@ -192,6 +195,7 @@ def _again(closed: Close, by: str, reason: str) -> Signed:
 def reopen(tx: Tx, close_id: str, *, by: str, why: str) -> Close:
     """Open a close again: a row beside it, and the day can be closed once more. Raises RuleBroken, NotFound."""
     by, why = _said(by, "by"), _said(why, "why")
+    store.hold(tx, [close_id])
     one = store.get(tx, close_id)
     if one.till and (whole := _counted_by(tx, one)):
         raise RuleBroken(f"the close of '{one.facility}' stands on it ({whole.close_id}): open that again first")
@@ -238,16 +242,15 @@ def _facility_of_till(tx: Tx, tenant: Tenant, name: str) -> str:
 
 def _day(tx: Tx, tenant: Tenant, facility: Facility, till: str, said: date | None) -> date:
     """The one that is said; else the day of what is to be counted: of the till's sessions that no close has, of the
-    tills' closes that no facility's close has; else today at the facility."""
-    today = business_day(tenant, facility.name, tx.now)
+    tills' closes that no facility's close has; else today at the facility. Raises ValueInvalid."""
     if said is not None:
-        return said
+        return day_of(said.isoformat(), "day")
+    today = business_day(tenant, facility.name, tx.now)
     if till:
         waiting = [one.business_date for one in sessions.uncounted(tx, facility.name, today.isoformat(), till)]
     else:
-        waiting = [
-            one.business_date for one in _till_closes(tx, facility.name) if not store.counted_in(tx, one.close_id)
-        ]
+        closes = _till_closes(tx, facility.name)
+        waiting = [one.business_date for one in closes if not store.counted_in(tx, one.close_id)]
     return date.fromisoformat(max(waiting)) if waiting else today
 
 
@@ -349,11 +352,8 @@ def _of_facility(tx: Tx, tenant: Tenant, scope: _Scope) -> tuple[Figures, list[s
     name = scope.facility.name
     visits, off = copays.of_day(tx, tenant, scope.facility, scope.day)
     before = set(store.parts(tx, _own(scope)))
-    closed = [
-        one
-        for one in _till_closes(tx, name)
-        if one.day <= scope.day and (one.close_id in before or not store.counted_in(tx, one.close_id))
-    ]
+    of_days = [one for one in _till_closes(tx, name) if one.day <= scope.day]
+    closed = [one for one in of_days if one.close_id in before or not store.counted_in(tx, one.close_id)]
     findings = [OpenPoint("control", one.subject, f"{one.check}: {one.says}") for one in examine(tx)]
     figures = Figures(
         copays=tuple(visits),

@@ -22,7 +22,7 @@ from fhirpay.close.tables import DayCloseRow
 from fhirpay.db.unit import Database, Tx, Units
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.money import Money
-from fhirpay.errors import Conflict, FhirpayError, InvariantBroken, NotFound, RuleBroken
+from fhirpay.errors import Conflict, FhirpayError, InvariantBroken, NotFound, RuleBroken, ValueInvalid
 from fhirpay.ledger.chain import digest
 from fhirpay.payments.tables import OperationRow, PaymentRow
 from fhirpay.usecases import day_close, desk, desk_refund, tills
@@ -148,6 +148,7 @@ async def test_what_stands_in_the_way_is_said_and_a_till_that_is_open_blocks(uni
         (Wish("main", "other"), RuleBroken, "till 'other' is of facility 'other', not of 'main'"),
         (Wish(), RuleBroken, "name the facility"),
         (Wish("main", "front", batch=Money(1, "CAD")), RuleBroken, "in USD, not in CAD"),
+        (Wish("main", day=date(9999, 12, 31)), ValueInvalid, "no day that books have"),
     ],
 )
 async def test_a_close_of_nothing_that_is_there_is_refused(
@@ -304,6 +305,35 @@ async def test_two_clerks_at_once_close_a_day_once(
         assert sorted(type(one).__name__ for one in tried) == ["RuleBroken", "Signed"]
         assert "already: by" in str(next(one for one in tried if isinstance(one, RuleBroken)))
         assert len(await first.read(store.of, "main", "front")) == 1
+    finally:
+        for one in both:
+            await one.stop()
+
+
+async def test_a_till_is_opened_again_or_counted_by_its_facility_and_never_both(
+    database_url: str, open_it: Callable[[str], Database], clock: FrozenClock
+) -> None:
+    both = [open_it(database_url) for _ in range(1 if database_url.startswith("sqlite") else 2)]
+    for one in both:
+        await one.start()
+    first, second = both[0].units("main"), both[-1].units("main")
+    try:
+        await evening(first, clock)
+        await signed(first, Wish("main", "back"))
+        front = (await signed(first, TILL, reason="no slip")).close
+        old = await looked(first, WHOLE)
+        tried = await asyncio.gather(
+            first.write(day_close.sign, old, by="eve", reason="no slip"),
+            second.write(day_close.reopen, front.close_id, by="eve", why="a bag was found"),
+            return_exceptions=True,
+        )
+        assert {type(one) for one in tried} in ({Signed, RuleBroken}, {Conflict, Close})
+        if isinstance(tried[0], Signed):
+            await reopened(first, tried[0].close)
+            old = await looked(first, WHOLE)
+            await reopened(first, front)
+        with pytest.raises(Conflict, match="opened again meanwhile: sign that off"):
+            await first.write(day_close.sign, old, by="eve", reason="no slip")
     finally:
         for one in both:
             await one.stop()
