@@ -31,12 +31,13 @@ async def read(world: Hooks, path: str, **params: Any) -> dict[str, Any]:
     return answer.json()
 
 
-async def test_pages_come_to_the_figures_of_the_first_one(world: Hooks) -> None:
+@pytest.mark.parametrize("known", [{}, {"recorded_by": "2026-11-20"}, {"recorded_by": "1000000"}])
+async def test_pages_come_to_the_figures_of_the_first_one(world: Hooks, known: dict[str, str]) -> None:
     def more(tx: Tx) -> None:
         invoice(tx, "bea", 2, 5_00)
         account(tx, "bert", 7_00)
 
-    page = await read(world, "/reports/aging", by="patient,facility", limit=1)
+    page = await read(world, "/reports/aging", by="patient,facility", limit=1, **known)
     assert (page["report"], page["as_of"]) == ("aging", "2026-11-20")
     seen = page["rows"]
     await world.units.write(more)

@@ -144,11 +144,15 @@ def asked(tx: Tx, report: Report, wish: Wish, tenant: Tenant) -> Asked:
 
 
 def pinned(about: Asked, seq: int, moment: datetime) -> Asked:
-    """The same by what was known at this moment, with this entry of the books as the last one: for the next page."""
-    if about.known_at is not None:
+    """The same by what was known at this moment, with this entry of the books as the last one: for the next page.
+
+    What is asked for as known at a moment or entry that is still to come is pinned too.
+    """
+    known_at, last = about.known_at or moment, about.books.seq
+    if last is None and known_at < moment:
         return about
-    until = min(about.until, moment)
-    return replace(about, books=replace(about.books, seq=seq), until=until, known_at=moment)
+    books = replace(about.books, seq=seq if last is None else min(last, seq))
+    return replace(about, books=books, until=min(about.until, moment), known_at=min(known_at, moment))
 
 
 def _moment_of(tx: Tx, seq: int) -> datetime:
