@@ -72,7 +72,7 @@ _SENT = (
 )
 _PAYMENT_ID = func.coalesce(
     func.nullif(_line.c.payment_id, ""),
-    _of(_payment.c.merchant, _payment.c.payment_id, _mine, _payment.c.payment_id == _line.c.our_ref),
+    _of(_payment.c.merchant, _payment.c.payment_id, _mine, _payment.c.payment_id == func.nullif(_line.c.our_ref, "")),
     _of(_payment.c.merchant, _payment.c.payment_id, _mine, _payment.c.processor_ref == _line.c.payment_ref),
     _of(_payment.c.merchant, _payment.c.payment_id, _mine, _payment.c.capture_ref == func.nullif(_line.c.of_ref, "")),
     _of(
@@ -95,15 +95,25 @@ _MATCHED = (
     .correlate(_line)
     .exists()
 )
-_OPEN = (
+_UNMATCHED = (
     _line.c.tenant_id == bindparam("tenant"),
     _line.c.merchant == bindparam("of"),
     _line.c.line_ref > bindparam("after"),
-    _line.c.kind.not_in(_ALONE),
     ~_MATCHED,
 )
-_OPEN_REFS = select(_line.c.line_ref).where(*_OPEN).order_by(_line.c.line_ref).limit(READ)
-_LEFT = select(_line).where(*_OPEN, _line.c.line_ref <= bindparam("last")).order_by(_line.c.line_ref)
+_OPEN_REFS = select(_line.c.line_ref).where(*_UNMATCHED).order_by(_line.c.line_ref).limit(READ)
+_UP_TO = (*_UNMATCHED, _line.c.line_ref <= bindparam("last"))
+# Keys alone first: of a line that is matched, nothing but its place in an index is read.
+_LEFT_REFS = select(_line.c.line_ref).where(*_UP_TO).limit(READ).subquery()
+_whole = _line.alias("whole")
+_LEFT = (
+    select(_whole)
+    .join(_LEFT_REFS, _whole.c.line_ref == _LEFT_REFS.c.line_ref)
+    .where(
+        _whole.c.tenant_id == bindparam("tenant"), _whole.c.merchant == bindparam("of"), _whole.c.kind.not_in(_ALONE)
+    )
+    .order_by(_whole.c.line_ref)
+)
 _OF_REFUND = (
     select(_refund.c.payment_id)
     .where(_refund.c.tenant_id == _line.c.tenant_id, _refund.c.refund_id == _REFUND_ID)
@@ -118,7 +128,7 @@ _NAMED = (
         case((_line.c.kind.in_(_REFUNDS), _OF_REFUND), else_=_PAYMENT_ID).label("payment_id"),
         func.coalesce(_REFUND_ID, "").label("refund_id"),
     )
-    .where(*_OPEN, _line.c.line_ref <= bindparam("last"))
+    .where(*_UP_TO, _line.c.kind.not_in(_ALONE))
     .limit(READ)  # keeps SQLite from looking everything up twice
     .subquery()
 )
@@ -138,7 +148,7 @@ _MATCH_EXACTLY = (
 
 
 def open_refs(tx: Tx, merchant: str, after: str) -> list[str]:
-    """A merchant's next lines after this one that are to be of something, and of nothing yet."""
+    """A merchant's next lines after this one that are of nothing yet, be it that they are never to be."""
     return [row["line_ref"] for row in tx.all(_OPEN_REFS, of=merchant, after=after)]
 
 
