@@ -9,6 +9,7 @@ from ..db.unit import Tx
 from ..domain.money import Money
 from ..domain.payment import Folded, PaymentState
 from ..webhooks import kinds
+from ..webhooks.events import heard as heard
 from ..webhooks.events import tell
 from .records import Dispute, Payment, Refund, Return
 

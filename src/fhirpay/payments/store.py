@@ -141,7 +141,8 @@ def add(tx: Tx, payment_id: str, **values: Any) -> None:
     row["state"] = str(PaymentState.CREATED)
     if not tx.put(_ADD, row):
         raise RuleBroken("this has been asked for already", fact_key=str(values.get("fact_key")))
-    happened.payment_made(tx, get(tx, payment_id))
+    if happened.heard(tx):
+        happened.payment_made(tx, get(tx, payment_id))
 
 
 def get(tx: Tx, payment_id: str) -> Payment:
@@ -345,7 +346,7 @@ def _fact_of(row: RowMapping) -> PaymentFact:
 
 def refold(tx: Tx, payment: Payment) -> Folded:
     """The payment as its facts have it now, stored; what they don't explain is opened as a break."""
-    before = get(tx, payment.payment_id)
+    before = get(tx, payment.payment_id) if happened.heard(tx) else None
     folded = fold(facts_of(tx, payment.payment_id), currency=payment.currency)
     change(
         tx,
@@ -357,7 +358,8 @@ def refold(tx: Tx, payment: Payment) -> Folded:
         returned_minor=folded.returned.minor,
         refunded_minor=folded.refunded.minor,
     )
-    happened.payment_folded(tx, before, folded)
+    if before is not None:
+        happened.payment_folded(tx, before, folded)
     for anomaly in folded.anomalies:
         open_break(tx, f"{payment.payment_id}:{anomaly.key}", anomaly.kind, anomaly.says, payment=payment)
     return folded

@@ -29,6 +29,11 @@ def tell(tx: Tx, kind: str, *, subject: str, payment_id: str, account_ref: str, 
             queue(tx, one, event)
 
 
+def heard(tx: Tx) -> bool:
+    """Whether anybody has asked to be told of anything: what is read for `tell` alone needn't be, else."""
+    return bool(store.all_endpoints(tx))
+
+
 def queue(tx: Tx, endpoint: Endpoint, event: Event) -> None:
     """For the first time. Again: usecases/webhook_endpoints.py."""
     id = endpoint.endpoint_id
