@@ -73,7 +73,7 @@ def _grid(table: Table) -> Flowable:
         widths = [160, _PAGE[0] - 2 * _MARGIN - 160]
     rows = [[Paragraph(_shown(one), _NAMES) for one in table.columns]]
     rows += [[Paragraph(_shown(one), _TEXT) for one in row] for row in table.rows]
-    return Grid(rows, colWidths=widths, repeatRows=1, style=_LINES)
+    return Grid(rows, colWidths=widths, repeatRows=1, splitInRow=1, style=_LINES)  # a row may be longer than a page
 
 
 def _shown(text: str) -> str:

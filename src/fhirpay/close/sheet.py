@@ -210,4 +210,4 @@ def _open(document: Json) -> Table:
     rows: Sequence[tuple[str, ...]] = [
         (one["kind"], one["subject"], text(one["amount"]), one["since"] or "", one["says"]) for one in document["open"]
     ]
-    return Table("open", "Open points", ("kind", "of", "amount", "since", "says"), tuple(rows))
+    return Table("open", "Open points", ("kind", "of", "amount", "since", "says"), tuple(rows), said=(1, 4))

@@ -360,11 +360,14 @@ async def test_a_look_that_is_old_is_refused_and_a_unit_that_fails_leaves_nothin
 
 async def test_words_of_people_are_no_formula(units: Units, clock: FrozenClock) -> None:
     await evening(units, clock)
-    close = (await signed(units, TILL, by="=HYPERLINK(1)", reason='-1, @x, "quoted"\nand more')).close
+    with_batch = Wish("main", "front", batch=usd(1), reference="=A1")
+    close = (await signed(units, with_batch, by="=HYPERLINK(1)", reason='-1, @x, "quoted"\nand more')).close
     document = await kept(units, close)
     printed = csv_file.render(document, close.hash).decode()
     assert "close,signed by,'=HYPERLINK(1)\r\n" in printed
     assert 'close,reason,"\'-1, @x, ""quoted""\nand more"\r\n' in printed
+    assert "batches,'=A1," in printed
+    assert "open,batch_differs,'=A1," in printed
     assert ",-20.00 USD," in printed  # an amount of ours keeps its sign
 
 
