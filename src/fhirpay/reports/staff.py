@@ -9,8 +9,10 @@ from sqlalchemy import BigInteger, Table, case, cast, func, literal, select, uni
 
 from ..bank.tables import BankMatchRow
 from ..billing.tables import AccountHold, StaffEntry, WorklistItem
+from ..close.tables import DayCloseReopenedRow, DayCloseRow
 from ..db.metadata import table
 from ..db.unit import Tx
+from ..ledger.tables import LedgerPeriodStep
 from ..payments.tables import (
     BagRow,
     MovementRow,
@@ -60,6 +62,10 @@ def _actions() -> Iterator[tuple[Table, Any, str, str, Any, Any]]:
     posting = table(PostingRow)
     said = case((posting.c.state == "rejected", "posting_rejected"), else_="posting_confirmed")
     yield posting, said, "decided_by", "decided_at", _NONE, ""
+    yield table(DayCloseRow), "day_closed", "signed_by", "signed_at", _NONE, ""
+    yield table(DayCloseReopenedRow), "day_reopened", "reopened_by", "at", _NONE, ""
+    step = table(LedgerPeriodStep)
+    yield step, literal("period_").concat(step.c.step), "by", "recorded_at", _NONE, ""
     yield table(BankMatchRow), "bank_lines_matched", "by", "matched_at", _NONE, ""
 
 
@@ -86,9 +92,9 @@ STAFF = Report(
     says=(
         "What each person, client or rule did in the period, by the name that was kept with it: payments taken at the "
         "desk or asked for, refunds, voids and moves asked for, what was stated, holds, tills, safes and bank bags, "
-        "worklist lines done, postings confirmed or rejected, bank lines matched. A payment counts by the amount asked "
-        "for, whatever became of it. Of a worklist line that was done more than once the last time counts alone. "
-        "Moments are counted as days of the first facility's zone."
+        "worklist lines done, postings confirmed or rejected, bank lines matched, days and periods closed and opened "
+        "again. A payment counts by the amount asked for, whatever became of it. Of a worklist line that was done more "
+        "than once the last time counts alone. Moments are counted as days of the first facility's zone."
     ),
     denominators="No percentages. What has no amount stands under no currency.",
     span="period",

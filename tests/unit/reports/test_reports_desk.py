@@ -12,8 +12,10 @@ from fhirpay.billing import worklist
 from fhirpay.db.metadata import table
 from fhirpay.db.unit import Tx, Units
 from fhirpay.domain.clock import FrozenClock
+from fhirpay.ledger import periods
+from fhirpay.ledger.month import Month
 from fhirpay.payments.tables import PaymentFactRow, PaymentRow
-from fhirpay.usecases import desk
+from fhirpay.usecases import day_close, desk, tills
 from fhirpay.writeback.tables import PostingRow
 from reports_world import csv, on
 
@@ -140,7 +142,8 @@ async def test_declines_are_parts_of_all_that_was_tried(units: Units) -> None:
 
 
 async def test_who_did_what(units: Units) -> None:
-    """Ann opens three tills, takes 60.00 and 80.00, takes the second back, and looks after a line."""
+    """Ann opens three tills, takes 60.00 and 80.00, and takes the second back; Eve closes a till and opens it
+    again, and closes a month; a line is looked after by =cmd()."""
 
     def line(tx: Tx) -> None:
         worklist.done(tx, worklist.open_item(tx, kind="x", subject="y", says="z"), by="=cmd()", why="seen")
@@ -151,10 +154,20 @@ async def test_who_did_what(units: Units) -> None:
     bobs = await take(units, "Account/bob", cash())
     await units.write(desk.void, bobs, by="ann", till="front", reason="another card", tenant=TENANT)
     await units.write(line)
+    await units.write(tills.count, "front", usd(60_00), TENANT, by="ann", close=True)
+    looked = await units.read(day_close.look, TENANT, day_close.Wish("main", "front"))
+    closed = (await units.write(day_close.sign, looked, by="eve", reason="")).close
+    await units.write(day_close.reopen, closed.close_id, by="eve", why="a coin")
+    await units.write(lambda tx: periods.close(tx, Month.parse("2026-10"), by="eve"))
     assert await csv(units, TENANT, "staff", first="2026-12-01", last="2026-12-01") == [
         "person,action,currency,times,amount",
         "'=cmd(),worklist_done,,1,",
         "ann,payment_taken,USD,2,140.00",
+        "ann,till_closed,,1,",
+        "ann,till_counted,USD,1,60.00",
         "ann,till_opened,,3,",
         "ann,void,,1,",
+        "eve,day_closed,,1,",
+        "eve,day_reopened,,1,",
+        "eve,period_closed,,1,",
     ]
