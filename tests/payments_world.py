@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any, ClassVar, cast
 
 import httpx2
@@ -87,11 +86,13 @@ class World:
 
     # ── what is owed ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def invoiced(self, name: str, *amounts: int) -> str:
-        """A patient with an account and one issued invoice for each amount; the account."""
-        return await self.units.write(self._invoiced, name, amounts)
+    async def invoiced(self, name: str, *amounts: int | Money) -> str:
+        """A patient with an account and one issued invoice for each amount, of cents or other money; the account."""
+        return await self.units.write(
+            self._invoiced, name, [usd(one) if isinstance(one, int) else one for one in amounts]
+        )
 
-    def _invoiced(self, tx: Tx, name: str, amounts: tuple[int, ...]) -> str:
+    def _invoiced(self, tx: Tx, name: str, amounts: Sequence[Money]) -> str:
         patient, account = f"Patient/{name}", f"Account/{name}"
         resources: list[dict[str, Any]] = [
             {"resourceType": "Patient", "id": name, "birthDate": "1980-01-02", "name": [{"family": "Canary-Family"}]},
@@ -104,7 +105,7 @@ class World:
             },
         ]
         for number, amount in enumerate(amounts, start=1):
-            total = {"value": Decimal(amount).scaleb(-2), "currency": USD}
+            total = {"value": amount.decimal, "currency": amount.currency}
             resources.append(
                 {
                     "resourceType": "Invoice",

@@ -124,6 +124,7 @@ def test_a_payment_in_another_currency_is_the_net_amount_and_its_costs() -> None
     row = SETTLED.replace("GBP,,5.00,1,GBP", "USD,,6.50,0.7692,GBP")
     line = read(HEAD + row + ends("MerchantPayout", "GBP", debit="4.88"))[0].lines[0]
     assert (line.gross, line.fee, line.net) == tuple(Money(minor, "GBP") for minor in (5_00, 12, 4_88))
+    assert line.presentment == Money(6_50, "USD")
     assert (line.raw["Gross Currency"], line.raw["Gross Credit (GC)"], line.raw["Exchange Rate"]) == (
         "USD", "6.50", "0.7692",
     )  # fmt: skip

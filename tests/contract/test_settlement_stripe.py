@@ -100,6 +100,35 @@ def test_nothing_of_a_payer_is_kept_with_a_line() -> None:
     assert (line.payment, line.of, line.our_reference) == ("pi_1", "ch_1", "pay1")
 
 
+# API reference, The Balance Transaction object: `exchange_rate`, 10.00 EUR that become 12.34 USD
+@pytest.mark.parametrize(
+    ("source", "taken"),
+    [
+        ({"object": "charge", "amount": 10_00, "amount_captured": 10_00, "currency": "eur"}, Money(10_00, "EUR")),
+        ({"object": "charge", "amount": 1234, "currency": "jpy"}, Money(1234, "JPY")),
+        (
+            {"object": "charge", "amount": 10_00, "amount_captured": 9_00, "currency": "eur"},
+            None,
+        ),  # of a part: not told
+        ({"object": "charge", "amount": 12_34, "currency": "usd"}, None),
+    ],
+)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_what_was_charged_in_another_currency_is_the_amount_of_its_source(
+    source: dict[str, object], taken: Money | None, sign: int
+) -> None:
+    of = {"id": "x_1", "payment_intent": "pi_1", "metadata": {}}
+    category = "charge"
+    if sign < 0:
+        category, source = "refund", {**source, "object": "refund"}
+        source.pop("amount_captured", None)
+        taken = -taken if taken else Money(-10_00, "EUR") if source["currency"] == "eur" else None
+    document = {**DOCUMENTED, "amount": sign * 12_34, "net": sign * 12_34, "exchange_rate": 1.234}
+    (line,) = wire.lines({"data": [{**document, "source": of | source, "reporting_category": category}]}).lines
+    assert (line.gross, line.presentment) == (Money(sign * 12_34, "USD"), taken)
+    assert line.raw["exchange_rate"] == "1.234"
+
+
 def test_stripes_own_sdk_reads_the_same_payouts_and_lines() -> None:
     with stripe_apart() as running, requests.Session() as session:
         client = stripe.StripeClient(

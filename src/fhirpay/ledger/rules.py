@@ -439,9 +439,11 @@ def receipt_unidentified(amount: Money, *, back: bool = False, **when: Unpack[Wh
     return _entry(Event.RECEIPT_IDENTIFIED if back else Event.RECEIPT_UNIDENTIFIED, amount, when, {})
 
 
-def converted(merchant: str, amount: Money, *, bought: bool, **when: Unpack[When]) -> Entry:
-    """One side of a conversion at the processor. Each currency balances by itself, against `fx_clearing`."""
-    return _entry(Event.CURRENCY_BOUGHT if bought else Event.CURRENCY_SOLD, amount, when, {"merchant": merchant})
+def converted(merchant: str, amount: Money, *, bought: bool, payment: str = "", **when: Unpack[When]) -> Entry:
+    """One side of a conversion at the processor. Each currency balances by itself, against `fx_clearing`; with
+    `payment`, what was taken for it in one currency and settled in another."""
+    ids = {"merchant": merchant, "payment": payment}
+    return _entry(Event.CURRENCY_BOUGHT if bought else Event.CURRENCY_SOLD, amount, when, ids)
 
 
 # ── cash that no payment brings or takes ───────────────────────────────────────────────────────────────────────────

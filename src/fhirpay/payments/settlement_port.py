@@ -52,6 +52,8 @@ class SettlementLine:
 
     `payment` is the processor's id of the whole payment, `of` that of the capture, refund, return or dispute that the
     line is of, both as the outcomes of the port name them; `our_reference` what we called it, where the line says so.
+    `presentment` is what gross was before it was converted, in the currency in which it was taken and signed alike:
+    only where the processor states it.
     """
 
     reference: Reference
@@ -64,12 +66,16 @@ class SettlementLine:
     payment: Reference | None = None
     of: Reference | None = None
     our_reference: str = ""
+    presentment: Money | None = None
     raw: Raw = field(default_factory=dict[str, str | int | None])
 
     def __post_init__(self) -> None:
         _check(self.reference)
         if self.gross.currency != self.fee.currency:
             raise ValueInvalid(f"line {self.reference} has two currencies")
+        taken = self.presentment
+        if taken and (taken.currency == self.gross.currency or taken.minor * self.gross.minor < 0):
+            raise ValueInvalid(f"line {self.reference} was converted into its own currency, or the other way round")
 
     @property
     def net(self) -> Money:

@@ -31,6 +31,9 @@ _K = LineKind
 _TAKES = (str(_K.PAYMENT), str(_K.CAPTURE_RELEASE))
 _BACK = (str(_K.REFUND), str(_K.REFUND_FAILURE))
 _FEE_OF = (*_TAKES, *_BACK)
+# What a line comes to in the currency of what it is of, as far as its processor states it.
+_TAKEN = func.coalesce(_line.c.presentment_minor, _line.c.gross_minor)
+_TAKEN_IN = case((_line.c.presentment_minor.is_not(None), _line.c.presentment_currency), else_=_line.c.currency)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +93,14 @@ def payments(
     taken = (
         select(
             _match.c.payment_id,
-            _total(_line.c.gross_minor, _line.c.kind.in_(_TAKES)).label("taken"),
+            _total(_TAKEN, _line.c.kind.in_(_TAKES)).label("taken"),
             _total(1, _line.c.kind == str(_K.PAYMENT)).label("lines"),
             _total(_line.c.fee_minor, _line.c.kind.in_(_FEE_OF)).label("fees"),
             _total(1, _line.c.state == str(LineState.WAITING)).label("waiting"),
             _total(1, _line.c.kind.not_in(_FEE_OF)).label("others"),
-            func.min(_line.c.currency).label("least"),
-            func.max(_line.c.currency).label("most"),
+            func.min(_TAKEN_IN).label("least"),
+            func.max(_TAKEN_IN).label("most"),
+            func.max(_line.c.currency).label("settled_in"),
         )
         .join(
             _line,
@@ -147,6 +151,7 @@ def payments(
         func.coalesce(taken.c.lines, 0).label("lines"),
         held.c.fees.label("fee_books"),
         fees.label("fee_lines"),
+        func.coalesce(taken.c.settled_in, _payment.c.currency).label("settled_in"),
         case((settled, 1), else_=0).label("settled"),
     )
     looked = tx.scalar(select(func.count()).select_from(_payment).where(theirs))
@@ -159,8 +164,8 @@ def payments(
             books=Money(row["wanted"], row["currency"]),
             lines=Money(row["taken"], row["currency"]),
             count=row["lines"],
-            fee_books=Money(row["fee_books"], row["currency"]),
-            fee_lines=Money(row["fee_lines"], row["currency"]),
+            fee_books=Money(row["fee_books"], row["settled_in"]),
+            fee_lines=Money(row["fee_lines"], row["settled_in"]),
             fees_settled=bool(row["settled"]),
         )
         for row in tx.all(query.select_from(joined).where(theirs, differs).order_by(_payment.c.payment_id))
@@ -170,9 +175,15 @@ def payments(
 
 def refunds(tx: Tx, merchants: Sequence[str], days: tuple[str, str]) -> Iterator[Sums]:
     """Refunds that have gone out by the processor, and whose lines come to something else."""
-    total = cast(func.sum(_line.c.gross_minor), BigInteger)
+    total = cast(func.sum(_TAKEN), BigInteger)
     taken = (
-        select(_match.c.refund_id, total.label("taken"), _total(1, _line.c.kind == str(_K.REFUND)).label("lines"))
+        select(
+            _match.c.refund_id,
+            total.label("taken"),
+            _total(1, _line.c.kind == str(_K.REFUND)).label("lines"),
+            func.min(_TAKEN_IN).label("least"),
+            func.max(_TAKEN_IN).label("most"),
+        )
         .join(
             _line,
             and_(
@@ -195,6 +206,8 @@ def refunds(tx: Tx, merchants: Sequence[str], days: tuple[str, str]) -> Iterator
         _refund.c.processor_ref.is_not(None),
         _payment.c.merchant.in_(list(merchants)),
         func.coalesce(taken.c.taken, 0) != -_refund.c.amount_minor,
+        func.coalesce(taken.c.least, _refund.c.currency) == _refund.c.currency,
+        func.coalesce(taken.c.most, _refund.c.currency) == _refund.c.currency,
         func.coalesce(_refund.c.business_date, "").between(*days),
     )
     for row in tx.all(query.order_by(_refund.c.refund_id)):

@@ -125,10 +125,11 @@ def without_their_sum(tx: Tx, merchant: str, currency: str) -> list[tuple[int, d
 
 
 def of_other_currency(tx: Tx, merchant: str) -> set[str]:
-    """Payments whose settled lines are in another currency than they are."""
+    """Payments whose settled lines are in another currency than they are, and not booked: nobody said at what rate."""
     same = (_payment.c.tenant_id == _line.c.tenant_id) & (_payment.c.payment_id == _line.c.payment_id)
     query = select(_payment.c.payment_id).join(_line, same).where(_payment.c.tenant_id == tx.tenant)
     query = query.where(_payment.c.merchant == merchant, _payment.c.currency != _line.c.currency)
+    query = query.where(_line.c.state != str(LineState.BOOKED))
     return {row["payment_id"] for row in tx.all(query.distinct())}
 
 

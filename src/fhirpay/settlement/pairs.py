@@ -19,8 +19,8 @@ _TAKEN_BACK = frozenset({LineKind.CAPTURE_RELEASE, LineKind.RETURN, LineKind.RET
 
 def kept(tx: Tx, line: Line, payment_id: str) -> Money:
     """What of a payment's line is left by others of the same payment, in its payout or settled before."""
-    back = [one.gross for one in _beside(tx, line, payment_id) if one.kind in _TAKEN_BACK]
-    return sum((one for one in back if one.currency == line.gross.currency), line.gross)
+    back = [one.taken for one in _beside(tx, line, payment_id) if one.kind in _TAKEN_BACK]
+    return sum((one for one in back if one.currency == line.taken.currency), line.taken)
 
 
 def came_back(tx: Tx, line: Line) -> bool:

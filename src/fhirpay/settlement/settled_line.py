@@ -16,6 +16,7 @@ def of(merchant: str, line: SettlementLine) -> Line:
         gross=line.gross,
         fee=line.fee,
         net=line.net,
+        presentment=line.presentment,
         payment_ref=line.payment or "",
         of_ref=line.of or "",
         our_ref=line.our_reference,

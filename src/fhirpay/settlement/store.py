@@ -107,6 +107,7 @@ class Line:
     gross: Money
     fee: Money
     net: Money
+    presentment: Money | None  # of gross, in the currency in which it was taken; None: in this one, or not stated
     payment_ref: str
     of_ref: str
     our_ref: str
@@ -114,6 +115,11 @@ class Line:
     state: LineState
     payment_id: str
     recorded_at: datetime
+
+    @property
+    def taken(self) -> Money:
+        """Its gross amount in the currency of what it is of, as far as that is stated."""
+        return self.presentment or self.gross
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,15 +240,21 @@ def record_line(tx: Tx, merchant: str, payout_ref: str, line: SettlementLine) ->
         "of_ref": fitted(line.of or ""),
         "our_ref": fitted(line.our_reference),
     }
+    presentment = line.presentment
     content = json.dumps({**said, "occurred_at": micros(line.occurred_at)}, sort_keys=True)
     row: dict[str, Any] = {"tenant_id": tx.tenant, "merchant": merchant, "line_ref": line.reference, **said}
+    if presentment:
+        row |= {"presentment_minor": presentment.minor, "presentment_currency": presentment.currency}
     row |= {"payout_ref": payout_ref, "occurred_at": line.occurred_at, "available_at": line.available_at}
     row |= {"raw": json.dumps(dict(line.raw), sort_keys=True), "content_hash": sha256(content.encode()).hexdigest()}
     row |= {"state": str(LineState.WAITING), "payment_id": "", "recorded_at": tx.now}
     tx.put(_ADD_LINE, row)
     found = tx.one(_LOCKED_LINE, of=merchant, ref=line.reference)
     assert found is not None
-    return _line_of(found), found["content_hash"] != row["content_hash"] or found["payout_ref"] != payout_ref
+    kept = _line_of(found)
+    # One that was kept when nobody read what it was converted from has not changed by that.
+    other = found["content_hash"] != row["content_hash"] or kept.presentment not in (None, presentment)
+    return kept, other or found["payout_ref"] != payout_ref
 
 
 def lock_line(tx: Tx, line: Line) -> Line:
@@ -289,8 +301,11 @@ def find_lines(tx: Tx, some_id: str) -> list[Line]:
 
 def _line_of(row: RowMapping) -> Line:
     amounts = ("gross", "fee", "net")
-    plain: dict[str, Any] = {name: row[name] for name in Line.__slots__ if name not in (*amounts, "kind", "state")}
+    other = (*amounts, "presentment", "kind", "state")
+    plain: dict[str, Any] = {name: row[name] for name in Line.__slots__ if name not in other}
     plain |= {name: Money(row[f"{name}_minor"], row["currency"]) for name in amounts}
+    taken = row["presentment_minor"]
+    plain["presentment"] = None if taken is None else Money(taken, row["presentment_currency"])
     return Line(**plain, kind=LineKind(row["kind"]), state=LineState(row["state"]))
 
 

@@ -83,6 +83,8 @@ class PayoutLineRow(Row, table=True):
     payment_id: str = Field(sa_type=Text)  # ours; empty: of none, or not known yet
     recorded_at: datetime = Field(sa_type=UtcDateTime)
     booked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    presentment_minor: int | None = Field(default=None, sa_type=BigInteger)  # as it was taken; none: as gross
+    presentment_currency: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
 
 
 class SettlementFileRow(Row, table=True):

@@ -204,20 +204,24 @@ def book(tx: Tx, tenant: Tenant, line: Line) -> bool:
     line = settlement.lock_line(tx, line)
     if line.state is not LineState.WAITING:
         return True
-    if line.gross.currency != payment.currency:
-        says = f"line {line.line_ref} of {line.net} is of {payment.payment_id}, which is in {payment.currency}"
-        key = f"{line.merchant}:{line.line_ref}:currency"
-        store.open_break(tx, key, OTHER_CURRENCY, says, payment=payment, subject=line.line_ref, amount=line.net)
-        settlement.settle_line(tx, line, LineState.NOTED, payment_id=payment.payment_id)
-        return True
+    if line.taken.currency != payment.currency:
+        return _tell_of_other_currency(tx, payment, line)
     _prove(tx, tenant, payment, line, found)
     if not _in_the_books(tx, store.get(tx, payment.payment_id), line, found):
         return False
+    refs = {"line": line.line_ref, "processor_payout": line.payout_ref}
+    day = business_day(tenant, payment.facility, line.occurred_at)
+    when = rules.When(occurred_at=line.occurred_at, business_date=day, refs=refs)
     made: dict[str, Entry] = {}
+    if line.presentment:
+        if not _is_told_alike(tx, line, found):
+            return _tell_of_other_currency(tx, payment, line)
+        for side, amount in (("sold", -line.presentment), ("bought", line.gross)):
+            entry = rules.converted(
+                line.merchant, abs(amount), bought=amount.minor > 0, payment=payment.payment_id, **when
+            )
+            made[_key(side, line)] = entry
     if fee := untold_fee(tx, line, found):
-        refs = {"line": line.line_ref, "processor_payout": line.payout_ref}
-        day = business_day(tenant, payment.facility, line.occurred_at)
-        when = rules.When(occurred_at=line.occurred_at, business_date=day, refs=refs)
         amount, back = abs(fee), fee.minor < 0
         if line.kind in _FEE_IS_TOLD_HERE:
             entry = rules.fee(line.merchant, amount, payment=payment.payment_id, back=back, **when)
@@ -227,6 +231,23 @@ def book(tx: Tx, tenant: Tenant, line: Line) -> bool:
     settlement.settle_line(tx, line, LineState.BOOKED if made else LineState.NOTED, payment_id=payment.payment_id)
     _post(tx, made)
     return True
+
+
+def _tell_of_other_currency(tx: Tx, payment: Payment, line: Line) -> bool:
+    says = f"line {line.line_ref} of {line.net} is of {payment.payment_id}, which is in {payment.currency}"
+    key = f"{line.merchant}:{line.line_ref}:currency"
+    store.open_break(tx, key, OTHER_CURRENCY, says, payment=payment, subject=line.line_ref, amount=line.net)
+    settlement.settle_line(tx, line, LineState.NOTED, payment_id=payment.payment_id)
+    return True
+
+
+def _is_told_alike(tx: Tx, line: Line, found: About) -> bool:
+    """Whether what is converted by this line stands in the books as it says that it was taken. A dispute may have been
+    told in the currency of our balance, and of a return's fee nobody says in which it was."""
+    if line.kind in (_K.DISPUTE, _K.DISPUTE_REVERSAL):
+        told = _told_of_dispute(tx, line, found)
+        return told is not None and told.amount == abs(line.taken) and (told.fee is None or not told.fee)
+    return line.kind in _FEE_IS_TOLD_HERE or not line.fee
 
 
 def _book_by_itself(tx: Tx, tenant: Tenant, line: Line) -> bool:
@@ -288,7 +309,7 @@ def _prove(tx: Tx, tenant: Tenant, payment: Payment, line: Line, found: About) -
             return
         if operation.state not in _PROVABLE and not _was_refused(tx, found.refund, line):
             return
-        proof = _proof(line, -line.gross, captured=False)
+        proof = _proof(line, -line.taken, captured=False)
     else:
         return
     log.info("settlement.proves", operation_id=operation.operation_id, payment_id=payment.payment_id)
@@ -347,7 +368,7 @@ def _told_of_dispute(tx: Tx, line: Line, found: About) -> DisputeFact | None:
     those = [named] if named else disputes.of_payment(tx, found.payment_id)
     facts = [fact for one in those for fact in disputes.facts_of(tx, one.dispute_id)]
     kind = MoneyKind.WITHDRAWN if line.kind is _K.DISPUTE else MoneyKind.REINSTATED
-    like = [one for one in facts if one.kind is kind and one.amount == abs(line.gross)]
+    like = [one for one in facts if one.kind is kind and one.amount == abs(line.taken)]
     return next((one for one in facts if one.reference == line.line_ref), like[0] if like else None)
 
 

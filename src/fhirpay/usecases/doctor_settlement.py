@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import BigInteger, cast, func, select
+from sqlalchemy import BigInteger, case, cast, func, select, union_all
 
 from ..db.metadata import table
 from ..db.unit import Tx
@@ -16,12 +16,15 @@ from ..settlement.store import LineState
 from ..settlement.tables import PayoutFactRow, PayoutLineRow, PayoutRow
 
 _payout, _fact, _line = table(PayoutRow), table(PayoutFactRow), table(PayoutLineRow)
+_CONVERTED = _line.c.presentment_minor.is_not(None)
 _RESERVES = (str(LineKind.RESERVE_HELD), str(LineKind.RESERVE_RELEASED))
 
 
 def fees_of_payments(tx: Tx) -> Mapping[str, int]:
-    """What lines of payouts have booked as fees, by payment."""
-    total = cast(func.sum(_line.c.fee_minor), BigInteger)
+    """What lines of payouts have taken from their payments in the books: fees, and of one that was converted what is
+    sold, less what was bought for it."""
+    sold = case((_CONVERTED, _line.c.presentment_minor - _line.c.gross_minor), else_=0)
+    total = cast(func.sum(_line.c.fee_minor + sold), BigInteger)
     query = select(_line.c.payment_id, total.label("fee")).where(
         _line.c.tenant_id == tx.tenant, _line.c.state == str(LineState.BOOKED), _line.c.payment_id != ""
     )
@@ -40,6 +43,22 @@ def problems(tx: Tx) -> Iterator[tuple[str, str]]:
     kept = select(_line.c.merchant, _line.c.currency, cast(func.sum(-_line.c.net_minor), BigInteger).label("minor"))
     kept = kept.where(_line.c.tenant_id == tx.tenant, _line.c.state == str(LineState.BOOKED))
     yield from _compared(tx, "reserve_held", kept.where(_line.c.kind.in_(_RESERVES)))
+    yield from _compared(tx, "fx_clearing", _between_currencies(tx))
+
+
+def _between_currencies(tx: Tx) -> Any:
+    """What was sold, less what was bought, by merchant and currency: nothing else may stand in `fx_clearing`."""
+    booked = (_line.c.tenant_id == tx.tenant, _line.c.state == str(LineState.BOOKED))
+    sides = union_all(
+        select(
+            _line.c.merchant, _line.c.presentment_currency.label("currency"), _line.c.presentment_minor.label("minor")
+        ).where(*booked, _CONVERTED),
+        select(_line.c.merchant, _line.c.currency, -_line.c.gross_minor).where(*booked, _CONVERTED),
+        select(_line.c.merchant, _line.c.currency, -_line.c.net_minor).where(
+            *booked, _line.c.kind == str(LineKind.CONVERSION)
+        ),
+    ).subquery()
+    return select(sides.c.merchant, sides.c.currency, cast(func.sum(sides.c.minor), BigInteger).label("minor"))
 
 
 def _compared(tx: Tx, account: str, facts: Any) -> Iterator[tuple[str, str]]:

@@ -3,7 +3,8 @@
 A batch of one settlement currency is a payout: what its MerchantPayout says, or nothing where all of it is carried on
 to the next batch. Columns are found by their names, in whatever order and beside whichever others. What moves our
 balance is the net amount, in the settlement currency; gross is what it was before Adyen's costs. Where a payment was
-made in another currency, gross is the net amount and the costs, and `raw` has the amount as it was paid and the rate.
+made in another currency, gross is the net amount and the costs, the gross columns are its `presentment`, and `raw` has
+the rate.
 
 | type | line |
 |---|---|
@@ -240,6 +241,7 @@ def _line(row: _Row) -> SettlementLine:
         payment=Reference(psp) if psp and of_payment else None,
         of=Reference(about or psp) if of_payment and (about or psp) else None,
         our_reference=ours if of_payment and _OUR_NAME.match(ours) else "",
+        presentment=_presentment(row, gross) if of_payment else None,
         raw={name: row[name] for name, like in _RAW.items() if row[name] and like.match(row[name])},
     )
 
@@ -257,6 +259,14 @@ def _amounts(row: _Row, way: int) -> tuple[Money, Money]:
     gross = _side(row, _GROSS, _GROSS_DEBIT, _GROSS_CREDIT)
     # Files are known that have the gross amount of what was settled in the column of debits: the net one tells.
     return (-gross if gross.minor * way < 0 < net.minor * way else gross), net
+
+
+def _presentment(row: _Row, gross: Money) -> Money | None:
+    """As it was taken, where that was in another currency: signed as what it was converted into."""
+    if row[_GROSS] == row[_NET] or not (row[_GROSS_DEBIT] or row[_GROSS_CREDIT]):
+        return None
+    taken = abs(_side(row, _GROSS, _GROSS_DEBIT, _GROSS_CREDIT))
+    return taken if gross.minor > 0 else -taken
 
 
 def _side(row: _Row, currency: str, debit: str, credit: str) -> Money:

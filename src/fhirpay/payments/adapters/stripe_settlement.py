@@ -96,6 +96,9 @@ def _line(doc: Doc) -> SettlementLine:
     metadata = source.get("metadata") if of_payment else None
     intent = source.get("payment_intent") if of_payment else None
     ours = metadata.get("reference") if isinstance(metadata, dict) else None
+    raw = {name: doc.get(name) for name in _RAW} | {"source": source["id"], "payment_intent": intent}
+    if (rate := doc.get("exchange_rate")) is not None:
+        raw["exchange_rate"] = str(rate)
     return SettlementLine(
         reference=Reference(doc["id"]),
         kind=kind,
@@ -107,8 +110,22 @@ def _line(doc: Doc) -> SettlementLine:
         payment=Reference(intent) if intent else None,
         of=Reference(source["id"]) if source["id"] else None,
         our_reference=ours if isinstance(ours, str) and not kind.of_no_payment else "",
-        raw={name: doc.get(name) for name in _RAW} | {"source": source["id"], "payment_intent": intent},
+        presentment=_presentment(source, kind, gross) if of_payment else None,
+        raw=raw,
     )
+
+
+def _presentment(source: Doc, kind: LineKind, gross: Money) -> Money | None:
+    """What the line is of, in the currency in which it was charged: the amount of its source, where all of it is.
+
+    Of a capture of a part Stripe says how it is listed, and not in which currency what wasn't taken stands.
+    """
+    amount, currency = source.get("amount"), source.get("currency")
+    parted = source["object"] == "charge" and source.get("amount_captured", amount) != amount
+    if kind.of_no_payment or currency is None or currency.upper() == gross.currency or parted:
+        return None
+    taken = _money(amount, currency)
+    return taken if gross.minor > 0 else -taken
 
 
 def _kind(doc: Doc, gross: Money) -> LineKind:
