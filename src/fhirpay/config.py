@@ -23,6 +23,7 @@ from .config_connection import Connection, SigningKey
 from .config_destination import Destination
 from .config_feed import Interface
 from .config_gl import GlAccount as GlAccount
+from .config_in_transit import InTransit as InTransit
 from .config_launch import normal_base
 from .config_posting_file import PostingFile
 from .config_report import PostingReport as PostingReport
@@ -154,6 +155,7 @@ class Tenant(Section):
     tills: tuple[Till, ...] = ()
     bank_accounts: tuple[BankAccount, ...] = ()
     gl_accounts: tuple[GlAccount, ...] = ()
+    in_transit: InTransit = InTransit()
     terminals: tuple[Terminal, ...] = ()
     routes: tuple[Route, ...] = ()
     connections: tuple[Connection, ...] = ()

@@ -7,6 +7,7 @@
 Run by `fhirpay reconcile`, and once a day by the worker role. Reads look page by page; only a page with something to
 match holds the writer, for some milliseconds. Running it again changes nothing. What single lines are of nothing known
 here, payouts that don't add up, and what is not at the bank are told by settlement and bank matching, not here again.
+What is on its way for too long is looked at in the same run (age_in_transit.py).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from ..reconciliation import differences, line_matches, rules
 from ..reconciliation.differences import Sums
 from ..reconciliation.rules import Nameless, Unlined
 from ..reconciliation.verdicts import KINDS, judge
+from . import age_in_transit
 from .daily_look import look_daily
 
 log = Log("reconciliation")
@@ -87,6 +89,8 @@ class Reconcile:
             if one.payment_id not in ruled and (verdict := judge(one, known[one.merchant])):
                 verdicts[verdict.key] = verdict
         await self._tell(verdicts, merchants if days == ALWAYS else [])
+        if days == ALWAYS and not merchant:
+            await age_in_transit.look(self._units, self._tenant)
         log.info("reconciliation.done", tenant=self._units.tenant, count=len(verdicts))
         return Done(matched + len(by_rule), unknown - len(by_rule), compared, len(verdicts))
 

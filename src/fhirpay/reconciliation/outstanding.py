@@ -1,0 +1,172 @@
+"""Money that is on its way for too long, item by item: payouts, checks, bags, receipts of terminals and of nobody.
+
+Reads only, each kind in one statement. Called by usecases/age_in_transit.py, which tells; takes the caller's `tx`. To
+add a kind: its days in config_in_transit.py, its row in kinds.toml, a function here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import RowMapping, String, and_, exists, literal, select
+
+from ..bank.tables import BankLineRow
+from ..config_in_transit import InTransit
+from ..db.metadata import table
+from ..db.unit import Tx
+from ..domain.money import Money
+from ..domain.payment import PaymentState
+from ..domain.payout import PayoutState
+from ..payments.many_breaks import NewBreak
+from ..payments.tables import BagRow, PaymentBreakRow, PaymentRow, TenderRow
+from ..settlement.tables import PayoutFactRow, PayoutRow
+
+PAYOUT = "payout_outstanding"  # breaks
+CHECK = "check_undeposited"
+DEPOSIT = "deposit_outstanding"
+TERMINAL = "terminal_unsettled"
+RECEIPT = "receipt_unidentified"
+KINDS = (PAYOUT, CHECK, DEPOSIT, TERMINAL, RECEIPT)
+BY = "ageing"  # who closes them, once they are no longer so
+_TOLD_AT_BANK = ("payout_not_at_bank", "payout_differs_at_bank", "bank_ambiguous")
+
+_payout, _fact, _line = table(PayoutRow), table(PayoutFactRow), table(BankLineRow)
+_payment, _tender, _bag, _break = table(PaymentRow), table(TenderRow), table(BagRow), table(PaymentBreakRow)
+_Rows = Iterator[tuple[RowMapping, str]]
+
+
+def outstanding(tx: Tx, days: InTransit, now: datetime) -> list[NewBreak]:
+    """All that is older than its days, but for what a person has said is done."""
+    found: list[NewBreak] = []
+    for kind, (limit, read) in _kinds(days).items():
+        if limit:
+            found += [_of(kind, row, says) for row, says in read(tx, kind, now - timedelta(days=limit))]
+    return found
+
+
+def _kinds(days: InTransit) -> Mapping[str, tuple[int, Callable[[Tx, str, datetime], _Rows]]]:
+    return {
+        PAYOUT: (days.payout_days, _payouts),
+        CHECK: (days.check_days, _checks),
+        DEPOSIT: (days.deposit_days, _bags),
+        TERMINAL: (days.terminal_days, _on_terminals),
+        RECEIPT: (days.receipt_days, _receipts),
+    }
+
+
+def _of(kind: str, row: RowMapping, says: str) -> NewBreak:
+    amount = Money(row["minor"], row["currency"])
+    return NewBreak(
+        f"in_transit:{kind}:{row['subject']}", kind, row["payment_id"], row["subject"], row["merchant"], amount, says
+    )
+
+
+def _not_done(tx: Tx, kind: str, subject: Any) -> Any:
+    """What a person has taken off the list stays off it, whatever its age."""
+    key = literal(f"in_transit:{kind}:", String).concat(subject)
+    mine = and_(_break.c.tenant_id == tx.tenant, _break.c.break_key == key)
+    return ~exists().where(mine, _break.c.closed_at.is_not(None), _break.c.closed_by != BY)
+
+
+def _payouts(tx: Tx, kind: str, until: datetime) -> _Rows:
+    """Of processors that tell when a payout has arrived, those that haven't; what the bank's matching tells of isn't
+    told twice."""
+    arrived = _payout.alias("arrived")
+    same = and_(_fact.c.tenant_id == arrived.c.tenant_id, _fact.c.payout_id == arrived.c.payout_id)
+    theirs = and_(arrived.c.tenant_id == tx.tenant, arrived.c.merchant == _payout.c.merchant)
+    told_at_bank = and_(
+        _break.c.tenant_id == tx.tenant,
+        _break.c.subject == _payout.c.payout_id,
+        _break.c.kind.in_(_TOLD_AT_BANK),
+        _break.c.closed_at.is_(None),
+    )
+    query = select(
+        _payout.c.payout_id.label("subject"),
+        _payout.c.merchant,
+        _payout.c.amount_minor.label("minor"),
+        _payout.c.currency,
+        _payout.c.created_at,
+        _payout.c.processor_ref,
+        literal("", String).label("payment_id"),
+    ).where(
+        _payout.c.tenant_id == tx.tenant,
+        _payout.c.state.in_((str(PayoutState.CLOSED), str(PayoutState.IN_TRANSIT))),
+        _payout.c.amount_minor != 0,
+        _payout.c.created_at <= until,
+        exists().where(same, theirs, _fact.c.state == str(PayoutState.PAID)),
+        ~exists().where(told_at_bank),
+        _not_done(tx, kind, _payout.c.payout_id),
+    )
+    for row in tx.all(query.order_by(_payout.c.payout_id)):
+        since = f"{row['created_at']:%Y-%m-%d}"
+        yield row, f"payout {row['processor_ref']} is on its way since {since}, and is not said to have arrived"
+
+
+def _at_desk(tx: Tx, kind: str, method: str, until: datetime) -> Any:
+    same = and_(_tender.c.tenant_id == _payment.c.tenant_id, _tender.c.payment_id == _payment.c.payment_id)
+    return (
+        select(
+            _payment.c.payment_id.label("subject"),
+            _payment.c.payment_id,
+            _payment.c.merchant,
+            (_payment.c.captured_minor - _payment.c.refunded_minor).label("minor"),
+            _payment.c.currency,
+            _payment.c.captured_at,
+            _payment.c.facility,
+        )
+        .select_from(_payment.join(_tender, same))
+        .where(
+            _payment.c.tenant_id == tx.tenant,
+            _payment.c.method == method,
+            _payment.c.state == str(PaymentState.CAPTURED),
+            _payment.c.captured_at <= until,
+            _not_done(tx, kind, _payment.c.payment_id),
+        )
+        .order_by(_payment.c.payment_id)
+    )
+
+
+def _checks(tx: Tx, kind: str, until: datetime) -> _Rows:
+    for row in tx.all(_at_desk(tx, kind, "check", until).where(_tender.c.deposited_at.is_(None))):
+        yield row, f"a check was taken at '{row['facility']}' on {row['captured_at']:%Y-%m-%d}, and lies there"
+
+
+def _on_terminals(tx: Tx, kind: str, until: datetime) -> _Rows:
+    for row in tx.all(_at_desk(tx, kind, "external_card", until)):
+        yield row, f"a card was taken on the terminal of '{row['facility']}' on {row['captured_at']:%Y-%m-%d}"
+
+
+def _bags(tx: Tx, kind: str, until: datetime) -> _Rows:
+    query = select(
+        _bag.c.bag_id.label("subject"),
+        literal("", String).label("payment_id"),
+        literal("", String).label("merchant"),
+        (_bag.c.cash_minor + _bag.c.checks_minor).label("minor"),
+        _bag.c.currency,
+        _bag.c.facility,
+        _bag.c.at,
+    ).where(_bag.c.tenant_id == tx.tenant, _bag.c.at <= until, _not_done(tx, kind, _bag.c.bag_id))
+    for row in tx.all(query.order_by(_bag.c.bag_id)):
+        yield row, f"a bag of '{row['facility']}' went to the bank on {row['at']:%Y-%m-%d}"
+
+
+def _receipts(tx: Tx, kind: str, until: datetime) -> _Rows:
+    query = select(
+        _line.c.line_id.label("subject"),
+        literal("", String).label("payment_id"),
+        literal("", String).label("merchant"),
+        _line.c.amount_minor.label("minor"),
+        _line.c.currency,
+        _line.c.account,
+        _line.c.booked_on,
+    ).where(
+        _line.c.tenant_id == tx.tenant,
+        _line.c.receipt_by != "",
+        _line.c.match_id == "",
+        _line.c.booked_on <= until.date().isoformat(),
+        _not_done(tx, kind, _line.c.line_id),
+    )
+    for row in tx.all(query.order_by(_line.c.line_id)):
+        yield row, f"a receipt at '{row['account']}' of {row['booked_on']} is of nobody that is known"
