@@ -123,39 +123,53 @@ def check(month: Month) -> None:
     assert not [*month.wrong, *missed], says
 
 
-def main(arguments: list[str]) -> int:
-    seeds = seeds_of(arguments[0] if arguments else "3x")
-    scores: dict[str, Score] = {}
-    lines: Counter[str] = Counter()
-    known: Counter[str] = Counter()
-    red = 0
-    for seed in seeds:
+class Tally:
+    """What the seeds so far came to."""
+
+    def __init__(self) -> None:
+        self.seeds = self.red = 0
+        self.scores: dict[str, Score] = {}
+        self.lines: Counter[str] = Counter()
+        self.known: Counter[str] = Counter()
+
+    def play(self, seed: int) -> None:
         began = time.process_time()
         plan = Plan(seed, first=FIRST, days=31, visits=4)
+        self.seeds += 1
         try:
             clean = played(plan)
             check(clean)
             for what, (matches, count) in matched(clean.world).items():
-                known[what] += matches
-                lines[what] += count
+                self.known[what] += matches
+                self.lines[what] += count
             spoilt = played(Plan(seed), errors=True)
             for name, score in spoilt.scores().items():
-                scores.setdefault(name, Score()).add(score)
+                self.scores.setdefault(name, Score()).add(score)
             check(spoilt)
         except AssertionError as error:
-            red += 1
+            self.red += 1
             print(error, flush=True)
         acts = sum(len(day.acts) for day in plan.days)
         print(f"seed {seed}: {acts} acts in 31 days, {time.process_time() - began:.0f} s of processor time", flush=True)
-    print(f"\n{'planted':45} {'times':>6} {'recall':>8} {'precision':>10}")
-    for name, score in sorted(scores.items()):
-        recall = score.found / score.planted if score.planted else 0
-        told = score.found + score.besides
-        print(f"{name:45} {score.planted:6} {recall:8.1%} {score.found / told if told else 0:10.1%}")
-    for what, count in lines.items():
-        print(f"{known[what]} of {count} {what} known by a reference")
-    print(f"{len(seeds) - red} of {len(seeds)} seeds are green")
-    return 1 if red else 0
+
+    def tell(self) -> None:
+        print(f"\n{'planted':45} {'times':>6} {'recall':>8} {'precision':>10}")
+        for name, score in sorted(self.scores.items()):
+            recall = score.found / score.planted if score.planted else 0
+            told = score.found + score.besides
+            print(f"{name:45} {score.planted:6} {recall:8.1%} {score.found / told if told else 0:10.1%}")
+        for what, count in self.lines.items():
+            print(f"{self.known[what]} of {count} {what} known by a reference")
+        print(f"{self.seeds - self.red} of {self.seeds} seeds are green", flush=True)
+
+
+def main(arguments: list[str]) -> int:
+    """The table is printed after each seed, of all until then, so that a run that is cut short has told what it saw."""
+    tally = Tally()
+    for seed in seeds_of(arguments[0] if arguments else "3x"):
+        tally.play(seed)
+        tally.tell()
+    return 1 if tally.red else 0
 
 
 if __name__ == "__main__":
