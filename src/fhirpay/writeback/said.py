@@ -33,10 +33,12 @@ _SAME = and_(
     _said.c.day == _NEW.excluded.day,
 )
 _STATED = ("number", "our_number", "account_ref", "amount_minor", "currency", "day", "touched_on", "said_at")
+# Two readings may run at once: a row is of the one that began last.
+_LAST = case((_said.c.reading_id > _NEW.excluded.reading_id, _said.c.reading_id), else_=_NEW.excluded.reading_id)
 _SAY = _NEW.on_conflict_do_update(
     index_elements=["tenant_id", "source", "said_by", "source_ref"],
-    set_={name: _NEW.excluded[name] for name in (*_STATED, "reading_id")}
-    | {"gone_at": None, "subject": case((_SAME, _said.c.subject), else_="")},
+    set_={name: _NEW.excluded[name] for name in _STATED}
+    | {"gone_at": None, "subject": case((_SAME, _said.c.subject), else_=""), "reading_id": _LAST},
 )
 _ROWS = select(_said).where(_said.c.tenant_id == bindparam("tenant"), _said.c.gone_at.is_(None))
 _OF_SUBJECT = _ROWS.where(_said.c.subject == bindparam("about")).order_by(_said.c.day, _said.c.entry_id)
@@ -128,12 +130,12 @@ def is_gone(tx: Tx, source: Source, said_by: str, source_ref: str) -> None:
 
 
 def gone_but(tx: Tx, reading: Reading) -> None:
-    """Of the days that this reading has whole, what it doesn't have is there no more."""
+    """Of the days that this reading has whole, what neither it has nor one that began later is there no more."""
     if reading.first_day is None or reading.last_day is None:
         return
     days = _said.c.touched_on.between(reading.first_day.isoformat(), reading.last_day.isoformat())
     mine = and_(of_source(tx, reading.source, reading.said_by), days, _said.c.gone_at.is_(None))
-    left = and_(mine, _said.c.reading_id != reading.reading_id)
+    left = and_(mine, _said.c.reading_id < reading.reading_id)
     tx.execute(update(_said).where(left).values(gone_at=tx.now, subject="", rule="", confidence=""))
 
 

@@ -120,3 +120,22 @@ async def test_a_page_that_does_not_come_leaves_all_as_it_was(desk: Desk) -> Non
     desk.ehr.ehr.faults.set.clear()
     assert await read(desk) == []
     assert len(await desk.units.read(said.of_subject, PAYMENT)) == 1
+
+
+async def test_of_two_searches_at_once_neither_takes_for_gone_what_the_other_has_seen(desk: Desk) -> None:
+    await posted(desk)
+    typed(desk, R4, "12.50")
+    assert await read(desk) == ["ehr_payment_unknown"]
+    await desk.later(timedelta(days=1))
+
+    class Beside(ReadBack):
+        """Reads all once more, beside the one that is in the middle of its pages."""
+
+        async def _pages(self, *args: Any) -> tuple[int, int]:
+            found = await super()._pages(*args)
+            await ReadBack._pages(self, args[0], args[1], await self._units.write(self._begin, "ehr"), args[3])
+            return found
+
+    await Beside(desk.units, desk.tenant, desk.clients, now=desk.clock.now).read("ehr")
+    assert sorted(one.kind for one in await desk.open_items()) == ["ehr_payment_unknown"]
+    assert len(await desk.units.read(said.some, "ehr")) == 2
