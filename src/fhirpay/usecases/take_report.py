@@ -3,9 +3,10 @@
     bytes ─▶ kept, sealed (its own unit) ─▶ read ─all or nothing─▶ its postings, each once ─▶ match_postings.py
                                               └▶ refused, with the line: it can be given again once the mapping is right
 
-The same bytes again do nothing. A report has all of its days: what an earlier one had of them and this one hasn't is
-there no more. A line is known again by the EHR's number, account and amount, else by its day, account and amount, and
-by which of those that are equal in its file it is.
+Its postings are kept some in a unit, since a long one would hold the writer for minutes; what was stopped goes on when
+it is given again, and once it is whole the same bytes do nothing. A report has all of its days: what an earlier one had
+of them and this one hasn't is there no more. A line is known again by the EHR's number, account and amount, else by its
+day, account and amount, and by which of those that are equal in its file it is.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
 
 from ..config import Tenant
 from ..config_report import PostingReport
 from ..db.unit import Tx, Units
-from ..errors import ConfigInvalid, FhirpayError, InvariantBroken, NotFound, TooLarge
+from ..errors import ConfigInvalid, FhirpayError, InvariantBroken, MessageInvalid, NotFound, TooLarge
 from ..fhir import replaced
 from ..log import Log
 from ..security.blind_index import keyed_hash
@@ -34,6 +35,10 @@ from .match_postings import NOTHING, Matched, match_source
 log = Log("writeback")
 
 FILE_MAX = 20_000_000  # bytes
+_LINES = 200  # kept in one unit
+_AHEAD = timedelta(days=1)  # a zone's day may have begun before ours
+
+_Counted = tuple[ReportLine, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +66,17 @@ class TakeReport:
             return Reported(kept.reading_id, again=True)
         try:
             lines, first, last = report_file.read(self._opened(kept), report, receiver)
+            _is_past(last, await self._units.read(lambda tx: tx.now))
         except FhirpayError as error:
             await self._units.write(said.is_refused, kept, str(error))
             log.warning("report.refused", reading_id=kept.reading_id, connection=receiver, code=error.code)
             raise
-        return await self._units.write(self._take, kept, report, lines, first, last)
+        counted = _counted(lines)
+        for at in range(0, len(counted), _LINES):
+            await self._units.write(self._keep_lines, kept, report, counted[at : at + _LINES])
+        found = await self._units.write(self._take, kept, first, last)
+        log.info("report.taken", reading_id=kept.reading_id, connection=receiver, count=len(counted))
+        return Reported(kept.reading_id, len(counted), found)
 
     def _mapping(self, receiver: str) -> PostingReport:
         to = next((one for one in self._tenant.receivers if one.name == receiver), None)
@@ -88,36 +99,38 @@ class TakeReport:
             raise InvariantBroken(f"report {kept.reading_id} was sealed with another hash_key")
         return b64decode(text)
 
-    def _take(
-        self, tx: Tx, kept: Reading, report: PostingReport, lines: Iterable[ReportLine], first: date, last: date
-    ) -> Reported:
-        stated = list(self._stated(tx, report, lines))
-        said.keep(tx, "report", kept.said_by, stated, reading_id=kept.reading_id)
-        said.gone_but(tx, said.is_read(tx, kept, first, last))
-        found = match_source(tx, self._tenant, "report", kept.said_by)
-        log.info("report.taken", reading_id=kept.reading_id, connection=kept.said_by, count=len(stated))
-        return Reported(kept.reading_id, len(stated), found)
-
-    def _stated(self, tx: Tx, report: PostingReport, lines: Iterable[ReportLine]) -> Iterable[Said]:
-        seen: Counter[str] = Counter()
+    def _keep_lines(self, tx: Tx, kept: Reading, report: PostingReport, lines: Iterable[_Counted]) -> None:
         accounts: dict[str, str] = {}
-        for one in lines:
+        stated: list[Said] = []
+        for one, fact in lines:
             if one.account not in accounts:
                 known = replaced.find(tx, "Account", report.account_system, one.account)
                 accounts[one.account] = known[0].reference if len(known) == 1 else ""
-            fact = json.dumps([one.number or one.day.isoformat(), one.account, one.amount.minor, one.our_number])
-            seen[fact] += 1
-            key = keyed_hash(self._hash_key, f"report-line\0{fact}\0{seen[fact]}".encode())
-            yield Said(
-                key,
-                one.amount,
-                one.day,
-                accounts[one.account],
-                one.number,
-                ours_by(tx, one.our_number),
-                one.at,
-                touched_on=one.day,
-            )
+            key = keyed_hash(self._hash_key, f"report-line\0{fact}".encode())
+            whose, ours = accounts[one.account], ours_by(tx, one.our_number)
+            stated.append(Said(key, one.amount, one.day, whose, one.number, ours, one.at, touched_on=one.day))
+        said.keep(tx, "report", kept.said_by, stated, reading_id=kept.reading_id)
+
+    def _take(self, tx: Tx, kept: Reading, first: date, last: date) -> Matched:
+        said.gone_but(tx, said.is_read(tx, kept, first, last))
+        return match_source(tx, self._tenant, "report", kept.said_by)
+
+
+def _counted(lines: Iterable[ReportLine]) -> list[_Counted]:
+    """Each with what it is known again by."""
+    seen: Counter[str] = Counter()
+    found: list[_Counted] = []
+    for one in lines:
+        fact = json.dumps([one.number or one.day.isoformat(), one.account, one.amount.minor, one.our_number])
+        seen[fact] += 1
+        found.append((one, f"{fact}\0{seen[fact]}"))
+    return found
+
+
+def _is_past(last: date, now: datetime) -> None:
+    """A mistyped year would have every day until then be known whole, and all that isn't in it be missing."""
+    if last > (now + _AHEAD).date():
+        raise MessageInvalid(f"it has a line of {last}, which is still to come: is its date format right?")
 
 
 def _secret(reading_id: str) -> str:

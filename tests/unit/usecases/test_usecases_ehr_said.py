@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -12,10 +13,11 @@ from fhirpay.config import PostingReport
 from fhirpay.db.unit import Database, Tx
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.ids import CountedIds
-from fhirpay.errors import MessageInvalid, ValueInvalid
+from fhirpay.errors import MessageInvalid, StorageUnavailable, ValueInvalid
+from fhirpay.usecases import take_report
 from fhirpay.usecases.explain import explain
 from fhirpay.usecases.match_postings import KINDS, match_source
-from fhirpay.usecases.take_report import Reported
+from fhirpay.usecases.take_report import Reported, TakeReport
 from fhirpay.writeback import said, store
 from intake_world import SYSTEM
 
@@ -175,8 +177,9 @@ async def test_what_a_message_has_told_of_is_known_by_its_number_or_amount(at: C
         (report(of(20, "x", amount="8O.00")), ValueInvalid, "line 2, Amount"),
         (report(of(20, "x")).replace(b"USD", b"EUR"), MessageInvalid, "line 2, Cur"),
         (report(of(20, "x")).replace(b"11/20", b"20/11"), ValueInvalid, "line 2, Posted"),
+        (report(of(20, "x"), of(21, "y")).replace(b"11/21/2026", b"11/21/2062"), MessageInvalid, "None"),
     ],
-    ids=["cut", "column", "amount", "currency", "day"],
+    ids=["cut", "column", "amount", "currency", "day", "year"],
 )
 async def test_a_report_that_cannot_be_read_is_refused_whole_and_can_be_given_again(
     at: Clinic, file: bytes, error: type[Exception], place: str
@@ -187,3 +190,27 @@ async def test_a_report_that_cannot_be_read_is_refused_whole_and_can_be_given_ag
         assert str(refused.value.location) == place  # type: ignore[attr-defined]
         assert not {"A100", "Hara", "8O.00"} & set(str(refused.value).replace(",", " ").split())
     assert await at.house.units.read(said.some, "engine") == []
+
+
+async def test_one_that_is_stopped_between_its_units_goes_on_when_it_is_given_again(
+    at: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three equal lines, one in a unit: none is taken for another."""
+    monkeypatch.setattr(take_report, "_LINES", 1)
+    kept: list[int] = []
+
+    class Stopped(TakeReport):
+        def _keep_lines(self, tx: Tx, *args: Any) -> None:
+            kept.append(len(args[-1]))
+            if len(kept) == 2:
+                raise StorageUnavailable("the disk is full")
+            super()._keep_lines(tx, *args)
+
+    lines = report(*[(20, "", "A100", "80.00", "")] * 3)
+    reports = Stopped(at.house.units, at.house.tenant, b"k" * 32)
+    with pytest.raises(StorageUnavailable):
+        await reports.take("engine", "postings.csv", lines)
+    assert (await reports.take("engine", "postings.csv", lines)).lines == 3
+    assert (await reports.take("engine", "postings.csv", lines)).again
+    assert kept == [1] * 5
+    assert len(await at.house.units.read(said.some, "engine")) == 3
