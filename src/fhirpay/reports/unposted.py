@@ -18,12 +18,14 @@ from ..payments.tables import (
     RefundShareRow,
     ReturnRow,
 )
+from ..settlement.tables import PayoutRow
+from ..writeback.store import PAYOUT
 from ..writeback.tables import PostingRow
 from .books import AGES, CREDIT, entry, posting, total
 from .frame import Asked, Column, Query, Report
 from .moments import aged_from, by_then, still
 
-_posting, _payment = table(PostingRow), table(PaymentRow)
+_posting, _payment, _payout = table(PostingRow), table(PaymentRow), table(PayoutRow)
 _refund, _return, _share, _adjustment = table(RefundRow), table(ReturnRow), table(RefundShareRow), table(Adjustment)
 
 _movement, _line, _effect = table(MovementRow), table(MovementLineRow), table(PaymentEffectRow)
@@ -75,6 +77,7 @@ def statement(tx: Tx, asked: Asked) -> Query:
     is_payment = _posting.c.subject == _posting.c.payment_id
     kind = case(
         (_posting.c.payment_id == "", "adjustment"),
+        (_posting.c.part == PAYOUT, "payout"),
         (is_payment, "payment"),
         (_movement.c.kind == "reallocation", "moved"),
         (_movement.c.kind == "refund_failed", "payment"),
@@ -82,6 +85,8 @@ def statement(tx: Tx, asked: Asked) -> Query:
     )
     minor = case(
         (_posting.c.payment_id == "", _adjustment.c.amount_minor),
+        (and_(_posting.c.part == PAYOUT, is_payment), _payout.c.amount_minor),
+        (_posting.c.part == PAYOUT, -_payout.c.amount_minor),
         (and_(is_payment, not_(in_parts)), captured),
         (is_payment, allocated),
         (_movement.c.kind == "void", -moved),
@@ -96,6 +101,7 @@ def statement(tx: Tx, asked: Asked) -> Query:
         (_return, "return_id", "subject"),
         (_movement, "movement_id", "subject"),
         (_adjustment, "adjustment_id", "subject"),
+        (_payout, "payout_id", "payment_id"),
     ):
         joined = joined.outerjoin(other, and_(other.c.tenant_id == mine, other.c[name] == _posting.c[to]))
     each = (
@@ -104,7 +110,7 @@ def statement(tx: Tx, asked: Asked) -> Query:
                 {"connection": _posting.c.connection, "facility": _payment.c.facility}[one].label(one)
                 for one in asked.by
             ),
-            func.coalesce(_payment.c.currency, _adjustment.c.currency, "").label("currency"),
+            func.coalesce(_payment.c.currency, _adjustment.c.currency, _payout.c.currency, "").label("currency"),
             kind.label("kind"),
             func.coalesce(minor, 0).label("minor"),
             _posting.c.created_at,
@@ -130,20 +136,21 @@ UNPOSTED = Report(
         "What an EHR doesn't have yet of what became of money here, by the end of the day and the days since it was to "
         "be posted: `payment` is paid and not posted; `taken_back` is posted, or about to be, and no longer paid "
         "(refunded, voided, returned, a dispute lost); `moved` pays something else now; `adjustment` was taken off "
-        "here. Each posting counts, whether it is on its way, unknown, parked or waits for staff; not what is kept in "
-        "shadow or was rejected. What an EHR has posted that we know nothing of is a break, not in here. Of a payment "
-        "that is posted account by account each counts what it paid there when it was to be posted. Moments are "
-        "counted as days of the first facility's zone."
+        "here; `payout` is one that a connection with `payout_target` is to have, its payments in it once more; below "
+        "zero what takes one back, or was taken from the bank. Each posting counts, whether it is on its way, unknown, "
+        "parked or waits for staff; not what is kept in shadow or was rejected. What an EHR has posted that we know "
+        "nothing of is a break, not in here. Of a payment that is posted account by account each counts what it paid "
+        "there when it was to be posted. Moments are counted as days of the first facility's zone."
     ),
     denominators="No percentages: each amount is a sum, and the buckets come to `amount`.",
     span="as_of",
-    fixed=(Column("kind", "text", "payment, taken_back, moved, adjustment"),),
+    fixed=(Column("kind", "text", "payment, taken_back, moved, adjustment, payout"),),
     columns=(
         Column("postings", "count", "postings that are open"),
         Column("amount", "money", "what they are of"),
         *AGES,
     ),
     statement=statement,
-    by={"connection": "the EHR or receiver", "facility": "the facility that was paid; empty: an adjustment"},
+    by={"connection": "the EHR or receiver", "facility": "the facility that was paid; empty: an adjustment, a payout"},
     default=("connection",),
 )

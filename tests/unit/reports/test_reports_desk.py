@@ -12,10 +12,17 @@ from fhirpay.billing import worklist
 from fhirpay.db.metadata import table
 from fhirpay.db.unit import Tx, Units
 from fhirpay.domain.clock import FrozenClock
+from fhirpay.domain.payout import PayoutState
 from fhirpay.ledger import periods
 from fhirpay.ledger.month import Month
+from fhirpay.payments.port import Reference
+from fhirpay.payments.settlement_port import PayoutSeen
 from fhirpay.payments.tables import PaymentFactRow, PaymentRow
+from fhirpay.settlement import store as settlement
 from fhirpay.usecases import day_close, desk, tills
+from fhirpay.usecases.payout_facts import BACK
+from fhirpay.writeback import store
+from fhirpay.writeback.store import PAYOUT
 from fhirpay.writeback.tables import PostingRow
 from reports_world import csv, on
 
@@ -75,6 +82,28 @@ async def test_what_an_ehr_does_not_have_yet_is_as_of_any_day(units: Units, cloc
     known = await csv(units, TENANT, "unposted", as_of="2027-01-05", recorded_by="2026-12-01", by=by)
     assert known[1] == "ehr,payment,USD,2,140.00,0.00,140.00,0.00,0.00,0.00"
     assert "ehr" not in "".join(await csv(units, TENANT, "unposted", as_of="2027-01-05"))
+
+
+async def test_a_payout_that_an_ehr_does_not_have_yet_is_no_payment_of_nothing(units: Units) -> None:
+    """One of 95.00 waits to be posted; one of 30.00 was posted, came back, and waits to be taken back there."""
+    made = datetime(2026, 12, 1, 9, tzinfo=UTC)
+
+    def payouts(tx: Tx) -> None:
+        for minor, state in ((95_00, PayoutState.PAID), (30_00, PayoutState.FAILED)):
+            seen = PayoutSeen(Reference(f"po_{minor}"), state, usd(minor), made)
+            payout_id = settlement.record_payout(tx, "main", seen)[0].payout_id
+            back = state is PayoutState.FAILED
+            for subject in (payout_id, payout_id + BACK) if back else (payout_id,):
+                of = {"connection": "cash", "subject": subject, "payment_id": payout_id, "part": PAYOUT}
+                posting_id, _ = store.add(tx, **of, resource_type="PaymentReconciliation")
+                if back and subject == payout_id:
+                    store.posted(tx, posting_id, remote_id="1", remote_version="", body=None)
+
+    await units.write(payouts)
+    assert await csv(units, TENANT, "unposted", as_of="2026-12-01") == [
+        f"connection,kind,currency,postings,amount,{AGES}",
+        "cash,payout,USD,2,65.00,65.00,0.00,0.00,0.00,0.00",
+    ]
 
 
 async def test_breaks_age_and_past_days_know_what_was_done_since(units: Units, clock: FrozenClock) -> None:
