@@ -4,7 +4,7 @@ launch us from it. Part of `config`; the keys that we sign with as a client of E
 from __future__ import annotations
 
 import re
-from datetime import time
+from datetime import date, time
 from typing import Literal, get_args
 
 from pydantic import AwareDatetime, Field, model_validator
@@ -73,6 +73,11 @@ class Connection(LaunchedFrom):
         default=False,
         description="each payout is posted there too, as a PaymentReconciliation with a tag of its own: only where the "
         "EHR tells it from payments, which it has already",
+    )
+    payouts_from: date | None = Field(
+        default=None,
+        description="payouts that were made before this day are not posted there, such as those that somebody has "
+        "typed in by hand; empty: also those of the thirty days before `payout_target` was set",
     )
     read_back: bool = Field(
         default=False,

@@ -33,7 +33,7 @@ def payout_facts(tx: Tx, posting: Posting, tenant: Tenant) -> PostedPayout:
     """Raises NotFound for a payout or a merchant that isn't there any more."""
     payout = settlement.by_id(tx, posting.payment_id)
     merchant = tenant.merchant(payout.merchant)
-    zone = next((one.zone for one in tenant.facilities if one.merchant == merchant.name), tenant.facilities[0].zone)
+    zone = zone_of(tenant, payout)
     posted = PostedPayout(
         id=payout.payout_id,
         amount=payout.amount,
@@ -45,6 +45,11 @@ def payout_facts(tx: Tx, posting: Posting, tenant: Tenant) -> PostedPayout:
         lines=_lines(tx, payout, zone, posting.connection),
     )
     return _back(posted, tx) if posting.is_refund else posted
+
+
+def zone_of(tenant: Tenant, payout: Payout) -> str:
+    """That of the facility that is paid out."""
+    return next((one.zone for one in tenant.facilities if one.merchant == payout.merchant), tenant.facilities[0].zone)
 
 
 def _back(posted: PostedPayout, tx: Tx) -> PostedPayout:

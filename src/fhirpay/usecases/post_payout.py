@@ -1,4 +1,5 @@
-"""Whether a payout is to be posted, and where: to connections with `payout_target` alone, once each.
+"""Whether a payout is to be posted, and where: to connections with `payout_target` alone, once each, and none
+that was made before `payouts_from`: somebody has typed those in there.
 
 Called by book_settlement.py whenever a payout is heard of, and by match_bank.py once the bank's line is found. It is
 posted when all of its lines are here, come to its amount and say whose they are (of those that nobody knows a day is
@@ -13,6 +14,7 @@ what the bank has.
 from __future__ import annotations
 
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 from ..config import Tenant
 from ..db.unit import Tx
@@ -21,26 +23,31 @@ from ..settlement import store as settlement
 from ..settlement.store import LineState, Payout
 from ..writeback import store
 from . import postings
-from .payout_facts import BACK, lines_of
+from .payout_facts import BACK, lines_of, note_posted, zone_of
 
 _PATIENCE = timedelta(days=1)
 
 
 def consider(tx: Tx, tenant: Tenant, payout: Payout) -> list[str]:
     """The postings of it that there are now. Again, it changes nothing."""
-    targets = {one.name for one in tenant.connections if one.payout_target}
-    if not targets:
+    made_on = payout.created_at.astimezone(ZoneInfo(zone_of(tenant, payout))).date()
+    taking = [one for one in tenant.connections if one.payout_target]
+    targets = {one.name for one in taking if one.payouts_from is None or one.payouts_from <= made_on}
+    if not taking:
         return []
     known = store.of_subject(tx, payout.payout_id)
     if payout.state in CAME_BACK:
         if not known:
             return []
-        return postings.enqueue_payout(tx, payout.payout_id, tenant=tenant, subject=payout.payout_id + BACK)
+        there = {one.connection for one in known}
+        return postings.enqueue_payout(tx, payout.payout_id, tenant=tenant, subject=payout.payout_id + BACK, to=there)
     if targets <= {one.connection for one in known}:  # it is heard of every hour
+        if known and payout.state is PayoutState.BANK_MATCHED:  # it may have been posted before
+            note_posted(tx, known[0])
         return [one.posting_id for one in known]
     if not _arrived(tx, tenant, payout) or not _is_told_whole(tx, payout):
         return []
-    return postings.enqueue_payout(tx, payout.payout_id, tenant=tenant, subject=payout.payout_id)
+    return postings.enqueue_payout(tx, payout.payout_id, tenant=tenant, subject=payout.payout_id, to=targets)
 
 
 def _arrived(tx: Tx, tenant: Tenant, payout: Payout) -> bool:

@@ -153,15 +153,14 @@ def enqueue(
     return ids + [_add(tx, tenant, file_kind_of(name), name, fact, resource_type=kind) for name in files]
 
 
-def enqueue_payout(tx: Tx, payout_id: str, *, tenant: Tenant, subject: str) -> list[str]:
-    """Have a payout, or (`subject` is another) what takes it back, posted to every connection that takes payouts; what
-    takes it back to those alone that it was posted to. Again, it changes nothing."""
-    goes_back = subject != payout_id
-    fact = _Fact(subject, payout_id, payout_id, goes_back=goes_back)
+def enqueue_payout(tx: Tx, payout_id: str, *, tenant: Tenant, subject: str, to: Collection[str]) -> list[str]:
+    """Have a payout, or (`subject` is another) what takes it back, posted to those of these connections that take
+    payouts. Again, it changes nothing."""
+    fact = _Fact(subject, payout_id, payout_id, goes_back=subject != payout_id)
     return [
         _add(tx, tenant, KIND, one.name, fact, resource_type=RESOURCE_TYPE, part=store.PAYOUT)
         for one in tenant.connections
-        if one.payout_target and (not goes_back or store.is_kept(tx, payout_id, one.name))
+        if one.payout_target and one.name in to
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.warns("posting.put_off")
 
 
 class Told:
-    """A practice that is paid out, its bank, and two connections to one server: `cash` takes payouts, `ehr` does not."""
+    """A practice that is paid out, its bank, and two connections to one server: `cash` takes payouts, `ehr` none."""
 
     def __init__(self, world: World, ehr: Running) -> None:
         self.world, self.ehr = world, ehr
@@ -48,6 +48,13 @@ class Told:
         units, tenant = self.world.units, self.world.tenant
         handlers = {"writeback": PostBack(units, tenant, self.clients).run}
         self.worker = Worker(self.world.database, units, queue="outbox", handlers=handlers, on_parked=note_parked_call)
+
+    def takes_from(self, day: date) -> None:
+        """`cash` takes the payouts from that day on."""
+        cash, ehr = self.world.tenant.connections
+        both = (cash.model_copy(update={"payouts_from": day}), ehr)
+        self.world.tenant = self.world.tenant.model_copy(update={"connections": both})
+        self._work()
 
     def banks(self, account: BankAccount = CSV) -> None:
         self.world.tenant = self.world.tenant.model_copy(update={"bank_accounts": (account,)})
@@ -166,3 +173,35 @@ async def test_one_that_did_not_arrive_is_never_posted_nor_taken_back(told: Told
     await told.turn()
     assert await told.turn() == []
     assert await told.world.units.read(store.of_connection, "cash") == []
+
+
+async def test_none_is_posted_that_was_made_before_the_day_from_which_they_are_taken_there(told: Told) -> None:
+    world = told.world
+    today = world.clock.now().date()
+    told.takes_from(today + timedelta(days=1))
+    await world.processor.control("lines", {"type": "fee", "amount": 25_00})
+    seen = await pays_out(world, status="paid")
+    await told.turn()
+    assert await told.turn() == [], "somebody has typed it in there"
+    told.takes_from(today)
+    assert [total(one) for one in await told.turn()] == [seen["amount"]]
+    told.takes_from(today + timedelta(days=1))
+    await becomes(world, seen, "failed")
+    await told.turn()
+    assert sorted(total(one) for one in await told.turn()) == [-25_00, 25_00], (
+        "what was posted is taken back all the same"
+    )
+
+
+async def test_one_that_was_posted_before_its_banks_files_were_read_is_posted_for_good_once_the_bank_has_it(
+    told: Told,
+) -> None:
+    await told.world.paid(await told.world.invoiced("ann", 50_00))
+    seen = await pays_out(told.world, status="paid", arrives_on="2026-11-21")
+    await told.turn()
+    (there,) = await told.turn()
+    assert (await payout(told.world, seen)).state == "paid"
+    told.banks()
+    await told.bank(seen["amount"], seen["id"])
+    assert await told.turn() == [there]
+    assert (await payout(told.world, seen)).state == "posted"
