@@ -36,7 +36,7 @@ log = Log("writeback")
 
 FILE_MAX = 20_000_000  # bytes
 _LINES = 200  # kept in one unit
-_AHEAD = timedelta(days=1)  # a zone's day may have begun before ours
+_AHEAD = timedelta(days=7)  # a posting may be dated a little ahead
 
 _Counted = tuple[ReportLine, str]
 
@@ -130,7 +130,7 @@ def _counted(lines: Iterable[ReportLine]) -> list[_Counted]:
 def _is_past(last: date, now: datetime) -> None:
     """A mistyped year would have every day until then be known whole, and all that isn't in it be missing."""
     if last > (now + _AHEAD).date():
-        raise MessageInvalid(f"it has a line of {last}, which is still to come: is its date format right?")
+        raise MessageInvalid(f"it has a line of {last}, more than a week ahead: is its date format right?")
 
 
 def _secret(reading_id: str) -> str:
