@@ -94,8 +94,9 @@ async def test_a_payout_that_an_ehr_does_not_have_yet_is_no_payment_of_nothing(u
             payout_id = settlement.record_payout(tx, "main", seen)[0].payout_id
             back = state is PayoutState.FAILED
             for subject in (payout_id, payout_id + BACK) if back else (payout_id,):
-                of = {"connection": "cash", "subject": subject, "payment_id": payout_id, "part": PAYOUT}
-                posting_id, _ = store.add(tx, **of, resource_type="PaymentReconciliation")
+                posting_id, _ = store.add(
+                    tx, connection="cash", subject=subject, payment_id=payout_id, resource_type="Payment", part=PAYOUT
+                )
                 if back and subject == payout_id:
                     store.posted(tx, posting_id, remote_id="1", remote_version="", body=None)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import pytest
@@ -19,6 +19,7 @@ from fhirpay.usecases.explain import explain
 from fhirpay.usecases.match_postings import KINDS, match_source
 from fhirpay.usecases.take_report import Reported, TakeReport
 from fhirpay.writeback import said, store
+from fhirpay.writeback.said import Reading
 from intake_world import SYSTEM
 
 REPORT = PostingReport(
@@ -197,14 +198,14 @@ async def test_one_that_is_stopped_between_its_units_goes_on_when_it_is_given_ag
 ) -> None:
     """Three equal lines, one in a unit: none is taken for another."""
     monkeypatch.setattr(take_report, "_LINES", 1)
-    kept: list[int] = []
+    units: list[int] = []
 
     class Stopped(TakeReport):
-        def _keep_lines(self, tx: Tx, *args: Any) -> None:
-            kept.append(len(args[-1]))
-            if len(kept) == 2:
+        def _keep_lines(self, tx: Tx, kept: Reading, report: PostingReport, lines: Iterable[Any]) -> None:
+            units.append(len(list(lines)))
+            if len(units) == 2:
                 raise StorageUnavailable("the disk is full")
-            super()._keep_lines(tx, *args)
+            super()._keep_lines(tx, kept, report, lines)
 
     lines = report(*[(20, "", "A100", "80.00", "")] * 3)
     reports = Stopped(at.house.units, at.house.tenant, b"k" * 32)
@@ -212,5 +213,5 @@ async def test_one_that_is_stopped_between_its_units_goes_on_when_it_is_given_ag
         await reports.take("engine", "postings.csv", lines)
     assert (await reports.take("engine", "postings.csv", lines)).lines == 3
     assert (await reports.take("engine", "postings.csv", lines)).again
-    assert kept == [1] * 5
+    assert units == [1] * 5
     assert len(await at.house.units.read(said.some, "engine")) == 3

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from ehr_running import running_ehr
+from fhirpay.config import Connection
 from fhirpay.db.unit import Database, Tx
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.errors import EhrMisconfigured
 from fhirpay.fhir import store as fhir
+from fhirpay.fhir.client import FhirClient
 from fhirpay.usecases import read_back
 from fhirpay.usecases.read_back import ReadBack
 from fhirpay.writeback import held, said, store
+from fhirpay.writeback.said import Reading
 from writeback_world import KIND, PAYMENT, R4, R5, Desk, facts
 
 ACCOUNT: dict[str, Any] = {
@@ -131,9 +134,11 @@ async def test_of_two_searches_at_once_neither_takes_for_gone_what_the_other_has
     class Beside(ReadBack):
         """Reads all once more, beside the one that is in the middle of its pages."""
 
-        async def _pages(self, *args: Any) -> tuple[int, int]:
-            found = await super()._pages(*args)
-            await ReadBack._pages(self, args[0], args[1], await self._units.write(self._begin, "ehr"), args[3])
+        async def _pages(
+            self, client: FhirClient, connection: Connection, reading: Reading, since: datetime
+        ) -> tuple[int, int]:
+            found = await super()._pages(client, connection, reading, since)
+            await super()._pages(client, connection, await self._units.write(self._begin, "ehr"), since)
             return found
 
     await Beside(desk.units, desk.tenant, desk.clients, now=desk.clock.now).read("ehr")
