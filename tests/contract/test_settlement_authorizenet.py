@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +12,6 @@ import pytest
 from fhirpay.db.unit import Database
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.money import Money
-from fhirpay.domain.payout import PayoutState
-from fhirpay.domain.settlement import LineKind
 from fhirpay.errors import MessageInvalid
 from fhirpay.payments.adapters import authorizenet_settlement as wire
 from fhirpay.payments.adapters.authorizenet_wire import read_json
@@ -23,57 +22,8 @@ from settlement_world import breaks, pulled
 
 pytestmark = pytest.mark.warns("operation.unknown", "work.retry")
 
-# API reference, Get Transaction List: a settled transaction, in the form of its example
-TRANSACTION: dict[str, Any] = {
-    "transId": "12345",
-    "submitTimeUTC": "2010-08-30T17:49:20.757Z",
-    "submitTimeLocal": "2010-08-30T13:49:20.757",
-    "transactionStatus": "settledSuccessfully",
-    "invoiceNumber": "INV00001",
-    "firstName": "John",
-    "lastName": "Doe",
-    "accountType": "MasterCard",
-    "accountNumber": "XXXX1111",
-    "settleAmount": Decimal("2.00"),
-}
-BATCH: dict[str, Any] = {
-    "batchId": "12345",
-    "settlementTimeUTC": "2010-08-30T17:49:20.757Z",
-    "settlementTimeLocal": "2010-08-30T13:49:20.757",
-    "settlementState": "settledSuccessfully",
-    "statistics": [{"accountType": "MasterCard", "chargeAmount": Decimal("5.00"), "refundAmount": Decimal("1.50")}],
-}
-
-
-def test_a_settled_transaction_is_read_without_who_paid() -> None:
-    (line,) = wire.lines({"transactions": [TRANSACTION]}, "USD")
-    assert (line.reference, line.kind, line.gross, line.fee) == (
-        "12345",
-        LineKind.PAYMENT,
-        Money(2_00, "USD"),
-        Money(0, "USD"),
-    )
-    assert (line.payment, line.of, line.our_reference) == ("12345", "12345", "INV00001")
-    assert "Doe" not in repr(line)
-    assert "1111" not in repr(line)
-
-
-def test_a_batch_is_gross_and_its_deposit_is_expected() -> None:
-    (batch,) = wire.batches({"batchList": [BATCH]}, "USD")
-    assert (batch.amount, batch.state, batch.final) == (Money(3_50, "USD"), PayoutState.DEPOSIT_EXPECTED, True)
-
-
-@pytest.mark.parametrize(
-    ("status", "kind"),
-    [("settlementError", LineKind.OTHER), ("chargeback", LineKind.OTHER), ("returnedItem", LineKind.OTHER)],
-)
-def test_what_did_not_settle_or_came_back_is_a_line_of_nothing(status: str, kind: LineKind) -> None:
-    (line,) = wire.lines({"transactions": [{**TRANSACTION, "transactionStatus": status}]}, "USD")
-    assert (line.kind, line.raw_type, line.gross.minor) == (kind, status, 0)
-
-
-def test_what_never_took_anything_is_no_line() -> None:
-    assert wire.lines({"transactions": [{**TRANSACTION, "transactionStatus": "voided"}]}, "USD") == ()
+SAMPLES = Path(__file__).parents[1] / "samples" / "authorizenet"
+TRANSACTION: dict[str, Any] = read_json((SAMPLES / "get_transaction_list.json").read_bytes())["transactions"][0]
 
 
 @pytest.mark.parametrize("change", [{"settleAmount": 2.5}, {"settleAmount": Decimal("2.001")}, {"submitTimeUTC": None}])

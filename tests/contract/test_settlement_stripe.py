@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import requests
@@ -12,7 +13,6 @@ import stripe
 from fhirpay.db.unit import Database
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.money import Money
-from fhirpay.domain.settlement import LineKind
 from fhirpay.errors import MessageInvalid
 from fhirpay.payments.adapters import stripe_settlement as wire
 from fhirpay.payments.adapters.stripe_balance import balances
@@ -22,32 +22,8 @@ from processor_sides import STRIPE
 from settlement_world import becomes, breaks, entries, lines, payout, pays_out, pulled
 from stripe_running import SECRET_KEY, stripe_apart
 
-# API reference, The Balance Transaction object: its example
-DOCUMENTED = {
-    "id": "txn_1MiN3gLkdIwHu7ixxapQrznl",
-    "object": "balance_transaction",
-    "amount": -400,
-    "available_on": 1678043844,
-    "created": 1678043844,
-    "currency": "usd",
-    "description": None,
-    "exchange_rate": None,
-    "fee": 0,
-    "fee_details": [],
-    "net": -400,
-    "reporting_category": "transfer",
-    "source": "tr_1MiN3gLkdIwHu7ixNCZvFdgA",
-    "status": "available",
-    "type": "transfer",
-}
-
-
-def test_the_documented_line_is_read_to_the_letter_and_is_for_a_person() -> None:
-    (line,) = wire.lines({"object": "list", "data": [DOCUMENTED], "has_more": False}).lines
-    assert (line.reference, line.kind, line.raw_type) == (DOCUMENTED["id"], LineKind.OTHER, "transfer/transfer")
-    assert (line.gross, line.fee, line.net) == (Money(-4_00, "USD"), Money(0, "USD"), Money(-4_00, "USD"))
-    assert line.occurred_at == line.available_at == datetime(2023, 3, 5, 19, 17, 24, tzinfo=UTC)
-    assert (line.of, line.payment, line.our_reference) == (DOCUMENTED["source"], None, "")
+SAMPLES = Path(__file__).parents[1] / "samples" / "stripe"
+DOCUMENTED = json.loads((SAMPLES / "balance_transaction.json").read_bytes())
 
 
 # API reference, The Payout object: `trace_id`
@@ -68,22 +44,7 @@ def test_what_the_bank_calls_a_payout_is_read_where_stripe_knows_it(trace_id: ob
 
 
 @pytest.mark.parametrize(
-    ("change", "kind"),
-    [
-        ({"reporting_category": "dispute", "type": "adjustment"}, LineKind.DISPUTE),
-        ({"reporting_category": "partial_capture_reversal", "type": "refund"}, LineKind.CAPTURE_RELEASE),
-        ({"reporting_category": "risk_reserved_funds", "type": "reserve_hold"}, LineKind.RESERVE_HELD),
-        ({"reporting_category": "risk_reserved_funds", "amount": 400, "net": 400}, LineKind.RESERVE_RELEASED),
-        ({"reporting_category": "made_up", "type": "stripe_fx_fee"}, LineKind.FEE),
-    ],
-)
-def test_a_line_is_what_its_reporting_category_says(change: dict[str, object], kind: LineKind) -> None:
-    (line,) = wire.lines({"data": [{**DOCUMENTED, **change}]}).lines
-    assert line.kind is kind
-
-
-@pytest.mark.parametrize(
-    "change", [{"amount": "-400"}, {"amount": -4.0}, {"net": -399}, {"created": None}, {"id": "txn 1"}, {"fee": None}]
+    "change", [{"amount": "100"}, {"amount": 1.0}, {"net": 99}, {"created": None}, {"id": "txn 1"}, {"fee": None}]
 )
 def test_what_is_not_a_line_is_refused_with_its_page_and_place(change: dict[str, object]) -> None:
     with pytest.raises(MessageInvalid) as refused:
@@ -219,20 +180,20 @@ async def test_a_payout_that_failed_after_it_was_paid_and_one_made_by_hand(world
     assert (await world.balances())["processor_clearing"] == await _held(world)
 
 
-# API reference, The balance object: its example, without the parts that only a platform has
+# API reference, The balance object: its fields, without those that only a platform has
 BALANCE = {
     "object": "balance",
-    "available": [{"amount": 666670, "currency": "usd", "source_types": {"card": 666670}}],
+    "available": [{"amount": 512300, "currency": "usd", "source_types": {"card": 512300}}],
     "livemode": False,
-    "pending": [{"amount": 61414, "currency": "usd", "source_types": {"card": 61414}}],
+    "pending": [{"amount": 48700, "currency": "usd", "source_types": {"card": 48700}}],
 }
 
 
 def test_the_documented_balance_is_read_and_what_is_none_is_refused_with_its_place() -> None:
     (seen,) = balances(BALANCE)
-    assert (seen.available.minor, seen.pending.minor, seen.reserved, seen.total.minor) == (666670, 61414, None, 728084)
+    assert (seen.available.minor, seen.pending.minor, seen.reserved, seen.total.minor) == (512300, 48700, None, 561000)
     euro = {**BALANCE, "pending": [{"amount": -5, "currency": "eur"}]}
-    assert [(one.currency, one.total.minor) for one in balances(euro)] == [("EUR", -5), ("USD", 666670)]
+    assert [(one.currency, one.total.minor) for one in balances(euro)] == [("EUR", -5), ("USD", 512300)]
     for wrong in ("1", 1.0, None, True):
         with pytest.raises(MessageInvalid) as refused:
             balances({**BALANCE, "available": [{"amount": wrong, "currency": "usd"}]})

@@ -1,8 +1,8 @@
 """Square's payouts and payout entries → our port's words. Pure; used by square.py.
 
-Sources: Square's API reference, the Payout and PayoutEntry objects, ActivityType, ListPayoutEntries with its example.
-An entry names Square's own ids of a payment and of a refund, and no reference of ours. A type that isn't in `KINDS` is
-kept as `other`, for a person. A SIMPLE payout has no entries.
+Sources: Square's API reference, the Payout and PayoutEntry objects, ActivityType, ListPayouts and ListPayoutEntries
+with their examples. An entry names Square's own ids of a payment and of a refund, and no reference of ours. A type that
+isn't in `KINDS` is kept as `other`, for a person. A SIMPLE payout has no entries.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ STATUS = {"SENT": _S.IN_TRANSIT, "PAID": _S.PAID, "FAILED": _S.FAILED}
 _FEES = (
     "FEE PROCESSING_FEE PROCESSING_FEE_REFUND UNDO_PROCESSING_FEE_REFUND DEPOSIT_FEE DEPOSIT_FEE_REVERSED TAX_ON_FEE "
     "THIRD_PARTY_FEE THIRD_PARTY_FEE_REFUND PAID_SERVICE_FEE PAID_SERVICE_FEE_REFUND SUBSCRIPTION_FEE "
-    "SUBSCRIPTION_FEE_PAID_REFUND SUBSCRIPTION_FEE_REFUND FREE_PROCESSING"
+    "SUBSCRIPTION_FEE_PAID_REFUND SUBSCRIPTION_FEE_REFUND FREE_PROCESSING LOCAL_OFFERS_FEE GIFT_CARD_LOAD_FEE "
+    "GIFT_CARD_LOAD_FEE_REFUND UNDO_GIFT_CARD_LOAD_FEE_REFUND"
 ).split()
 # By the sign of their amount: taken from the balance, and (the second) put into it.
 KINDS: dict[str, tuple[LineKind, LineKind]] = {
@@ -57,15 +58,16 @@ def _payout(doc: Doc) -> PayoutSeen:
     return PayoutSeen(
         reference=Reference(doc["id"]),
         state=STATUS[doc["status"]],
-        amount=money(doc["amount_money"]),
+        amount=_money(doc["amount_money"]),
         created_at=moment(doc["created_at"]),
         arrives_on=str(doc.get("arrival_date") or ""),
         itemised=doc["type"] == "BATCH",
+        trace=_trace(doc.get("end_to_end_id")),
     )
 
 
 def _line(doc: Doc) -> SettlementLine:
-    gross, fee, net = (_money(doc, name) for name in ("gross", "fee", "net"))
+    gross, fee, net = (_money(doc[f"{name}_amount_money"]) for name in ("gross", "fee", "net"))
     if net != gross - fee:
         raise ValueError("net is not what is left")
     details = doc.get(f"type_{doc['type'].lower()}_details") or {}
@@ -93,7 +95,11 @@ def _line(doc: Doc) -> SettlementLine:
     )
 
 
-def _money(doc: Doc, name: str) -> Money:
-    """The reference says `currency`; its example of an entry says `currency_code`."""
-    said = doc[f"{name}_amount_money"]
+def _trace(value: Any) -> str:
+    """What may stand on the bank's statement (Payout object, `end_to_end_id`)."""
+    return value[:100] if isinstance(value, str) else ""
+
+
+def _money(said: Doc) -> Money:
+    """The reference says `currency`; its examples of payouts and of entries say `currency_code`."""
     return money({**said, "currency": said.get("currency") or said["currency_code"]})
