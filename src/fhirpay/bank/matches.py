@@ -1,6 +1,7 @@
 """What was found to be the same money, as rows: kept for good, with its rule or who said so. Takes the caller's `tx`.
 
-What is expected at the bank is read here too, in SQL: payouts that have left a processor and are of no line yet.
+What somebody took back is apart.py's. What is expected at the bank is read here too, in SQL: payouts that have left a
+processor and are of no line yet.
 """
 
 from __future__ import annotations

@@ -87,11 +87,15 @@ def decide(
     known_until: date,
     late: timedelta,
     most_fee: Decimal = Decimal(0),
+    apart: Collection[tuple[str, str]] = (),
 ) -> Found:
-    """`named` says by payout which lines name it; `known_until` is the last day of which the bank's lines are here;
+    """`named` says by payout which lines name it; `apart` are lines and payouts of which somebody said that they aren't
+    the same; `known_until` is the last day of which the bank's lines are here;
     `most_fee` is what a deposit of batches may lack, in percent."""
     known = min(today, known_until + 2 * SLACK)
-    state = _State({(one.payout_id, one.what): one for one in expected}, {one.line_id: one for one in lines}, known)
+    state = _State(
+        {(one.payout_id, one.what): one for one in expected}, {one.line_id: one for one in lines}, known, apart
+    )
     doubted: set[str] = set()  # lines that are somebody's, though not told whose
     for one in list(state.expected.values()):
         _by_reference(state, one, named.get(one.payout_id, ()), doubted)
@@ -109,8 +113,14 @@ def decide(
 class _State:
     """What is open yet."""
 
-    def __init__(self, expected: dict[tuple[str, What], Expected], lines: dict[str, BankLine], today: date) -> None:
-        self.expected, self.lines, self.today = expected, lines, today
+    def __init__(
+        self,
+        expected: dict[tuple[str, What], Expected],
+        lines: dict[str, BankLine],
+        today: date,
+        apart: Collection[tuple[str, str]],
+    ) -> None:
+        self.expected, self.lines, self.today, self.apart = expected, lines, today, apart
         self.found = Found()
 
     def match(self, rule: Rule, expected: Iterable[Expected], lines: Iterable[BankLine]) -> None:
@@ -123,16 +133,15 @@ class _State:
 
     def like(self, one: Expected, but: Collection[str]) -> list[BankLine]:
         lines = (line for line in self.lines.values() if line.line_id not in but)
-        return [line for line in lines if line.amount == one.amount and one.covers(line)]
+        return [line for line in lines if line.amount == one.amount and one.covers(line) and self.may_be(one, line)]
 
-
-def _same_way(one: Expected, line: BankLine) -> bool:
-    same = line.amount.currency == one.amount.currency
-    return same and (line.amount.minor < 0) == (one.amount.minor < 0)
+    def may_be(self, one: Expected, line: BankLine) -> bool:
+        same = line.amount.currency == one.amount.currency and (line.amount.minor < 0) == (one.amount.minor < 0)
+        return same and (line.line_id, one.payout_id) not in self.apart
 
 
 def _by_reference(state: _State, one: Expected, named: Collection[str], doubted: set[str]) -> None:
-    mine = [state.lines[line] for line in named if line in state.lines and _same_way(one, state.lines[line])]
+    mine = [state.lines[line] for line in named if line in state.lines and state.may_be(one, state.lines[line])]
     mine.sort(key=lambda line: (line.booked_on, line.line_id))
     if not mine:
         return
@@ -189,7 +198,7 @@ def _pairs(state: _State, one: Expected, doubted: set[str]) -> list[tuple[BankLi
     """Two lines each that come to its amount."""
     by_amount: dict[int, list[BankLine]] = {}
     for line in state.lines.values():
-        if one.covers(line) and _same_way(one, line) and line.line_id not in doubted:
+        if one.covers(line) and state.may_be(one, line) and line.line_id not in doubted:
             by_amount.setdefault(line.amount.minor, []).append(line)
     pairs: list[tuple[BankLine, BankLine]] = []
     for minor, lines in by_amount.items():
@@ -217,7 +226,7 @@ def _by_batches(state: _State, most_fee: Decimal, late: timedelta, doubted: set[
     able: dict[str, list[list[Expected]]] = {}
     for line in state.lines.values():
         if line.line_id not in doubted and line.amount.minor > 0:
-            able[line.line_id] = [run for run in runs if _fits(run, line, most_fee)]
+            able[line.line_id] = [run for run in runs if _fits(state, run, line, most_fee)]
     used = [one.payout_id for runs_of in able.values() for run in runs_of for one in run]
     for line_id, runs_of in able.items():
         line = state.lines[line_id]
@@ -232,8 +241,8 @@ def _by_batches(state: _State, most_fee: Decimal, late: timedelta, doubted: set[
                 state.found.ambiguous += [(one, 1) for key, one in first.items() if key not in known]
 
 
-def _fits(run: Sequence[Expected], line: BankLine, most_fee: Decimal) -> bool:
-    if run[0].amount.currency != line.amount.currency or not all(one.covers(line) for one in run):
+def _fits(state: _State, run: Sequence[Expected], line: BankLine, most_fee: Decimal) -> bool:
+    if not all(one.covers(line) and state.may_be(one, line) for one in run):
         return False
     gross = sum(one.amount.minor for one in run)
     gap = gross - line.amount.minor

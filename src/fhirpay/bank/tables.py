@@ -1,7 +1,7 @@
 """Tables of the bank: files as they came, the statements and lines in them, and what the lines were found to be.
 
-Written by store.py and matches.py alone. What a bank says about a line may name a payer: it is in the file's sealed
-bytes, and of its words a keyed hash stands in `bank_word`, by which a payout's reference is found.
+Written by store.py, matches.py and apart.py alone. What a bank says about a line may name a payer: it is in the file's
+sealed bytes, and of its words a keyed hash stands in `bank_word`, by which a payout's reference is found.
 """
 
 from __future__ import annotations
@@ -101,6 +101,9 @@ class BankMatchRow(Row, table=True):
     why: str = Field(sa_type=Text)
     gap_minor: int = Field(sa_type=BigInteger)  # what batches come to above their deposit
     matched_at: datetime = Field(sa_type=UtcDateTime)
+    unmatched_by: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})  # who took it back
+    unmatched_why: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
+    unmatched_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class BankMatchedRow(Row, table=True):
@@ -113,3 +116,16 @@ class BankMatchedRow(Row, table=True):
     payout_id: str = Field(primary_key=True, sa_type=Text)
     what: str = Field(primary_key=True, sa_type=Text)  # arrival, return
     match_id: str = Field(sa_type=Text)
+
+
+class BankApartRow(Row, table=True):
+    """A line and a payout that were matched, and aren't the same money: somebody took the match back."""
+
+    __tablename__ = "bank_apart"
+    __table_args__ = (Index(None, "tenant_id", "payout_id"),)
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    line_id: str = Field(primary_key=True, sa_type=Text)
+    payout_id: str = Field(primary_key=True, sa_type=Text)
+    match_id: str = Field(primary_key=True, sa_type=Text)
+    what: str = Field(sa_type=Text)  # arrival, return

@@ -57,6 +57,7 @@ class Operator(Protocol):
     async def take_report(self, *, receiver: str, name: str, data: bytes) -> str: ...
     async def read_back(self, *, connection: str) -> str: ...
     async def match_by_hand(self, *, lines: list[str], payouts: list[str], by: str, reason: str) -> str: ...
+    async def unmatch(self, *, line: str, by: str, reason: str) -> str: ...
     async def book_receipt(self, *, line: str, by: str, reason: str) -> str: ...
     async def done(self, *, line: str, by: str, reason: str) -> str: ...
     async def reconcile(self, *, merchant: str, first: str, last: str) -> dict[str, int]: ...
@@ -156,6 +157,9 @@ class _Here:
 
     async def match_by_hand(self, *, lines: list[str], payouts: list[str], by: str, reason: str) -> str:
         return await self._commands.match_by_hand(self._tenant, lines, payouts, by, reason)
+
+    async def unmatch(self, *, line: str, by: str, reason: str) -> str:
+        return await self._commands.unmatch(self._tenant, line, by, reason)
 
     async def book_receipt(self, *, line: str, by: str, reason: str) -> str:
         return await self._commands.book_receipt(self._tenant, line, by, reason)
@@ -277,6 +281,9 @@ class _There:
     async def match_by_hand(self, *, lines: list[str], payouts: list[str], by: str, reason: str) -> str:
         asked = {"command": "match_by_hand", "lines": lines, "payouts": payouts}
         return (await self._ask(**asked, by=by, reason=reason))["match"]
+
+    async def unmatch(self, *, line: str, by: str, reason: str) -> str:
+        return (await self._ask(command="unmatch", line=line, by=by, reason=reason))["match"]
 
     async def book_receipt(self, *, line: str, by: str, reason: str) -> str:
         return (await self._ask(command="book_receipt", line=line, by=by, reason=reason))["line"]

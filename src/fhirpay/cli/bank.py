@@ -87,6 +87,19 @@ def match_lines(
     out(f"{match_id}: {', '.join(lines)} {'is' if len(lines) == 1 else 'are'} {', '.join(payouts)}")
 
 
+@bank.command("unmatch")
+def unmatch_line(
+    line: Annotated[str, typer.Argument(help="A bank line (bnk…) of the match.")],
+    by: ByOption = "",
+    reason: ReasonOption = "",
+    tenant: TenantOption = "",
+    config: ConfigOption = None,
+) -> None:
+    """Say that a line is not what it was matched with: the whole match is taken back, and its entries reversed."""
+    match_id = decided(config, tenant, lambda server: server.unmatch(line=line, by=by, reason=reason))
+    out(f"{match_id} is taken back: no rule matches {line} with the same payout again")
+
+
 @bank.command("receipt")
 def book_receipt(
     line: Annotated[str, typer.Argument(help="The bank line (bnk…).")],

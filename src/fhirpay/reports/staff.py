@@ -67,6 +67,7 @@ def _actions() -> Iterator[tuple[Table, Any, str, str, Any, Any]]:
     step = table(LedgerPeriodStep)
     yield step, literal("period_").concat(step.c.step), "by", "recorded_at", _NONE, ""
     yield table(BankMatchRow), "bank_lines_matched", "by", "matched_at", _NONE, ""
+    yield table(BankMatchRow), "bank_lines_unmatched", "unmatched_by", "unmatched_at", _NONE, ""
 
 
 def statement(tx: Tx, asked: Asked) -> Query:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import BigInteger, RowMapping, bindparam, cast, func, select, update
+from sqlalchemy import BigInteger, RowMapping, bindparam, cast, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.keyset import page
@@ -156,6 +156,13 @@ def note_state(tx: Tx, payout: Payout, state: PayoutState) -> tuple[Payout, Fold
     if str(folded.state) != found["state"]:
         _change(tx, payout_id, state=str(folded.state))
     return get(tx, payout.merchant, payout.processor_ref), folded
+
+
+def forget_state(tx: Tx, payout: Payout, state: PayoutState) -> None:
+    """It was not seen in this state after all, somebody said: its state is what the others come to."""
+    where = (_fact.c.tenant_id == tx.tenant, _fact.c.payout_id == payout.payout_id, _fact.c.state == str(state))
+    tx.execute(delete(_fact).where(*where))
+    _change(tx, payout.payout_id, state=str(fold(states_of(tx, payout.payout_id)).state))
 
 
 def states_of(tx: Tx, payout_id: str) -> set[PayoutState]:

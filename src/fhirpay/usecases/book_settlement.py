@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
+from ..bank import apart
 from ..config import Tenant
 from ..db.unit import Tx
 from ..domain.dispute import DisputeFact, MoneyKind
@@ -129,12 +130,13 @@ def book_payout(tx: Tx, tenant: Tenant, payout: Payout, folded: Folded) -> None:
     begun = _when(tenant, merchant, payout.created_at, refs)
     made = {f"payout-closed/{key}": rules.payout_closed(merchant, amount, debited=debited, **begun)}
     now = _when(tenant, merchant, tx.now, refs)
+    ends = apart.again(tx, payout=payout.payout_id)
     at_bank = PayoutState.BANK_MATCHED in folded.path
     if at_bank:
-        made[f"payout-at-bank/{key}"] = rules.payout_at_bank(merchant, amount, debited=debited, **now)
+        made[f"payout-at-bank/{key}{ends}"] = rules.payout_at_bank(merchant, amount, debited=debited, **now)
     if folded.came_back:
         if at_bank:
-            made[f"payout-left-bank/{key}"] = rules.payout_left_bank(merchant, amount, debited=debited, **now)
+            made[f"payout-left-bank/{key}{ends}"] = rules.payout_left_bank(merchant, amount, debited=debited, **now)
         made[f"payout-failed/{key}"] = rules.payout_failed(merchant, amount, debited=debited, **now)
     _post(tx, made)
 

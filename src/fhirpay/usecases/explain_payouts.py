@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..bank import matches
+from ..bank import apart, matches
 from ..bank import store as bank
 from ..db.unit import Tx
 from ..settlement import store as settlement
@@ -63,6 +63,10 @@ def _at_bank(tx: Tx, payout: Payout | None) -> tuple[Node, ...]:
                 "what": match.what,
             }
             found.append(Node("bankLine", line.line_id, says, (), facts))
+    for one in apart.of_payout(tx, payout.payout_id) if payout else ():
+        says = f"bank line {one.line_id} was matched by rule '{one.rule}', and taken back by {one.by}: {one.why}"
+        facts = {"match": one.match_id, "rule": one.rule, "takenBackBy": one.by, "reason": one.why}
+        found.append(Node("bankLine", one.line_id, says, (), facts))
     return tuple(found)
 
 

@@ -3,7 +3,7 @@
     open lines, open payouts ─▶ bank/matching.py ─▶ match kept ─▶ payout `bank_matched` ─▶ bank / payout_in_transit
                                                 └▶ what is for a person: a break, closed again once it no longer is so
 
-One unit for an account. A match stands: nothing undoes it. Running it again changes nothing.
+One unit for an account. A match stands until a person takes it back (unmatch_bank.py). Run again, it changes nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from functools import partial
 
-from ..bank import matches
+from ..bank import apart, matches
 from ..bank import store as bank
 from ..bank.matching import Expected, Found, Match, What, decide
 from ..bank.store import BankLine, word_hash
@@ -94,6 +94,7 @@ def _look(tx: Tx, tenant: Tenant, account: BankAccount, key: bytes) -> Found | N
         known_until=max(one.last_day for one in days),
         late=timedelta(days=account.late_days),
         most_fee=account.most_fee,
+        apart=apart.pairs(tx, account.name),
     )
 
 
@@ -144,23 +145,24 @@ def _deposited(tx: Tx, tenant: Tenant, batches: Sequence[Payout], total: Money, 
     refs = {"payout": first.payout_id, "processor_payout": first.processor_ref}
     when = rules.When(occurred_at=tx.now, business_date=day, refs=refs)
     key = f"{first.merchant}/{first.processor_ref}"
+    ends = apart.again(tx, payout=first.payout_id)
     debited = total.minor < 0
     closed = rules.payout_closed(first.merchant, abs(total), debited=debited, **when)
-    ledger.post(tx, closed, key=f"batch-closed/{key}")
+    ledger.post(tx, closed, key=f"batch-closed/{key}{ends}")
     at_bank = rules.payout_at_bank(first.merchant, abs(total), debited=debited, **when)
-    ledger.post(tx, at_bank, key=f"batch-at-bank/{key}")
+    ledger.post(tx, at_bank, key=f"batch-at-bank/{key}{ends}")
     if gap:
         says = f"{len(batches)} batches from {first.processor_ref} on are {gap} more than their deposit of {total}:"
         says += " fees that the processor doesn't tell; they stay in processor_clearing"
         tell = partial(store.open_break, tx, merchant=first.merchant, subject=first.processor_ref)
-        tell(f"bank:{FEE_GAP}:{key}", FEE_GAP, says, amount=gap)
+        tell(f"bank:{FEE_GAP}:{key}", FEE_GAP, says, amount=gap, again=True)
 
 
 def _identified(tx: Tx, tenant: Tenant, line: BankLine) -> None:
     """A line that staff had booked as a receipt of nobody is one no longer."""
     if line.receipt_by:
         entry = rules.receipt_unidentified(line.amount, back=True, **when_of(tx, tenant, line))
-        ledger.post(tx, entry, key=f"receipt-identified/{line.line_id}")
+        ledger.post(tx, entry, key=f"receipt-identified/{line.line_id}{apart.again(tx, line=line.line_id)}")
 
 
 def when_of(tx: Tx, tenant: Tenant, line: BankLine) -> rules.When:

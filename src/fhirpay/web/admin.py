@@ -27,7 +27,7 @@ from ..inbox.search import Selector, search
 from ..ledger.month import Month
 from ..payments.registry import Registry
 from ..polling import exports
-from ..usecases import by_hand, close_period, confirm_posting, decide_bank, desk_list, post_file, staff
+from ..usecases import by_hand, close_period, confirm_posting, decide_bank, desk_list, post_file, staff, unmatch_bank
 from ..usecases import webhook_endpoints as hooks
 from ..usecases.apply_message import ApplyMessage
 from ..usecases.by_hand import Found
@@ -157,6 +157,11 @@ class Commands:
         bank, owner = self._bank(tenant), self._tenant(tenant)
         named = {"lines": lines, "payouts": payouts, "by": by, "why": reason}
         return await bank.units.write(decide_bank.match_by_hand, owner, bank.hash_key, **named)
+
+    async def unmatch(self, tenant: str, line: str, by: str, reason: str) -> str:
+        """A bank line is not what it was matched with; the match's id."""
+        bank, owner = self._bank(tenant), self._tenant(tenant)
+        return await bank.units.write(unmatch_bank.unmatch, owner, bank.hash_key, line, by=by, why=reason)
 
     async def book_receipt(self, tenant: str, line: str, by: str, reason: str) -> str:
         """Nobody knows whose money a bank line is; the line's id."""
@@ -472,6 +477,14 @@ class AdminSocket:
                     "reason": str(reason),
                 }:
                     return {"match": await self._commands.match_by_hand(tenant, lines, payouts, by, reason)}
+                case {
+                    "command": "unmatch",
+                    "tenant": str(tenant),
+                    "line": str(bank_line),
+                    "by": str(by),
+                    "reason": str(reason),
+                }:
+                    return {"match": await self._commands.unmatch(tenant, bank_line, by, reason)}
                 case {
                     "command": "book_receipt",
                     "tenant": str(tenant),

@@ -15,6 +15,7 @@ from fhirpay.errors import FhirpayError, MessageInvalid, RuleBroken
 from fhirpay.ledger.verify import verify
 from fhirpay.usecases import doctor_settlement
 from fhirpay.usecases.decide_bank import book_receipt, match_by_hand
+from fhirpay.usecases.unmatch_bank import unmatch
 
 pytestmark = pytest.mark.warns("bank.refused")
 FILLER = ("2026-11-19", -1_00, "Z", "SERVICE FEE")  # the bank's days are known until then
@@ -134,6 +135,66 @@ async def test_a_receipt_of_nobody_is_told_booked_and_found_to_be_a_payout(units
     kept = await units.read(_everything)
     assert "CANARY" not in kept
     assert "ZELLE" not in kept
+
+
+async def test_a_match_that_was_wrong_is_taken_back_and_no_rule_makes_it_again(world: BankWorld) -> None:
+    await world.pays("po_wrong01", 40_00, "2026-11-11")
+    await world.bank([("2026-11-11", 40_00, "R1", "po_wrong01"), FILLER])
+    (line,) = await world.units.read(lambda tx: _lines(tx, 40_00))
+    said = {"by": "kim", "why": "another practice's deposit"}
+    with pytest.raises(RuleBroken, match="who says so, and why"):
+        await world.units.write(unmatch, world.tenant, KEY, line, by="kim", why=" ")
+    await world.units.write(unmatch, world.tenant, KEY, line, **said)
+    state = await world.state()
+    assert (state["matches"], state["payouts"]) == ([], [("po_wrong01", "paid")])
+    assert state["books"] == {"payout_in_transit": 40_00, "processor_clearing": -40_00}
+    assert await world.match() == 0
+    assert await world.breaks() == {"payout_not_at_bank"}
+    with pytest.raises(RuleBroken, match="matched with nothing"):
+        await world.units.write(unmatch, world.tenant, KEY, line, **said)
+    await _sound(world)
+    await world.bank([("2026-11-12", 40_00, "R2", "DEPOSIT"), FILLER])  # what it was
+    assert [(one[2], one[7]) for one in (await world.state())["matches"]] == [("amount", "R2")]
+    (other,) = [one for one in await world.units.read(lambda tx: _lines(tx, 40_00)) if one != line]
+    await world.units.write(unmatch, world.tenant, KEY, other, **said)
+    await world.units.write(
+        match_by_hand, world.tenant, KEY, lines=[line], payouts=["po_wrong01"], **said
+    )  # a person may
+    await world.pays("po_wrong01", 40_00, "2026-11-11")
+    assert (await world.state())["books"] == {"bank": 40_00, "processor_clearing": -40_00}
+    assert await world.breaks() == set()
+    await _sound(world)
+    await world.pays("po_wrong01", 40_00, "2026-11-11", PayoutState.FAILED)
+    assert (await world.state())["books"] == {}
+    with pytest.raises(RuleBroken, match="has come back since"):
+        await world.units.write(unmatch, world.tenant, KEY, line, **said)
+
+
+async def test_a_receipt_and_a_deposit_of_batches_are_what_they_were_before_the_match(units: Units) -> None:
+    world = BankWorld(units, CSV.model_copy(update={"fee_percent": "3.5"}))
+    await world.bank([("2026-11-11", 97_00, "A", "MERCHANT BANKCD"), FILLER])
+    (line,) = await units.read(_open_of, 97_00)
+    await units.write(book_receipt, world.tenant, line, by="kim", why="nobody knows it")
+    before = (await world.state())["books"]
+    await world.pays("b_000001", 100_00, "2026-11-11", PayoutState.DEPOSIT_EXPECTED)
+    assert await world.match() == 1
+    assert await world.breaks() == {"batch_fee_gap"}
+    for _ in range(2):
+        await units.write(unmatch, world.tenant, KEY, line, by="kim", why="it was rent")
+        state = await world.state()
+        assert (state["books"], state["payouts"]) == (before, [("b_000001", "deposit_expected")])
+        assert await world.breaks() == {"payout_not_at_bank"}
+        said = {"lines": [line], "payouts": ["b_000001"], "by": "kim", "why": "it is this one after all"}
+        await units.write(match_by_hand, world.tenant, KEY, **said)
+        assert (await world.state())["books"] == {"bank": 97_00, "processor_clearing": -97_00}
+        assert await world.breaks() == {"batch_fee_gap"}
+    await _sound(world)
+
+
+def _lines(tx: object, minor: int) -> list[str]:
+    from fhirpay.bank import store
+
+    return [one.line_id for one in store.some(tx, "main", unmatched=False, limit=9) if one.amount.minor == minor]  # type: ignore[arg-type]
 
 
 def _everything(tx: object) -> str:
