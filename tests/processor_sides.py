@@ -42,7 +42,7 @@ class Side:
     sign: Callable[[Sequence[str], bytes, int], str]
     events: Callable[[Any], list[Doc]]
     tokens: Mapping[str, str]
-    keyless: frozenset[str] = frozenset()  # calls of the port that carry no idempotency key there
+    forgets_errors: bool = False  # a key is not said to keep a 500 there: the same key again does it
     event_id: str = "id"  # the field that has it
     settings: Mapping[str, str] = field(default_factory=dict[str, str])  # of the merchant, beyond what every one has
     known_as: Callable[[str], str] = str  # what its books call our reference
@@ -107,7 +107,7 @@ SQUARE = Side(
         "funds": square_running.card("insufficient-funds"),
         "action": square_running.card("requires-verification"),
     },
-    keyless=frozenset({"void", "accept_dispute"}),
+    forgets_errors=True,
     event_id="event_id",
     settings={"location": LOCATION, "notification_url": square_running.NOTIFICATION_URL},
 )

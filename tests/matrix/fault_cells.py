@@ -676,12 +676,12 @@ class Bench:
         return said
 
     def resolved(self, row: Row, column: str) -> tuple[str, ...]:
-        """Where a call has no key at this processor, none keeps a 500; where none has one, nothing is sent again."""
+        """Where no key keeps a 500, the same one does it; where no call has a key, nothing is sent again."""
         if not self.readable:
             return RESOLVED_UNREADABLE[column]
         if self.recorder.capabilities.idempotency_ttl is None:
             return (RESOLVED | WITHOUT_KEYS)[column]
-        return RESOLVED["before" if column == "error500" and row.call in self.world.side.keyless else column]
+        return RESOLVED["before" if column == "error500" and self.world.side.forgets_errors else column]
 
     async def _faulted(self, row: Row, column: str, case: Case) -> str:
         if row.first_lose:

@@ -2,7 +2,7 @@
 
 Order of a call: token and version → rate limit → body → idempotency key → the deed. Operations for faults: create (an
 order), confirm (a payment), capture (pay an order, complete a payment), void, refund, get, list, checkout (a link),
-close, card, customer. Faults are those of `stripe_server.faults`; `error500` is kept by the key like any answer.
+close, card, customer. Faults are those of `stripe_server.faults`; a key keeps the first answer, but no `error500`.
 """
 
 from __future__ import annotations
@@ -97,7 +97,8 @@ class Server:
 
         name, seconds = (fault.fault, fault.seconds) if fault else ("", 0)
         if name == "error500":
-            return self._broke(endpoint, key)
+            self.keys.drop(endpoint, key)
+            return _broke()
         if name == "late":
             self.late.append((self.books.now() + seconds, perform))
             return BrokenAnswer()
@@ -106,7 +107,7 @@ class Server:
         status, said = perform()
         if name == "hang":
             await asyncio.sleep(seconds)
-        return self._broke(endpoint, key) if name == "after" else _answer(status, said, fault)
+        return _broke() if name == "after" else _answer(status, said, fault)
 
     def _perform(self, endpoint: str, key: str, body: Doc, deed: Deed) -> tuple[int, Doc]:
         try:
@@ -122,12 +123,6 @@ class Server:
         if key and endpoint:
             self.keys.end(endpoint, key, status, said)
         return status, said
-
-    def _broke(self, endpoint: str, key: str) -> Response:
-        error = internal()
-        if key and endpoint:
-            self.keys.end(endpoint, key, error.status, error.body)
-        return _answer(error.status, error.body, None)
 
     def _enter(self, operation: str, request: Request) -> Fault | None:
         kind, _, given = request.headers.get("authorization", "").partition(" ")
@@ -163,6 +158,11 @@ def _early(fault: Fault | None) -> Response | None:
     if name == "before":
         raise internal()
     return BrokenAnswer() if name == "lost_request" else None
+
+
+def _broke() -> Response:
+    error = internal()
+    return _answer(error.status, error.body, None)
 
 
 def _answer(status: int, body: Doc, fault: Fault | None) -> Response:

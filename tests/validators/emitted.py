@@ -33,8 +33,14 @@ WRITTEN = GOLDEN / "writeback"
 def posted(version: str) -> dict[str, Json]:
     """A PaymentReconciliation in every state, with the practice named and not; and of a payout."""
     spoken = FhirVersion(version)
+    made = {name: payout(one, organization="clinic", version=spoken) for name, one in PAYOUTS.items()}
+    return posted_payments(version) | made
+
+
+def posted_payments(version: str) -> dict[str, Json]:
+    """Those that are of a payment or a refund: what our profile of postings is about."""
+    spoken = FhirVersion(version)
     made = {name: render(one, organization="clinic", version=spoken) for name, one in STATES.items()}
-    made |= {name: payout(one, organization="clinic", version=spoken) for name, one in PAYOUTS.items()}
     return made | {"without an Organization": render(STATES["a-copay"], organization="", version=spoken)}
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emitted import Json, defined, mapped, posted
+from emitted import Json, defined, mapped, posted_payments
 from snapshots import with_snapshot
 
 from fhir_world import FhirWorld
@@ -50,7 +50,7 @@ def refusals(stranger: Node, name: str, resources: list[Any]) -> list[list[str]]
 
 @needs_npm
 def test_every_posting_is_of_its_profile(stranger: Node) -> None:
-    every = list(posted("R4").values())
+    every = list(posted_payments("R4").values())
     assert refusals(stranger, "posting", every) == [[]] * len(every)
 
 
