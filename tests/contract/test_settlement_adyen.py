@@ -147,7 +147,7 @@ async def theirs(world: World, payment_id: str) -> str:
 
 async def unread(world: World) -> list[tuple[str, str]]:
     found = await world.units.read(list_open)
-    return [(one.subject, one.says) for one in found if one.kind == "settlement_unread"]
+    return [(one.subject, one.says) for one in found if one.kind == "settlement_report_unread"]
 
 
 def _all(tx: Tx) -> str:

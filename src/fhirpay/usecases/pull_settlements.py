@@ -64,25 +64,27 @@ def schedule(tx: Tx, tenant: Tenant, registry: Registry) -> None:
             add(tx, KIND, merchant.name, [f"{KIND}:{merchant.name}"], tx.now + SOON, once_key=merchant.name)
 
 
-async def tried(units: Units, work: Work, what: str, step: Callable[[], Awaitable[object]]) -> bool:
-    """Whether it was done. A person is told at once of what only a person can mend, else after some tries; either way
-    it is tried again."""
+async def tried(
+    units: Units, work: Work, what: str, step: Callable[[], Awaitable[object]], *, kind: str = UNREAD
+) -> bool:
+    """Whether it was done. A person is told at once of what only a person can mend, else after some tries, by a line of
+    this kind; either way it is tried again."""
     try:
         await step()
     except (MessageInvalid, ProcessorMisconfigured) as error:
-        await units.write(_failed, work, what, error)
+        await units.write(_failed, work, kind, what, error)
     except FhirpayError as error:
         if error.retryable and work.attempt % _OFTEN:
             raise
-        await units.write(_failed, work, what, error)
+        await units.write(_failed, work, kind, what, error)
     else:
         return True
     return False
 
 
-def _failed(tx: Tx, work: Work, what: str, error: FhirpayError) -> None:
+def _failed(tx: Tx, work: Work, kind: str, what: str, error: FhirpayError) -> None:
     says = f"{what} can't be read: {error}"
-    worklist.open_item(tx, kind=UNREAD, subject=work.ref, says=legible(says), standing=True)
+    worklist.open_item(tx, kind=kind, subject=work.ref, says=legible(says), standing=True)
     log.warning("settlement.unread", merchant=work.ref.rpartition("/")[0] or work.ref, code=error.code)
     retry(tx, work, after=EVERY, error=error.message)
 

@@ -28,10 +28,11 @@ from ..settlement import files
 from ..settlement import store as settlement
 from ..settlement.files import SettlementFile
 from .book_settlement import all_lines_are_here, hear_payout, keep
-from .pull_settlements import UNREAD, PullSettlements, tried
+from .pull_settlements import PullSettlements, tried
 
 log = Log("settlement")
 
+UNREAD = "settlement_report_unread"  # on the worklist; its subject is merchant/name
 KIND = "settlement.report"  # in the outbox; its work is about a merchant's report
 FILE_MAX = 20_000_000  # bytes
 _LINES = 200  # kept in one unit
@@ -75,7 +76,7 @@ class TakeSettlementReport:
             await self.take(merchant, name, data)
 
         says = f"report {name} of merchant '{merchant}'"
-        if await tried(self._units, work, says, fetched):
+        if await tried(self._units, work, says, fetched, kind=UNREAD):
             await self._units.write(self._done, work)
 
     def _done(self, tx: Tx, work: Work) -> None:

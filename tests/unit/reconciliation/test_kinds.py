@@ -22,7 +22,7 @@ from fhirpay.reconciliation.kinds import KINDS, Kind, kind
 SOURCE = Path(fhirpay.__file__).parent
 # the function that opens a line → which argument is the kind
 OPENS = {"open_item": None, "open_break": 2, "Note": 0}
-HELPERS = {"note", "_told", "_open", "tell"}  # hand it on; others have these names too
+HELPERS = {"note", "_told", "_open", "tell", "tried"}  # hand it on; others have these names too
 # Where a kind is handed on by one of the above, whose own callers are looked at.
 HANDED_ON = {"kind", "note.kind", "anomaly.kind"}
 
@@ -37,7 +37,7 @@ def _opened() -> Iterator[tuple[str, str]]:
                 continue
             named = next((one.value for one in node.keywords if one.arg == "kind"), None)
             if name in HELPERS:
-                opened = next((one for one in node.args[:2] if _is_kind(one)), None)
+                opened = named or next((one for one in node.args[:2] if _is_kind(one)), None)
             else:
                 place = OPENS[name]
                 opened = named or (node.args[place] if place is not None and len(node.args) > place else None)
