@@ -23,7 +23,7 @@ from fhirpay.usecases.age_in_transit import look
 from fhirpay.usecases.decide_bank import book_receipt
 from fhirpay.usecases.reconcile import Reconcile
 
-DAYS = InTransit(terminal_days=14)
+DAYS = InTransit(deposit_days=7, terminal_days=14)
 
 
 async def told(units: Units, tenant: Tenant, clock: FrozenClock, *, days: int = 0) -> dict[tuple[str, str], int]:
