@@ -58,7 +58,7 @@ class House:
 
     def invoiced(self) -> str:
         """80.00 owed, and a stored method; its id."""
-        self.write(lambda tx: World._invoiced(SimpleNamespace(tenant=self.tenant), tx, "ana", (80_00,)))  # type: ignore[arg-type]
+        self.write(lambda tx: World._invoiced(SimpleNamespace(tenant=self.tenant), tx, "ana", (usd(80_00),)))  # type: ignore[arg-type]
         return self.write(_method)
 
     def wish(self, method: str, **more: Any) -> NewPayment:

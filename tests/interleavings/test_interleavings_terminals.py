@@ -39,7 +39,7 @@ def house(stage: Stage) -> House:
 
 
 def _wish(house: House, name: str) -> NewPayment:
-    house.write(lambda tx: World._invoiced(SimpleNamespace(tenant=house.tenant), tx, name, (80_00,)))  # type: ignore[arg-type]
+    house.write(lambda tx: World._invoiced(SimpleNamespace(tenant=house.tenant), tx, name, (usd(80_00),)))  # type: ignore[arg-type]
     return NewPayment(account_ref=f"Account/{name}", requested_by="test", terminal="front")
 
 

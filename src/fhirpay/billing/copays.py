@@ -49,7 +49,7 @@ def _copays(case: Case) -> Iterator[_Copay]:
     facts = case.facts
     visits = sorted(facts.visits, key=lambda visit: visit.ref)
     stated: dict[str, list[_Copay]] = {}
-    for line in facts.copays:
+    for line in sorted(facts.copays, key=_as_stated):
         visit = _visit_of(facts, visits, line)
         says = Says("copay", f"copay of {line.amount} stated as due at the visit", line.source or facts.ref)
         key = visit.ref if visit else line.visit or facts.ref
@@ -69,6 +69,10 @@ def _copays(case: Case) -> Iterator[_Copay]:
             continue
         if visit.ref not in stated and (copay := _insured(case, visit.ref, visit)):
             yield copay
+
+
+def _as_stated(line: CopayDue) -> tuple[str, str, int, str, str]:
+    return (line.visit, line.amount.currency, line.amount.minor, str(line.day or ""), line.source)
 
 
 def _highest(line: _Copay) -> tuple[int, str, str, str]:

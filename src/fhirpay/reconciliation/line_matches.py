@@ -144,6 +144,7 @@ _MATCH_EXACTLY = (
         select(_NAMED, *_SAID).where(_NAMED.c.payment_id.is_not(None)),
     )
     .on_conflict_do_nothing()
+    .execution_options(preserve_rowcount=True)
 )
 
 
