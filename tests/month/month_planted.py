@@ -36,6 +36,8 @@ def plant(world: MonthWorld, plan: Plan) -> None:
 
     at("pay_out", "mesa", work[0], line_missing)
     at("pay_out", "bay", work[0], line_twice)
+    at("pay_out", "harbor", work[5], paid_twice)
+    at("pay_out", "mesa", work[5], paid_short)
     at("tick", "harbor", work[1], payment_elsewhere)
     at("monthly_fee", "bay", work[1], line_of_nobody)
     at("pay_out", "mesa", work[2], payout_short)
@@ -93,9 +95,48 @@ async def line_twice(world: MonthWorld, act: Act) -> bool:
     with books.transaction():
         _insert(books, again)
     _found(world, "a payout's line is there twice", "payout_sum", line["fee"] - line["amount"])
-    world.apart["fees", act.place] += line["fee"]
-    world.apart["clearing", act.place] -= line["fee"]
     return True
+
+
+async def paid_twice(world: MonthWorld, act: Act) -> bool:
+    """A payment is among the lines twice, and in the amount as well."""
+    books, payout = _payout(world, act)
+    if not any(one["type"] == "capture" for one in books.lines(payout=payout["id"])):
+        return False  # the next one of this day
+    line = _captured(books, payout["id"])
+    with books.transaction():
+        _insert(books, {**line, "id": f"{line['id']}b"})
+    _pays_out(world, act, line["amount"] - line["fee"])
+    _found(world, "a payment is paid out twice", "paid_out_twice", line["amount"])
+    return True
+
+
+async def paid_short(world: MonthWorld, act: Act) -> bool:
+    """A payment is paid out at less than was taken, and its line says so."""
+    books, payout = _payout(world, act)
+    if not any(one["type"] == "capture" for one in books.lines(payout=payout["id"])):
+        return False  # the next one of this day
+    line = _captured(books, payout["id"])
+    with books.transaction():
+        books.save_line({**line, "amount": line["amount"] - SHORT})
+    _pays_out(world, act, -SHORT)
+    _found(world, "a payment is paid out at another amount", "amount_differs", -SHORT)
+    return True
+
+
+def _pays_out(world: MonthWorld, act: Act, more: int) -> None:
+    """So much more than what it owes, in the payout of this act."""
+    books, payout = _payout(world, act)
+    with books.transaction():
+        books.save({**payout, "amount": payout["amount"] + more})
+        books._db.execute(
+            "UPDATE movement SET amount = amount - ? WHERE seq = (SELECT max(seq) FROM movement WHERE type = 'payout')",
+            (more,),
+        )
+    world.more[act.name] += more
+    world.apart["transit", act.place] += more
+    for name in ("clearing", "processor"):
+        world.apart[name, act.place] -= more
 
 
 def _insert(books: Books, line: Doc) -> None:
@@ -116,18 +157,8 @@ async def line_changed(world: MonthWorld, act: Act) -> bool:
 
 async def payout_short(world: MonthWorld, act: Act) -> bool:
     """Less is paid out than its lines come to: the processor keeps the rest."""
-    books, payout = _payout(world, act)
-    with books.transaction():
-        books.save({**payout, "amount": payout["amount"] - SHORT})
-        books._db.execute(
-            "UPDATE movement SET amount = amount + ? WHERE seq = (SELECT max(seq) FROM movement WHERE type = 'payout')",
-            (SHORT,),
-        )
+    _pays_out(world, act, -SHORT)
     _found(world, "a payout is short", "payout_sum", -SHORT)
-    world.more[act.name] -= SHORT
-    world.apart["transit", act.place] -= SHORT
-    for name in ("clearing", "processor"):
-        world.apart[name, act.place] += SHORT
     return True
 
 

@@ -334,6 +334,7 @@ class MonthWorld:
         await self.settle()
         for one in PLACES:
             await self.house.pulls.pull(one.name)
+        await self.house.reconcile.look()
         await self.house.back.read("ehr")
         await self.settle()
         for one in PLACES:

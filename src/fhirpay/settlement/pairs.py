@@ -12,7 +12,7 @@ from ..db.unit import Tx
 from ..domain.money import Money
 from ..domain.settlement import LineKind
 from . import store
-from .store import Line
+from .store import Line, LineState
 
 _TAKEN_BACK = frozenset({LineKind.CAPTURE_RELEASE, LineKind.RETURN, LineKind.RETURN_REVERSAL})
 
@@ -26,6 +26,19 @@ def kept(tx: Tx, line: Line, payment_id: str) -> Money:
 def came_back(tx: Tx, line: Line) -> bool:
     """Whether a refund's line has that of its failure beside it."""
     return any(one.kind is LineKind.REFUND_FAILURE and one.of_ref == line.of_ref for one in _same_payout(tx, line))
+
+
+def listed_before(tx: Tx, line: Line, payment_id: str) -> bool:
+    """Whether a settled line of another id is of the same capture or refund, its amount and fee the same: one thing is
+    listed twice. Where the processor names neither capture nor refund, that can't be said."""
+    if line.kind not in (LineKind.PAYMENT, LineKind.REFUND) or not line.of_ref:
+        return False
+    alike = (line.merchant, line.kind, line.of_ref, line.gross, line.fee)
+    return any(
+        (one.merchant, one.kind, one.of_ref, one.gross, one.fee) == alike
+        for one in store.lines_of_payment(tx, payment_id)
+        if one.line_ref != line.line_ref and one.state is not LineState.WAITING
+    )
 
 
 def _beside(tx: Tx, line: Line, payment_id: str) -> Iterable[Line]:

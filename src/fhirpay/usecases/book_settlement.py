@@ -39,6 +39,7 @@ from ..payments.port import Approved, OperationKind, Reference
 from ..payments.records import Operation, Payment, Refund
 from ..payments.settlement_port import PayoutSeen, SettlementLine
 from ..reconciliation import line_matches
+from ..reconciliation.gaps import PAYOUT_SUM
 from ..settlement import pairs as settlement_pairs
 from ..settlement import store as settlement
 from ..settlement.store import Line, LineState, Payout
@@ -56,7 +57,6 @@ OTHER_CURRENCY = "settlement_currency"
 PAYOUT_CHANGED = "payout_changed"
 PAYOUT_STATES = "payout_states"
 PAYOUT_FAILED = "payout_failed"
-PAYOUT_SUM = "payout_sum"
 NOT_ITEMISED = "payout_not_itemised"
 
 _K = LineKind
@@ -215,7 +215,8 @@ def book(tx: Tx, tenant: Tenant, line: Line) -> bool:
     day = business_day(tenant, payment.facility, line.occurred_at)
     when = rules.When(occurred_at=line.occurred_at, business_date=day, refs=refs)
     made: dict[str, Entry] = {}
-    if line.presentment:
+    once = not settlement_pairs.listed_before(tx, line, payment.payment_id)
+    if line.presentment and once:
         if not _is_told_alike(tx, line, found):
             return _tell_of_other_currency(tx, payment, line)
         for side, amount in (("sold", -line.presentment), ("bought", line.gross)):
@@ -223,7 +224,7 @@ def book(tx: Tx, tenant: Tenant, line: Line) -> bool:
                 line.merchant, abs(amount), bought=amount.minor > 0, payment=payment.payment_id, **when
             )
             made[_key(side, line)] = entry
-    if fee := untold_fee(tx, line, found):
+    if once and (fee := untold_fee(tx, line, found)):
         amount, back = abs(fee), fee.minor < 0
         if line.kind in _FEE_IS_TOLD_HERE:
             entry = rules.fee(line.merchant, amount, payment=payment.payment_id, back=back, **when)

@@ -25,6 +25,7 @@ from ..payments import store
 from ..payments.many_breaks import NewBreak, open_breaks
 from ..reconciliation import differences, line_matches, rules
 from ..reconciliation.differences import Sums
+from ..reconciliation.gaps import Gaps, open_gaps
 from ..reconciliation.rules import Nameless, Unlined
 from ..reconciliation.verdicts import KINDS, judge
 from . import age_in_transit
@@ -68,6 +69,7 @@ class Reconcile:
         merchants = [one.name for one in self._tenant.merchants if merchant in ("", one.name)]
         matched, unknown, nameless = await self._match(merchants)
         known = {one: await self._units.read(differences.known_days, one) for one in merchants}
+        gaps = {one: Gaps(await self._units.read(open_gaps, one)) for one in merchants}
         compared, found = 0, list[Sums]()
         wanted = {(one.merchant, one.gross) for one in nameless}
         unlined: list[Unlined] = []
@@ -78,7 +80,7 @@ class Reconcile:
                 if not one.count and (one.merchant, one.books) in wanted:
                     unlined.append(Unlined(one.payment_id, one.merchant, one.books, one.at))
                     found.append(one)
-                elif verdict := judge(one, known[one.merchant]):
+                elif (verdict := judge(one, known[one.merchant])) and not gaps[one.merchant].take(one):
                     verdicts[verdict.key] = verdict
         by_rule = rules.by_amount_and_day(nameless, unlined)
         if by_rule:
@@ -86,7 +88,9 @@ class Reconcile:
         ruled = set(by_rule.values())
         found += await self._units.read(lambda tx: list(differences.refunds(tx, merchants, days)))
         for one in found:
-            if one.payment_id not in ruled and (verdict := judge(one, known[one.merchant])):
+            if one.payment_id in ruled or not (verdict := judge(one, known[one.merchant])):
+                continue
+            if not gaps[one.merchant].take(one):
                 verdicts[verdict.key] = verdict
         await self._tell(verdicts, merchants if days == ALWAYS else [])
         if days == ALWAYS and not merchant:

@@ -123,18 +123,18 @@ async def test_it_is_read_daily_with_the_pull_and_kept_with_its_moment(world: Wo
     assert (one.seen.total.minor, one.remainder.minor) == (50_00 - 50_00 * 29 // 1000 - 30, 0)
 
 
-async def test_a_line_that_is_listed_twice_is_told_by_its_payouts_sum_alone(world: World) -> None:
+async def test_a_line_that_is_listed_twice_at_another_fee_is_told_by_its_payouts_sum_alone(world: World) -> None:
     import json
 
     await world.paid(await world.invoiced("ann", 50_00))
     seen = await pays_out(world)
     books = world.processor.simulator.books
     (line,) = [one for one in books.lines(payout=seen["id"]) if one["type"] == "capture"]
-    again = {**line, "id": f"{line['id']}b"}
+    again = {**line, "id": f"{line['id']}b", "fee": line["fee"] + 1}
     with books.transaction():
         values = (again["id"], again["payout"], again["currency"], json.dumps(again))
         books._db.execute("INSERT INTO line (id, payout, currency, body) VALUES (?, ?, ?, ?)", values)  # pyright: ignore[reportPrivateUsage]
     await pulled(world)
     await pulled(world)
     assert await breaks(world) == {"payout_sum"}
-    assert await compared(world) == {compare_balance.TOLD: line["fee"], "remainder": 0}
+    assert await compared(world) == {compare_balance.TOLD: line["fee"] + 1, "remainder": 0}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -14,6 +15,7 @@ from fhirpay.domain.clock import FrozenClock
 from fhirpay.payments import store as payments
 from fhirpay.reconciliation.legs import legs
 from fhirpay.reconciliation.verdicts import KINDS
+from fhirpay.simulators.processor_books import Books
 from fhirpay.usecases.reconcile import Done, Reconcile
 from payments_world import World, payments_world
 from settlement_world import FEES, pays_out, pulled
@@ -124,3 +126,42 @@ async def test_a_line_that_names_nothing_is_the_only_payment_that_it_can_be_or_n
 
     assert await world.units.read(matches) == [(one, "amount_and_day", "probable")]
     assert {two, three}.isdisjoint(re.findall("pay[0-9a-z]+", str(await world.units.read(matches))))
+
+
+@pytest.mark.unsound("the processor lists what it hasn't paid out, and not what it has")
+async def test_what_a_payout_lists_twice_or_not_at_all_is_told_by_the_payout_alone_and_its_fee_is_booked_once(
+    world: World,
+) -> None:
+    account = await world.invoiced("ann", 10_00, 50_00, 60_00)
+    for minor in (10_00, 50_00, 60_00):  # from the first on payouts are known
+        await world.paid(account, minor=minor)
+        paid_out = await pays_out(world)
+        if minor != 10_00:
+            listed_otherwise(world, paid_out, twice=minor == 50_00)
+    await pulled(world)
+    await looked(world)
+    assert (await told(world), await gaps(world)) == ({}, [50_00 - 1_75, 60_00 - 2_04])
+    fees = {minor: minor * 29 // 1000 + 30 for minor in (10_00, 50_00)}
+    assert (await world.balances())["fees"] == sum(fees.values())
+    await world.work(hours=15 * 24)
+    await pulled(world)
+    await looked(world)
+    assert await told(world) == {}
+
+
+def listed_otherwise(world: World, paid_out: dict[str, Any], *, twice: bool) -> None:
+    """The one line of a payout is there twice, by two ids, or not at all."""
+    books: Books = world.processor.simulator.books
+    line = next(one for one in books.lines(payout=paid_out["id"]) if one["type"] == "capture")
+    with books.transaction():
+        if twice:
+            again = {**line, "id": f"{line['id']}b"}
+            values = (again["id"], again["payout"], again["currency"], json.dumps(again))
+            books._db.execute("INSERT INTO line (id, payout, currency, body) VALUES (?, ?, ?, ?)", values)  # pyright: ignore[reportPrivateUsage]
+        else:
+            books.save_line({**line, "payout": "nowhere"})
+
+
+async def gaps(world: World) -> list[int]:
+    found = await world.units.read(lambda tx: payments.breaks(tx, kind="payout_sum"))
+    return sorted(abs(one.amount.minor) for one in found if one.amount)
