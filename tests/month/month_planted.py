@@ -7,7 +7,7 @@ books by it until somebody puts it right. To add a kind: a function that plants 
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -249,9 +249,12 @@ async def bank_line_of_nobody(world: MonthWorld, act: Act) -> bool:
 
 
 async def bank_day_missing(world: MonthWorld, act: Act) -> bool:
-    """The file of a day doesn't come; its balance is missed by the next one."""
+    """The file of a day doesn't come; its balance is missed by the next one. A payout of that day would be told too."""
     bank, day = world.bank[act.place], act.more["day"]
-    assert not bank.lines[day], "a payout of that day would be told as well"
+    if bank.lines[day]:
+        next_day = (date.fromisoformat(day) + timedelta(days=1)).isoformat()
+        world.hooks[act.kind, act.place, next_day] = bank_day_missing
+        return True
     bank.lines[day].append((day, UNSEEN, "X2", "DEPOSIT"))
     bank.lost.add(day)
     _found(world, "a day of the bank is missing", "bank_days_missing", UNSEEN)
