@@ -11,9 +11,8 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
+from ..domain.csv_text import inert
 from .sheet import Table, tables
-
-_COMPUTES = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def render(document: Mapping[str, Any], close_hash: str) -> bytes:
@@ -28,4 +27,4 @@ def render(document: Mapping[str, Any], close_hash: str) -> bytes:
 
 
 def _cell(table: Table, number: int, text: str) -> str:
-    return f"'{text}" if number in table.said and text.startswith(_COMPUTES) else text
+    return inert(text) if number in table.said else text

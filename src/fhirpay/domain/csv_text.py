@@ -10,20 +10,20 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-_RUN = ("=", "+", "-", "@", "\t", "\r")
+_RUN = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def csv_lines(rows: Iterable[Sequence[Any]]) -> Iterator[str]:
-    """Each row as its line. Text that a spreadsheet would take for a formula gets an apostrophe in front (OWASP, CSV
-    injection); a number stays a number, below zero too."""
+    """Each row as its line, its text inert; a number stays a number, below zero too."""
     text = io.StringIO()
     writer = csv.writer(text)
     for row in rows:
-        writer.writerow([_inert(cell) for cell in row])
+        writer.writerow([inert(cell) if isinstance(cell, str) else cell for cell in row])
         yield text.getvalue()
         text.seek(0)
         text.truncate()
 
 
-def _inert(cell: Any) -> Any:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_RUN) else cell
+def inert(text: str) -> str:
+    """Text that a spreadsheet would take for a formula gets an apostrophe in front (OWASP, CSV injection)."""
+    return f"'{text}" if text.startswith(_RUN) else text

@@ -12,7 +12,6 @@ day, account and amount, and by which of those that are equal in its file it is.
 from __future__ import annotations
 
 import json
-from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,11 +20,11 @@ from datetime import date, datetime, timedelta
 from ..config import Tenant
 from ..config_report import PostingReport
 from ..db.unit import Tx, Units
-from ..errors import ConfigInvalid, FhirpayError, InvariantBroken, MessageInvalid, NotFound, TooLarge
+from ..errors import ConfigInvalid, FhirpayError, MessageInvalid, NotFound, TooLarge
 from ..fhir import replaced
 from ..log import Log
 from ..security.blind_index import keyed_hash
-from ..security.sealed import seal, unseal
+from ..security.sealed import seal_file, unseal_file
 from ..writeback import report_file, said
 from ..writeback.report_file import ReportLine
 from ..writeback.said import Reading, Said
@@ -65,7 +64,9 @@ class TakeReport:
         if kept.state == "kept":
             return Reported(kept.reading_id, again=True)
         try:
-            lines, first, last = report_file.read(self._opened(kept), report, receiver)
+            lines, first, last = report_file.read(
+                unseal_file(self._hash_key, _secret(kept.reading_id), kept.sealed), report, receiver
+            )
             _is_past(last, await self._units.read(lambda tx: tx.now))
         except FhirpayError as error:
             await self._units.write(said.is_refused, kept, str(error))
@@ -89,15 +90,9 @@ class TakeReport:
 
     def _keep(self, tx: Tx, receiver: str, name: str, data: bytes) -> Reading:
         id = tx.ids.new("erd")
-        sealed = seal(self._hash_key, _secret(id), b64encode(data).decode())
+        sealed = seal_file(self._hash_key, _secret(id), data)
         hashed = keyed_hash(self._hash_key, data)
         return said.begin(tx, "report", receiver, name=name, content_hash=hashed, sealed=sealed, id=id)
-
-    def _opened(self, kept: Reading) -> bytes:
-        text = unseal(self._hash_key, _secret(kept.reading_id), kept.sealed)
-        if text is None:
-            raise InvariantBroken(f"report {kept.reading_id} was sealed with another hash_key")
-        return b64decode(text)
 
     def _keep_lines(self, tx: Tx, kept: Reading, report: PostingReport, lines: Iterable[_Counted]) -> None:
         accounts: dict[str, str] = {}
