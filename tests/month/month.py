@@ -101,7 +101,7 @@ def _at_the_end(month: Month) -> list[str]:
     told += closed_as_counted(world, month.plan)
     if missing := should_be(books) - month.open:
         told.append(f"not open, and by the plan it should be: {dict(missing)}")
-    told += [f"never came to be planted: {key}" for key in world.hooks]
+    told += [f"never came to be planted: {one.name}" for _, one in world.plants]
     if not world.planted_all:
         told += [
             f"{known} of {count} {what} are known by a reference"

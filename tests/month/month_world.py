@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
 from datetime import datetime
 from random import Random
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 import httpx2
 from month_bank import Bank
 from month_places import PLACES, Act, Place
+from month_plants import NOT_OPEN, ONE_EACH, Error, Plant
 from month_practice import EHR_TOKEN, SECRET, TOKEN, Clock, Stage, tenant
 
 from fhirpay import wiring
@@ -34,16 +34,6 @@ API = "https://fhirpay.test/api/v1"
 GOOD, DECLINED = "4242424242424242", "4000000000000002"
 ACCOUNTS = {"bank": "000123456789", "bank_returns": "000222222227"}
 Json = dict[str, Any]
-Hook = Callable[["MonthWorld", Act], Awaitable[bool]]
-
-
-@dataclass(frozen=True)
-class Error:
-    """What was planted, and the open item by which it is to be found: that kind, that amount, and no other."""
-
-    name: str
-    kind: str
-    cents: int
 
 
 class MonthWorld:
@@ -69,7 +59,7 @@ class MonthWorld:
         self.known: dict[str, str] = {}  # by names of the plan, our ids or theirs
         self.bank = {one.name: Bank(one.name) for one in PLACES}
         self.wrong: list[str] = []
-        self.hooks: dict[tuple[str, str, str], Hook] = {}  # by kind, place and day: what is planted there
+        self.plants: list[tuple[str, Plant]] = []  # that aren't planted yet, by the day from which on
         self.errors: list[Error] = []
         self.apart: Counter[tuple[str, str]] = Counter()  # how far planted errors take the books from the plan's
         self.more: Counter[str] = Counter()  # by payouts of the plan, what is in them besides
@@ -166,10 +156,17 @@ class MonthWorld:
         await self.settle(act.place)
 
     async def planted(self, act: Act) -> None:
-        """What somebody has planted right here; of its kind, place and day the first act that it fits."""
-        key = (act.kind, act.place, self.day)
-        if (hook := self.hooks.get(key)) is not None and await hook(self, act):
-            del self.hooks[key]
+        """What somebody has planted right here."""
+        for since, one in list(self.plants):
+            if (act.kind, act.place) != (one.act, one.place) or self.day < since:
+                continue
+            if (cents := await one.hook(self, act)) is None:
+                continue
+            self.plants.remove((since, one))
+            if one.kind != NOT_OPEN:
+                self.errors.append(Error(one.name, one.kind, cents))
+            if act.kind in ONE_EACH:
+                return
 
     async def _booked(self, act: Act) -> None:
         when = act.more["starts"]
