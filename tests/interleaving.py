@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import combinations, permutations
@@ -24,7 +24,7 @@ import psycopg
 from sqlalchemy import Connection, create_engine, event
 
 from fhirpay.db.postgres import Limits, PostgresDatabase, driver_url
-from fhirpay.db.unit import Tx
+from fhirpay.db.unit import Dialect, Tx
 from fhirpay.domain.clock import Clock
 from fhirpay.domain.ids import Ids
 
@@ -163,6 +163,9 @@ class Stage:
             player.reruns -= 1
         return self._database._write(self.tenant, fn, args, kwargs)
 
+    def read(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return self._database._read(self.tenant, fn, args, kwargs)
+
     def fresh(self) -> None:
         """Another tenant: nothing of the play before is seen."""
         self.plays += 1
@@ -259,6 +262,34 @@ class Stage:
             for at in combinations(range(1, steps), count)
         ]
         return every if len(every) <= most else [*every[: len(orders)], *random.Random(seed).sample(every, most)]
+
+
+class SteppedUnits:
+    """A tenant's database for use cases that are coroutines: each unit is run where it is asked for, step by step."""
+
+    dialect: Dialect = "postgresql"
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    @property
+    def tenant(self) -> str:
+        return self._stage.tenant
+
+    async def write(self, fn: Callable[..., Any], *args: Any, urgent: bool = False, **kwargs: Any) -> Any:
+        return self._stage.write(fn, *args, **kwargs)
+
+    async def read(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return self._stage.read(fn, *args, **kwargs)
+
+
+def ran(story: Coroutine[Any, Any, Any]) -> Any:
+    """What a coroutine comes to that waits for nothing but `SteppedUnits`."""
+    try:
+        story.send(None)
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("it waits for something else than a unit of work")
 
 
 @dataclass

@@ -178,6 +178,14 @@ def by_id(tx: Tx, payout_id: str) -> Payout:
     return found[0]
 
 
+def lock(tx: Tx, payout_id: str) -> Payout:
+    """As it is now that nobody else can change it. Raises NotFound."""
+    found = by_id(tx, payout_id)
+    row = tx.one(_LOCKED, of=found.merchant, ref=found.processor_ref)
+    assert row is not None
+    return _payout_of(row)
+
+
 def complete(tx: Tx, payout: Payout) -> None:
     """All of its lines are here."""
     _change(tx, payout.payout_id, complete=True)

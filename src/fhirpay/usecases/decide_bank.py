@@ -11,6 +11,7 @@ from ..bank import matches
 from ..bank import store as bank
 from ..bank.matching import Expected, Match, Rule
 from ..bank.store import BankLine
+from ..bank.turn import take_turn
 from ..config import Tenant
 from ..db.unit import Tx
 from ..domain.money import Money
@@ -29,6 +30,7 @@ def match_by_hand(
     """These lines are these payouts; the match's id. `payouts` by our id or the processor's. Raises RuleBroken,
     NotFound."""
     by, why = _named(by, why)
+    take_turn(tx)
     found = [bank.line(tx, one) for one in dict.fromkeys(lines)]
     names = {one.account for one in found}
     if len(names) != 1:
@@ -60,6 +62,7 @@ def match_by_hand(
 def book_receipt(tx: Tx, tenant: Tenant, line_id: str, *, by: str, why: str) -> BankLine:
     """Nobody knows whose money it is: an unidentified receipt, until it is matched. Raises RuleBroken, NotFound."""
     by, why = _named(by, why)
+    take_turn(tx)
     line = bank.line(tx, line_id)
     if line.match_id or line.receipt_by:
         raise RuleBroken(f"bank line {line_id} is {'matched' if line.match_id else 'booked as a receipt'} already")

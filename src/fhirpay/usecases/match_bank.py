@@ -16,6 +16,7 @@ from ..bank import apart, matches
 from ..bank import store as bank
 from ..bank.matching import Expected, Found, Match, What, decide
 from ..bank.store import BankLine, word_hash
+from ..bank.turn import take_turn
 from ..config import BankAccount, Tenant
 from ..db.unit import Tx, Units
 from ..domain.money import Money
@@ -66,6 +67,7 @@ class MatchBank:
 
 def match_account(tx: Tx, tenant: Tenant, account: BankAccount, key: bytes) -> int:
     """Match what can be, tell what can't; how many matches are new."""
+    take_turn(tx)
     made = 0
     while True:
         found = _look(tx, tenant, account, key)

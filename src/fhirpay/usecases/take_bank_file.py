@@ -15,6 +15,7 @@ from ..bank import bai2_file, camt_file, csv_file
 from ..bank import store as bank
 from ..bank.statement import Statement, shortened
 from ..bank.store import BankFile, Days
+from ..bank.turn import take_turn
 from ..config import BankAccount, Tenant
 from ..db.unit import Tx, Units
 from ..domain.money import Money
@@ -94,6 +95,7 @@ class TakeBankFile:
         return found
 
     def _take(self, tx: Tx, kept: BankFile, statements: list[tuple[BankAccount, Statement]]) -> Taken:
+        take_turn(tx)
         new = known = matched = 0
         for number, (whose, one) in enumerate(statements, 1):
             added, had = bank.keep_statement(tx, kept.file_id, number, whose.name, one, self.hash_key)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from ..bank import apart
 from ..bank import store as bank
 from ..bank.store import BankLine
+from ..bank.turn import take_turn
 from ..config import Tenant
 from ..db.unit import Tx
 from ..domain.money import Money
@@ -37,11 +38,12 @@ def unmatch(tx: Tx, tenant: Tenant, key: bytes, line_id: str, *, by: str, why: s
     by, why = by.strip(), why.strip()
     if not by or not why:
         raise RuleBroken("say who says so, and why: it is kept")
+    take_turn(tx)
     line = bank.line(tx, line_id)
     if not line.match_id:
         raise RuleBroken(f"bank line {line_id} is matched with nothing")
     match_id, lines = line.match_id, bank.lines_of_match(tx, line.match_id)
-    arrived = [settlement.by_id(tx, one) for one, what in apart.payouts_of(tx, match_id) if what == "arrival"]
+    arrived = [settlement.lock(tx, one) for one, what in apart.payouts_of(tx, match_id) if what == "arrival"]
     for payout in arrived:
         _may(tx, payout)
     batches = [one for one in arrived if BATCH & set(fold(settlement.states_of(tx, one.payout_id)).path)]
