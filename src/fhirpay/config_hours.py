@@ -1,10 +1,15 @@
-"""Hours of business as an analyst writes them: `Mon-Fri 07:00-19:00; Sat 08:00-12:00`. Used by `config_feed`."""
+"""Hours of business as an analyst writes them: `Mon-Fri 07:00-19:00; Sat 08:00-12:00`, and hours of a night.
+
+Used by `config_feed`, `config_posting_file` and whoever waits for a time of day. Pure. Time passes in UTC and is read
+off the clock of a zone: by that clock alone, an hour would be missed or counted twice on the nights when it changes.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _SPAN = re.compile(
@@ -29,15 +34,27 @@ class Hours:
         minute = local.weekday() * 1440 + local.hour * 60 + local.minute
         return not self.spans or any(begin <= minute < end for begin, end in self.spans)
 
-    def back(self, local: datetime, minutes: int) -> datetime:
-        """The moment since which this many open minutes have gone by; 28 days back at most."""
+    def back(self, now: datetime, minutes: int, zone: ZoneInfo) -> datetime:
+        """The moment, in UTC, since which this many open minutes have gone by there; 28 days back at most."""
+        at = now.astimezone(UTC)
         if not self.spans:
-            return local - timedelta(minutes=minutes)
-        at, limit = local, local - _BACK_MAX
+            return at - timedelta(minutes=minutes)
+        limit = at - _BACK_MAX
         while minutes > 0 and at > limit:
             at -= _STEP
-            minutes -= self.open_at(at)
+            minutes -= self.open_at(at.astimezone(zone))
         return at
+
+
+def next_at(after: datetime, hour: time, zone: ZoneInfo) -> datetime:
+    """The next moment after this one, in UTC, at which the clock there shows this time: once on each day that it has.
+
+    An hour that a change of the clocks leaves out is as much later (PEP 495); of one that is twice, it is the first.
+    """
+    day = after.astimezone(zone).date()
+    # Compared as moments: by the clock there, an hour that is twice would be over before it is, or again after it was.
+    due = (datetime.combine(day + timedelta(days=later), hour, zone).astimezone(UTC) for later in (0, 1, 2))
+    return min(moment for moment in due if moment > after)
 
 
 def _spans(part: str) -> list[tuple[int, int]]:

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 from os.path import abspath
 from typing import Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, model_validator
 
+from .config_hours import next_at
 from .config_report import PostingReport
 from .config_section import Section, Stage, known_zone
 from .config_sftp import SftpAccount
@@ -119,11 +120,7 @@ class PostingFile(Section):
         """When the next file is due, for one that was made, or looked for, at that moment."""
         if self.every_min:
             return moment + timedelta(minutes=self.every_min)
-        zone, hour = ZoneInfo(self.zone), time.fromisoformat(self.daily_at)
-        day = moment.astimezone(zone).date()
-        # An hour that a change of the clocks leaves out is an hour later, by PEP 495; of one that is twice, the first.
-        hours = (datetime.combine(day + timedelta(days=later), hour, zone).astimezone(UTC) for later in (0, 1, 2))
-        return min(due for due in hours if due > moment)
+        return next_at(moment, time.fromisoformat(self.daily_at), ZoneInfo(self.zone))
 
     def named(self, number: int, made_at: datetime) -> str:
         local = made_at.astimezone(ZoneInfo(self.zone))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -37,7 +38,8 @@ def test_minutes_that_are_open(moment: str, is_open: bool) -> None:
     ],
 )
 def test_closed_hours_do_not_count(moment: str, minutes: int, since: str) -> None:
-    assert WEEK.back(datetime.fromisoformat(moment), minutes) == datetime.fromisoformat(since)
+    now, then = (datetime.fromisoformat(one).replace(tzinfo=UTC) for one in (moment, since))
+    assert WEEK.back(now, minutes, ZoneInfo("UTC")) == then
 
 
 @pytest.mark.parametrize("text", ["weekdays", "Mon 9-17", "Mon 19:00-07:00", "Fri-Mon 07:00-08:00", "Mon 07:00-24:30"])

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from ..config import Facility
+from ..domain.local_days import days_later
 from ..domain.money import Money, parse_decimal
 from ..domain.obligation import ObligationState
 from .assessment import Basis
@@ -122,6 +123,7 @@ def _action(
         elif amount.decimal > parse_decimal(facility.autopay_cap):
             why = f"{amount} is above the facility's cap of {facility.autopay_cap}"
         else:
-            notice = timedelta(days=max(facility.autopay_notice_days, consent.notice_days))
-            return AutopayDue(obligations, amount, consent.method_id, debtor, due, due + notice)
+            notice = max(facility.autopay_notice_days, consent.notice_days)
+            charged_at = days_later(due, notice, facility.zone)
+            return AutopayDue(obligations, amount, consent.method_id, debtor, due, charged_at)
     return RequestPayment(obligations, amount, debtor, due, why)

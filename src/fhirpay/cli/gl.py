@@ -65,7 +65,7 @@ def gl(
     with friendly():
         begin, end = _days(period, first, last)
         exported, through = run(main)
-        rows = _by_day(exported) if by is By.DAY else _by_entry(exported)
+        rows = _by_day(exported) if by is By.DAY else by_entry(exported)
         out("".join(csv_lines(rows)).removesuffix("\r\n"))
         if through is None or end > through:
             typer.echo(f"{end} isn't closed: these lines may still become more", err=True)
@@ -104,7 +104,7 @@ def _by_day(exported: Exported) -> Iterator[list[str]]:
         yield [one.day.isoformat(), one.to.number, one.to.title, *amounts, one.currency, *seqs]
 
 
-def _by_entry(exported: Exported) -> Iterator[list[str]]:
+def by_entry(exported: Exported) -> Iterator[list[str]]:
     yield [*_ENTRY_COLUMNS]
     for one in exported.legs:
         leg = one.leg

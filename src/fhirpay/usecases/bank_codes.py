@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
 
 from ..billing import worklist
 from ..config import Tenant
 from ..db.unit import Tx, Units
 from ..domain import mandate as mandate_moves
 from ..domain.ach import MAY_BE_TRIED_AGAIN, TRIES_AGAIN, WITHIN
+from ..domain.local_days import days_later
 from ..domain.mandate import MandateState
 from ..domain.payment import PaymentState
 from ..errors import RuleBroken
@@ -95,7 +95,7 @@ def _queue_again(tx: Tx, tenant: Tenant, payment: Payment) -> bool:
     days = tenant.merchant(payment.merchant).represent_after_days[:TRIES_AGAIN]
     if payment.retry >= len(days):
         return False
-    due = tx.now + timedelta(days=days[payment.retry])
+    due = days_later(tx.now, days[payment.retry], tenant.facility(payment.facility).zone)
     lane = f"{KIND}:{payment.payment_id}"  # of its own: nothing waits behind what is days away
     outbox_add(tx, KIND, payment.payment_id, [lane], due, once_key=payment.payment_id)
     return True

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import timedelta
 
 from ..config import Tenant
 from ..db.unit import Tx
+from ..domain.local_days import days_later
 from ..domain.money import Money
 from ..domain.payment import PaymentState
 from ..domain.refund import RefundState
@@ -24,6 +24,7 @@ from ..payments.port import Approved, Reference
 from ..payments.records import Payment
 from ..payments.tenders import HandedBack, Tender
 from .desk import taken_at_desk
+from .money_off import business_day
 from .refund import approve, succeeded
 from .refund_shares import left_of
 from .tills import check_in_till, lock_open, till_of
@@ -117,7 +118,9 @@ def _may_bounce(tx: Tx, payment: Payment, tender: Tender, tenant: Tenant) -> str
         return ""
     if tender.deposited_at is None:
         return f"the check of {payment.payment_id} has not been to the bank: money that is not there yet would go back"
-    until = tender.deposited_at + timedelta(days=tenant.facility(payment.facility).check_clears_days)
+    facility = tenant.facility(payment.facility)
+    until = days_later(tender.deposited_at, facility.check_clears_days, facility.zone)
     if tx.now >= until:
         return ""
-    return f"the check of {payment.payment_id} may still bounce, until {until:%Y-%m-%d}: a refund may pay twice"
+    day = business_day(tenant, payment.facility, until)
+    return f"the check of {payment.payment_id} may still bounce, until {day}: a refund may pay twice"

@@ -80,8 +80,7 @@ class SilenceWatch:
         return ZoneInfo(feed.zone or self.tenant.facility(feed.facility).zone)
 
     def _since(self, feed: Interface, now: datetime) -> datetime:
-        local = now.astimezone(self._zone(feed))
-        return Hours.parse(feed.silence_hours).back(local, feed.silence_after_min).astimezone(now.tzinfo)
+        return Hours.parse(feed.silence_hours).back(now, feed.silence_after_min, self._zone(feed))
 
 
 def _note(tx: Tx, states: Mapping[str, bool], feeds: Mapping[str, Interface]) -> None:

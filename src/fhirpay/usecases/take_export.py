@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -21,6 +21,7 @@ from ..billing import worklist
 from ..billing.reach import accounts_of
 from ..config import Connection
 from ..config_connection import RELATED
+from ..config_hours import next_at
 from ..db.types import legible
 from ..db.unit import Tx
 from ..db.wakeups import Wakeups
@@ -366,8 +367,4 @@ def _parsed(lines: list[bytes | None], file: File, number: int) -> _Read:
 
 def next_night(now: datetime, at: time, zone: ZoneInfo) -> datetime:
     """The next time that the clock there shows it, an hour from now at least."""
-    least = now + timedelta(hours=1)
-    day = least.astimezone(zone).date()
-    # Compared as moments: by the clock there, an hour that is twice would be over before it is, or again after it was.
-    nights = (datetime.combine(day + timedelta(days=later), at, zone).astimezone(UTC) for later in (0, 1, 2))
-    return min(night for night in nights if night > least)
+    return next_at(now + timedelta(hours=1), at, zone)

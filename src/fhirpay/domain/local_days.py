@@ -1,0 +1,20 @@
+"""Days as people at a facility count them: by its own calendar, whatever its clocks do meanwhile. Pure.
+
+Called where so many days of notice, of waiting or of a window are given. A day is 23 to 25 hours when clocks change, so
+that days taken for 24 hours each would end on the day before, or after, the one that was said.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+
+def days_later(at: datetime, days: int, zone: str) -> datetime:
+    """The moment, in UTC, so many days later at the same time of day there; one that clocks leave out is as much later.
+
+    Its day there is exactly so many days after that of `at`. One that the zone left out (Apia's 30 December 2011)
+    counts as any other, and has no moment: the next day's is given.
+    """
+    local = at.astimezone(ZoneInfo(zone))
+    return (local + timedelta(days=days)).replace(fold=local.fold).astimezone(UTC)
