@@ -25,7 +25,7 @@ from sqlalchemy import Connection, create_engine, event
 
 from fhirpay.db.postgres import Limits, PostgresDatabase, driver_url
 from fhirpay.db.unit import Dialect, Tx
-from fhirpay.domain.clock import Clock
+from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.ids import Ids
 
 Write = Callable[..., Any]
@@ -133,7 +133,7 @@ class Stage:
     """A database and the actors on it. `write` runs a unit as the actor's tenant of this play."""
 
     url: str
-    clock: Clock
+    clock: FrozenClock
     ids: Ids
     tenant: str = ""
     plays: int = 0
@@ -164,6 +164,9 @@ class Stage:
         return self._database._write(self.tenant, fn, args, kwargs)
 
     def read(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        player: _Player | None = getattr(_here, "player", None)
+        if player is not None:
+            player.reruns -= 1
         return self._database._read(self.tenant, fn, args, kwargs)
 
     def fresh(self) -> None:
@@ -257,8 +260,8 @@ class Stage:
         orders = list(permutations(range(len(actors))))
         every = [
             Schedule(order, at)
-            for order in orders
             for count in range(switches + 1)
+            for order in orders
             for at in combinations(range(1, steps), count)
         ]
         return every if len(every) <= most else [*every[: len(orders)], *random.Random(seed).sample(every, most)]

@@ -151,8 +151,9 @@ def sign(tx: Tx, looked: Looked, *, by: str, reason: str) -> Signed:
     closes = store.of(tx, looked.facility, looked.till)
     if closed := _standing(closes, looked.day):
         return _again(closed, by, reason)
-    if looked.blocked:
-        raise RuleBroken("it can't be closed yet: " + "; ".join(looked.blocked))
+    meanwhile = [] if looked.replaces else _opened_again(closes)
+    if blocked := [*looked.blocked, *(one for one in meanwhile if one not in looked.blocked)]:
+        raise RuleBroken("it can't be closed yet: " + "; ".join(blocked))
     if looked.points and not reason:
         named = "; ".join(f"{one['kind']} {one['subject']}: {one['says']}" for one in looked.points[:3])
         raise RuleBroken(f"{len(looked.points)} open points need a written reason: {named}", location="reason")
@@ -270,14 +271,18 @@ def _blocked(tx: Tx, tenant: Tenant, scope: _Scope) -> list[str]:
     today = business_day(tenant, scope.facility.name, tx.now)
     if scope.day > today:
         found.append(f"{scope.day} has not begun at '{scope.facility.name}': it is {today} there")
-    replaced = {one.replaces for one in scope.closes}
-    for one in scope.closes if scope.replaces is None else ():
-        if not one.stands and one.close_id not in replaced:
-            found.append(f"{one.business_date} was opened again by {one.reopened_by}: close that first")
+    if scope.replaces is None:
+        found += _opened_again(scope.closes)
     latest = max(scope.closes, key=lambda one: (one.day, one.number), default=None)
     if scope.replaces is None and latest is not None and latest.day > scope.day:
         found.append(f"what was open of {scope.day} is counted with {latest.business_date} ({latest.close_id})")
     return found
+
+
+def _opened_again(closes: Sequence[Close]) -> list[str]:
+    replaced = {one.replaces for one in closes}
+    opened = [one for one in closes if not one.stands and one.close_id not in replaced]
+    return [f"{one.business_date} was opened again by {one.reopened_by}: close that first" for one in opened]
 
 
 def _open_tills(tx: Tx, scope: _Scope) -> list[str]:

@@ -277,6 +277,21 @@ async def test_reopening_leaves_a_trace_and_the_next_close_of_the_day_names_what
     assert [(one.number, one.stands) for one in found] == [(2, True), (1, False)]
 
 
+async def test_a_day_that_was_opened_again_after_the_look_is_closed_before_a_later_one(
+    units: Units, clock: FrozenClock
+) -> None:
+    await evening(units, clock)
+    friday = (await signed(units, TILL, reason="no slip")).close
+    clock.advance(timedelta(days=1))
+    saturday = await looked(units, Wish("main", "front", SATURDAY))
+    await reopened(units, friday)
+    with pytest.raises(RuleBroken, match="2026-11-20 was opened again by eve: close that first"):
+        await units.write(day_close.sign, saturday, by="ann", reason="")
+    await signed(units, Wish("main", "front", FRIDAY), reason="no slip")
+    with pytest.raises(Conflict, match="look at it again"):
+        await units.write(day_close.sign, saturday, by="ann", reason="")
+
+
 async def test_the_database_refuses_to_change_a_close(units: Units, clock: FrozenClock) -> None:
     await evening(units, clock)
     await signed(units, TILL, reason="no slip")
