@@ -151,15 +151,16 @@ def sign(tx: Tx, looked: Looked, *, by: str, reason: str) -> Signed:
     closes = store.of(tx, looked.facility, looked.till)
     if closed := _standing(closes, looked.day):
         return _again(closed, by, reason)
-    meanwhile = [] if looked.replaces else _opened_again(closes)
-    if blocked := [*looked.blocked, *(one for one in meanwhile if one not in looked.blocked)]:
-        raise RuleBroken("it can't be closed yet: " + "; ".join(blocked))
+    if looked.blocked:
+        raise RuleBroken("it can't be closed yet: " + "; ".join(looked.blocked))
     if looked.points and not reason:
         named = "; ".join(f"{one['kind']} {one['subject']}: {one['says']}" for one in looked.points[:3])
         raise RuleBroken(f"{len(looked.points)} open points need a written reason: {named}", location="reason")
     last = next((one for one in reversed(closes) if one.day == looked.day), None)
     if len(closes) + 1 != looked.number or (last.close_id if last else "") != looked.replaces:
         raise Conflict("another close was made meanwhile: look at it again, then sign")
+    if not looked.replaces and (opened := _opened_again(closes)):
+        raise RuleBroken("it can't be closed yet: " + "; ".join(opened))
     if not store.hold(tx, [one["close"] for one in looked.document["tills"]]):
         raise Conflict("a till that it counts was opened again meanwhile: sign that off, then look at it again")
     close_id = tx.ids.new("cls")
