@@ -71,7 +71,7 @@ test: dev
 	@$(MAKE) --no-print-directory -j 2 check tests
 
 tests: dev
-	FHIRPAY_EVERY_CASE=$(EVERY) $(BIN)/python -m pytest --processes 4
+	FHIRPAY_EVERY_CASE=$(EVERY) $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 simulate: dev
 	@PYTHONPATH=tests:tests/simulation $(BIN)/python tests/simulation/simulate.py $(or $(SEEDS),200x)

@@ -21,8 +21,6 @@ from databases import Databases
 from fhirpay.db.unit import Database, Units, open_database
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.ids import CountedIds
-from forked import pytest_addoption as pytest_addoption  # hooks: `--processes`
-from forked import pytest_runtestloop as pytest_runtestloop
 from invariants import Listener, examined
 from matrices import pytest_terminal_summary as pytest_terminal_summary  # a hook: it prints them at the end
 

@@ -1,7 +1,7 @@
 """Matrices that the suite prints: what was tried, under what, and what came of it.
 
 A test names its cell first (`Cell(record_property, …)`) and says its outcome at the end; one that fails in between
-shows as FAILED. `conftest.py` takes the hook below: it prints each matrix at the end of the run, also of forked processes, and
+shows as FAILED. `conftest.py` takes the hook below: it prints each matrix at the end of the run, also under xdist, and
 writes `build/<name>-matrix.md`. A cell without a meaning says `– ` and why: the reasons stand below the table. To make
 another matrix: another name.
 """

@@ -17,17 +17,14 @@ from fhirpay.simulators.ehr_store import Store
 from fhirpay.simulators.processor_books import Books
 
 FHIRPAY = Path(sys.executable).with_name("fhirpay")
-
-
-def ports() -> str:
-    """Each test process has ports of its own, below those that the system hands out."""
-    return str(18000 + 10 * int(os.environ.get("TESTS_PROCESS", "0")))
+# Each test process has ports of its own, below those that the system hands out.
+PORTS = 18000 + 10 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 
 
 @contextmanager
 def demo(folder: Path, *options: str, stderr: int = subprocess.STDOUT) -> Iterator[subprocess.Popen[str]]:
     """A demo that ends by itself, its log among its lines."""
-    command = [str(FHIRPAY), "demo", "--once", "--folder", str(folder), "--ports", ports(), *options]
+    command = [str(FHIRPAY), "demo", "--once", "--folder", str(folder), "--ports", str(PORTS), *options]
     environment = {**os.environ, "FHIRPAY_LOG_LEVEL": "INFO", "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment, cwd=folder.parent

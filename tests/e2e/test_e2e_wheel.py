@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from demo_runs import ports
+from demo_runs import PORTS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -51,5 +51,5 @@ def test_maps_come_with_the_wheel(installed: Path) -> None:
 
 
 def test_the_whole_demo_runs_from_the_wheel(installed: Path, tmp_path: Path) -> None:
-    last = _run(installed, "demo", "--once", "--folder", str(tmp_path / "demo"), "--ports", ports()).splitlines()[-1]
+    last = _run(installed, "demo", "--once", "--folder", str(tmp_path / "demo"), "--ports", str(PORTS)).splitlines()[-1]
     assert json.loads(last)["resourceType"] == "PaymentReconciliation"
