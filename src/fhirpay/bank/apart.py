@@ -46,7 +46,7 @@ def take(tx: Tx, match_id: str, line_ids: Iterable[str], *, by: str, why: str) -
     rows = [
         {"tenant_id": tx.tenant, "line_id": line, "payout_id": payout, "match_id": match_id, "what": what}
         for line in line_ids
-        for payout, what in payouts
+        for payout, what in payouts or [("", "fee")]
     ]
     tx.execute(insert(_apart), rows)
     mine = (_match.c.tenant_id == tx.tenant, _match.c.match_id == match_id)
@@ -57,7 +57,7 @@ def take(tx: Tx, match_id: str, line_ids: Iterable[str], *, by: str, why: str) -
 
 
 def pairs(tx: Tx, account: str) -> set[tuple[str, str]]:
-    """Lines of an account, each with a payout that it isn't."""
+    """Lines of an account, each with a payout that it isn't; with none where it was no fee."""
     mine = and_(_line.c.tenant_id == _apart.c.tenant_id, _line.c.line_id == _apart.c.line_id)
     query = select(_apart.c.line_id, _apart.c.payout_id).join(_line, mine)
     rows = tx.all(query.where(_apart.c.tenant_id == tx.tenant, _line.c.account == account))

@@ -62,11 +62,13 @@ def add(
     gap: Money,
     by: str = "",
     why: str = "",
+    merchant: str = "",
 ) -> str:
-    """Keep it; its id. A payout that has one already is refused by the database."""
+    """Keep it; its id. A payout that has one already is refused by the database. `merchant` is of a fee."""
     match_id = tx.ids.new("bmt")
     row = {"tenant_id": tx.tenant, "match_id": match_id, "account": account, "rule": rule, "confidence": confidence}
-    tx.execute(_ADD.values(row | {"by": by, "why": why, "gap_minor": gap.minor, "matched_at": tx.now}))
+    row |= {"by": by, "why": why, "gap_minor": gap.minor, "matched_at": tx.now, "merchant": merchant}
+    tx.execute(_ADD.values(row))
     for payout_id, what in payouts:
         named = {"tenant_id": tx.tenant, "payout_id": payout_id, "what": what, "match_id": match_id}
         tx.execute(_ADD_PAYOUT.values(named))
@@ -78,6 +80,12 @@ def of_payout(tx: Tx, payout_id: str) -> list[BankMatch]:
     return [
         BankMatch(**{name: row[name] for name in BankMatch.__slots__}) for row in tx.all(_OF_PAYOUT, payout=payout_id)
     ]
+
+
+def fee_of(tx: Tx, match_id: str) -> str:
+    """The merchant whose fee the lines of this match are; empty: they are payouts."""
+    query = select(_match.c.merchant).where(_match.c.tenant_id == tx.tenant, _match.c.match_id == match_id)
+    return str(tx.scalar(query) or "")
 
 
 def payouts_of_line(tx: Tx, line_id: str) -> list[str]:

@@ -39,6 +39,7 @@ _LINES = select(_line).where(_line.c.tenant_id == bindparam("tenant"))
 _ONE = _LINES.where(_line.c.line_id == bindparam("id"))
 _OPEN = (
     _LINES.where(_line.c.account == bindparam("of"), _line.c.match_id == "", _line.c.booked_on >= bindparam("since"))
+    .where(_line.c.credited_minor == 0)
     .order_by(_line.c.booked_on, _line.c.line_id)
     .limit(10 * PAGE)
 )
@@ -76,7 +77,13 @@ class BankLine:
     said_at: str
     match_id: str
     receipt_by: str
+    credited_minor: int
     recorded_at: datetime
+
+    @property
+    def uncredited(self) -> Money:
+        """Of a receipt of nobody: what no account has."""
+        return Money(self.amount.minor - self.credited_minor, self.amount.currency)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +168,7 @@ def line(tx: Tx, line_id: str) -> BankLine:
 
 
 def open_lines(tx: Tx, account: str, since: date) -> list[BankLine]:
-    """Those of no payout yet, oldest first."""
+    """Those that may be a payout's yet, oldest first: no part of one that was credited to an account is."""
     return [_line_of(row) for row in tx.all(_OPEN, of=account, since=since.isoformat())]
 
 
@@ -189,7 +196,8 @@ def naming(tx: Tx, hashes: Sequence[str]) -> list[tuple[str, str]]:
 
 def matched(tx: Tx, line_ids: Iterable[str], match_id: str) -> None:
     for line_id in line_ids:
-        where = (_line.c.tenant_id == tx.tenant, _line.c.line_id == line_id, _line.c.match_id == "")
+        where = (_line.c.tenant_id == tx.tenant, _line.c.line_id == line_id)
+        where += (_line.c.match_id == "", _line.c.credited_minor == 0)
         if tx.execute(update(_line).where(*where).values(match_id=match_id)).rowcount != 1:
             raise NotFound(f"bank line {line_id} is not open any more")
 

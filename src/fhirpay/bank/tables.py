@@ -1,7 +1,7 @@
 """Tables of the bank: files as they came, the statements and lines in them, and what the lines were found to be.
 
-Written by store.py, matches.py and apart.py alone. What a bank says about a line may name a payer: it is in the file's
-sealed bytes, and of its words a keyed hash stands in `bank_word`, by which a payout's reference is found.
+Written by store.py, matches.py, apart.py and receipts.py alone. What a bank says about a line may name a payer: it is
+in the file's sealed bytes, and of its words a keyed hash stands in `bank_word`, by which a payout's reference is found.
 """
 
 from __future__ import annotations
@@ -74,6 +74,8 @@ class BankLineRow(Row, table=True):
     receipt_by: str = Field(sa_type=Text)  # who had it booked as an unidentified receipt; empty: it isn't
     receipt_why: str = Field(sa_type=Text)
     recorded_at: datetime = Field(sa_type=UtcDateTime)
+    # of a receipt: what of it was found to be patients' (ReceiptCreditRow)
+    credited_minor: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
 
 
 class BankWordRow(Row, table=True):
@@ -95,7 +97,7 @@ class BankMatchRow(Row, table=True):
     tenant_id: str = Field(primary_key=True, sa_type=Text)
     match_id: str = Field(primary_key=True, sa_type=Text)
     account: str = Field(sa_type=Text)
-    rule: str = Field(sa_type=Text)  # bank/matching.py; by_hand
+    rule: str = Field(sa_type=Text)  # bank/matching.py; by_hand, fee
     confidence: str = Field(sa_type=Text)
     by: str = Field(sa_type=Text)  # empty: the rule
     why: str = Field(sa_type=Text)
@@ -104,6 +106,7 @@ class BankMatchRow(Row, table=True):
     unmatched_by: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})  # who took it back
     unmatched_why: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
     unmatched_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    merchant: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})  # of a fee: whose
 
 
 class BankMatchedRow(Row, table=True):
@@ -128,4 +131,24 @@ class BankApartRow(Row, table=True):
     line_id: str = Field(primary_key=True, sa_type=Text)
     payout_id: str = Field(primary_key=True, sa_type=Text)
     match_id: str = Field(primary_key=True, sa_type=Text)
-    what: str = Field(sa_type=Text)  # arrival, return
+    what: str = Field(sa_type=Text)  # arrival, return; fee: of no payout
+
+
+class ReceiptCreditRow(Row, table=True):
+    """A part of a receipt of nobody that was found to be a patient's: a payment of its own."""
+
+    __tablename__ = "receipt_credit"
+    __table_args__ = (Index(None, "tenant_id", "line_id"),)
+
+    tenant_id: str = Field(primary_key=True, sa_type=Text)
+    payment_id: str = Field(primary_key=True, sa_type=Text)
+    line_id: str = Field(sa_type=Text)
+    account_ref: str = Field(sa_type=Text)  # to which it was credited
+    amount_minor: int = Field(sa_type=BigInteger)
+    currency: str = Field(sa_type=Text)
+    by: str = Field(sa_type=Text)
+    why: str = Field(sa_type=Text)
+    at: datetime = Field(sa_type=UtcDateTime)
+    back_by: str = Field(sa_type=Text)  # who took it back; empty: it stands
+    back_why: str = Field(sa_type=Text)
+    back_at: datetime | None = Field(default=None, sa_type=UtcDateTime)

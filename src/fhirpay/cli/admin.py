@@ -59,6 +59,7 @@ class Operator(Protocol):
     async def match_by_hand(self, *, lines: list[str], payouts: list[str], by: str, reason: str) -> str: ...
     async def unmatch(self, *, line: str, by: str, reason: str) -> str: ...
     async def book_receipt(self, *, line: str, by: str, reason: str) -> str: ...
+    async def bank(self, **asked: str) -> dict[str, Any]: ...
     async def done(self, *, line: str, by: str, reason: str) -> str: ...
     async def reconcile(self, *, merchant: str, first: str, last: str) -> dict[str, int]: ...
     async def tell_again(self, *, endpoint: str, event: str, since: str, until: str) -> list[str]: ...
@@ -175,6 +176,9 @@ class _Here:
 
     async def skip_event(self, *, endpoint: str, event: str) -> str:
         return await self._commands.skip_event(self._tenant, endpoint, event)
+
+    async def bank(self, **asked: str) -> dict[str, Any]:
+        return await self._commands.bank_said.answer(self._tenant, asked)
 
     async def close(self, **asked: str) -> dict[str, Any]:
         return await self._commands.closes.answer(self._tenant, asked)
@@ -300,6 +304,9 @@ class _There:
 
     async def skip_event(self, *, endpoint: str, event: str) -> str:
         return (await self._ask(command="skip_event", endpoint=endpoint, event=event))["skipped"]
+
+    async def bank(self, **asked: str) -> dict[str, Any]:
+        return await self._ask(command="bank", **asked)
 
     async def close(self, **asked: str) -> dict[str, Any]:
         return await self._ask(command="close", **asked)

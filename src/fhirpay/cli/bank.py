@@ -64,11 +64,12 @@ def _facts(one: BankLine) -> dict[str, str]:
         "at": one.said_at,
         "match": one.match_id,
         "receiptBy": one.receipt_by,
+        "credited": str((one.amount - one.uncredited).decimal),
     }
 
 
 def _text(one: BankLine) -> str:
-    is_it = one.match_id or ("a receipt of nobody" if one.receipt_by else "open")
+    is_it = one.match_id or (f"a receipt of nobody, {one.uncredited} left" if one.receipt_by else "open")
     return f"{one.booked_on} {one.line_id}  {one.amount}  {one.kind} {one.reference}  {is_it}"
 
 
@@ -108,6 +109,6 @@ def book_receipt(
     tenant: TenantOption = "",
     config: ConfigOption = None,
 ) -> None:
-    """Book a line as money whose owner nobody knows, until `match` says what it is."""
+    """Book a line as money whose owner nobody knows, until `match` says what it is, or `credit` whose."""
     found = decided(config, tenant, lambda server: server.book_receipt(line=line, by=by, reason=reason))
     out(f"{found} is booked as an unidentified receipt")

@@ -6,6 +6,7 @@ import typer
 
 from .adjustments import adjustments
 from .bank import bank
+from .bank_whose import credit, fee, uncredit
 from .books import ledger
 from .check_ehr import check
 from .close import close
@@ -47,6 +48,9 @@ app.command()(doctor)
 app.command()(report)
 app.command()(reconcile)
 app.add_typer(adjustments, name="adjustments")
+bank.command("credit")(credit)
+bank.command("uncredit")(uncredit)
+bank.command("fee")(fee)
 app.add_typer(bank, name="bank")
 app.add_typer(close, name="close")
 conformance.command("check")(check)

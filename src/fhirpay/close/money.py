@@ -46,8 +46,9 @@ TENDERS: Mapping[str, str] = {
     "card_terminal": "cards on a reader",
     "ach": "bank debits",
     "own_check": "checks of the practice's own",
+    "bank_receipt": "receipts at the bank",
 }
-_DESK = ("cash", "check", "external_card")
+_DESK = ("cash", "check", "external_card", "bank_receipt")
 
 _TENDER = case(
     (_back.c.kind == "check", "own_check"),

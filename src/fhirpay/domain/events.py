@@ -57,6 +57,8 @@ class Event(StrEnum):
     PAYOUT_DEBIT_LEFT_BANK = "payout_debit_left_bank"
     RECEIPT_UNIDENTIFIED = "receipt_unidentified"
     RECEIPT_IDENTIFIED = "receipt_identified"
+    FEE_AT_BANK = "fee_at_bank"
+    FEE_BACK_AT_BANK = "fee_back_at_bank"
     CURRENCY_SOLD = "currency_sold"
     CURRENCY_BOUGHT = "currency_bought"
     # cash that no payment brings or takes

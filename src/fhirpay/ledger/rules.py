@@ -47,7 +47,7 @@ RULES: Mapping[Event, tuple[str, str]] = {
     Event.PENDING_MOVED:                    ("ar_pending",         "ar_pending"),
     Event.OPENING_RECEIVABLE:               ("ar_patient",         "opening_balance"),
     Event.OPENING_TAKEN_BACK:               ("opening_balance",    "ar_patient"),
-    #   of what a desk took the debit is the account of its tender (TENDERS)
+    #   of what no processor took the debit is the account of its tender (TENDERS)
     Event.PAYMENT_CAPTURED:                 ("processor_clearing", "unapplied_credit"),
     Event.PAYMENT_ALLOCATED:                ("unapplied_credit",   "ar_patient"),
     Event.PAYMENT_DEALLOCATED:              ("ar_patient",         "unapplied_credit"),
@@ -74,6 +74,9 @@ RULES: Mapping[Event, tuple[str, str]] = {
     #   of a line of nobody, by staff's word; it turned out to be a payout
     Event.RECEIPT_UNIDENTIFIED:             ("bank",               "unidentified_receipts"),
     Event.RECEIPT_IDENTIFIED:               ("unidentified_receipts", "bank"),
+    #   a processor's fee that it debits at the bank, by staff's word; given back there
+    Event.FEE_AT_BANK:                      ("fees",               "bank"),
+    Event.FEE_BACK_AT_BANK:                 ("bank",               "fees"),
     Event.CURRENCY_SOLD:                    ("fx_clearing",        "processor_clearing"),
     Event.CURRENCY_BOUGHT:                  ("processor_clearing", "fx_clearing"),
     Event.EHR_PAYMENT_TAKEN_IN:             ("ehr_receipts",       "unapplied_credit"),
@@ -290,17 +293,18 @@ def opening_taken_back(obligation: str, account_ref: str, amount: Money, **when:
 
 @dataclass(frozen=True, slots=True)
 class Tender:
-    """Where money that a front desk takes lies afterwards: the account of its kind, and of cash the till."""
+    """Where money that no processor took lies afterwards: the account of its kind, and of cash the till."""
 
     kind: str
     till: str
 
 
-# A processor holds what nobody took at a desk.
+# A processor holds all else. A receipt of nobody that was credited is at the bank already.
 TENDERS: Mapping[str, str] = {
     "cash": "cash_drawer",
     "check": "checks_on_hand",
     "external_card": "external_terminal_clearing",
+    "bank_receipt": "unidentified_receipts",
 }
 # What a desk gives back: from its drawer, or by a check of the practice's own.
 REFUND_TENDERS: Mapping[str, str] = {"cash": "cash_drawer", "check": "bank"}
@@ -308,7 +312,7 @@ REFUND_TENDERS: Mapping[str, str] = {"cash": "cash_drawer", "check": "bank"}
 
 def capture(payment: str, merchant: str, amount: Money, *, tender: Tender | None = None, **when: Unpack[When]) -> Entry:
     """A capture, or an ACH payment cleared: gross, and nobody's charge yet. With `tender`, what a desk has received:
-    of cash what is kept, not what was handed over."""
+    of cash what is kept, not what was handed over; or a receipt of nobody that is a patient's."""
     debit, credit = RULES[Event.PAYMENT_CAPTURED]
     held, ids = _held(debit, payment, merchant, tender)
     return _entry(Event.PAYMENT_CAPTURED, amount, when, ids, accounts=(held, credit))
@@ -437,6 +441,11 @@ def payout_left_bank(merchant: str, amount: Money, *, debited: bool = False, **w
 def receipt_unidentified(amount: Money, *, back: bool = False, **when: Unpack[When]) -> Entry:
     """Money at the bank whose owner nobody knows; `back`: what it is was found out, and is booked as that."""
     return _entry(Event.RECEIPT_IDENTIFIED if back else Event.RECEIPT_UNIDENTIFIED, amount, when, {})
+
+
+def fee_at_bank(merchant: str, amount: Money, *, back: bool = False, **when: Unpack[When]) -> Entry:
+    """A fee of no single payment that a processor took from the practice's bank; `back`: given back there."""
+    return _entry(Event.FEE_BACK_AT_BANK if back else Event.FEE_AT_BANK, amount, when, {"merchant": merchant})
 
 
 def converted(merchant: str, amount: Money, *, bought: bool, payment: str = "", **when: Unpack[When]) -> Entry:

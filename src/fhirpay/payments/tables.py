@@ -61,7 +61,7 @@ class PaymentRow(Row, table=True):
     processor: str = Field(sa_type=Text)
     amount_minor: int = Field(sa_type=BigInteger)
     currency: str = Field(sa_type=Text)
-    method: str = Field(sa_type=Text)  # stored, hosted; external: the EHR took it; cash, check, external_card: a desk
+    method: str = Field(sa_type=Text)  # stored, hosted; external: the EHR took it; ledger.rules.TENDERS
     method_id: str | None = Field(default=None, sa_type=Text)
     initiated_by: str = Field(sa_type=Text)  # customer, merchant
     requested_by: str = Field(sa_type=Text)

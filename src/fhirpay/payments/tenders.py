@@ -1,6 +1,7 @@
 """What was handed over at a desk, as rows. Takes the caller's `tx`. Called by usecases/desk.py and whoever shows it.
 
-The kinds are those of `ledger.rules.TENDERS`, and a payment's `method` is its tender's kind.
+The kinds are those of `ledger.rules.TENDERS`, and a payment's `method` is its tender's kind. A receipt at the bank that
+was credited to an account (usecases/receipts.py) is a tender too: no till has it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from .tables import HandedBackRow, PaymentRow, TenderRow, TillRow
 
 _tender, _payment, _till, _back = table(TenderRow), table(PaymentRow), table(TillRow), table(HandedBackRow)
 KINDS = frozenset(rules.TENDERS)
+AT_BANK = "bank_receipt"
+HANDED = KINDS - {AT_BANK}  # over a counter
 BACK = frozenset(rules.REFUND_TENDERS)
 _FIND = select(_tender).where(_tender.c.tenant_id == bindparam("tenant"), _tender.c.payment_id == bindparam("id"))
 
@@ -66,8 +69,15 @@ def add(tx: Tx, one: Tender) -> None:
     tx.execute(insert(_tender).values(row))
 
 
+def taken_by(method: str) -> str:
+    """Who took a payment that no processor did, and where it is taken back: of `KINDS`."""
+    if method == AT_BANK:
+        return "this payment is a receipt at the bank: `fhirpay bank uncredit` takes it back"
+    return "a desk took this payment: void it there"
+
+
 def find(tx: Tx, payment: Payment) -> Tender | None:
-    """None of a payment that no desk took."""
+    """None of a payment that a processor or an EHR took."""
     row = tx.one(_FIND, id=payment.payment_id) if payment.method in KINDS else None
     if row is None:
         return None

@@ -157,7 +157,7 @@ def _receipts(tx: Tx, kind: str, until: datetime) -> _Rows:
         _line.c.line_id.label("subject"),
         literal("", String).label("payment_id"),
         literal("", String).label("merchant"),
-        _line.c.amount_minor.label("minor"),
+        (_line.c.amount_minor - _line.c.credited_minor).label("minor"),
         _line.c.currency,
         _line.c.account,
         _line.c.booked_on,
@@ -165,6 +165,7 @@ def _receipts(tx: Tx, kind: str, until: datetime) -> _Rows:
         _line.c.tenant_id == tx.tenant,
         _line.c.receipt_by != "",
         _line.c.match_id == "",
+        _line.c.amount_minor > _line.c.credited_minor,
         _line.c.booked_on <= until.date().isoformat(),
         _not_done(tx, kind, _line.c.line_id),
     )

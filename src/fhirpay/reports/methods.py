@@ -17,7 +17,9 @@ _BY = {"facility": payment.c.facility, "merchant": payment.c.merchant, "brand": 
 def statement(tx: Tx, asked: Asked) -> Query:
     # A desk's tenders are methods; through a processor it is what the processor says the payer used.
     used = case((payment.c.tender != "", payment.c.tender), else_="processor")
-    method = case((payment.c.method.in_(["cash", "check", "external_card"]), payment.c.method), else_=used)
+    method = case(
+        (payment.c.method.in_(["cash", "check", "external_card", "bank_receipt"]), payment.c.method), else_=used
+    )
     along: list[Any] = [*(func.coalesce(_BY[name], "").label(name) for name in asked.by)]
     legs = (
         of_period(asked, payment)
@@ -46,8 +48,9 @@ METHODS = Report(
     name="methods",
     says=(
         "What was captured in the period, by business date, by how it was paid: cash, check, a card on the practice's "
-        "own terminal, card or bank debit through a processor (`processor` where it doesn't say which). Gross: voids, "
-        "refunds and returns are not taken off. What an EHR took itself is not in it."
+        "own terminal, a receipt at the bank that was credited, card or bank debit through a processor (`processor` "
+        "where it doesn't say which). Gross: voids, refunds and returns are not taken off. What an EHR took itself is "
+        "not in it."
     ),
     denominators=(
         "`of_amount` is of all that was captured in that currency (and of that facility, merchant or brand, where it "

@@ -17,6 +17,7 @@ _WAYS = {
     "checks_on_hand": "check",
     "bank": "check",
     "external_terminal_clearing": "external_card",
+    "unidentified_receipts": "bank_receipt",
 }
 _WAY = case(_WAYS, value=posting.c.account, else_=posting.c.account)
 _BY: dict[str, Any] = {"facility": payment.c.facility, "merchant": payment.c.merchant, "way": _WAY}

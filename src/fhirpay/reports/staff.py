@@ -31,7 +31,7 @@ from .frame import Asked, Column, Query, Report
 from .moments import within
 
 _NONE = cast(literal(0), BigInteger)
-_DESK = ("cash", "check", "external_card")
+_DESK = ("cash", "check", "external_card", "bank_receipt")
 
 
 def _actions() -> Iterator[tuple[Table, Any, str, str, Any, Any]]:

@@ -1,4 +1,5 @@
-"""What a person says of a bank line: which payouts it is, or that nobody knows whose it is. Called by `fhirpay bank`.
+"""What a person says of a bank line: which payouts it is, whose fee, or that nobody knows whose it is. Called by
+`fhirpay bank`; that it is a patient's after all is receipts.py's.
 
 What staff match has to come to the same amount, but for batches, whose fees are not told. It stands as any match does.
 """
@@ -19,9 +20,10 @@ from ..errors import RuleBroken
 from ..ledger import rules
 from ..ledger import store as ledger
 from ..payments import store
-from .match_bank import NOBODY, keep_match, match_account, merchants_of, when_of
+from .match_bank import NOBODY, identified, keep_match, match_account, merchants_of, when_of
 
 BY_HAND = Rule("by_hand", "certain")
+FEE = "fee"
 
 
 def match_by_hand(
@@ -29,7 +31,7 @@ def match_by_hand(
 ) -> str:
     """These lines are these payouts; the match's id. `payouts` by our id or the processor's. Raises RuleBroken,
     NotFound."""
-    by, why = _named(by, why)
+    by, why = named(by, why)
     take_turn(tx)
     found = [bank.line(tx, one) for one in dict.fromkeys(lines)]
     names = {one.account for one in found}
@@ -38,6 +40,8 @@ def match_by_hand(
     account = tenant.bank_account(names.pop())
     if taken := next((one for one in found if one.match_id), None):
         raise RuleBroken(f"bank line {taken.line_id} is matched: {taken.match_id}")
+    if theirs := next((one for one in found if one.credited_minor), None):
+        raise RuleBroken(f"bank line {theirs.line_id} is credited to an account: take that back first")
     open_ones = matches.expected(tx, account, merchants_of(tenant, account), found[0].booked_on)
     way = found[0].amount.minor < 0
     chosen: list[Expected] = []
@@ -61,7 +65,7 @@ def match_by_hand(
 
 def book_receipt(tx: Tx, tenant: Tenant, line_id: str, *, by: str, why: str) -> BankLine:
     """Nobody knows whose money it is: an unidentified receipt, until it is matched. Raises RuleBroken, NotFound."""
-    by, why = _named(by, why)
+    by, why = named(by, why)
     take_turn(tx)
     line = bank.line(tx, line_id)
     if line.match_id or line.receipt_by:
@@ -75,7 +79,35 @@ def book_receipt(tx: Tx, tenant: Tenant, line_id: str, *, by: str, why: str) -> 
     return line
 
 
-def _named(by: str, why: str) -> tuple[str, str]:
+def book_fee(tx: Tx, tenant: Tenant, line_id: str, *, merchant: str, by: str, why: str) -> str:
+    """A line is a fee that this merchant's processor took at the bank, or gave back there; its match's id.
+
+    Raises RuleBroken, NotFound.
+    """
+    by, why = named(by, why)
+    take_turn(tx)
+    line = bank.line(tx, line_id)
+    account = tenant.bank_account(line.account)
+    if merchant not in merchants_of(tenant, account):
+        raise RuleBroken(f"merchant '{merchant}' has nothing to do with bank account '{account.name}'")
+    if line.match_id:
+        raise RuleBroken(f"bank line {line_id} is matched: {line.match_id}")
+    if line.credited_minor:
+        raise RuleBroken(f"{line.amount - line.uncredited} of bank line {line_id} is credited to accounts")
+    nothing = Money.zero(account.currency)
+    said = {"rule": FEE, "confidence": BY_HAND.confidence, "by": by, "why": why}
+    match_id = matches.add(tx, account.name, (), gap=nothing, merchant=merchant, **said)
+    bank.matched(tx, [line_id], match_id)
+    identified(tx, tenant, line)
+    back = line.amount.minor > 0
+    entry = rules.fee_at_bank(merchant, abs(line.amount), back=back, **when_of(tx, tenant, line))
+    ledger.post(tx, entry, key=f"bank-fee/{match_id}")
+    store.close_break(tx, f"bank:{NOBODY}:{line_id}", by=by, why=why)
+    return match_id
+
+
+def named(by: str, why: str) -> tuple[str, str]:
+    """Who says so, and why. Raises RuleBroken where one of them is missing."""
     if not by.strip() or not why.strip():
         raise RuleBroken("say who says so, and why: it is kept")
     return by.strip(), why.strip()

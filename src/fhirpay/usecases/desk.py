@@ -102,7 +102,7 @@ def take(tx: Tx, wish: DeskPayment, tenant: Tenant) -> str:
         chosen=wish.chosen,
     )
     reserve_shares(tx, payment_id, reserved)
-    return _captured(tx, payment_id, wish.handed.by, tenant)
+    return captured(tx, payment_id, wish.handed.by, tenant)
 
 
 def deposit(tx: Tx, wish: NewDeposit, tenant: Tenant) -> str:
@@ -117,7 +117,7 @@ def deposit(tx: Tx, wish: NewDeposit, tenant: Tenant) -> str:
     account_ref = lock_account(tx, wish.account_ref)
     said = {"purpose": wish.purpose, "about": wish.about}
     payment_id = _make(tx, account_ref, wish.handed, wish.amount, till, session, tenant, **said)
-    _captured(tx, payment_id, wish.handed.by, tenant)
+    captured(tx, payment_id, wish.handed.by, tenant)
     happened.deposit_taken(tx, store.get(tx, payment_id))
     collect.reassess_accounts(tx, [account_ref], tenant)
     return payment_id
@@ -129,6 +129,8 @@ def void(tx: Tx, payment_id: str, *, till: str, by: str, reason: str, tenant: Te
     """
     payment = store.lock(tx, payment_id)
     tender = taken_at_desk(tx, payment)
+    if payment.method == tenders.AT_BANK:
+        raise RuleBroken(tenders.taken_by(payment.method), payment_id=payment_id)
     if payment.state is not PaymentState.CAPTURED:
         raise RuleBroken(f"payment {payment_id} is {payment.state}: there is nothing to void")
     if tender.till != till:
@@ -221,7 +223,8 @@ def _make(
     return payment_id
 
 
-def _captured(tx: Tx, payment_id: str, by: str, tenant: Tenant) -> str:
+def captured(tx: Tx, payment_id: str, by: str, tenant: Tenant) -> str:
+    """What is in hand is captured at once, with all that follows; the payment's id."""
     payment = store.get(tx, payment_id)
     fact = PaymentFact(FactKind.CAPTURED, tx.now, by, payment.amount, payment_id)
     store.record_facts(tx, payment_id, [fact])
@@ -244,7 +247,7 @@ def _change(handed: Handed, amount: Money) -> Money:
 
 def _check_words(handed: Handed) -> None:
     """What is typed belongs to its kind of tender, and has no room for what must not be kept."""
-    if handed.kind not in tenders.KINDS:
+    if handed.kind not in tenders.HANDED:
         raise ValueInvalid(f"there is no tender '{handed.kind}'", location="tender.kind")
     card = handed.kind == "external_card"
     _fits("check_number", handed.check_number, _CHECK_NUMBER if handed.kind == "check" else None, needed=True)

@@ -72,6 +72,7 @@ _STANDS_ON = (Obligation, ObligationShare, AccountCredit, AccountHold, StaffEntr
 _STANDS_ON += (PaymentRow, AllocationRow, StoredMethodRow)
 
 _AT_DESK = ("cash_drawer", "checks_on_hand", "external_terminal_clearing", "deposit_in_transit", "bank")
+_AT_DESK += ("unidentified_receipts",)  # of what was credited
 _PAYABLE = CLAIMS - {RefundState.REQUESTED, RefundState.SUCCEEDED, RefundState.REPLACED}
 
 
@@ -180,7 +181,7 @@ def _clearing(tx: Tx) -> Iterator[Finding]:
 
 
 def _accounts(tx: Tx) -> Iterator[Finding]:
-    for subject, says in doctor_controls.receivable_by_account(tx):
+    for subject, says in (*doctor_controls.receivable_by_account(tx), *doctor_controls.unidentified(tx)):
         yield Finding("accounts", subject, says)
 
 

@@ -405,7 +405,7 @@ class _Drawing:
             under += [nodes.posting(one) for one in postings if one.subject in mine]
             children.append(nodes.dispute(dispute, under))
         children += explain_said.nodes_of(tx, [payment_id, *subjects])
-        children += explain_payouts.nodes_of(tx, payment_id)
+        children += explain_payouts.nodes_of(tx, payment_id) + explain_payouts.receipt_of(tx, payment_id)
         tender = tenders.find(tx, payment)
         tried = choice.tries_of(tx, payment_id)
         shares, reader = payments.allocations(tx, payment_id), terminals.find(tx, payment_id)

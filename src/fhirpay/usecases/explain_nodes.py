@@ -114,7 +114,9 @@ def payment(
     reader: TerminalPayment | None = None,
 ) -> Node:
     method = " ".join(part for part in (one.brand, f"…{one.last4}" if one.last4 else "") if part)
-    through = f"at till '{tender.till}'" if tender else f"through {one.processor}"
+    through = f"through {one.processor}"
+    if tender is not None:
+        through = f"at till '{tender.till}'" if tender.till else "at the bank"
     says = f"payment {one.payment_id}: {one.amount} by {method or one.method} {through}, {one.state}"
     notes = _handed(tender) if tender else []
     notes += [f"{share.paid or share.reserved} of it for {share.obligation_id}" for share in shares]
@@ -141,7 +143,7 @@ def payment(
         "processorReference": one.processor_ref,
         "captureReference": one.capture_ref,
         "tender": one.method if tender else one.tender or None,
-        "till": tender.till if tender else reader.till or None if reader else None,
+        "till": tender.till or None if tender else reader.till or None if reader else None,
         "terminal": reader.terminal if reader else None,
         "entryMode": reader.entry_mode or None if reader else None,
         "returnableUntil": _iso(one.returnable_until),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..bank import apart, matches
+from ..bank import apart, matches, receipts
 from ..bank import store as bank
 from ..db.unit import Tx
 from ..settlement import store as settlement
@@ -25,6 +25,8 @@ def payments_of(tx: Tx, some_id: str) -> tuple[str, list[str]] | None:
     elif some_id.startswith("bnk") and (ids := matches.payouts_of_line(tx, some_id)):
         lines = [line for one in ids for line in settlement.lines_of(tx, settlement.by_id(tx, one))]
         says = f"a bank line of {len(ids)} payouts"
+    elif some_id.startswith("bnk") and (parts := receipts.of_line(tx, some_id)):
+        return f"a bank line credited as {len(parts)} payments", [one.payment_id for one in parts]
     else:
         return None
     return says, list(dict.fromkeys(one.payment_id for one in lines if one.payment_id))
@@ -42,6 +44,30 @@ def nodes_of(tx: Tx, payment_id: str) -> list[Node]:
     """Oldest first."""
     found = [(line, _payout(tx, line)) for line in settlement.lines_of_payment(tx, payment_id)]
     return [_node(line, payout, (*_at_bank(tx, payout), *_posted(tx, payout))) for line, payout in found]
+
+
+def receipt_of(tx: Tx, payment_id: str) -> list[Node]:
+    """The bank line that the payment is of, where it was a receipt of nobody: who credited it, who took it back."""
+    one = receipts.of_payment(tx, payment_id)
+    if one is None:
+        return []
+    line = bank.line(tx, one.line_id)
+    says = (
+        f"bank line {line.line_id}: {line.amount} on {line.booked_on} in account '{line.account}', {one.amount} of it"
+    )
+    notes = [f"credited by {one.by}: {one.why}"]
+    notes += [f"taken back by {one.back_by}: {one.back_why}"] if one.back_by else []
+    facts = {
+        "account": line.account,
+        "bookedOn": line.booked_on.isoformat(),
+        "amount": f"{line.amount.decimal:f}",
+        "currency": line.amount.currency,
+        "reference": line.reference or None,
+        "credited": f"{one.amount.decimal:f}",
+        "creditedBy": one.by,
+        "takenBackBy": one.back_by or None,
+    }
+    return [Node("bankLine", line.line_id, says, tuple(notes), facts)]
 
 
 def _at_bank(tx: Tx, payout: Payout | None) -> tuple[Node, ...]:

@@ -129,7 +129,7 @@ def keep_match(tx: Tx, tenant: Tenant, account: BankAccount, one: Match, *, by: 
     match_id = matches.add(tx, account.name, payouts, gap=gap, **words)
     bank.matched(tx, [line.line_id for line in one.lines], match_id)
     for line in one.lines:
-        _identified(tx, tenant, line)
+        identified(tx, tenant, line)
     arrived = [settlement.by_id(tx, each.payout_id) for each in one.expected if each.what == "arrival"]
     for payout in arrived:
         payout, folded = settlement.note_state(tx, payout, PayoutState.BANK_MATCHED)
@@ -160,7 +160,7 @@ def _deposited(tx: Tx, tenant: Tenant, batches: Sequence[Payout], total: Money, 
         tell(f"bank:{FEE_GAP}:{key}", FEE_GAP, says, amount=gap, again=True)
 
 
-def _identified(tx: Tx, tenant: Tenant, line: BankLine) -> None:
+def identified(tx: Tx, tenant: Tenant, line: BankLine) -> None:
     """A line that staff had booked as a receipt of nobody is one no longer."""
     if line.receipt_by:
         entry = rules.receipt_unidentified(line.amount, back=True, **when_of(tx, tenant, line))

@@ -28,7 +28,7 @@ from .payout_facts import payout_facts
 from .posted_adjustments import adjusted_facts
 from .told import back_lines, first_lines, paying_line, taken
 
-_METHODS = {"cash": "CASH", "check": "CHCK"}  # HL7 table 0570
+_METHODS = {"cash": "CASH", "check": "CHCK", "bank_receipt": "DDPO"}  # HL7 table 0570
 _SAYS = {"void": "Void of", "reallocation": "Reallocation of", "refund_failed": "Failed refund of"}
 # A Patient isn't named: its identifier is a record number, and the EHR knows whose account it is.
 _NAMED = frozenset({"Account", "ChargeItem", "Encounter", "Invoice"})

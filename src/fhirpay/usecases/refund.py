@@ -87,7 +87,7 @@ def request(tx: Tx, wish: NewRefund, tenant: Tenant) -> str:
         raise RuleBroken("the EHR took this payment: it is given back there", payment_id=payment.payment_id)
     if payment.method in tenders.KINDS:
         raise RuleBroken(
-            "a desk took this payment: it is given back there (desk-refunds)", payment_id=payment.payment_id
+            "no processor took this payment: a desk gives it back (desk-refunds)", payment_id=payment.payment_id
         )
     if payment.merchant not in {one.name for one in tenant.merchants}:
         raise RuleBroken(f"merchant '{payment.merchant}' is not configured any more: nobody can send a refund")

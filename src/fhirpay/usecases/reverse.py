@@ -52,7 +52,7 @@ def request(tx: Tx, wish: NewReversal, tenant: Tenant, registry: Registry) -> No
     if not wish.reason.strip():
         raise RuleBroken("to reverse a payment needs a reason")
     if payment.method in tenders.KINDS:
-        raise RuleBroken("a desk took this payment: void it there", payment_id=payment.payment_id)
+        raise RuleBroken(tenders.taken_by(payment.method), payment_id=payment.payment_id)
     if payment.state is not PaymentState.CAPTURED:
         void.request(tx, wish.payment_id, registry)
         return

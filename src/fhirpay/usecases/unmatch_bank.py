@@ -1,4 +1,5 @@
 """A match of bank lines that turns out wrong is taken back, whole: both sides are open again, and the books say so.
+So is a line that was said to be a fee.
 
     the match's entries reversed ─▶ its payouts not at the bank, its lines of nothing ─▶ matched anew, but not as before
 
@@ -8,7 +9,7 @@ chooses the same pair again; `fhirpay bank match` may.
 
 from __future__ import annotations
 
-from ..bank import apart
+from ..bank import apart, matches
 from ..bank import store as bank
 from ..bank.store import BankLine
 from ..bank.turn import take_turn
@@ -52,6 +53,10 @@ def unmatch(tx: Tx, tenant: Tenant, key: bytes, line_id: str, *, by: str, why: s
     else:
         for payout in arrived:
             _back(tx, tenant, payout, payout.amount, lines[0], match_id)
+    if merchant := matches.fee_of(tx, match_id):
+        back = line.amount.minor < 0
+        entry = rules.fee_at_bank(merchant, abs(line.amount), back=back, **when_of(tx, tenant, line))
+        ledger.post(tx, entry, key=f"bank-fee-unmatched/{match_id}")
     for one in lines:
         if one.receipt_by:
             ends = apart.again(tx, line=one.line_id) or "/1"

@@ -24,7 +24,7 @@ def request(tx: Tx, payment_id: str, registry: Registry) -> str:
     if payment.method == store.EXTERNAL:
         raise RuleBroken("the EHR took this payment: it is given back there", payment_id=payment.payment_id)
     if payment.method in tenders.KINDS:
-        raise RuleBroken("a desk took this payment: void it there", payment_id=payment.payment_id)
+        raise RuleBroken(tenders.taken_by(payment.method), payment_id=payment.payment_id)
     captured = payment.state is PaymentState.CAPTURED
     held = payment.amount if payment.state is PaymentState.REQUIRES_ACTION else payment.authorized
     if captured and not registry.of(payment.merchant).capabilities.void_after_capture:

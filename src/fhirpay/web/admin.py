@@ -46,6 +46,7 @@ from ..usecases.take_report import TakeReport
 from ..usecases.take_settlement_report import TakeSettlementReport
 from ..usecases.undo_merge import undo
 from ..usecases.unposted import resolve
+from .admin_bank import BankSaid
 from .admin_closes import Closes
 
 _LINE_MAX = 64 * 1024 * 1024
@@ -84,6 +85,7 @@ class Commands:
         self._reports = reports
         self._back = back
         self.closes = Closes(database, tenant)
+        self.bank_said = BankSaid(database, tenant)
 
     async def ingest(self, tenant: str, interface: str, message: bytes) -> list[bytes]:
         """Take in one HL7v2 message; its acknowledgements. Raises NotFound for an unknown interface."""
@@ -580,6 +582,8 @@ class AdminSocket:
                     "until": str(until),
                 }:
                     return {"queued": await self._commands.tell_again(tenant, endpoint, event, since, until)}
+                case {"command": "bank", "tenant": str(tenant)}:
+                    return await self._commands.bank_said.answer(tenant, asked)
                 case {"command": "close", "tenant": str(tenant)}:
                     return await self._commands.closes.answer(tenant, asked)
                 case {"command": "skip_event", "tenant": str(tenant), "endpoint": str(endpoint), "event": str(event)}:

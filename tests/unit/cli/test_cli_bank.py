@@ -46,6 +46,12 @@ def test_a_file_is_taken_once_listed_and_a_line_booked(run: Run, config: Path) -
     assert run("bank", "receipt", came, *who)[0] == 0
     assert "went out: it is no receipt" in run("bank", "receipt", went, *who)[1][-1]
     assert "payout po_none isn't expected" in run("bank", "match", came, "--payout", "po_none", *who)[1][-1]
+    assert "there is no such account" in run("bank", "credit", came, "--account", "urn:a|1", *who)[1][-1]
+    assert "there is no payment payx" in run("bank", "uncredit", "payx", *who)[1][-1]
+    status, said = run("bank", "fee", went, "--merchant", "main", *who)
+    assert (status, said[0].split(": ")[1]) == (0, f"{went} is a fee of merchant 'main'")
+    assert "is taken back: no rule matches" in run("bank", "unmatch", went, *who)[1][0]
+    assert "is matched with nothing" in run("bank", "unmatch", went, *who)[1][-1]
     file.write_text("Date,Amount,What\n2026-11-19,12.00,ANN CANARY\n2026-11-19,x,CANARY\n")
     status, said = run("bank", "take", str(file), "--account", "main")
     assert (status, said) == (1, ["fhirpay: line 3, Amount: this is no amount: it can't be read [value-invalid]"])

@@ -369,6 +369,33 @@ STORIES: dict[str, tuple[Event, tuple[Entry, ...], dict[str, int]]] = {
         (rules.receipt_unidentified(usd(40), **WHEN),),
         {"bank": 40, "unidentified_receipts": 40},
     ),
+    "and was a patient's": (
+        Event.PAYMENT_CAPTURED,
+        (
+            rules.receipt_unidentified(usd(40), **WHEN),
+            rules.capture("pay1", "", usd(30), tender=rules.Tender("bank_receipt", ""), **WHEN),
+        ),
+        {"bank": 40, "unidentified_receipts": 10, "unapplied_credit": 30},
+    ),
+    "or another's": (
+        Event.CAPTURE_VOIDED,
+        (
+            rules.receipt_unidentified(usd(40), **WHEN),
+            rules.capture("pay1", "", usd(30), tender=rules.Tender("bank_receipt", ""), **WHEN),
+            rules.void_capture("pay1", "", usd(30), tender=rules.Tender("bank_receipt", ""), **WHEN),
+        ),
+        {"bank": 40, "unidentified_receipts": 40},
+    ),
+    "a fee that a processor takes at the bank": (
+        Event.FEE_AT_BANK,
+        (rules.fee_at_bank("main", usd(12), **WHEN),),
+        {"bank": -12, "fees": 12},
+    ),
+    "and gives back there": (
+        Event.FEE_BACK_AT_BANK,
+        (rules.fee_at_bank("main", usd(12), **WHEN), rules.fee_at_bank("main", usd(2), back=True, **WHEN)),
+        {"bank": -10, "fees": 10},
+    ),
     "and was a payout": (
         Event.RECEIPT_IDENTIFIED,
         (
