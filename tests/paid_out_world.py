@@ -7,6 +7,7 @@ that stop, kill or interleave what reads it, on any executor.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
@@ -20,7 +21,7 @@ from fhirpay.domain.settlement import LineKind
 from fhirpay.payments import store
 from fhirpay.payments.port import Approved, Reference
 from fhirpay.payments.registry import Registry, build
-from fhirpay.payments.settlement_port import LinePage, PayoutPage, PayoutSeen, SettlementLine
+from fhirpay.payments.settlement_port import LinePage, PayoutPage, PayoutSeen, Reported, SettlementLine
 from fhirpay.usecases.pull_settlements import PullSettlements
 from fhirpay.usecases.settle_outcome import settle
 from fhirpay.usecases.start_payment import NewPayment, start
@@ -56,9 +57,17 @@ class Listed:
     async def payout_lines(self, payout: PayoutSeen, *, after: str = "") -> LinePage:
         return LinePage(self.payouts[payout.reference][1])
 
+    def read_report(self, name: str, data: bytes) -> tuple[Reported, ...]:
+        return tuple(Reported(seen, lines) for seen, lines in self.payouts.values())
+
+    def missing_reports(self, payouts: Sequence[str]) -> tuple[str, ...]:
+        return ("report_2.csv",)
+
     @property
     def registry(self) -> Registry:
-        return cast(Registry, SimpleNamespace(of=lambda _: self, settlement=lambda _: self))
+        return cast(
+            Registry, SimpleNamespace(of=lambda _: self, settlement=lambda _: self, settlement_reports=lambda _: self)
+        )
 
 
 def line(name: str, minor: int, fee: int, *, payment: str = "", kind: LineKind = LineKind.PAYMENT) -> SettlementLine:
