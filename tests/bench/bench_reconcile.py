@@ -65,6 +65,7 @@ class Plan:
         self.truth: dict[str, set[str]] = defaultdict(set)
         self.rows: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
         self.number = 0
+        self.payouts: dict[str, str] = {}
 
     def lay(self) -> Iterator[None]:
         """Rows in hand after each thousand."""
@@ -83,7 +84,9 @@ class Plan:
     def payment(self, *, at: datetime | None = None, minor: int | None = None, booked_fee: int | None = None) -> Any:
         """A captured payment in the ledger: its id, the processor's, when, and how much."""
         self.number += 1
-        at = at or NOW - timedelta(days=30 + self.dice.random() * (DAYS - 30))
+        at = at or NOW - timedelta(
+            days=30 + (DAYS - 30) * (1 - self.number / (1.02 * self.size)) + self.dice.random() / 4
+        )
         minor = minor or self.dice.randint(500, 60_000)
         payment, theirs = f"pay{self.number:026d}", f"pi_{self.dice.getrandbits(80):020x}"
         day = at.date().isoformat()
@@ -100,7 +103,7 @@ class Plan:
         line = f"txn_{self.dice.getrandbits(80):020x}"
         made = at + timedelta(days=2)
         state, mine, of = more.get("state", "waiting"), more.get("payment", ""), more.get("of", "")
-        payout = f"po_{made:%Y%m%d}"
+        payout = self.payouts.setdefault(f"{made:%Y%m%d}", f"po_{self.dice.getrandbits(80):020x}")
         self.rows["line"].append(
             (line, payout, kind, minor, fee, minor - fee, theirs, of, micros(at + timedelta(hours=1)), state, mine)
         )

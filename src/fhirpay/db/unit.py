@@ -10,13 +10,13 @@ The executors are `sqlite.py` (one writer thread), `postgres.py` (a thread pool)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from operator import itemgetter
 from types import CoroutineType
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar
 
-from sqlalchemy import Connection, CursorResult, Executable, RowMapping, Select
+from sqlalchemy import Connection, CursorResult, Executable, RowMapping, Select, Table
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.sql import ClauseElement
@@ -162,6 +162,19 @@ class Tx:
             cursor.execute(*calls[0])
         else:
             cursor.executemany(calls[0][0], [parameters for _, parameters in calls])
+        return cursor.rowcount
+
+    def add(self, into: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> int:
+        """Insert many rows of stored values, each in the order of the columns, and leave out those whose key is taken;
+        how many are new. For sets: nothing is done for each row but to hand it over."""
+        if not rows:
+            return 0
+        self._note_change(into.name)
+        mark = "?" if self.dialect == "sqlite" else "%s"
+        names, marks = ", ".join(columns), ", ".join(mark for _ in columns)
+        cursor = self._raw.cursor()
+        text = f"INSERT INTO {into.name} ({names}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608 (ours)
+        cursor.executemany(text, rows)
         return cursor.rowcount
 
     def _constant(self, statement: Executable, given: dict[str, Any]) -> Constant | None:

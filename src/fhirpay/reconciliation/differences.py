@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, and_, case, cast, func, or_, select
+from sqlalchemy import BigInteger, and_, case, cast, func, literal_column, or_, select
 
 from ..db.metadata import table
 from ..db.unit import Tx
@@ -21,6 +21,7 @@ from ..ledger.tables import LedgerPosting
 from ..payments.tables import PaymentRow, RefundRow
 from ..settlement.store import LineState
 from ..settlement.tables import PayoutLineRow, PayoutRow, SettlementMarkRow
+from .line_matches import RULED, SAME
 from .tables import LineMatchRow
 
 PAGE = 10_000  # payments of a read
@@ -87,9 +88,13 @@ def _within(column: Any, after: str, last: str | None) -> tuple[Any, ...]:
 
 
 def payments(
-    tx: Tx, after: str, last: str | None, merchants: Sequence[str], days: tuple[str, str]
+    tx: Tx, after: str, last: str | None, merchants: Sequence[str], days: tuple[str, str], *, ruled: bool = True
 ) -> tuple[int, list[Sums]]:
-    """Of a page of payments, captured in these days: how many the processor holds money of, and those that differ."""
+    """Of a page of payments, captured in these days: how many the processor holds money of, and those that differ.
+
+    `ruled=False`: a line counts where it names the payment or is booked, not where a rule has found it to be of it.
+    """
+    counted = () if ruled else (~RULED,)
     taken = (
         select(
             _match.c.payment_id,
@@ -102,15 +107,8 @@ def payments(
             func.max(_TAKEN_IN).label("most"),
             func.max(_line.c.currency).label("settled_in"),
         )
-        .join(
-            _line,
-            and_(
-                _line.c.tenant_id == _match.c.tenant_id,
-                _line.c.merchant == _match.c.merchant,
-                _line.c.line_ref == _match.c.line_ref,
-            ),
-        )
-        .where(_match.c.tenant_id == tx.tenant, *_within(_match.c.payment_id, after, last))
+        .join(_line, SAME)
+        .where(_match.c.tenant_id == tx.tenant, *_within(_match.c.payment_id, after, last), *counted)
         .group_by(_match.c.payment_id)
         .subquery()
     )
@@ -184,15 +182,8 @@ def refunds(tx: Tx, merchants: Sequence[str], days: tuple[str, str]) -> Iterator
             func.min(_TAKEN_IN).label("least"),
             func.max(_TAKEN_IN).label("most"),
         )
-        .join(
-            _line,
-            and_(
-                _line.c.tenant_id == _match.c.tenant_id,
-                _line.c.merchant == _match.c.merchant,
-                _line.c.line_ref == _match.c.line_ref,
-            ),
-        )
-        .where(_match.c.tenant_id == tx.tenant, _match.c.refund_id != "")
+        .join(_line, SAME)
+        .where(_match.c.tenant_id == tx.tenant, _match.c.refund_id != literal_column("''"))
         .group_by(_match.c.refund_id)
         .subquery()
     )

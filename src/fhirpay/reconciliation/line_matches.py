@@ -1,24 +1,26 @@
 """Lines of payouts against payments, as sets: what names a payment of ours is of that payment, a page at once, in SQL.
 
-Takes the caller's `tx`. Called by usecases/reconcile.py: reads look for pages with something to do, so that a page
-without holds no writer. The references are those by which book_settlement.py knows a line, in the same order.
+Takes the caller's `tx`. Called by usecases/reconcile.py: what a line is of is found by reading, and the writer is held
+for the rows of matches alone. Lines are walked payout by payout, so that what is looked up for one lies near what was
+for the line before it, however many there are. The references are those by which book_settlement.py knows a line, in
+the same order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import RowMapping, and_, bindparam, case, delete, func, literal, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import RowMapping, and_, bindparam, case, delete, func, literal_column, select, tuple_
 
 from ..db.metadata import table
-from ..db.types import UtcDateTime
+from ..db.types import micros
 from ..db.unit import Tx
 from ..domain.money import Money
 from ..domain.settlement import LineKind
 from ..payments.tables import DisputeRow, OperationRow, PaymentRow, RefundRow
-from ..settlement.store import LineState
+from ..settlement.store import Line, LineState
 from ..settlement.tables import PayoutLineRow
 from . import rules
 from .rules import Nameless
@@ -26,6 +28,7 @@ from .tables import LineMatchRow
 
 PAGE = 500  # lines of a write: some milliseconds
 READ = 10_000  # of a read
+RULED_MAX = 1_000_000  # matches by another rule than the reference
 _line, _match = table(PayoutLineRow), table(LineMatchRow)
 _payment, _refund = table(PaymentRow), table(RefundRow)
 _operation, _dispute = table(OperationRow), table(DisputeRow)
@@ -90,29 +93,11 @@ _MATCHED = (
     .where(
         _match.c.tenant_id == _line.c.tenant_id,
         _match.c.merchant == _line.c.merchant,
+        _match.c.payout_ref == _line.c.payout_ref,
         _match.c.line_ref == _line.c.line_ref,
     )
     .correlate(_line)
     .exists()
-)
-_UNMATCHED = (
-    _line.c.tenant_id == bindparam("tenant"),
-    _line.c.merchant == bindparam("of"),
-    _line.c.line_ref > bindparam("after"),
-    ~_MATCHED,
-)
-_OPEN_REFS = select(_line.c.line_ref).where(*_UNMATCHED).order_by(_line.c.line_ref).limit(READ)
-_UP_TO = (*_UNMATCHED, _line.c.line_ref <= bindparam("last"))
-# Keys alone first: of a line that is matched, nothing but its place in an index is read.
-_LEFT_REFS = select(_line.c.line_ref).where(*_UP_TO).limit(READ).subquery()
-_whole = _line.alias("whole")
-_LEFT = (
-    select(_whole)
-    .join(_LEFT_REFS, _whole.c.line_ref == _LEFT_REFS.c.line_ref)
-    .where(
-        _whole.c.tenant_id == bindparam("tenant"), _whole.c.merchant == bindparam("of"), _whole.c.kind.not_in(_ALONE)
-    )
-    .order_by(_whole.c.line_ref)
 )
 _OF_REFUND = (
     select(_refund.c.payment_id)
@@ -120,86 +105,135 @@ _OF_REFUND = (
     .correlate(_line)
     .scalar_subquery()
 )
-_NAMED = (
+# No condition but on columns of the index: of a line that is matched, nothing but its place there is read.
+_OPEN = (
     select(
-        _line.c.tenant_id,
-        _line.c.merchant,
+        _line.c.payout_ref,
         _line.c.line_ref,
-        case((_line.c.kind.in_(_REFUNDS), _OF_REFUND), else_=_PAYMENT_ID).label("payment_id"),
+        _line.c.kind,
+        case((_line.c.kind.in_(_ALONE), None), (_line.c.kind.in_(_REFUNDS), _OF_REFUND), else_=_PAYMENT_ID).label(
+            "is_of"
+        ),
         func.coalesce(_REFUND_ID, "").label("refund_id"),
     )
-    .where(*_UP_TO, _line.c.kind.not_in(_ALONE))
-    .limit(READ)  # keeps SQLite from looking everything up twice
+    .where(
+        _line.c.tenant_id == bindparam("tenant"),
+        _line.c.merchant == bindparam("of"),
+        tuple_(_line.c.payout_ref, _line.c.line_ref) > tuple_(bindparam("payout"), bindparam("after")),
+        ~_MATCHED,
+    )
+    .order_by(_line.c.payout_ref, _line.c.line_ref)
+    .limit(READ)
+)
+_NAMELESS = select(
+    _line.c.payout_ref, _line.c.line_ref, _line.c.gross_minor, _line.c.currency, _line.c.occurred_at
+).where(
+    _line.c.tenant_id == bindparam("tenant"),
+    _line.c.merchant == bindparam("of"),
+    _line.c.line_ref.in_(bindparam("refs", expanding=True)),
+    _line.c.kind == str(LineKind.PAYMENT),
+    _line.c.payment_ref == "",
+    _line.c.our_ref == "",
+    _line.c.of_ref == "",
+)
+# Found by another rule than the reference, and not booked.
+_BY_RULE = _match.c.rule != literal_column(f"'{rules.REFERENCE}'")  # as its index says it
+RULED = and_(_BY_RULE, _line.c.state == str(LineState.WAITING))
+
+
+def _same(match: Any) -> Any:
+    return and_(
+        _line.c.tenant_id == match.c.tenant_id,
+        _line.c.merchant == match.c.merchant,
+        _line.c.payout_ref == match.c.payout_ref,
+        _line.c.line_ref == match.c.line_ref,
+    )
+
+
+SAME = _same(_match)
+# Keys alone first, which is all that the index of these few has: SQLite else goes through every match.
+_of_rules = (
+    select(_match.c.tenant_id, _match.c.merchant, _match.c.payout_ref, _match.c.line_ref)
+    .where(_match.c.tenant_id == bindparam("tenant"), _BY_RULE)
+    .limit(RULED_MAX)
     .subquery()
 )
-_SAID = (
-    literal(rules.REFERENCE).label("rule"),
-    literal(rules.CONFIDENCE[rules.REFERENCE]).label("confidence"),
-    bindparam("at", type_=UtcDateTime()).label("matched_at"),
-)
-_MATCH_EXACTLY = (
-    insert(_match)
-    .from_select(
-        ["tenant_id", "merchant", "line_ref", "payment_id", "refund_id", "rule", "confidence", "matched_at"],
-        select(_NAMED, *_SAID).where(_NAMED.c.payment_id.is_not(None)),
+_RULED = (
+    select(
+        _line.c.payout_ref,
+        _line.c.line_ref,
+        _line.c.gross_minor,
+        _line.c.currency,
+        _line.c.occurred_at,
+        _match.c.payment_id.label("is_of"),
     )
-    .on_conflict_do_nothing()
-    .execution_options(preserve_rowcount=True)
+    .select_from(_of_rules.join(_line, _same(_of_rules)).join(_match, SAME))
+    .where(_of_rules.c.merchant == bindparam("of"), _line.c.state == str(LineState.WAITING))
+    .order_by(_line.c.payout_ref, _line.c.line_ref)
 )
 
 
-def open_refs(tx: Tx, merchant: str, after: str) -> list[str]:
-    """A merchant's next lines after this one that are of nothing yet, be it that they are never to be."""
-    return [row["line_ref"] for row in tx.all(_OPEN_REFS, of=merchant, after=after)]
+Named = tuple[str, str, str, str]  # payout and line, and the payment and refund (empty: none) that it is of
+_COLUMNS = ("tenant_id", "merchant", "payout_ref", "line_ref", "payment_id", "refund_id")
+_COLUMNS += ("rule", "confidence", "matched_at")
 
 
-def match_exactly(tx: Tx, merchant: str, after: str, last: str) -> int:
-    """Of a merchant's lines after one up to another, those that name a payment or refund of ours are of that one."""
-    given = {"tenant": tx.tenant, "of": merchant, "after": after, "last": last, "at": tx.now}
-    return tx.execute(_MATCH_EXACTLY, given).rowcount
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Lines of a merchant that were of nothing: those that name something, the ids of the others, and the payout and
+    line after which the next page begins (None: there is none)."""
+
+    named: list[Named]
+    rest: list[str]
+    last: tuple[str, str] | None
 
 
-def left(tx: Tx, merchant: str, after: str, last: str) -> list[RowMapping]:
-    """Of such lines, those of nothing that is known here."""
-    return tx.all(_LEFT, of=merchant, after=after, last=last)
-
-
-def nameless(row: RowMapping) -> Nameless | None:
-    """The line where it is of a payment, and names nothing."""
-    if row["kind"] != str(LineKind.PAYMENT) or row["payment_ref"] or row["our_ref"] or row["of_ref"]:
-        return None
-    return Nameless(row["merchant"], row["line_ref"], Money(row["gross_minor"], row["currency"]), row["occurred_at"])
-
-
-def forget_rules(tx: Tx) -> None:
-    """What was found by another rule than the reference, and isn't booked, is open again: more may be known now."""
-    waits = (
-        select(_line.c.line_ref)
-        .where(
-            _line.c.tenant_id == _match.c.tenant_id,
-            _line.c.merchant == _match.c.merchant,
-            _line.c.line_ref == _match.c.line_ref,
-            _line.c.state == str(LineState.WAITING),
-        )
-        .exists()
+def open_page(tx: Tx, merchant: str, after: tuple[str, str]) -> Page:
+    """A merchant's next lines after this payout and line that are of nothing yet."""
+    given = {"tenant": tx.tenant, "of": merchant, "payout": after[0], "after": after[1]}
+    rows: Sequence[Any] = tx.execute(_OPEN, given).all()
+    return Page(
+        named=[(payout, line, is_of, refund) for payout, line, _, is_of, refund in rows if is_of is not None],
+        rest=[line for _, line, kind, is_of, _ in rows if is_of is None and kind not in _ALONE],
+        last=(rows[-1][0], rows[-1][1]) if len(rows) == READ else None,
     )
-    tx.execute(delete(_match).where(_match.c.tenant_id == tx.tenant, _match.c.rule != rules.REFERENCE, waits))
 
 
-def keep(tx: Tx, found: Iterable[tuple[tuple[str, str], str]], rule: str) -> None:
-    """What a rule has found: of which merchant and line, the payment."""
-    rows = [
-        {"tenant_id": tx.tenant, "merchant": merchant, "line_ref": line_ref, "payment_id": payment, "refund_id": ""}
-        | {"rule": rule, "confidence": rules.CONFIDENCE[rule], "matched_at": tx.now}
-        for (merchant, line_ref), payment in found
-    ]
-    if rows:
-        tx.execute(insert(_match).on_conflict_do_nothing(), rows)
+def keep(tx: Tx, merchant: str, named: Sequence[Named], rule: str = rules.REFERENCE) -> int:
+    """What lines are of by this rule; how many of these matches are new."""
+    said = (rule, rules.CONFIDENCE[rule], micros(tx.now))
+    return tx.add(_match, _COLUMNS, [(tx.tenant, merchant, *one, *said) for one in named])
 
 
-def payment_by_rule(tx: Tx, merchant: str, line_ref: str) -> str | None:
+def nameless(tx: Tx, merchant: str, refs: Sequence[str]) -> list[Nameless]:
+    """Of these lines, those that are of a payment and name nothing."""
+    return [_nameless(merchant, row) for row in tx.all(_NAMELESS, of=merchant, refs=list(refs))]
+
+
+def _nameless(merchant: str, row: RowMapping) -> Nameless:
+    gross = Money(row["gross_minor"], row["currency"])
+    return Nameless(merchant, row["payout_ref"], row["line_ref"], gross, row["occurred_at"])
+
+
+def ruled(tx: Tx, merchant: str) -> dict[Nameless, str]:
+    """What was found by another rule than the reference, and isn't booked: more may be known now."""
+    return {_nameless(merchant, row): row["is_of"] for row in tx.all(_RULED, of=merchant)}
+
+
+def keep_ruled(tx: Tx, gone: Iterable[Nameless], found: Mapping[Nameless, str], rule: str) -> None:
+    """What a rule has found, and what it no longer finds."""
+    for line in gone:
+        where = (_match.c.merchant == line.merchant, _match.c.payout_ref == line.payout_ref)
+        where += (_match.c.tenant_id == tx.tenant, _match.c.line_ref == line.line_ref)
+        tx.execute(delete(_match).where(*where, _match.c.rule != rules.REFERENCE))
+    for line, payment in found.items():
+        keep(tx, line.merchant, [(line.payout_ref, line.line_ref, payment, "")], rule)
+
+
+def payment_by_rule(tx: Tx, line: Line) -> str | None:
     """The payment that a line was found to be of by another rule than the reference."""
-    where = (_match.c.tenant_id == tx.tenant, _match.c.merchant == merchant, _match.c.line_ref == line_ref)
+    where = (_match.c.tenant_id == tx.tenant, _match.c.merchant == line.merchant)
+    where += (_match.c.payout_ref == line.payout_ref, _match.c.line_ref == line.line_ref)
     return tx.scalar(select(_match.c.payment_id).where(*where, _match.c.rule != rules.REFERENCE))
 
 

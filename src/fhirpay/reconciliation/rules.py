@@ -28,6 +28,7 @@ class Nameless:
     """A line of a payment that names nothing."""
 
     merchant: str
+    payout_ref: str
     line_ref: str
     gross: Money
     occurred_at: datetime
@@ -43,13 +44,13 @@ class Unlined:
     captured_at: datetime
 
 
-def by_amount_and_day(lines: Iterable[Nameless], payments: Sequence[Unlined]) -> dict[tuple[str, str], str]:
-    """Merchant and line → payment, where neither could be anything else."""
+def by_amount_and_day(lines: Iterable[Nameless], payments: Sequence[Unlined]) -> dict[Nameless, str]:
+    """Line → payment, where neither could be anything else."""
     alike: dict[tuple[str, Money], list[Unlined]] = {}
     for one in payments:
         alike.setdefault((one.merchant, one.amount), []).append(one)
     may_be = {
-        (line.merchant, line.line_ref): [
+        line: [
             one.payment_id
             for one in alike.get((line.merchant, line.gross), ())
             if -_AFTER <= line.occurred_at - one.captured_at <= _BEFORE

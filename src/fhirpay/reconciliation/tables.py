@@ -15,7 +15,10 @@ _OF_REFUND = text("refund_id <> ''")
 
 
 class LineMatchRow(Row, table=True):
-    """A line of a payout and what it was found to be of: by which rule, and how sure."""
+    """A line of a payout and what it was found to be of: by which rule, and how sure.
+
+    Kept as lines stand in payouts: those of a payout are of payments of the same days, and their rows lie together.
+    """
 
     __tablename__ = "line_match"
     __table_args__ = (
@@ -29,6 +32,7 @@ class LineMatchRow(Row, table=True):
 
     tenant_id: str = Field(primary_key=True, sa_type=Text)
     merchant: str = Field(primary_key=True, sa_type=Text)
+    payout_ref: str = Field(primary_key=True, sa_type=Text)
     line_ref: str = Field(primary_key=True, sa_type=Text)
     payment_id: str = Field(sa_type=Text)
     refund_id: str = Field(sa_type=Text)  # of which refund; empty: of none

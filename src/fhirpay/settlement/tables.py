@@ -56,7 +56,7 @@ class PayoutLineRow(Row, table=True):
 
     __tablename__ = "payout_line"
     __table_args__ = (
-        Index(None, "tenant_id", "merchant", "payout_ref"),
+        Index(None, "tenant_id", "merchant", "payout_ref", "line_ref", unique=True),
         Index(None, "tenant_id", "state", "merchant", "line_ref"),
         Index(None, "tenant_id", "payment_id"),
         Index(None, "tenant_id", "line_ref"),

@@ -190,7 +190,7 @@ def about(tx: Tx, line: Line) -> About | None:
         disputed = disputes.by_processor_ref(tx, line.merchant, line.of_ref)
         return About(captured[0].payment_id) if captured else About(disputed.payment_id) if disputed else None
     if found is None and line.kind is _K.PAYMENT:  # it names nothing, and was found to be the only one that it can be
-        ruled = line_matches.payment_by_rule(tx, line.merchant, line.line_ref)
+        ruled = line_matches.payment_by_rule(tx, line)
         return About(ruled) if ruled else None
     return None if found is None else About(found.payment_id)
 

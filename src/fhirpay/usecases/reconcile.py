@@ -4,10 +4,10 @@
                                                                                        └▶ what differs: a break, closed
                                                                                           once it is no longer so
 
-Run by `fhirpay reconcile`, and once a day by the worker role. Reads look page by page; only a page with something to
-match holds the writer, for some milliseconds. Running it again changes nothing. What single lines are of nothing known
-here, payouts that don't add up, and what is not at the bank are told by settlement and bank matching, not here again.
-What is on its way for too long is looked at in the same run (age_in_transit.py).
+Run by `fhirpay reconcile`, and once a day by the worker role. All is found by reading, page by page; the writer is
+held for what is new alone, some milliseconds at a time. Running it again writes nothing. What single lines are of
+nothing known here, payouts that don't add up, and what is not at the bank are told by settlement and bank matching, not
+here again. What is on its way for too long is looked at in the same run (age_in_transit.py).
 """
 
 from __future__ import annotations
@@ -65,9 +65,14 @@ class Reconcile:
         await look_daily(stop, self.look, soon=SOON, failed=failed)
 
     async def look(self, *, merchant: str = "", days: tuple[str, str] = ALWAYS) -> Done:
-        """Match and tell. Only payments and refunds of `merchant`, captured and gone out in `days`, are compared."""
+        """Match and tell. Only payments and refunds of `merchant`, captured and gone out in `days`, are compared.
+
+        What a rule takes for the only one that it can be is decided where all days are looked at.
+        """
         merchants = [one.name for one in self._tenant.merchants if merchant in ("", one.name)]
-        matched, unknown, nameless = await self._match(merchants)
+        matched, unknown, nameless, ruled = await self._match(merchants)
+        if days != ALWAYS:
+            nameless, ruled = [], {}
         known = {one: await self._units.read(differences.known_days, one) for one in merchants}
         gaps = {one: Gaps(await self._units.read(open_gaps, one)) for one in merchants}
         compared, found = 0, list[Sums]()
@@ -83,12 +88,15 @@ class Reconcile:
                 elif (verdict := judge(one, known[one.merchant])) and not gaps[one.merchant].take(one):
                     verdicts[verdict.key] = verdict
         by_rule = rules.by_amount_and_day(nameless, unlined)
-        if by_rule:
-            await self._units.write(line_matches.keep, list(by_rule.items()), rules.AMOUNT_AND_DAY)
-        ruled = set(by_rule.values())
+        new, gone = by_rule.items() - ruled.items(), ruled.items() - by_rule.items()
+        if new or gone:
+            await self._units.write(
+                line_matches.keep_ruled, [line for line, _ in gone], dict(new), rules.AMOUNT_AND_DAY
+            )
+        of_rules = set(by_rule.values())
         found += await self._units.read(lambda tx: list(differences.refunds(tx, merchants, days)))
         for one in found:
-            if one.payment_id in ruled or not (verdict := judge(one, known[one.merchant])):
+            if one.payment_id in of_rules or not (verdict := judge(one, known[one.merchant])):
                 continue
             if not gaps[one.merchant].take(one):
                 verdicts[verdict.key] = verdict
@@ -96,43 +104,46 @@ class Reconcile:
         if days == ALWAYS and not merchant:
             await age_in_transit.look(self._units, self._tenant)
         log.info("reconciliation.done", tenant=self._units.tenant, count=len(verdicts))
-        return Done(matched + len(by_rule), unknown - len(by_rule), compared, len(verdicts))
+        return Done(matched + len(new), unknown + len(ruled) - len(by_rule), compared, len(verdicts))
 
-    async def _match(self, merchants: Sequence[str]) -> tuple[int, int, list[Nameless]]:
-        """Matches made, lines of nothing, and of these the ones that name nothing."""
-        await self._units.write(line_matches.forget_rules)
+    async def _match(self, merchants: Sequence[str]) -> tuple[int, int, list[Nameless], dict[Nameless, str]]:
+        """Matches made, lines of nothing, of these the ones that name nothing, and what a rule has found them to be
+        of, which is decided anew."""
         made = unknown = 0
         nameless: list[Nameless] = []
+        ruled: dict[Nameless, str] = {}
         for merchant in merchants:
-            after = ""
-            while refs := await self._units.read(line_matches.open_refs, merchant, after):
-                at = after
-                for last in [*refs[line_matches.PAGE - 1 :: line_matches.PAGE], refs[-1]]:
-                    made += await self._units.write(line_matches.match_exactly, merchant, at, last)
-                    at = last
-                rest = await self._units.read(line_matches.left, merchant, after, refs[-1])
-                unknown += len(rest)
-                nameless += [one for row in rest if (one := line_matches.nameless(row))]
-                after = refs[-1]
-        return made, unknown, nameless[:_NAMELESS_MAX]
+            ruled |= await self._units.read(line_matches.ruled, merchant)
+            after: tuple[str, str] | None = ("", "")
+            while after is not None:
+                page = await self._units.read(line_matches.open_page, merchant, after)
+                for start in range(0, len(page.named), line_matches.PAGE):
+                    rows = page.named[start : start + line_matches.PAGE]
+                    made += await self._units.write(line_matches.keep, merchant, rows)
+                if page.rest:
+                    nameless += await self._units.read(line_matches.nameless, merchant, page.rest)
+                unknown += len(page.rest)
+                after = page.last
+        return made, unknown, [*ruled, *nameless][:_NAMELESS_MAX], ruled
 
     async def _payments(self, merchants: Sequence[str], days: tuple[str, str]) -> AsyncIterator[tuple[int, list[Sums]]]:
         after, more = "", True
         while more:
             last = await self._units.read(differences.bound, after)
-            yield await self._units.read(differences.payments, after, last, merchants, days)
+            ruled = days != ALWAYS
+            yield await self._units.read(differences.payments, after, last, merchants, days, ruled=ruled)
             after, more = last or after, last is not None
 
     async def _tell(self, verdicts: dict[str, NewBreak], closes: Collection[str]) -> None:
-        """Open what is so, and close what no longer is, of the merchants in `closes`."""
-        told = list(verdicts.values())
-        for start in range(0, len(told), _TOLD_AT_ONCE):
-            await self._units.write(open_breaks, told[start : start + _TOLD_AT_ONCE])
-        for kind in KINDS:
-            open_ones = await self._units.read(store.breaks, kind=kind, limit=_BREAKS_MAX)
-            gone = [one.break_key for one in open_ones if one.merchant in closes and one.break_key not in verdicts]
-            for start in range(0, len(gone), _TOLD_AT_ONCE):
-                await self._units.write(_close, gone[start : start + _TOLD_AT_ONCE])
+        """Open what is so and isn't told yet, and close what no longer is, of the merchants in `closes`."""
+        told = [one for kind in KINDS for one in await self._units.read(store.breaks, kind=kind, limit=_BREAKS_MAX)]
+        says = {one.break_key: one.says for one in told}
+        new = [one for one in verdicts.values() if says.get(one.key) != one.says]
+        for start in range(0, len(new), _TOLD_AT_ONCE):
+            await self._units.write(open_breaks, new[start : start + _TOLD_AT_ONCE])
+        gone = [one.break_key for one in told if one.merchant in closes and one.break_key not in verdicts]
+        for start in range(0, len(gone), _TOLD_AT_ONCE):
+            await self._units.write(_close, gone[start : start + _TOLD_AT_ONCE])
 
 
 def _close(tx: Tx, keys: Sequence[str]) -> None:
