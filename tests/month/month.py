@@ -44,10 +44,16 @@ class Month:
     open: Counter[Item] = field(default_factory=Counter[Item])
     tampering_found: bool = False
 
+    def should_be(self) -> Counter[Item]:
+        """The open items that there should be beside those of planted errors."""
+        wanted = should_be(self.plan.books)
+        wanted.update(self.world.also)
+        return +wanted
+
     def scores(self) -> dict[str, Score]:
         """By what was planted. What is open and neither planned nor planted counts against its kind of open item."""
         found: dict[str, Score] = {}
-        left = self.open - should_be(self.plan.books)
+        left = self.open - self.should_be()
         for one in self.world.errors:
             score = found.setdefault(one.name, Score())
             score.planted += 1
@@ -68,7 +74,7 @@ class Month:
 
 def played(plan: Plan, *, errors: bool = False) -> Month:
     """`errors`: with one of each kind that can be planted."""
-    world = MonthWorld(plan.seed)
+    world = MonthWorld(plan)
     month = Month(plan, world)
     if errors:
         plant(world, plan)
@@ -90,16 +96,16 @@ def played(plan: Plan, *, errors: bool = False) -> Month:
 
 def _at_the_end(month: Month) -> list[str]:
     books, world = month.plan.books, month.world
+    ours, taken = taken_by_day(world), books.taken + world.taken
     told = [
-        f"{place} took {ours[place]} on {place[1]}, and by the plan {books.taken[place]}"
-        for ours in [taken_by_day(world)]
-        for place in sorted(ours.keys() | books.taken.keys())
-        if ours[place] != books.taken[place]
+        f"{place} took {ours[place]} on {place[1]}, and by the plan {taken[place]}"
+        for place in sorted(ours.keys() | taken.keys())
+        if ours[place] != taken[place]
     ]
     if not world.planted_all and at_ehr(world) != books.told["ehr"]:
         told.append(f"the EHR was told of {at_ehr(world)}, and by the plan {books.told['ehr']}")
     told += closed_as_counted(world, month.plan)
-    if missing := should_be(books) - month.open:
+    if missing := month.should_be() - month.open:
         told.append(f"not open, and by the plan it should be: {dict(missing)}")
     told += [f"never came to be planted: {one.name}" for _, one in world.plants]
     if not world.planted_all:
@@ -142,7 +148,7 @@ class Tally:
             for what, (matches, count) in matched(clean.world).items():
                 self.known[what] += matches
                 self.lines[what] += count
-            spoilt = played(Plan(seed), errors=True)
+            spoilt = played(plan, errors=True)
             for name, score in spoilt.scores().items():
                 self.scores.setdefault(name, Score()).add(score)
             check(spoilt)

@@ -20,11 +20,13 @@ def card_fee(cents: int) -> int:
 
 @dataclass
 class Line:
-    """One line of a processor's balance that no payout has taken yet. A fee of `told` is known before the payout."""
+    """One line of a processor's balance that no payout has taken yet. A fee of `told` is known before the payout; one
+    that isn't is booked with it, `into` that account."""
 
     cents: int
     fee: int
     told: bool = False
+    into: str = "fees"
 
 
 @dataclass
@@ -111,6 +113,14 @@ class Books:
         self.open["payment_returned", cents] += 1
         self.told["ehr"] -= cents
 
+    def not_cleared(self) -> None:
+        """A bank debit that its bank refuses: what it was for is owed as before."""
+        self.open["mandate_stopped", 0] += 1
+
+    def changed(self) -> None:
+        """A bank debit clears, and its bank says that the account is another one."""
+        self.open["notice_of_change", 0] += 1
+
     def bounced(self, account: str, cents: int, fee: int) -> None:
         """A check comes back: the practice's bank takes it, and its fee."""
         self.at["bank", ""] -= cents + fee
@@ -140,9 +150,16 @@ class Books:
         self.told["ehr"] -= cents
 
     def monthly_fee(self, place: str, cents: int) -> None:
-        self.line(place, -cents, 0)
-        self.lines[place][-1] = Line(0, cents)
-        self.at["clearing", place] += cents  # known with its payout
+        self._of_no_payment(place, cents, "fees")
+
+    def reserved(self, place: str, cents: int) -> None:
+        """Kept back by the processor for what may come; below zero: it is let go."""
+        self._of_no_payment(place, cents, "reserve")
+
+    def _of_no_payment(self, place: str, cents: int, into: str) -> None:
+        """Known with its payout."""
+        self.lines.setdefault(place, []).append(Line(0, cents, into=into))
+        self.at["processor", place] -= cents
 
     # ── payouts and the bank ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -153,8 +170,11 @@ class Books:
         """All that has gathered leaves the processor; what it comes to."""
         lines = self.lines.pop(place, [])
         net = sum(one.cents - one.fee for one in lines)
-        late = sum(one.fee for one in lines if not one.told)
-        self.at["fees", place] += late
+        late = 0
+        for one in lines:
+            if not one.told:
+                late += one.fee
+                self.at[one.into, place] += one.fee
         self.at["clearing", place] -= late + net
         self.at["processor", place] -= net
         self.at["transit", place] += net

@@ -25,6 +25,7 @@ Item = tuple[str, int]
 _BY = {
     "processor_clearing": ("clearing", "merchant"),
     "payout_in_transit": ("transit", "merchant"),
+    "reserve_held": ("reserve", "merchant"),
     "bank": ("bank", "merchant"),
     "fees": ("fees", "merchant"),
     "dispute_fees": ("dispute_fees", "merchant"),
@@ -144,7 +145,7 @@ def closed_as_counted(world: MonthWorld, plan: Plan) -> list[str]:
             money = one.get("money", ())
             taken[one.get("facility", "")] += sum(_cents(line) for line in money if line["kind"] == "taken")
     planned: Counter[str] = Counter()
-    for (place, day), cents in plan.books.taken.items():
+    for (place, day), cents in (plan.books.taken + world.taken).items():
         if day <= plan.days[-1].day.isoformat():  # what cleared in the last night is the next day's
             planned[place] += cents
     told = [

@@ -15,7 +15,8 @@ from random import Random
 from typing import Any
 
 from month_books import Books
-from month_places import DAY, PLACES, SUMMER, Act, Day, Payment, Place
+from month_places import DAY, PLACES, Act, Day, Payment, Place
+from month_specials import specials
 
 FIRST = date(2026, 3, 1)  # of a whole month
 NIGHT = time(7, 50)  # of UTC, when a day is over everywhere: the processor's and the books' night begins
@@ -36,6 +37,7 @@ class Plan:
         self.books = Books()
         self.days: list[Day] = []
         self.payments: dict[str, Payment] = {}
+        self.unpaid: dict[str, str] = {}  # by name, the account of a sale that nobody pays
         self._numbers = 0
         self._due: list[tuple[datetime, Callable[[datetime], None]]] = []
         self._acts: list[Act] = []
@@ -43,7 +45,13 @@ class Plan:
         self._insured: dict[str, bool] = {}
         calendar = [first + n * DAY for n in range(days)]
         self.workdays = [one for one in calendar if one.weekday() < 5]
-        self._specials()
+        self.closed: set[tuple[str, date]] = set()  # places, on that day
+        self.off: dict[tuple[str, date], int] = {}  # drawers, when they are counted
+        self.offs: list[tuple[str, int]] = []  # as they were counted
+        self.fails: set[tuple[str, date]] = set()  # payouts, on that day
+        self.split: set[tuple[str, date]] = set()  # deposits, in two lines
+        self.arriving: dict[tuple[str, date], list[tuple[str, int]]] = {}
+        specials(self)
         for one in PLACES:
             self._do(datetime.combine(first, time(9), UTC), "safe", one, cents=SAFE)
             self.books.moved(("opening", one.name), ("safe", one.name), SAFE)
@@ -67,7 +75,7 @@ class Plan:
         self._acts = []
         self.days.append(Day(day, acts, copy.deepcopy(self.books)))
 
-    def _later(self, at: datetime, what: Callable[[datetime], None]) -> None:
+    def later(self, at: datetime, what: Callable[[datetime], None]) -> None:
         """What happens is decided in the order of time."""
         self._due.append((at, what))
 
@@ -75,22 +83,22 @@ class Plan:
         known = {name: more.pop(name) for name in ("name", "cents", "how") if name in more}
         self._acts.append(Act(at, kind, place.name, who, more=more, **known))
 
-    def _number(self) -> int:
+    def number(self) -> int:
         self._numbers += 1
         return self._numbers
 
     def _works(self, place: Place, day: date) -> None:
         till = place.name
-        self._later(place.local(day, 7, 45), lambda at: self._open(place, at))
+        self.later(place.local(day, 7, 45), lambda at: self._open(place, at))
         for _ in range(self.visits):
             minute = self.chance.randrange(0, 8 * 60)
-            self._later(
+            self.later(
                 place.local(day, 8) + timedelta(minutes=minute, seconds=self.chance.randrange(1, 50)),
                 lambda at, day=day: self._visit(place, day, at),
             )
-        self._later(place.local(day, 12, 30), lambda at: self._drop(at, place, keep=FLOAT, above=DROPS_ABOVE))
+        self.later(place.local(day, 12, 30), lambda at: self._drop(at, place, keep=FLOAT, above=DROPS_ABOVE))
         off = self.off.get((till, day), 0)
-        self._later(place.local(day, 17), lambda at: self._count(place, at, off))
+        self.later(place.local(day, 17), lambda at: self._count(place, at, off))
 
     def _open(self, place: Place, at: datetime) -> None:
         self._do(at, "open", place, cents=FLOAT)
@@ -122,15 +130,15 @@ class Plan:
 
     # ── visits ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _account(self, place: Place) -> str:
+    def account(self, place: Place) -> str:
         """Somebody new."""
-        return f"{place.letter}{self._number():04d}"
+        return f"{place.letter}{self.number():04d}"
 
     def _visit(self, place: Place, day: date, at: datetime) -> None:
         chance, minute = self.chance, timedelta(minutes=1)
         free = self._free[place.name]
-        who = free.pop(chance.randrange(len(free))) if free and chance.random() < 0.3 else self._account(place)
-        visit = f"V{self._number()}"
+        who = free.pop(chance.randrange(len(free))) if free and chance.random() < 0.3 else self.account(place)
+        visit = f"V{self.number()}"
         self._do(place.local(day, 6, 30), "booked", place, who, name=visit, starts=at)
         insured = self._insured.setdefault(who, chance.random() < 0.5)
         self._do(at, "arrives", place, who, name=visit, insured=insured)
@@ -139,13 +147,13 @@ class Plan:
             cost = chance.randrange(90, 400) * 1_00 + 50
             self._do(at + minute, "copay", place, who, name=visit, cents=copay)
             if (how := chance.choices(("cash", "check", "page", "card", ""), (4, 2, 3, 2, 1))[0]) != "":
-                self._later(at + 3 * minute, lambda at: self._pay(place, who, copay, how, at, before=True))
+                self.later(at + 3 * minute, lambda at: self._pay(place, who, copay, how, at, before=True))
             posts = place.local(day, 18) + timedelta(minutes=chance.randrange(50))
-            self._later(posts, lambda at: self._charge(place, who, visit, cost, at, copay=copay))
-            self._later(posts + 2 * minute, lambda _: self._rest(place, who))
+            self.later(posts, lambda at: self.charge(place, who, visit, cost, at, copay=copay))
+            self.later(posts + 2 * minute, lambda _: self._rest(place, who))
             return
         cost = chance.randrange(30, 500) * 1_00 + chance.choice((0, 25, 50, 99))
-        self._later(at + 20 * minute, lambda at: self._charge(place, who, visit, cost, at))
+        self.later(at + 20 * minute, lambda at: self.charge(place, who, visit, cost, at))
         how = chance.choices(("cash", "check", "page", "card", "bank", ""), (2, 2, 5, 3, 2, 1))[0]
         if not how:
             return
@@ -155,9 +163,9 @@ class Plan:
             when = place.local(day, 20) + timedelta(minutes=chance.randrange(220))
         if how == "bank" and chance.random() < 0.3:
             how = "bank_returns"
-        self._later(when, lambda at: self._pay(place, who, part, how, at))
+        self.later(when, lambda at: self._pay(place, who, part, how, at))
 
-    def _charge(self, place: Place, who: str, visit: str, cents: int, at: datetime, *, copay: int = 0) -> None:
+    def charge(self, place: Place, who: str, visit: str, cents: int, at: datetime, *, copay: int = 0) -> None:
         self._do(at, "charge", place, who, name=visit, cents=cents, insured=bool(copay))
         self.books.charged(who, cents, copay=copay, insured=bool(copay))
 
@@ -170,7 +178,7 @@ class Plan:
     def _pay(
         self, place: Place, who: str, cents: int, how: str, at: datetime, *, before: bool = False, name: str = ""
     ) -> None:
-        name = name or f"P{self._number()}"
+        name = name or f"P{self.number()}"
         declined = how == "page" and self.chance.random() < 0.08
         paid = self.payments[name] = Payment(name, place, who, cents, how, at, left=cents)
         self._do(at, "pay", place, who, name=name, cents=cents, how=how, declined=declined)
@@ -178,13 +186,13 @@ class Plan:
             till = place.name
             self.books.handed_over(place.name, till, who, cents, place.business_day(at), check=how == "check")
             if how == "cash" and self.chance.random() < 0.1 and cents > 20_00 and not before:
-                self._later(at + timedelta(minutes=5), lambda at: self._hand_back(paid, at))
+                self.later(at + timedelta(minutes=5), lambda at: self._hand_back(paid, at))
             elif not before and not name.startswith("S"):
                 self._rest(place, who)
             return
         if how.startswith("bank"):
             self.books.flight[who] += cents
-            self._later(self._night_after(at + CLEARS), lambda at: self._clears(paid, at))
+            self.later(self._night_after(at + CLEARS), lambda at: self._clears(paid, at))
             return
         self.books.captured(place.name, who, cents, place.business_day(at))
         roll = self.chance.random()
@@ -192,9 +200,9 @@ class Plan:
         if before or name.startswith("S"):
             return
         if roll < 0.12:
-            self._later(at + days + timedelta(minutes=7), lambda at: self._refund(paid, self._share(paid), at))
+            self.later(at + days + timedelta(minutes=7), lambda at: self._refund(paid, self._share(paid), at))
         elif roll < 0.16:
-            self._later(at + days + timedelta(minutes=9), lambda at: self._dispute(paid, at, won=roll < 0.14))
+            self.later(at + days + timedelta(minutes=9), lambda at: self.dispute(paid, at, won=roll < 0.14))
         else:
             self._rest(place, who)
 
@@ -205,9 +213,13 @@ class Plan:
     def _clears(self, paid: Payment, at: datetime) -> None:
         """The processor's night: what has had its two days has cleared."""
         self.books.flight[paid.who] -= paid.cents
+        if paid.how == "bank_fails":
+            return self.books.not_cleared()
         self.books.captured(paid.place.name, paid.who, paid.cents, paid.place.business_day(at))
+        if paid.how == "bank_changes":
+            self.books.changed()
         if paid.how == "bank_returns":
-            self._later(self._night_after(at + 2 * CLEARS), lambda at: self._returns(paid, at))
+            self.later(self._night_after(at + 2 * CLEARS), lambda at: self._returns(paid, at))
 
     def _returns(self, paid: Payment, at: datetime) -> None:
         self.books.returned(paid.place.name, paid.who, paid.cents)
@@ -226,21 +238,25 @@ class Plan:
         self._do(at, "hand_back", paid.place, paid.who, name=paid.name, cents=cents)
         self.books.handed_back(paid.place.name, paid.who, cents)
 
-    def _dispute(self, paid: Payment, at: datetime, *, won: bool) -> None:
+    def dispute(self, paid: Payment, at: datetime, *, won: bool) -> None:
         self._do(at, "dispute", paid.place, paid.who, name=paid.name, cents=paid.cents)
         self.books.disputed(paid.place.name, paid.who, paid.cents)
-        self._later(at + 3 * DAY, lambda at: self._dispute_ends(paid, at, won=won))
+        self.later(at + 3 * DAY, lambda at: self.dispute_ends(paid, at, won=won))
 
-    def _dispute_ends(self, paid: Payment, at: datetime, *, won: bool) -> None:
-        self._do(
-            at, "dispute_ends", paid.place, paid.who, name=paid.name, cents=paid.cents, how="won" if won else "lost"
-        )
+    def dispute_again(self, paid: Payment, at: datetime) -> None:
+        """One that was won is opened a second time."""
+        self._do(at, "dispute_again", paid.place, paid.who, name=paid.name, cents=paid.cents)
+        self.books.disputed(paid.place.name, paid.who, paid.cents)
+
+    def dispute_ends(self, paid: Payment, at: datetime, *, won: bool) -> None:
+        how = "won" if won else "lost"
+        self._do(at, "dispute_ends", paid.place, paid.who, name=paid.name, cents=paid.cents, how=how)
         if won:
             self.books.won(paid.place.name, paid.who, paid.cents)
         else:
             self.books.lost(paid.place.name, paid.who, paid.cents)
 
-    def _bounce(self, paid: Payment, at: datetime) -> None:
+    def bounce(self, paid: Payment, at: datetime) -> None:
         self._do(at, "bounce", paid.place, paid.who, name=paid.name, cents=paid.cents, fee=CHECK_FEE)
         self.books.bounced(paid.who, paid.cents, CHECK_FEE)
 
@@ -249,15 +265,15 @@ class Plan:
     def _night(self, day: date) -> None:
         begins = datetime.combine(day + DAY, NIGHT, UTC)
         place = PLACES[0]
-        self._later(begins - timedelta(seconds=1), lambda at: self._do(at + timedelta(seconds=1), "tick", place))
+        self.later(begins - timedelta(seconds=1), lambda at: self._do(at + timedelta(seconds=1), "tick", place))
         if day.weekday() < 5:
             for one in PLACES:
-                self._later(begins + timedelta(minutes=10), lambda at, one=one: self._pay_out(one, at, day))
-                self._later(
+                self.later(begins + timedelta(minutes=10), lambda at, one=one: self.pay_out(one, at, day))
+                self.later(
                     datetime.combine(day, time(5), UTC) + DAY, lambda at, one=one: self._bank(one, at, at.date() - DAY)
                 )
 
-    def _pay_out(self, place: Place, at: datetime, day: date, name: str = "") -> None:
+    def pay_out(self, place: Place, at: datetime, day: date, name: str = "") -> None:
         if not self.books.lines.get(place.name):
             return
         name = name or f"O{place.letter}{day.isoformat()}"
@@ -266,9 +282,9 @@ class Plan:
         fails = (place.name, day) in self.fails
         self._do(at, "pay_out", place, name=name, cents=cents, arrives=arrives.isoformat())
         if fails:
-            self._later(at + timedelta(hours=6), lambda at: self._fail(place, name, cents, at))
+            self.later(at + timedelta(hours=6), lambda at: self._fail(place, name, cents, at))
         else:
-            self._arriving.setdefault((place.name, arrives), []).append((name, cents))
+            self.arriving.setdefault((place.name, arrives), []).append((name, cents))
 
     def _fail(self, place: Place, name: str, cents: int, at: datetime) -> None:
         self._do(at, "payout_fails", place, name=name, cents=cents)
@@ -277,7 +293,7 @@ class Plan:
     def _bank(self, place: Place, at: datetime, day: date) -> None:
         """The bank's file of that day, on the next morning: payouts of that day, some in two parts."""
         lines: list[tuple[str, int]] = []
-        for name, cents in self._arriving.pop((place.name, day), []):
+        for name, cents in self.arriving.pop((place.name, day), []):
             self._do(at - timedelta(hours=1), "payout_paid", place, name=name)
             if not cents:
                 continue
@@ -289,61 +305,40 @@ class Plan:
             self.books.arrived(place.name, cents)
         self._do(at, "bank_file", place, lines=lines, day=day.isoformat())
 
-    # ── what each month has ───────────────────────────────────────────────────────────────────────────────────────
+    # ── what each month has besides (month_specials.py) ───────────────────────────────────────────────────────────────
 
-    def _specials(self) -> None:
-        """Once each: a payout below zero, one of nothing, one that fails, a deposit in two parts, the same amount twice
-        on a day, a check that bounces, a drawer that is over, a payment after midnight of the night of the clocks."""
-        harbor, mesa, bay = PLACES
-        work = self.workdays
-        self.closed = {("mesa", work[3]), ("bay", work[4])}
-        self.off = {("mesa", work[2]): 50, ("harbor", work[5]): -3_00}
-        self.offs: list[tuple[str, int]] = []
-        self.fails = {("harbor", work[0])}
-        self.split = {("bay", work[2])}
-        self._arriving: dict[tuple[str, date], list[tuple[str, int]]] = {}
-        for place in PLACES:
-            self._later(place.local(work[0], 9), lambda at, place=place: self._sold(place, "S0", 900_00, at))
-        self._later(mesa.local(work[3], 12), lambda at: self._refund_of("S0", mesa, 0, at))
-        self._later(bay.local(work[4], 9), lambda at: self._sold(bay, "S1", 200_00, at))
-        self._later(bay.local(work[4], 20), lambda at: self._refund_of("S0", bay, self.books.net("bay"), at))
-        self._later(harbor.local(work[0], 10), lambda at: self._sold(harbor, "S2", 80_00, at, how="check"))
-        self._later(harbor.local(work[4], 10), lambda at: self._bounce(self.payments["S2harbor"], at))
-        self._later(mesa.local(work[0], 11), lambda at: self._sold(mesa, "S7", 120_00, at, how="bank_returns"))
-        for place, won in ((harbor, True), (bay, False)):
-            self._later(
-                place.local(work[0], 13), lambda at, place=place: self._sold(place, "S8", 70_00, at, how="card")
-            )
-            self._later(
-                place.local(work[1], 9),
-                lambda at, place=place, won=won: self._dispute(self.payments[f"S8{place.name}"], at, won=won),
-            )
-        self._later(harbor.local(work[0], 14), lambda at: self._sold(harbor, "S9", 95_00, at, how="card"))
-        self._later(harbor.local(work[2], 14), lambda at: self._refund_of("S9", harbor, 30_00, at))
-        twice = datetime.combine(work[5] + DAY, time(8, 10), UTC)
-        for number in (1, 2):
-            step = timedelta(minutes=10 * number)
-            self._later(twice + step, lambda at, n=number: self._sold(mesa, f"S{4 + n}", 150_00, at))
-            after = twice + step + timedelta(minutes=5)
-            self._later(after, lambda at, n=number: self._pay_out(mesa, at, work[5], f"OMtwice{n}"))
-        clocks = SUMMER + timedelta(days=1, hours=4, minutes=20)  # 00:20 in New York, 23:20 without the change
-        if work[0] <= SUMMER.date() < work[-1]:
-            self._later(clocks, lambda at: self._sold(harbor, "S3", 60_00, at))
-        fee = mesa.local(work[1], 22)
-        for place in PLACES:
-            self._later(fee, lambda at, place=place: self._monthly(place, at))
-
-    def _monthly(self, place: Place, at: datetime) -> None:
+    def monthly(self, place: Place, at: datetime) -> None:
         self._do(at, "monthly_fee", place, cents=MONTHLY)
         self.books.monthly_fee(place.name, MONTHLY)
 
-    def _sold(self, place: Place, name: str, cents: int, at: datetime, *, how: str = "page") -> None:
-        """A charge a minute before, and all of it paid."""
-        who = self._account(place)
-        self._charge(place, who, f"V{self._number()}", cents, at - timedelta(minutes=2))
-        self._pay(place, who, cents, how, at, name=name + place.name)
+    def reserve(self, place: Place, cents: int, at: datetime) -> None:
+        self._do(at, "reserve", place, cents=cents)
+        self.books.reserved(place.name, cents)
 
-    def _refund_of(self, name: str, place: Place, cents: int, at: datetime) -> None:
+    def in_part(self, place: Place, name: str, cents: int, part: int, at: datetime) -> None:
+        """All of a charge is authorized, and this part of it taken an hour later."""
+        who = self.account(place)
+        self.charge(place, who, f"V{self.number()}", cents, at - timedelta(minutes=2))
+        self.payments[name + place.name] = Payment(name + place.name, place, who, part, "card", at, left=part)
+        self._do(at, "authorize", place, who, name=name + place.name, cents=cents, how="card")
+        self.books.flight[who] += cents
+        self.later(at + timedelta(hours=1), lambda at: self._take_part(place, name + place.name, who, cents, part, at))
+
+    def _take_part(self, place: Place, name: str, who: str, cents: int, part: int, at: datetime) -> None:
+        self._do(at, "take_part", place, who, name=name, cents=part)
+        self.books.flight[who] -= cents
+        self.books.captured(place.name, who, part, place.business_day(at))
+
+    def sold(self, place: Place, name: str, cents: int, at: datetime, *, how: str = "page") -> None:
+        """A charge a minute before, and all of it paid; without `how` nothing of it."""
+        who = self.account(place)
+        self.charge(place, who, f"V{self.number()}", cents, at - timedelta(minutes=2))
+        if how:
+            self._pay(place, who, cents, how, at, name=name + place.name)
+        else:
+            self.unpaid[name] = who
+
+    def refund_of(self, name: str, place: Place, cents: int, at: datetime) -> None:
         """Without `cents` so much that the payout of this day is below zero."""
         paid = self.payments[name + place.name]
         cents = cents or max(100_00, self.books.net(place.name) + 100_00)

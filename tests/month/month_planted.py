@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import month_planted_bank
 import month_planted_ehr
+import month_planted_moved
 import month_planted_processor
 from month_plan import Plan
 from month_world import MonthWorld
 
 from fhirpay.usecases.doctor import examine
 
-ALL = (*month_planted_processor.PLANTS, *month_planted_bank.PLANTS, *month_planted_ehr.PLANTS)
+ALL = (
+    *month_planted_processor.PLANTS,
+    *month_planted_moved.PLANTS,
+    *month_planted_bank.PLANTS,
+    *month_planted_ehr.PLANTS,
+)
 
 
 def plant(world: MonthWorld, plan: Plan) -> None:

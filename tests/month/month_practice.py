@@ -6,17 +6,26 @@ import sqlite3
 import tempfile
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from month_bank import BANKS
 from month_places import PLACES
 
 from fhirpay.config import ApiClient, Connection, Facility, Interface, Merchant, Tenant, Till
+from fhirpay.config_in_transit import InTransit
 from fhirpay.db.inline import InlineDatabase
 from fhirpay.db.migrations import migrate
 from sim_time import SeededIds
 
 TOKEN, EHR_TOKEN, SECRET = "month-token", "ehr-month", "whsec_month"
+GOOD, DECLINED = "4242424242424242", "4000000000000002"
+ACCOUNTS = {
+    "bank": "000123456789",
+    "bank_returns": "000222222227",
+    "bank_changes": "000333333333",
+    "bank_fails": "000111111116",
+}
+Json = dict[str, Any]
 
 
 class Clock:
@@ -92,6 +101,8 @@ def tenant() -> Tenant:
                 co_means="due",
                 carries_coverage=True,
                 self_pay_classes=("SP",),
+                payment_sign="positive",
+                payments_from="patient",
             )
             for one in PLACES
         ),
@@ -107,6 +118,7 @@ def tenant() -> Tenant:
             for one in PLACES
         ),
         tills=tuple(Till(name=one.name, facility=one.name) for one in PLACES),
+        in_transit=InTransit(receipt_days=3),
         bank_accounts=tuple(BANKS[one.name] for one in PLACES),
         connections=(
             Connection(
@@ -119,3 +131,11 @@ def tenant() -> Tenant:
         ),
         clients=(ApiClient(name="desk", token=TOKEN, scopes=("system/*.cruds", "hl7v2", "payments", "staff")),),
     )
+
+
+def amount(cents: int) -> str:
+    return f"{cents // 100}.{cents % 100:02d}"
+
+
+def money(cents: int) -> Json:
+    return {"value": amount(cents), "currency": "USD"}

@@ -13,13 +13,26 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime
 from random import Random
-from typing import Any
 
 import httpx2
 from month_bank import Bank
 from month_places import PLACES, Act, Place
+from month_plan import Plan
 from month_plants import NOT_OPEN, ONE_EACH, Error, Plant
-from month_practice import EHR_TOKEN, SECRET, TOKEN, Clock, Stage, tenant
+from month_practice import (
+    ACCOUNTS,
+    DECLINED,
+    EHR_TOKEN,
+    GOOD,
+    SECRET,
+    TOKEN,
+    Clock,
+    Json,
+    Stage,
+    amount,
+    money,
+    tenant,
+)
 
 from fhirpay import wiring
 from fhirpay.config import Settings
@@ -31,15 +44,13 @@ from sim_net import Net, Outside, Server
 from sim_time import SeededIds
 
 API = "https://fhirpay.test/api/v1"
-GOOD, DECLINED = "4242424242424242", "4000000000000002"
-ACCOUNTS = {"bank": "000123456789", "bank_returns": "000222222227"}
-Json = dict[str, Any]
 
 
 class MonthWorld:
     """`ids` of ours by the plan's names; `said` is by act what was answered wrongly."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, plan: Plan) -> None:
+        self.plan, seed = plan, plan.seed
         self.clock = Clock()
         self.ids = SeededIds(self.clock, Random(f"{seed}:ids"))  # type: ignore[arg-type]
         self.net = Net(Random(f"{seed}:net"), lambda *_: None, lambda *_: None, bad=0)
@@ -62,6 +73,8 @@ class MonthWorld:
         self.plants: list[tuple[str, Plant]] = []  # that aren't planted yet, by the day from which on
         self.errors: list[Error] = []
         self.apart: Counter[tuple[str, str]] = Counter()  # how far planted errors take the books from the plan's
+        self.also: Counter[tuple[str, int]] = Counter()  # what is open, or no more, because of them
+        self.taken: Counter[tuple[str, str]] = Counter()  # what was captured because of them, by place and day
         self.more: Counter[str] = Counter()  # by payouts of the plan, what is in them besides
         self.refused: dict[str, str] = {}  # by what was planted, what its sender is told
         self.swept: Counter[str] = Counter()  # by day, events that only the processor's list told of
@@ -88,6 +101,10 @@ class MonthWorld:
             simulator.books.set("fees", {"per_mille": 29, "fixed": 30})
             simulator.books.set("keys_live_s", 10**9)
         return simulator
+
+    def who(self, name: str) -> str:
+        """Whose account a payment of the plan is for."""
+        return self.plan.payments[name].who if name in self.plan.payments else self.plan.unpaid[name]
 
     def books(self, place: str) -> Books:
         return self.processors[place].books
@@ -160,7 +177,9 @@ class MonthWorld:
         for since, one in list(self.plants):
             if (act.kind, act.place) != (one.act, one.place) or self.day < since:
                 continue
-            if (cents := await one.hook(self, act)) is None:
+            cents = await one.hook(self, act)
+            await self.settle()
+            if cents is None:
                 continue
             self.plants.remove((since, one))
             if one.kind != NOT_OPEN:
@@ -190,6 +209,7 @@ class MonthWorld:
         await self.hl7(act.place, act.who, line, label="DFT^P03", insured=True, visit=act.name)
 
     async def _charge(self, act: Act) -> None:
+        self.known[f"charge of {act.who}"] = f"CG{act.name}"
         line = ft1(
             1, "CG", amount(act.cents), {2: f"CG{act.name}", 4: self._today(act.place), 5: self._today(act.place)}
         )
@@ -225,6 +245,15 @@ class MonthWorld:
             made = await self.post("/payments", {**body, "method": {"stored_method": method}})
             self.known[act.name] = made.get("id", "")
 
+    async def _authorize(self, act: Act) -> None:
+        account = f"urn:{act.place}|{act.who}"
+        body: Json = {"account": account, "amount": money(act.cents), "capture": "manual"}
+        made = await self.post("/payments", {**body, "method": {"stored_method": await self._stored(act, account)}})
+        self.known[act.name] = made.get("id", "")
+
+    async def _take_part(self, act: Act) -> None:
+        await self.post(f"/payments/{self.known[act.name]}/capture", {"amount": money(act.cents)})
+
     async def _stored(self, act: Act, account: str) -> str:
         """The method that the payer stored before, or stores now."""
         kind = "card" if act.how == "card" else "bank"
@@ -257,6 +286,10 @@ class MonthWorld:
         theirs = next(one for one in tries if one["capture"])
         made = await self.control(act.place, "disputes", {"payment": theirs["id"]})
         self.known[f"dispute {act.name}"] = made["id"]
+
+    async def _dispute_again(self, act: Act) -> None:
+        body = {"status": "needs_response", "withdraw": act.cents}
+        await self.control(act.place, f"disputes/{self.known[f'dispute {act.name}']}", body)
 
     async def _dispute_ends(self, act: Act) -> None:
         body: Json = {"status": act.how} | ({"reinstate": act.cents} if act.how == "won" else {})
@@ -295,6 +328,10 @@ class MonthWorld:
 
     async def _monthly_fee(self, act: Act) -> None:
         await self.control(act.place, "lines", {"type": "fee", "amount": act.cents})
+
+    async def _reserve(self, act: Act) -> None:
+        type_ = "reserve_held" if act.cents > 0 else "reserve_released"
+        await self.control(act.place, "lines", {"type": type_, "amount": abs(act.cents)})
 
     async def _pay_out(self, act: Act) -> None:
         made = await self.control(act.place, "payouts", {"status": "in_transit", "arrives_on": act.more["arrives"]})
@@ -346,9 +383,12 @@ class MonthWorld:
         "copay": _copay,
         "charge": _charge,
         "pay": _pay,
+        "authorize": _authorize,
+        "take_part": _take_part,
         "refund": _refund,
         "hand_back": _hand_back,
         "dispute": _dispute,
+        "dispute_again": _dispute_again,
         "dispute_ends": _dispute_ends,
         "bounce": _bounce,
         "safe": _safe,
@@ -359,16 +399,9 @@ class MonthWorld:
         "bag": _bag,
         "tick": _tick,
         "monthly_fee": _monthly_fee,
+        "reserve": _reserve,
         "pay_out": _pay_out,
         "payout_paid": _payout_paid,
         "payout_fails": _payout_fails,
         "bank_file": _bank_file,
     }
-
-
-def amount(cents: int) -> str:
-    return f"{cents // 100}.{cents % 100:02d}"
-
-
-def money(cents: int) -> Json:
-    return {"value": amount(cents), "currency": "USD"}

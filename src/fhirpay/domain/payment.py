@@ -12,7 +12,7 @@ undoes another fact (a void its capture) also goes into `UNDOES`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -170,15 +170,22 @@ _A = AnomalyKind
 
 @dataclass(frozen=True, slots=True)
 class Anomaly:
-    """A break to open. `key` is stable, so folding again finds the same break and not a second one."""
+    """A break to open. `key` is stable, so folding again finds the same break and not a second one. `amount` is what it
+    is about, where it is about an amount."""
 
     kind: AnomalyKind
     says: str
     reference: str = ""
+    amount: Money | None = None
 
     @property
     def key(self) -> str:
         return f"{self.kind}:{self.reference}" if self.reference else str(self.kind)
+
+    @property
+    def told_once_booked(self) -> bool:
+        """Whether whoever books it tells of it, with what it came to: a late capture."""
+        return self.kind is AnomalyKind.LATE_SUCCESS and self.reference.startswith(f"{FactKind.CAPTURED}/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +221,8 @@ def fold(facts: Iterable[PaymentFact], *, currency: str) -> Folded:
         return sum((f.amount for f in among if f.kind is kind and f.amount is not None), Money.zero(currency))
 
     amounts = {kind: total(kind, live) for kind in _MONEY}
+    held = amounts[_K.AUTHORIZED]
+    anomalies = [replace(one, amount=held or None) if one.kind is _A.LATE_SUCCESS else one for one in anomalies]
     _check_laws(amounts, anomalies)
     return Folded(
         state=path[-1],
@@ -302,7 +311,9 @@ def _walk(steps: list[tuple[FactKind, str]], anomalies: list[Anomaly]) -> list[P
 def _check_laws(amounts: Mapping[FactKind, Money], anomalies: list[Anomaly]) -> None:
     authorized, captured = amounts[_K.AUTHORIZED], amounts[_K.CAPTURED]
     if authorized and captured > authorized:
-        anomalies.append(Anomaly(_A.OVER_CAPTURED, f"captured {captured}, authorized {authorized}"))
+        says = f"captured {captured}, authorized {authorized}"
+        anomalies.append(Anomaly(_A.OVER_CAPTURED, says, amount=captured - authorized))
     out = amounts[_K.REFUNDED] + amounts[_K.RETURNED]
     if out > captured:
-        anomalies.append(Anomaly(_A.OVER_REFUNDED, f"refunded and returned {out}, captured {captured}"))
+        says = f"refunded and returned {out}, captured {captured}"
+        anomalies.append(Anomaly(_A.OVER_REFUNDED, says, amount=out - captured))

@@ -360,8 +360,10 @@ def refold(tx: Tx, payment: Payment) -> Folded:
     )
     if before is not None:
         happened.payment_folded(tx, before, folded)
-    for anomaly in folded.anomalies:
-        open_break(tx, f"{payment.payment_id}:{anomaly.key}", anomaly.kind, anomaly.says, payment=payment)
+    for one in folded.anomalies:
+        if not one.told_once_booked:
+            key = f"{payment.payment_id}:{one.key}"
+            open_break(tx, key, one.kind, one.says, payment=payment, amount=one.amount)
     return folded
 
 

@@ -80,10 +80,11 @@ def hear_payout(tx: Tx, tenant: Tenant, merchant: str, seen: PayoutSeen) -> Payo
     tell = partial(store.open_break, tx, merchant=merchant, subject=payout.processor_ref)
     if seen.amount != payout.amount:
         says = f"payout {payout.processor_ref} was of {payout.amount}, and is said to be of {seen.amount}"
-        tell(f"{key}:amount:{seen.amount.minor}", PAYOUT_CHANGED, says)
+        off = seen.amount - payout.amount if seen.amount.currency == payout.amount.currency else seen.amount
+        tell(f"{key}:amount:{seen.amount.minor}", PAYOUT_CHANGED, says, amount=off)
     for state in folded.unexplained:
         says = f"payout {payout.processor_ref} is said to be {state}, and can't have become so"
-        tell(f"{key}:state:{state}", PAYOUT_STATES, says)
+        tell(f"{key}:state:{state}", PAYOUT_STATES, says, amount=payout.amount)
     _tell_if_it_is_back(tx, payout, seen)
     if folded.state is PayoutState.FAILED:
         says = f"payout {payout.processor_ref} of {payout.amount} did not arrive: it is with the processor again"

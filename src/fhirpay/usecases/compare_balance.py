@@ -46,7 +46,7 @@ PATIENCE = timedelta(days=1)  # what moved since may be told yet
 _TRIES = 3
 _PAGES = 1000
 _SAYS = 3  # so many things are named
-_SUMS = 8  # payouts at most that are looked at together
+_SUMS = 8  # payouts and payments at most that are looked at together
 
 FEES = "fees_told_with_the_payout"
 WITH_PAYOUT = "told_with_the_payout"  # fees of no payment, reserves, conversions
@@ -56,6 +56,7 @@ TOLD = "told_otherwise"  # lines that wait or are for a person: a break of their
 OTHER_CURRENCY = "in_another_currency"
 
 _K = LineKind
+_MORE_THAN_BOOKED = ("other_reference", "paid_out_twice", "amount_differs")  # breaks of a payment
 _REFUND_UNDER_WAY = frozenset({RefundState.SUBMITTED, RefundState.PENDING, RefundState.REQUIRES_ACTION})
 _CLEARING, _RESERVE = "processor_clearing", "reserve_held"
 
@@ -192,7 +193,7 @@ class _Look:
         self._read_lines()
         self._parts[TOLD] += balances.told_otherwise(self._tx, self._merchant, self._code)
         left = (self._seen.total - books).minor - sum(self._parts.values())
-        self._parts[TOLD] += self._of_payouts_without_their_sum(left)
+        self._parts[TOLD] += self._of_what_is_told(left)
         parts = {label: Money(minor, self._code) for label, minor in sorted(self._parts.items()) if minor}
         remainder = self._seen.total - books - sum(parts.values(), zero)
         such_as = tuple(self._such_as[:_SAYS])
@@ -276,14 +277,22 @@ class _Look:
             return True
         return any(one.state in _REFUND_UNDER_WAY for one in refunds.of_payment(self._tx, payment_id))
 
-    def _of_payouts_without_their_sum(self, left: int) -> int:
-        """`left`, where it is just what such payouts leave open (`payout_sum` tells of each), such as the fee of a line
-        that is listed twice; else nothing."""
+    def _of_what_is_told(self, left: int) -> int:
+        """`left`, where it is just what payouts leave open whose lines don't come to them (`payout_sum` tells of each),
+        such as the fee of a line that is listed twice, or what payments are more by than the books; else nothing."""
+        if not left:
+            return 0
         found: list[int] = []
-        for more, sums in balances.without_their_sum(self._tx, self._merchant, self._code) if left else ():
+        for more, sums in balances.without_their_sum(self._tx, self._merchant, self._code):
             mine = sums.keys() - {""}
             settled, booked = balances.settled_net(self._tx, self._code, mine), self._booked(mine)
             found.append(more + sum(settled.values()) - sum(booked.values()))
+        found += [
+            one.amount.minor
+            for kind in _MORE_THAN_BOOKED
+            for one in store.breaks(self._tx, kind=kind)
+            if one.merchant == self._merchant and one.amount is not None and one.amount.currency == self._code
+        ]
         some = (few for count in range(1, len(found) + 1) for few in combinations(found[:_SUMS], count))
         return left if any(sum(few) == left for few in some) else 0
 

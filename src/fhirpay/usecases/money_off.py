@@ -126,12 +126,16 @@ def waits_key(refund: Refund) -> str:
     return f"{refund.payment_id}:refund-waits:{refund.refund_id}"
 
 
+def failed_key(refund: Refund) -> str:
+    """Of the break that tells of a refund that didn't go out."""
+    return f"{refund.payment_id}:refund-failed:{refund.refund_id}"
+
+
 def back_to_credit(tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, says: str) -> None:
     """What the refund took off is money of its payer's again, and a person is told why."""
     to_credit(tx, tenant, payment, refunds.shares(tx, refund.refund_id), refund.amount)
-    key = f"{payment.payment_id}:refund-failed:{refund.refund_id}"
     says = f"{refund.amount} of {refund.refund_id} did not go out: {says}"
-    store.open_break(tx, key, "refund_failed", says, payment=payment, amount=refund.amount)
+    store.open_break(tx, failed_key(refund), "refund_failed", says, payment=payment, amount=refund.amount)
 
 
 def to_credit(tx: Tx, tenant: Tenant, payment: Payment, parts: Iterable[RefundShare], amount: Money) -> None:

@@ -25,7 +25,7 @@ from ..payments import store
 from ..payments.many_breaks import NewBreak, open_breaks
 from ..reconciliation import differences, line_matches, rules
 from ..reconciliation.differences import Sums
-from ..reconciliation.gaps import Gaps, open_gaps
+from ..reconciliation.gaps import Gaps, open_gaps, taken_again
 from ..reconciliation.rules import Nameless, Unlined
 from ..reconciliation.verdicts import KINDS, judge
 from . import age_in_transit
@@ -74,7 +74,7 @@ class Reconcile:
         if days != ALWAYS:
             nameless, ruled = [], {}
         known = {one: await self._units.read(differences.known_days, one) for one in merchants}
-        gaps = {one: Gaps(await self._units.read(open_gaps, one)) for one in merchants}
+        gaps = {one: await self._units.read(_gaps, one) for one in merchants}
         compared, found = 0, list[Sums]()
         wanted = {(one.merchant, one.gross) for one in nameless}
         unlined: list[Unlined] = []
@@ -144,6 +144,10 @@ class Reconcile:
         gone = [one.break_key for one in told if one.merchant in closes and one.break_key not in verdicts]
         for start in range(0, len(gone), _TOLD_AT_ONCE):
             await self._units.write(_close, gone[start : start + _TOLD_AT_ONCE])
+
+
+def _gaps(tx: Tx, merchant: str) -> Gaps:
+    return Gaps(open_gaps(tx, merchant), taken_again(tx, merchant))
 
 
 def _close(tx: Tx, keys: Sequence[str]) -> None:

@@ -49,7 +49,7 @@ from ..payments.registry import Registry
 from . import collect, dispute, postings
 from .call import Call, read_call, send
 from .failed_late import failed_late
-from .money_off import business_day, drop_refund, waits_key
+from .money_off import business_day, drop_refund, failed_key, waits_key
 from .refund_shares import follow, left_of, take, waits_for
 from .settle_outcome import move_operation, unknown_key, unknown_refunds_key
 from .start_payment import lane_of
@@ -352,6 +352,7 @@ def _succeeded_late(
     says = f"{refund.refund_id} went out after all, as {outcome.amount}, though reported as {refund.state}"
     key = f"{payment.payment_id}:refund-late:{refund.refund_id}"
     store.open_break(tx, key, "late_refund", says, payment=payment, amount=outcome.amount)
+    store.close_break(tx, failed_key(refund), by="processor", why="it went out after all")
     left = left_of(tx, payment)
     if outcome.amount > left:
         return refund  # it has been given back otherwise meanwhile: the break says so, the books can't

@@ -132,7 +132,7 @@ async def test_a_refund_that_was_refused_and_is_listed_as_gone_out_is_booked_and
         books.move("refund", document, -20_00, source="re_after_all", reference=refund.refund_id)
     await pays_out(world)
     await pulled(world)
-    assert await breaks(world) == {"refund_failed", "late_refund"}
+    assert await breaks(world) == {"late_refund"}
     assert (await refunds_of(world, payment))[0].state == "succeeded"
     await controls(world)
 

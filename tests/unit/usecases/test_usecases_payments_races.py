@@ -167,7 +167,7 @@ async def test_a_refund_said_to_have_failed_that_went_out_all_the_same_is_booked
     await world.processor.control("decide", {"id": refund.processor_ref, "result": "succeeded"})
     await world.work(hours=0.1)
     assert (await world.units.read(store.get, payment_id)).refunded == usd(30_00)
-    assert await world.breaks() == {"refund_failed", "late_refund"}
+    assert await world.breaks() == {"late_refund"}
     await world.sweep()
 
 
