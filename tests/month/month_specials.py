@@ -8,7 +8,7 @@ which nothing more is to come, so that errors can be planted at them.
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 from month_places import DAY, PLACES, SUMMER
