@@ -24,6 +24,11 @@ _OPEN = (_items.c.tenant_id == bindparam("tenant"), _items.c.state == "open")
 _OF_ACCOUNT = select(_items.c.kind, _items.c.subject).where(
     *_OPEN, _items.c.kind.in_(bindparam("kinds", expanding=True)), _items.c.account_ref == bindparam("account")
 )
+_ABOUT = select(_items).where(
+    _items.c.tenant_id == bindparam("tenant"),
+    _items.c.kind == bindparam("of_kind"),
+    _items.c.subject == bindparam("about"),
+)
 # The words change: what a person has put aside stays aside until it says something new (open_item).
 _SETTLE = (
     update(_items)
@@ -54,8 +59,7 @@ def open_item(
     standing: bool = False,
 ) -> str:
     """Put it on the list; its id, the same one when it is there already."""
-    is_it = (_items.c.tenant_id == tx.tenant, _items.c.kind == kind, _items.c.subject == subject)
-    known = tx.one(select(_items).where(*is_it))
+    known = tx.one(_ABOUT, of_kind=kind, about=subject)
     if known is not None and known["says"] == says and (standing or known["state"] == "open"):
         return known["item_id"]
     item_id = tx.ids.new("wrk")

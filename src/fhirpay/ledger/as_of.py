@@ -11,10 +11,11 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from ..db.metadata import table
 from ..db.unit import Tx
@@ -125,26 +126,30 @@ def balances_as_of(
     zero in each currency, where all accounts are asked for.
     """
     _check([*by, *(only or {})], accounts)
-    along = [func.coalesce(_posting.c[COLUMNS[name]], "").label(name) for name in by]
-    keys = [_posting.c.account, *along, _posting.c.currency]
-    query = (
-        select(*keys, net(Side.DEBIT).label("minor"))
-        .join(_entry, (_entry.c.tenant_id == _posting.c.tenant_id) & (_entry.c.entry_id == _posting.c.entry_id))
-        .where(_entry.c.tenant_id == tx.tenant, *as_of.limits())
-        .group_by(_posting.c.account, *(_posting.c[COLUMNS[name]] for name in by), _posting.c.currency)
-        .having(net(Side.DEBIT) != 0)
-    )
-    for name, ids in (only or {}).items():
-        query = query.where(_posting.c[COLUMNS[name]].in_(ids))
-    if accounts:
-        query = query.where(_posting.c.account.in_(accounts))
+    query, given = _summed(tuple(by), bool(accounts)), {"tenant": tx.tenant, "accounts": list(accounts)}
+    limits = [*as_of.limits(), *(_posting.c[COLUMNS[name]].in_(ids) for name, ids in (only or {}).items())]
+    rows = tx.all(query.where(*limits).params(given)) if limits else tx.all(query, **given)
     lines: list[Line] = []
-    for row in tx.all(query):
+    for row in rows:
         sign = 1 if CHART[row["account"]].normal is Side.DEBIT else -1
         amount = Money(sign * int(row["minor"]), row["currency"])
         lines.append(Line(row["account"], amount, {name: row[name] for name in by}))
     # Here and not in SQL: an engine's collation is its own, and the same books have to be the same lines.
     return sorted(lines, key=lambda one: (one.account, *one.dims.values(), one.amount.currency))
+
+
+@cache
+def _summed(by: tuple[str, ...], of_accounts: bool) -> Any:
+    """Every balance that isn't zero, of the `accounts` where they are asked for."""
+    along = [func.coalesce(_posting.c[COLUMNS[name]], "").label(name) for name in by]
+    query = (
+        select(_posting.c.account, *along, _posting.c.currency, net(Side.DEBIT).label("minor"))
+        .join(_entry, (_entry.c.tenant_id == _posting.c.tenant_id) & (_entry.c.entry_id == _posting.c.entry_id))
+        .where(_entry.c.tenant_id == bindparam("tenant"))
+        .group_by(_posting.c.account, *(_posting.c[COLUMNS[name]] for name in by), _posting.c.currency)
+        .having(net(Side.DEBIT) != 0)
+    )
+    return query.where(_posting.c.account.in_(bindparam("accounts", expanding=True))) if of_accounts else query
 
 
 def _check(by: Sequence[str], accounts: Collection[str]) -> None:

@@ -28,8 +28,9 @@ _payment, _allocation = table(PaymentRow), table(AllocationRow)
 
 PAGE = 1000
 _OPEN = tuple(str(state) for state in OPEN)
-_ALL = select(_dispute).where(_dispute.c.tenant_id == bindparam("tenant"))
-_ALL = _ALL.order_by(_dispute.c.opened_at, _dispute.c.dispute_id).limit(PAGE)
+_EACH = select(_dispute).where(_dispute.c.tenant_id == bindparam("tenant"))
+_EACH = _EACH.order_by(_dispute.c.opened_at, _dispute.c.dispute_id)
+_ALL = _EACH.limit(PAGE)
 _BY_ID = _ALL.where(_dispute.c.dispute_id == bindparam("id"))
 _BY_REF = _ALL.where(_dispute.c.merchant == bindparam("of"), _dispute.c.processor_ref == bindparam("ref"))
 _BY_ANY_ID = _ALL.where(or_(_dispute.c.dispute_id == bindparam("some"), _dispute.c.processor_ref == bindparam("some")))
@@ -82,12 +83,12 @@ def open_of(tx: Tx, payment_id: str) -> Dispute | None:
 
 def some(tx: Tx, *, states: Iterable[DisputeState] = (), account_ref: str | None = None) -> list[Dispute]:
     """Those in these states (without: all), that are about payments of an account; oldest first."""
-    statement = _ALL
+    statement = _EACH
     if wanted := [str(state) for state in states]:
         statement = statement.where(_dispute.c.state.in_(wanted))
     if account_ref is not None:
         statement = statement.where(_dispute.c.payment_id.in_(payments_of(tx, account_ref)))
-    return [Dispute.of(row) for row in tx.all(statement.limit(None), tenant=tx.tenant)]
+    return [Dispute.of(row) for row in tx.all(statement, tenant=tx.tenant)]
 
 
 def payments_of(tx: Tx, account_ref: str) -> Any:
