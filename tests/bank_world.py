@@ -67,7 +67,7 @@ def _state(tx: Any) -> dict[str, Any]:
     matched = (
         "SELECT p.processor_ref, d.what, m.rule, m.confidence, m.gap_minor, l.booked_on, l.amount_minor, l.reference"
     )
-    matched += " FROM bank_matched d JOIN payout p ON p.payout_id = d.payout_id"
+    matched += " FROM bank_matched d JOIN payout p ON p.payout_id = d.subject"
     matched += " JOIN bank_match m ON m.match_id = d.match_id JOIN bank_line l ON l.match_id = d.match_id"
     return {
         "entries": rows("SELECT kind, key FROM ledger_entry"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -180,6 +181,11 @@ class Tenant(Section):
     def bank_account(self, name: str) -> BankAccount:
         return _named(self.bank_accounts, name, "bank account")
 
+    def facilities_of(self, account: BankAccount) -> tuple[str, ...]:
+        """Those whose bags of cash and checks go into this bank account."""
+        into = partial(config_bank.into_which_bags, self.bank_accounts, currency=account.currency)
+        return tuple(one.name for one in self.facilities if into(one.name, one.merchant) == account.name)
+
     def terminal(self, name: str) -> Terminal:
         return _named(self.terminals, name, "terminal")
 
@@ -207,7 +213,7 @@ class Tenant(Section):
                 raise ValueError(f"facility '{facility.name}' names merchant '{facility.merchant}', not defined")
         _tills(self.tills, facilities)
         config_merchant.check(self.merchants)
-        config_bank.check(self.bank_accounts, merchants)
+        config_bank.check(self.bank_accounts, merchants, facilities)
         config_gl.check(self.gl_accounts, merchants, facilities, {till.name for till in self.tills})
         config_terminal.check(self.terminals, merchants, facilities, {one.name: one.facility for one in self.tills})
         for route in self.routes:

@@ -26,7 +26,7 @@ class BankCsv(CsvForm):
 
 
 class BankAccount(Section):
-    """An account at the practice's bank, into which processors pay out."""
+    """An account at the practice's bank, into which processors pay out and bags of cash and checks go."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$", description="names it in commands and breaks")
     number: str = Field(default="", description="its number or IBAN as the bank's files write it (BAI2, CAMT.053)")
@@ -39,8 +39,14 @@ class BankAccount(Section):
     fee_percent: str = Field(
         default="0", description="most that a deposit of settled batches may be short of their sum (Authorize.Net)"
     )
+    bags_of: tuple[str, ...] = Field(
+        default=(), description="facilities whose bags come in here; empty: those whose merchant pays out into it"
+    )
+    bag_days: int = Field(
+        default=4, ge=0, le=30, description="days after a bag went to the bank in which it may be credited"
+    )
     payouts_only: bool = Field(
-        default=True, description="nothing but payouts comes in here: any other line is a break, once it is late"
+        default=True, description="only payouts and bags come in here: any other line is a break, once it is late"
     )
 
     @model_validator(mode="after")
@@ -67,13 +73,29 @@ class BankAccount(Section):
             return Decimal(-1)
 
 
-def check(accounts: tuple[BankAccount, ...], merchants: set[str]) -> None:
-    """Raises ValueError for accounts that can't be told apart, and merchants that aren't there, or pay out into two."""
+def into_which_bags(accounts: tuple[BankAccount, ...], facility: str, merchant: str, currency: str) -> str:
+    """The account that a facility's bags go into, by the facility's own merchant where none names it; empty: none."""
+    mine = [one for one in accounts if one.currency == currency]
+    named = [one.name for one in mine if facility in one.bags_of]
+    paid = [one.name for one in mine if not one.merchants or merchant in one.merchants]
+    return next(iter(named or paid), "")
+
+
+def check(accounts: tuple[BankAccount, ...], merchants: set[str], facilities: set[str]) -> None:
+    """Raises ValueError for accounts that can't be told apart, and merchants or facilities that aren't there, or have
+    two accounts of one currency."""
     for said in ([one.name for one in accounts], [one.number for one in accounts if one.number]):
         if any(said.count(one) > 1 for one in said):
             raise ValueError("two bank accounts have one name or one number: lines are told apart by it")
     seen: dict[tuple[str, str], str] = {}
+    bags: dict[tuple[str, str], str] = {}
     for account in accounts:
+        if unknown := set(account.bags_of) - facilities:
+            raise ValueError(f"bank account '{account.name}' names facility '{min(unknown)}', not defined")
+        for facility in account.bags_of:
+            other = bags.setdefault((facility, account.currency), account.name)
+            if other != account.name:
+                raise ValueError(f"bank accounts '{other}' and '{account.name}' both have the bags of '{facility}'")
         if unknown := set(account.merchants) - merchants:
             raise ValueError(f"bank account '{account.name}' names merchant '{min(unknown)}', not defined")
         for merchant in account.merchants or sorted(merchants):

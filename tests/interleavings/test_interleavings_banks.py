@@ -73,7 +73,7 @@ def _state(tx: Tx) -> dict[str, Any]:
 
     sums = "SELECT account, sum(CASE side WHEN 'debit' THEN amount_minor ELSE -amount_minor END) FROM ledger_posting"
     matched = "SELECT p.processor_ref, d.what, m.rule, l.reference FROM bank_matched d"
-    matched += " JOIN payout p ON p.tenant_id = d.tenant_id AND p.payout_id = d.payout_id"
+    matched += " JOIN payout p ON p.tenant_id = d.tenant_id AND p.payout_id = d.subject"
     matched += " JOIN bank_match m ON m.tenant_id = d.tenant_id AND m.match_id = d.match_id"
     matched += " LEFT JOIN bank_line l ON l.tenant_id = d.tenant_id AND l.match_id = d.match_id"
     return {

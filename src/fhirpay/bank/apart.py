@@ -1,4 +1,4 @@
-"""Matches that somebody took back: which line is not which payout, kept for good. Takes the caller's `tx`.
+"""Matches that somebody took back: which line is not which payout or bag, kept for good. Takes the caller's `tx`.
 
 No rule chooses such a pair again; a person may. How often a line or payout was taken from a match names its next
 entries in the books, since each of those is there once.
@@ -33,20 +33,20 @@ class TakenBack:
     at: datetime
 
 
-def payouts_of(tx: Tx, match_id: str) -> list[tuple[str, str]]:
-    """The payouts of a match, and whether each arrived by it or was taken back."""
-    query = select(_matched.c.payout_id, _matched.c.what)
+def subjects_of(tx: Tx, match_id: str) -> list[tuple[str, str]]:
+    """What a match is of: ids of payouts, bags and returns, and how each is (expected.py)."""
+    query = select(_matched.c.subject, _matched.c.what)
     query = query.where(_matched.c.tenant_id == tx.tenant, _matched.c.match_id == match_id)
-    return [(row["payout_id"], row["what"]) for row in tx.all(query.order_by(_matched.c.payout_id))]
+    return [(row["subject"], row["what"]) for row in tx.all(query.order_by(_matched.c.subject))]
 
 
 def take(tx: Tx, match_id: str, line_ids: Iterable[str], *, by: str, why: str) -> None:
-    """Its lines and payouts are open again. The match itself stays, with who took it back."""
-    payouts = payouts_of(tx, match_id)
+    """Its lines and what they were matched with are open again. The match itself stays, with who took it back."""
+    subjects = subjects_of(tx, match_id)
     rows = [
-        {"tenant_id": tx.tenant, "line_id": line, "payout_id": payout, "match_id": match_id, "what": what}
+        {"tenant_id": tx.tenant, "line_id": line, "subject": subject, "match_id": match_id, "what": what}
         for line in line_ids
-        for payout, what in payouts or [("", "fee")]
+        for subject, what in subjects or [("", "fee")]
     ]
     tx.execute(insert(_apart), rows)
     mine = (_match.c.tenant_id == tx.tenant, _match.c.match_id == match_id)
@@ -57,26 +57,26 @@ def take(tx: Tx, match_id: str, line_ids: Iterable[str], *, by: str, why: str) -
 
 
 def pairs(tx: Tx, account: str) -> set[tuple[str, str]]:
-    """Lines of an account, each with a payout that it isn't; with none where it was no fee."""
+    """Lines of an account, each with what it isn't; with nothing where it was no fee."""
     mine = and_(_line.c.tenant_id == _apart.c.tenant_id, _line.c.line_id == _apart.c.line_id)
-    query = select(_apart.c.line_id, _apart.c.payout_id).join(_line, mine)
+    query = select(_apart.c.line_id, _apart.c.subject).join(_line, mine)
     rows = tx.all(query.where(_apart.c.tenant_id == tx.tenant, _line.c.account == account))
-    return {(row["line_id"], row["payout_id"]) for row in rows}
+    return {(row["line_id"], row["subject"]) for row in rows}
 
 
 def again(tx: Tx, *, line: str = "", payout: str = "") -> str:
     """What the key of an entry ends with: empty the first time, `/2` once it was taken from a match, and so on."""
     query = select(func.count(distinct(_apart.c.match_id))).where(_apart.c.tenant_id == tx.tenant)
-    named = _apart.c.line_id == line if line else and_(_apart.c.payout_id == payout, _apart.c.what == "arrival")
+    named = _apart.c.line_id == line if line else and_(_apart.c.subject == payout, _apart.c.what == "arrival")
     times = int(tx.scalar(query.where(named)) or 0)
     return f"/{times + 1}" if times else ""
 
 
-def of_payout(tx: Tx, payout_id: str) -> list[TakenBack]:
+def of_subject(tx: Tx, subject: str) -> list[TakenBack]:
     """Oldest first."""
     same = and_(_match.c.tenant_id == _apart.c.tenant_id, _match.c.match_id == _apart.c.match_id)
     query = select(_apart.c.line_id, _match).join(_match, same)
-    query = query.where(_apart.c.tenant_id == tx.tenant, _apart.c.payout_id == payout_id)
+    query = query.where(_apart.c.tenant_id == tx.tenant, _apart.c.subject == subject)
     return [
         TakenBack(
             row["line_id"],

@@ -1,6 +1,6 @@
 """What was found to be the same money, as rows: kept for good, with its rule or who said so. Takes the caller's `tx`.
 
-What somebody took back is apart.py's. What is expected at the bank is read here too, in SQL: payouts that have left a
+What somebody took back is apart.py's. Payouts that are expected at the bank are read here too: those that have left a
 processor and are of no line yet.
 """
 
@@ -21,7 +21,7 @@ from ..domain.payout import PayoutState
 from ..settlement import store as settlement
 from ..settlement.store import Payout
 from ..settlement.tables import PayoutRow
-from .matching import RETURNED_WITHIN, Expected, What
+from .expected import OF_PAYOUTS, RETURNED_WITHIN, Expected, What
 from .tables import BankLineRow, BankMatchedRow, BankMatchRow
 
 LOOKED_BACK = timedelta(days=120)
@@ -29,10 +29,10 @@ _match, _matched = table(BankMatchRow), table(BankMatchedRow)
 _line, _payout = table(BankLineRow), table(PayoutRow)
 _ADD, _ADD_PAYOUT = insert(_match), insert(_matched)
 _ON_ITS_WAY = (PayoutState.CLOSED, PayoutState.IN_TRANSIT, PayoutState.PAID, PayoutState.DEPOSIT_EXPECTED)
-_OF_PAYOUT = (
+_OF_SUBJECT = (
     select(_match, _matched.c.what)
     .join(_matched, and_(_matched.c.tenant_id == _match.c.tenant_id, _matched.c.match_id == _match.c.match_id))
-    .where(_matched.c.tenant_id == bindparam("tenant"), _matched.c.payout_id == bindparam("payout"))
+    .where(_matched.c.tenant_id == bindparam("tenant"), _matched.c.subject == bindparam("subject"))
     .order_by(_matched.c.what)
 )
 
@@ -55,7 +55,7 @@ class BankMatch:
 def add(
     tx: Tx,
     account: str,
-    payouts: Collection[tuple[str, What]],
+    subjects: Collection[tuple[str, What]],
     *,
     rule: str,
     confidence: str,
@@ -64,21 +64,21 @@ def add(
     why: str = "",
     merchant: str = "",
 ) -> str:
-    """Keep it; its id. A payout that has one already is refused by the database. `merchant` is of a fee."""
+    """Keep it; its id. What has one already is refused by the database. `merchant` is of a fee."""
     match_id = tx.ids.new("bmt")
     row = {"tenant_id": tx.tenant, "match_id": match_id, "account": account, "rule": rule, "confidence": confidence}
     row |= {"by": by, "why": why, "gap_minor": gap.minor, "matched_at": tx.now, "merchant": merchant}
     tx.execute(_ADD.values(row))
-    for payout_id, what in payouts:
-        named = {"tenant_id": tx.tenant, "payout_id": payout_id, "what": what, "match_id": match_id}
+    for subject, what in subjects:
+        named = {"tenant_id": tx.tenant, "subject": subject, "what": what, "match_id": match_id}
         tx.execute(_ADD_PAYOUT.values(named))
     return match_id
 
 
-def of_payout(tx: Tx, payout_id: str) -> list[BankMatch]:
-    """How it arrived, and how it was taken back."""
+def of_subject(tx: Tx, subject: str) -> list[BankMatch]:
+    """How a payout arrived, and how it was taken back; how a bag was credited, or a check debited again."""
     return [
-        BankMatch(**{name: row[name] for name in BankMatch.__slots__}) for row in tx.all(_OF_PAYOUT, payout=payout_id)
+        BankMatch(**{name: row[name] for name in BankMatch.__slots__}) for row in tx.all(_OF_SUBJECT, subject=subject)
     ]
 
 
@@ -91,9 +91,9 @@ def fee_of(tx: Tx, match_id: str) -> str:
 def payouts_of_line(tx: Tx, line_id: str) -> list[str]:
     """Our ids of the payouts that a line is."""
     mine = and_(_line.c.tenant_id == _matched.c.tenant_id, _line.c.match_id == _matched.c.match_id)
-    query = select(_matched.c.payout_id).join(_line, mine).where(_matched.c.tenant_id == tx.tenant)
-    query = query.where(_line.c.line_id == line_id).order_by(_matched.c.payout_id)
-    return [row["payout_id"] for row in tx.all(query)]
+    query = select(_matched.c.subject).join(_line, mine).where(_matched.c.tenant_id == tx.tenant)
+    query = query.where(_line.c.line_id == line_id, _matched.c.what.in_(OF_PAYOUTS)).order_by(_matched.c.subject)
+    return [row["subject"] for row in tx.all(query)]
 
 
 def named(tx: Tx, some_id: str) -> list[Payout]:
@@ -105,7 +105,7 @@ def expected(tx: Tx, account: BankAccount, merchants: Collection[str], since: da
     """What is to be seen in this account and hasn't been. What is before `since`, its first known day, isn't told."""
     arrived = select(_matched.c.match_id).where(
         _matched.c.tenant_id == _payout.c.tenant_id,
-        _matched.c.payout_id == _payout.c.payout_id,
+        _matched.c.subject == _payout.c.payout_id,
         _matched.c.what == "arrival",
     )
     theirs = select(_payout, arrived.exists().label("arrived")).where(
@@ -130,11 +130,11 @@ def expected(tx: Tx, account: BankAccount, merchants: Collection[str], since: da
 
 def returned(tx: Tx, currency: str, merchants: Collection[str]) -> set[str]:
     """The payouts whose taking back has been seen at the bank."""
-    query = select(_matched.c.payout_id).join(
-        _payout, and_(_payout.c.tenant_id == _matched.c.tenant_id, _payout.c.payout_id == _matched.c.payout_id)
+    query = select(_matched.c.subject).join(
+        _payout, and_(_payout.c.tenant_id == _matched.c.tenant_id, _payout.c.payout_id == _matched.c.subject)
     )
     query = query.where(_matched.c.tenant_id == tx.tenant, _matched.c.what == "return", _payout.c.currency == currency)
-    return {row["payout_id"] for row in tx.all(query.where(_payout.c.merchant.in_(list(merchants))))}
+    return {row["subject"] for row in tx.all(query.where(_payout.c.merchant.in_(list(merchants))))}
 
 
 def _day(row: RowMapping) -> date:

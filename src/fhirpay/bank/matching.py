@@ -1,81 +1,31 @@
-"""Which bank lines are which payouts. Pure: what is open of both → what is the same money, and what is for a person.
+"""Which bank lines are which payouts, bags or bounced checks. Pure: what is open of both → what is the same money, and
+what is for a person.
 
     1 reference   a line that names the payout, or several that do and come to its amount    certain
-    2 amount      one line of its amount in its days, and no other payout that it could be   probable
-    3 split       the only two lines in its days that come to its amount                     possible
-    4 batches     the only run of settled batches that a deposit can be of, less fees        possible
+                  of bags: their deposit slip, in their days (bag_rules.py)
+    2 amount      one line of its amount in its days, and nothing else that it could be      probable
+    3 day         one line of what all bags of a facility's day come to                      probable
+    4 split       the only two lines in its days that come to its amount                     possible
+    5 batches     the only run of settled batches that a deposit can be of, less fees        possible
 
-All but the first wait until the payout's days are over: who is the only one is known then, whatever came first. What
-could be more than one is never chosen: it is ambiguous, and told. To add a rule: a `Rule`, and its place in `decide`.
+All but the first wait until its days are over: who is the only one is known then, whatever came first. What could be
+more than one is never chosen: it is ambiguous, and told. To add a rule: a `Rule`, and its place in `decide`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import combinations
-from typing import Literal
 
 from ..domain.money import Money
+from .bag_rules import by_check_number, by_day, by_slip
+from .expected import AMOUNT, BATCHES, OF_PAYOUTS, REFERENCE, SLACK, SPLIT, Expected, Found, State
 from .store import BankLine
 
-What = Literal["arrival", "return"]
-SLACK = timedelta(days=1)  # a day's lines are there on the next one
-RETURNED_WITHIN = timedelta(days=14)  # a payout that failed after it had arrived is taken back
 BATCHES_MAX = 5  # of one deposit: a long weekend
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    name: str
-    confidence: Literal["certain", "probable", "possible"]
-
-
-REFERENCE = Rule("reference", "certain")
-AMOUNT = Rule("amount", "probable")
-SPLIT = Rule("split", "possible")
-BATCHES = Rule("batches", "possible")
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """A payout, or a batch, that is to be seen at the bank between two days; `told` when it isn't."""
-
-    payout_id: str
-    merchant: str
-    what: What
-    amount: Money
-    first: date
-    last: date
-    batch: bool = False
-    told: bool = True
-
-    def ripe(self, today: date) -> bool:
-        return today > self.last + SLACK
-
-    def covers(self, line: BankLine) -> bool:
-        return self.first <= line.booked_on <= self.last
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    rule: Rule
-    expected: tuple[Expected, ...]
-    lines: tuple[BankLine, ...]
-
-
-@dataclass(slots=True)
-class Found:
-    matches: list[Match] = field(default_factory=list[Match])
-    ambiguous: list[tuple[Expected, int]] = field(default_factory=list[tuple[Expected, int]])  # and how many lines
-    differs: list[tuple[Expected, Money]] = field(
-        default_factory=list[tuple[Expected, Money]]
-    )  # what its lines come to
-    missing: list[Expected] = field(default_factory=list[Expected])
-    nobody: list[BankLine] = field(default_factory=list[BankLine])
 
 
 def decide(
@@ -89,58 +39,30 @@ def decide(
     most_fee: Decimal = Decimal(0),
     apart: Collection[tuple[str, str]] = (),
 ) -> Found:
-    """`named` says by payout which lines name it; `apart` are lines and payouts of which somebody said that they aren't
-    the same; `known_until` is the last day of which the bank's lines are here;
-    `most_fee` is what a deposit of batches may lack, in percent."""
+    """`named` says by subject which lines name it; `apart` are lines and subjects of which somebody said that they
+    aren't the same; `known_until` is the last day of which the bank's lines are here; a line is of nobody `late` after
+    its day; `most_fee` is what a deposit of batches may lack, in percent."""
     known = min(today, known_until + 2 * SLACK)
-    state = _State(
-        {(one.payout_id, one.what): one for one in expected}, {one.line_id: one for one in lines}, known, apart
-    )
+    state = State({one.key: one for one in expected}, {one.line_id: one for one in lines}, known, apart)
     doubted: set[str] = set()  # lines that are somebody's, though not told whose
     for one in list(state.expected.values()):
-        _by_reference(state, one, named.get(one.payout_id, ()), doubted)
+        if one.what in OF_PAYOUTS:
+            _by_reference(state, one, named.get(one.subject, ()), doubted)
+    by_slip(state, named, doubted)
+    by_check_number(state, named)
     _by_amount(state, doubted)
+    by_day(state, doubted)
     _by_two(state, doubted)
     _by_batches(state, most_fee, late, doubted)
-    told = {(one.payout_id, one.what) for one, _ in (*state.found.ambiguous, *state.found.differs)}
+    told = {one.key for one, _ in (*state.found.ambiguous, *state.found.differs)}
     ripe = [one for one in state.expected.values() if one.told and one.ripe(today)]
-    state.found.missing = [one for one in ripe if (one.payout_id, one.what) not in told]
+    state.found.missing = [one for one in ripe if one.key not in told]
     due = today - late - SLACK
     state.found.nobody = [one for one in state.lines.values() if one.booked_on < due and one.line_id not in doubted]
     return state.found
 
 
-class _State:
-    """What is open yet."""
-
-    def __init__(
-        self,
-        expected: dict[tuple[str, What], Expected],
-        lines: dict[str, BankLine],
-        today: date,
-        apart: Collection[tuple[str, str]],
-    ) -> None:
-        self.expected, self.lines, self.today, self.apart = expected, lines, today, apart
-        self.found = Found()
-
-    def match(self, rule: Rule, expected: Iterable[Expected], lines: Iterable[BankLine]) -> None:
-        match = Match(rule, tuple(expected), tuple(lines))
-        self.found.matches.append(match)
-        for one in match.expected:
-            del self.expected[one.payout_id, one.what]
-        for line in match.lines:
-            del self.lines[line.line_id]
-
-    def like(self, one: Expected, but: Collection[str]) -> list[BankLine]:
-        lines = (line for line in self.lines.values() if line.line_id not in but)
-        return [line for line in lines if line.amount == one.amount and one.covers(line) and self.may_be(one, line)]
-
-    def may_be(self, one: Expected, line: BankLine) -> bool:
-        same = line.amount.currency == one.amount.currency and (line.amount.minor < 0) == (one.amount.minor < 0)
-        return same and (line.line_id, one.payout_id) not in self.apart
-
-
-def _by_reference(state: _State, one: Expected, named: Collection[str], doubted: set[str]) -> None:
+def _by_reference(state: State, one: Expected, named: Collection[str], doubted: set[str]) -> None:
     mine = [state.lines[line] for line in named if line in state.lines and state.may_be(one, state.lines[line])]
     mine.sort(key=lambda line: (line.booked_on, line.line_id))
     if not mine:
@@ -159,16 +81,16 @@ def _by_reference(state: _State, one: Expected, named: Collection[str], doubted:
             state.found.differs.append((one, total))
 
 
-def _by_amount(state: _State, doubted: set[str]) -> None:
-    differing = {(one.payout_id, one.what) for one, _ in (*state.found.differs, *state.found.ambiguous)}
+def _by_amount(state: State, doubted: set[str]) -> None:
+    differing = {one.key for one, _ in (*state.found.differs, *state.found.ambiguous)}
     open_ones = [one for key, one in state.expected.items() if key not in differing]
-    like = {(one.payout_id, one.what): state.like(one, doubted) for one in open_ones}
+    like = {one.key: state.like(one, doubted) for one in open_ones}
     wanted: dict[str, list[Expected]] = {}
     for one in open_ones:
-        for line in like[one.payout_id, one.what]:
+        for line in like[one.key]:
             wanted.setdefault(line.line_id, []).append(one)
     for one in open_ones:
-        mine = like[one.payout_id, one.what]
+        mine = like[one.key]
         if not mine:
             continue
         if not one.ripe(state.today):
@@ -180,13 +102,13 @@ def _by_amount(state: _State, doubted: set[str]) -> None:
             state.found.ambiguous.append((one, len(mine)))
 
 
-def _by_two(state: _State, doubted: set[str]) -> None:
-    told = {(other.payout_id, other.what) for other, _ in (*state.found.ambiguous, *state.found.differs)}
+def _by_two(state: State, doubted: set[str]) -> None:
+    told = {other.key for other, _ in (*state.found.ambiguous, *state.found.differs)}
     open_ones = [one for key, one in state.expected.items() if key not in told and not one.batch]
-    pairs = {(one.payout_id, one.what): _pairs(state, one, doubted) for one in open_ones if one.ripe(state.today)}
+    pairs = {one.key: _pairs(state, one, doubted) for one in open_ones if one.ripe(state.today)}
     used = Counter(line.line_id for found in pairs.values() for line in {line for pair in found for line in pair})
     for one in open_ones:
-        found = pairs.get((one.payout_id, one.what), [])
+        found = pairs.get(one.key, [])
         if len(found) == 1 and all(used[line.line_id] == 1 for line in found[0]):
             state.match(SPLIT, [one], found[0])
         elif found:
@@ -194,7 +116,7 @@ def _by_two(state: _State, doubted: set[str]) -> None:
             state.found.ambiguous.append((one, len({line.line_id for pair in found for line in pair})))
 
 
-def _pairs(state: _State, one: Expected, doubted: set[str]) -> list[tuple[BankLine, BankLine]]:
+def _pairs(state: State, one: Expected, doubted: set[str]) -> list[tuple[BankLine, BankLine]]:
     """Two lines each that come to its amount."""
     by_amount: dict[int, list[BankLine]] = {}
     for line in state.lines.values():
@@ -210,11 +132,11 @@ def _pairs(state: _State, one: Expected, doubted: set[str]) -> list[tuple[BankLi
     return pairs
 
 
-def _by_batches(state: _State, most_fee: Decimal, late: timedelta, doubted: set[str]) -> None:
-    told = {one.payout_id for one, _ in state.found.ambiguous}
+def _by_batches(state: State, most_fee: Decimal, late: timedelta, doubted: set[str]) -> None:
+    told = {one.subject for one, _ in state.found.ambiguous}
     batches = sorted(
-        (one for one in state.expected.values() if one.batch and one.amount.minor > 0 and one.payout_id not in told),
-        key=lambda one: (one.merchant, one.first, one.payout_id),
+        (one for one in state.expected.values() if one.batch and one.amount.minor > 0 and one.subject not in told),
+        key=lambda one: (one.merchant, one.first, one.subject),
     )
     runs = [
         batches[at : at + count]
@@ -227,21 +149,21 @@ def _by_batches(state: _State, most_fee: Decimal, late: timedelta, doubted: set[
     for line in state.lines.values():
         if line.line_id not in doubted and line.amount.minor > 0:
             able[line.line_id] = [run for run in runs if _fits(state, run, line, most_fee)]
-    used = [one.payout_id for runs_of in able.values() for run in runs_of for one in run]
+    used = [one.subject for runs_of in able.values() for run in runs_of for one in run]
     for line_id, runs_of in able.items():
         line = state.lines[line_id]
         ripe = all(one.ripe(state.today) for run in runs_of for one in run)
-        if len(runs_of) == 1 and ripe and all(used.count(one.payout_id) == 1 for one in runs_of[0]):
+        if len(runs_of) == 1 and ripe and all(used.count(one.subject) == 1 for one in runs_of[0]):
             state.match(BATCHES, runs_of[0], [line])
         elif runs_of:
             doubted.add(line_id)
             if ripe:
-                first = {one.payout_id: one for run in runs_of for one in run}
-                known = {one.payout_id for one, _ in state.found.ambiguous}
+                first = {one.subject: one for run in runs_of for one in run}
+                known = {one.subject for one, _ in state.found.ambiguous}
                 state.found.ambiguous += [(one, 1) for key, one in first.items() if key not in known]
 
 
-def _fits(state: _State, run: Sequence[Expected], line: BankLine, most_fee: Decimal) -> bool:
+def _fits(state: State, run: Sequence[Expected], line: BankLine, most_fee: Decimal) -> bool:
     if not all(one.covers(line) and state.may_be(one, line) for one in run):
         return False
     gross = sum(one.amount.minor for one in run)

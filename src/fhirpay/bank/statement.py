@@ -14,6 +14,7 @@ from ..domain.money import Money
 
 WORDS_MAX = 40
 _WORD = re.compile(r"[A-Za-z0-9_-]{6,100}")
+_NUMBER = re.compile(r"(?<![A-Za-z0-9_-])[0-9]{4,100}(?![A-Za-z0-9_-])")
 _REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9./-]{0,39}")
 _KIND = re.compile(r"[A-Za-z0-9]{0,12}")
 
@@ -40,8 +41,9 @@ class StatementLine:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """What may be a payout's reference, in capitals, each once."""
-        found = _WORD.findall(f"{self.reference} {self.text}".upper())
+        """What may be a payout's reference, a deposit slip's number or a check's, in capitals, each once."""
+        said = f"{self.reference} {self.text}".upper()
+        found = [*_WORD.findall(said), *map(without_zeros, _NUMBER.findall(said))]
         return tuple(dict.fromkeys(found))[:WORDS_MAX]
 
 
@@ -58,6 +60,11 @@ class Statement:
     at: str
     opening: Money | None = None
     closing: Money | None = None
+
+
+def without_zeros(number: str) -> str:
+    """Banks fill up a number with zeros, or leave them out; one that isn't all digits stays as it is."""
+    return number.lstrip("0") if number.isdigit() else number
 
 
 def shortened(number: str) -> str:

@@ -89,7 +89,7 @@ class BankWordRow(Row, table=True):
 
 
 class BankMatchRow(Row, table=True):
-    """Lines and payouts that are the same money: by which rule, how sure, or by whom."""
+    """Lines and what they are the same money as: by which rule, how sure, or by whom."""
 
     __tablename__ = "bank_match"
     __table_args__ = (Index(None, "tenant_id", "account", "matched_at"),)
@@ -101,7 +101,7 @@ class BankMatchRow(Row, table=True):
     confidence: str = Field(sa_type=Text)
     by: str = Field(sa_type=Text)  # empty: the rule
     why: str = Field(sa_type=Text)
-    gap_minor: int = Field(sa_type=BigInteger)  # what batches come to above their deposit
+    gap_minor: int = Field(sa_type=BigInteger)  # what batches, or bags, come to above their deposit
     matched_at: datetime = Field(sa_type=UtcDateTime)
     unmatched_by: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})  # who took it back
     unmatched_why: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
@@ -110,28 +110,28 @@ class BankMatchRow(Row, table=True):
 
 
 class BankMatchedRow(Row, table=True):
-    """A payout of a match: as it arrived, or as it was taken back."""
+    """What a match is of: a payout, as it arrived or as it was taken back; a bag; a check that bounced."""
 
     __tablename__ = "bank_matched"
     __table_args__ = (Index(None, "tenant_id", "match_id"),)
 
     tenant_id: str = Field(primary_key=True, sa_type=Text)
-    payout_id: str = Field(primary_key=True, sa_type=Text)
-    what: str = Field(primary_key=True, sa_type=Text)  # arrival, return
+    subject: str = Field(primary_key=True, sa_type=Text)  # the payout's id, the bag's, the return's
+    what: str = Field(primary_key=True, sa_type=Text)  # bank/matching.py
     match_id: str = Field(sa_type=Text)
 
 
 class BankApartRow(Row, table=True):
-    """A line and a payout that were matched, and aren't the same money: somebody took the match back."""
+    """A line and what it was matched with, and isn't: somebody took the match back."""
 
     __tablename__ = "bank_apart"
-    __table_args__ = (Index(None, "tenant_id", "payout_id"),)
+    __table_args__ = (Index(None, "tenant_id", "subject"),)
 
     tenant_id: str = Field(primary_key=True, sa_type=Text)
     line_id: str = Field(primary_key=True, sa_type=Text)
-    payout_id: str = Field(primary_key=True, sa_type=Text)
+    subject: str = Field(primary_key=True, sa_type=Text)
     match_id: str = Field(primary_key=True, sa_type=Text)
-    what: str = Field(sa_type=Text)  # arrival, return; fee: of no payout
+    what: str = Field(sa_type=Text)  # bank/expected.py; fee: of no payout
 
 
 class ReceiptCreditRow(Row, table=True):

@@ -14,7 +14,8 @@ from .admin import ByOption, ReasonOption, decided
 from .context import ConfigOption, JsonOption, TenantOption, friendly, out, reading, run
 
 bank = typer.Typer(
-    help="The practice's bank: take in its files, list lines, say which payouts they are.", no_args_is_help=True
+    help="The practice's bank: take in its files, list lines, say which payouts and bags they are.",
+    no_args_is_help=True,
 )
 AccountOption = Annotated[str, typer.Option("--account", help="The bank account, as in the configuration.")]
 
@@ -26,7 +27,7 @@ def take_file(
     tenant: TenantOption = "",
     config: ConfigOption = None,
 ) -> None:
-    """Take in a file: its lines, each once however often they come, and match them with payouts."""
+    """Take in a file: its lines, each once however often they come, and match them with payouts and bags."""
     with friendly():
         data = file.read_bytes()
     out(decided(config, tenant, lambda server: server.take_bank_file(account=account, name=file.name, data=data)))
@@ -35,7 +36,7 @@ def take_file(
 @bank.command("lines")
 def list_lines(
     account: AccountOption,
-    unmatched: Annotated[bool, typer.Option("--open", help="Only those of no payout yet.")] = False,
+    unmatched: Annotated[bool, typer.Option("--open", help="Only those of nothing yet.")] = False,
     last: Annotated[int, typer.Option("--last", help="So many, the newest.")] = 50,
     tenant: TenantOption = "",
     config: ConfigOption = None,
@@ -76,16 +77,24 @@ def _text(one: BankLine) -> str:
 @bank.command("match")
 def match_lines(
     lines: Annotated[list[str], typer.Argument(help="The bank lines (bnk…).")],
-    payouts: Annotated[list[str], typer.Option("--payout", help="A payout, by our id or the processor's; repeatable.")],
+    payouts: Annotated[
+        list[str] | None, typer.Option("--payout", help="A payout, by our id or the processor's; repeatable.")
+    ] = None,
+    bags: Annotated[
+        list[str] | None,
+        typer.Option("--bag", help="A bag (bag…), or a bounced check by its return (ret…); repeatable."),
+    ] = None,
     by: ByOption = "",
     reason: ReasonOption = "",
     tenant: TenantOption = "",
     config: ConfigOption = None,
 ) -> None:
-    """Say that lines are payouts, where that can't be decided by a rule. They have to come to the same amount."""
-    wish = {"lines": lines, "payouts": payouts}
+    """Say that lines are payouts or bags, where no rule can decide it. Payouts have to come to the same amount; what
+    the bank has counted otherwise of a bag stays in deposit_in_transit and is told."""
+    found = [*(payouts or ()), *(bags or ())]
+    wish = {"lines": lines, "payouts": found}
     match_id = decided(config, tenant, lambda server: server.match_by_hand(**wish, by=by, reason=reason))
-    out(f"{match_id}: {', '.join(lines)} {'is' if len(lines) == 1 else 'are'} {', '.join(payouts)}")
+    out(f"{match_id}: {', '.join(lines)} {'is' if len(lines) == 1 else 'are'} {', '.join(found)}")
 
 
 @bank.command("unmatch")
@@ -98,7 +107,7 @@ def unmatch_line(
 ) -> None:
     """Say that a line is not what it was matched with: the whole match is taken back, and its entries reversed."""
     match_id = decided(config, tenant, lambda server: server.unmatch(line=line, by=by, reason=reason))
-    out(f"{match_id} is taken back: no rule matches {line} with the same payout again")
+    out(f"{match_id} is taken back: no rule matches {line} with the same again")
 
 
 @bank.command("receipt")

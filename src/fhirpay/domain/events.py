@@ -67,6 +67,8 @@ class Event(StrEnum):
     CASH_FLOATED = "cash_floated"
     CASH_DROPPED = "cash_dropped"
     CASH_BAGGED = "cash_bagged"
+    BAG_AT_BANK = "bag_at_bank"
+    BAG_LEFT_BANK = "bag_left_bank"
     CASH_PAID_IN = "cash_paid_in"
     CASH_PAID_OUT = "cash_paid_out"
     CASH_OVER = "cash_over"

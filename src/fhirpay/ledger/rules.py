@@ -86,6 +86,9 @@ RULES: Mapping[Event, tuple[str, str]] = {
     Event.CASH_FLOATED:                     ("cash_drawer",        "cash_safe"),
     Event.CASH_DROPPED:                     ("cash_safe",          "cash_drawer"),
     Event.CASH_BAGGED:                      ("deposit_in_transit", "cash_safe"),
+    #   of a bag with its checks: what the bank has credited; its match was taken back
+    Event.BAG_AT_BANK:                      ("bank",               "deposit_in_transit"),
+    Event.BAG_LEFT_BANK:                    ("deposit_in_transit", "bank"),
     Event.CASH_PAID_IN:                     ("cash_drawer",        "petty_cash"),
     Event.CASH_PAID_OUT:                    ("petty_cash",         "cash_drawer"),
     Event.CASH_OVER:                        ("cash_drawer",        "over_short"),
@@ -463,6 +466,11 @@ def cash_moved(event: Event, amount: Money, *, till: str = "", safe: str = "", *
     debit, _ = RULES[event]
     first, second = (safe, till) if debit == "cash_safe" else (till, safe)
     return _entry(event, amount, when, {"till": first or second}, {"till": second or first})
+
+
+def bag_at_bank(amount: Money, *, safe: str, back: bool = False, **when: Unpack[When]) -> Entry:
+    """The bank has credited a bag, whatever of it is cash; `back`: the line is not that bag's after all."""
+    return _entry(Event.BAG_LEFT_BANK if back else Event.BAG_AT_BANK, amount, when, {"till": safe})
 
 
 # ── disputes ──────────────────────────────────────────────────────────────────────────────────────────────────────

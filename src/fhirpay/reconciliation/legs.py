@@ -81,7 +81,7 @@ def _bank(tx: Tx, merchants: Sequence[str]) -> Leg:
     mine = (_payout.c.tenant_id == tx.tenant, _payout.c.merchant.in_(list(merchants)), _payout.c.amount_minor != 0)
     arrived = and_(
         _matched.c.tenant_id == _payout.c.tenant_id,
-        _matched.c.payout_id == _payout.c.payout_id,
+        _matched.c.subject == _payout.c.payout_id,
         _matched.c.what == "arrival",
     )
     said = and_(_match.c.tenant_id == _matched.c.tenant_id, _match.c.match_id == _matched.c.match_id)

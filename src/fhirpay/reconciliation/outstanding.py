@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping, String, and_, exists, literal, select
 
-from ..bank.tables import BankLineRow
+from ..bank.tables import BankLineRow, BankMatchedRow
 from ..config_in_transit import InTransit
 from ..db.metadata import table
 from ..db.unit import Tx
@@ -33,16 +33,23 @@ BY = "ageing"  # who closes them, once they are no longer so
 _TOLD_AT_BANK = ("payout_not_at_bank", "payout_differs_at_bank", "bank_ambiguous")
 
 _payout, _fact, _line = table(PayoutRow), table(PayoutFactRow), table(BankLineRow)
+_matched = table(BankMatchedRow)
 _payment, _tender, _bag, _break = table(PaymentRow), table(TenderRow), table(BagRow), table(PaymentBreakRow)
 _Rows = Iterator[tuple[RowMapping, str]]
 
 
-def outstanding(tx: Tx, days: InTransit, now: datetime) -> list[NewBreak]:
-    """All that is older than its days, but for what a person has said is done."""
+def outstanding(tx: Tx, days: InTransit, now: datetime, known: Mapping[str, str]) -> list[NewBreak]:
+    """All that is older than its days, but for what a person has said is done. `known` is by facility and currency
+    (`main USD`) the first day of which the bank's lines are here: no bag of before is told."""
     found: list[NewBreak] = []
     for kind, (limit, read) in _kinds(days).items():
         if limit:
-            found += [_of(kind, row, says) for row, says in read(tx, kind, now - timedelta(days=limit))]
+            told = (
+                (row, says)
+                for row, says in read(tx, kind, now - timedelta(days=limit))
+                if kind != DEPOSIT or row["business_date"] >= known.get(f"{row['facility']} {row['currency']}", "~")
+            )
+            found += [_of(kind, row, says) for row, says in told]
     return found
 
 
@@ -139,6 +146,14 @@ def _on_terminals(tx: Tx, kind: str, until: datetime) -> _Rows:
 
 
 def _bags(tx: Tx, kind: str, until: datetime) -> _Rows:
+    """Those that no line of the bank is, but for what the bank's matching tells of."""
+    seen = and_(_matched.c.tenant_id == tx.tenant, _matched.c.subject == _bag.c.bag_id, _matched.c.what == "deposit")
+    ambiguous = and_(
+        _break.c.tenant_id == tx.tenant,
+        _break.c.subject == _bag.c.bag_id,
+        _break.c.kind == "deposit_ambiguous",
+        _break.c.closed_at.is_(None),
+    )
     query = select(
         _bag.c.bag_id.label("subject"),
         literal("", String).label("payment_id"),
@@ -147,9 +162,16 @@ def _bags(tx: Tx, kind: str, until: datetime) -> _Rows:
         _bag.c.currency,
         _bag.c.facility,
         _bag.c.at,
-    ).where(_bag.c.tenant_id == tx.tenant, _bag.c.at <= until, _not_done(tx, kind, _bag.c.bag_id))
+        _bag.c.business_date,
+    ).where(
+        _bag.c.tenant_id == tx.tenant,
+        _bag.c.at <= until,
+        ~exists().where(seen),
+        ~exists().where(ambiguous),
+        _not_done(tx, kind, _bag.c.bag_id),
+    )
     for row in tx.all(query.order_by(_bag.c.bag_id)):
-        yield row, f"a bag of '{row['facility']}' went to the bank on {row['at']:%Y-%m-%d}"
+        yield row, f"a bag of '{row['facility']}' went to the bank on {row['business_date']}, and is not seen there"
 
 
 def _receipts(tx: Tx, kind: str, until: datetime) -> _Rows:

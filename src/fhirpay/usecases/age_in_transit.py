@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..bank import store as bank
 from ..config import Tenant
 from ..db.unit import Tx, Units
 from ..payments import store
@@ -19,7 +20,7 @@ _BREAKS_MAX = 1_000_000  # open at a time
 
 async def look(units: Units, tenant: Tenant) -> int:
     """Tell of what is too old now, and close what no longer is; how many there are."""
-    found = await units.read(lambda tx: outstanding(tx, tenant.in_transit, tx.now))
+    found = await units.read(lambda tx: outstanding(tx, tenant.in_transit, tx.now, _known_bags(tx, tenant)))
     for start in range(0, len(found), _AT_ONCE):
         await units.write(open_breaks, found[start : start + _AT_ONCE])
     keys = {one.key for one in found}
@@ -29,6 +30,16 @@ async def look(units: Units, tenant: Tenant) -> int:
         for start in range(0, len(gone), _AT_ONCE):
             await units.write(_close, gone[start : start + _AT_ONCE])
     return len(found)
+
+
+def _known_bags(tx: Tx, tenant: Tenant) -> dict[str, str]:
+    """By facility and currency, the first day of which the lines of the account are here that its bags go into."""
+    known: dict[str, str] = {}
+    for account in tenant.bank_accounts:
+        if days := bank.days(tx, account.name):
+            since = min(one.first_day for one in days).isoformat()
+            known |= {f"{facility} {account.currency}": since for facility in tenant.facilities_of(account)}
+    return known
 
 
 def _close(tx: Tx, keys: Sequence[str]) -> None:

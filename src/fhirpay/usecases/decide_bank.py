@@ -1,7 +1,9 @@
-"""What a person says of a bank line: which payouts it is, whose fee, or that nobody knows whose it is. Called by
-`fhirpay bank`; that it is a patient's after all is receipts.py's.
+"""What a person says of a bank line: which payouts or bags it is, whose fee, or that nobody knows whose it is.
 
-What staff match has to come to the same amount, but for batches, whose fees are not told. It stands as any match does.
+Called by `fhirpay bank`; that it is a patient's after all is receipts.py's.
+
+What staff match has to come to the same amount, but for batches, whose fees are not told, and for bags, which the bank
+counts (match_bags.py). It stands as any match does.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from collections.abc import Sequence
 
 from ..bank import matches
 from ..bank import store as bank
-from ..bank.matching import Expected, Match, Rule
+from ..bank.expected import OF_PAYOUTS, Expected, Match, Rule
 from ..bank.store import BankLine
 from ..bank.turn import take_turn
 from ..config import Tenant
@@ -20,7 +22,7 @@ from ..errors import RuleBroken
 from ..ledger import rules
 from ..ledger import store as ledger
 from ..payments import store
-from .match_bank import NOBODY, identified, keep_match, match_account, merchants_of, when_of
+from .match_bank import NOBODY, expected_at, identified, keep_match, match_account, merchants_of, when_of
 
 BY_HAND = Rule("by_hand", "certain")
 FEE = "fee"
@@ -29,8 +31,8 @@ FEE = "fee"
 def match_by_hand(
     tx: Tx, tenant: Tenant, key: bytes, *, lines: Sequence[str], payouts: Sequence[str], by: str, why: str
 ) -> str:
-    """These lines are these payouts; the match's id. `payouts` by our id or the processor's. Raises RuleBroken,
-    NotFound."""
+    """These lines are these payouts, by our id or the processor's, or bags, or checks that bounced, by their return's
+    id; the match's id. Raises RuleBroken, NotFound."""
     by, why = named(by, why)
     take_turn(tx)
     found = [bank.line(tx, one) for one in dict.fromkeys(lines)]
@@ -42,21 +44,25 @@ def match_by_hand(
         raise RuleBroken(f"bank line {taken.line_id} is matched: {taken.match_id}")
     if theirs := next((one for one in found if one.credited_minor), None):
         raise RuleBroken(f"bank line {theirs.line_id} is credited to an account: take that back first")
-    open_ones = matches.expected(tx, account, merchants_of(tenant, account), found[0].booked_on)
-    way = found[0].amount.minor < 0
+    open_ones = expected_at(tx, tenant, account, found[0].booked_on)
+    total = Money(sum(one.amount.minor for one in found), account.currency)
+    way = total.minor < 0
     chosen: list[Expected] = []
     for some in dict.fromkeys(payouts):
-        ids = {one.payout_id for one in matches.named(tx, some)}
-        mine = [one for one in open_ones if one.payout_id in ids and (one.amount.minor < 0) == way]
-        if len(mine) != 1:
-            raise RuleBroken(f"payout {some} isn't expected in bank account '{account.name}', or was seen already")
+        ids = {some, *(one.payout_id for one in matches.named(tx, some))}
+        mine = [one for one in open_ones if one.subject in ids and (one.amount.minor < 0) == way]
+        if len(mine) > 1 and mine[0].what in ("bounce", "bounce_fee"):
+            mine = [one for one in mine if one.amount == total] or mine
+        elif len(mine) != 1:
+            raise RuleBroken(f"payout or bag {some} isn't expected in bank account '{account.name}', or was seen already")
         chosen += mine
-    if not chosen or len({(one.merchant, one.batch) for one in chosen}) != 1:
-        raise RuleBroken("name one payout at least, and payouts of one merchant")
-    total = Money(sum(one.amount.minor for one in found), account.currency)
+    whose = {(one.what in OF_PAYOUTS, one.merchant, one.batch, one.group.rpartition("/")[0]) for one in chosen}
+    if len(whose) != 1:
+        raise RuleBroken("name one payout or bag at least, payouts of one merchant, or bags of one facility")
     wanted = Money(sum(one.amount.minor for one in chosen), account.currency)
     short = chosen[0].batch and 0 < total.minor < wanted.minor
-    if total != wanted and not short:
+    counted = chosen[0].what == "deposit" and total.minor > 0
+    if total != wanted and not short and not counted:
         raise RuleBroken(f"the lines come to {total}, and the payouts to {wanted}: the rest would be nobody's")
     match_id = keep_match(tx, tenant, account, Match(BY_HAND, tuple(chosen), tuple(found)), by=by, why=why)
     match_account(tx, tenant, account, key)

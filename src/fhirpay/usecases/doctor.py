@@ -181,7 +181,8 @@ def _clearing(tx: Tx) -> Iterator[Finding]:
 
 
 def _accounts(tx: Tx) -> Iterator[Finding]:
-    for subject, says in (*doctor_controls.receivable_by_account(tx), *doctor_controls.unidentified(tx)):
+    controls = (doctor_controls.receivable_by_account, doctor_controls.unidentified, doctor_controls.bags_at_bank)
+    for subject, says in (found for control in controls for found in control(tx)):
         yield Finding("accounts", subject, says)
 
 

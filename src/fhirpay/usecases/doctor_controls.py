@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sqlalchemy import BigInteger, and_, bindparam, cast, func, select
+from sqlalchemy import BigInteger, and_, bindparam, case, cast, func, select
 
-from ..bank.tables import BankLineRow
+from ..bank.tables import BankLineRow, BankMatchedRow
 from ..billing.tables import Obligation, ObligationShare
 from ..db.metadata import table
 from ..db.unit import Tx
+from ..domain.events import Event
 from ..ledger.as_of import AsOf, balances_as_of
+from ..ledger.tables import LedgerEntry, LedgerPosting
 
-_obligation, _share, _line = table(Obligation), table(ObligationShare), table(BankLineRow)
+_obligation, _share = table(Obligation), table(ObligationShare)
+_line, _matched = table(BankLineRow), table(BankMatchedRow)
+_entry, _leg = table(LedgerEntry), table(LedgerPosting)
 
 _BY = (_obligation.c.account_ref, _obligation.c.currency)
 _MINE = _obligation.c.tenant_id == bindparam("of")
@@ -26,6 +30,38 @@ _ALLOCATED = (
     .where(_MINE)
     .group_by(*_BY)
 )
+
+
+_OF_BAGS = select(_matched.c.match_id).where(
+    _matched.c.tenant_id == _line.c.tenant_id, _matched.c.match_id == _line.c.match_id, _matched.c.what == "deposit"
+)
+_CREDITED = (
+    select(_line.c.currency, cast(func.sum(_line.c.amount_minor), BigInteger).label("minor"))
+    .where(_line.c.tenant_id == bindparam("of"), _OF_BAGS.exists())
+    .group_by(_line.c.currency)
+)
+_MOVED = (
+    select(
+        _leg.c.currency,
+        cast(
+            func.sum(case((_leg.c.side == "credit", _leg.c.amount_minor), else_=-_leg.c.amount_minor)), BigInteger
+        ).label("minor"),
+    )
+    .join(_entry, and_(_entry.c.tenant_id == _leg.c.tenant_id, _entry.c.entry_id == _leg.c.entry_id))
+    .where(_leg.c.tenant_id == bindparam("of"), _leg.c.account == "deposit_in_transit")
+    .where(_entry.c.kind.in_((str(Event.BAG_AT_BANK), str(Event.BAG_LEFT_BANK))))
+    .group_by(_leg.c.currency)
+)
+
+
+def bags_at_bank(tx: Tx) -> Iterator[tuple[str, str]]:
+    """What has left `deposit_in_transit` for the bank is what the lines of bags come to, in each currency."""
+    lines = {row["currency"]: int(row["minor"]) for row in tx.all(_CREDITED, of=tx.tenant)}
+    books = {row["currency"]: int(row["minor"]) for row in tx.all(_MOVED, of=tx.tenant)}
+    for currency in sorted(lines.keys() | books.keys()):
+        if lines.get(currency, 0) != books.get(currency, 0):
+            says = f"{books.get(currency, 0)} {currency} has left it for the bank, the lines of bags come to"
+            yield "deposit_in_transit", f"{says} {lines.get(currency, 0)} (minor units)"
 
 
 def receivable_by_account(tx: Tx) -> Iterator[tuple[str, str]]:

@@ -34,8 +34,8 @@ from ..payments import store as payments
 from ..writeback import store as writeback
 from ..writeback.references import sources
 from ..writeback.store import Posting
+from . import explain_bags, explain_payouts, explain_said, external_payments
 from . import explain_nodes as nodes
-from . import explain_payouts, explain_said, external_payments
 from .explain_text import Chain, Node
 
 __all__ = ["Chain", "Node", "explain", "explain_resource"]
@@ -199,7 +199,7 @@ def _payment(tx: Tx, some_id: str) -> _Scope | None:
     if disputed := disputes.find(tx, some_id):
         said = f"a dispute of {disputed[0].payment_id}"
         return _of_payments(tx, said, [one.payment_id for one in disputed])
-    if paid_out := explain_payouts.payments_of(tx, some_id):
+    if paid_out := explain_payouts.payments_of(tx, some_id) or explain_bags.payments_of(tx, some_id):
         return _of_payments(tx, *paid_out)
     try:
         operation = payments.operation(tx, some_id)
@@ -406,6 +406,7 @@ class _Drawing:
             children.append(nodes.dispute(dispute, under))
         children += explain_said.nodes_of(tx, [payment_id, *subjects])
         children += explain_payouts.nodes_of(tx, payment_id) + explain_payouts.receipt_of(tx, payment_id)
+        children += explain_bags.nodes_of(tx, payment)
         tender = tenders.find(tx, payment)
         tried = choice.tries_of(tx, payment_id)
         shares, reader = payments.allocations(tx, payment_id), terminals.find(tx, payment_id)

@@ -43,7 +43,8 @@ def of_postings(tx: Tx, found: Sequence[Posting]) -> tuple[str, list[str]]:
 def nodes_of(tx: Tx, payment_id: str) -> list[Node]:
     """Oldest first."""
     found = [(line, _payout(tx, line)) for line in settlement.lines_of_payment(tx, payment_id)]
-    return [_node(line, payout, (*_at_bank(tx, payout), *_posted(tx, payout))) for line, payout in found]
+    ends = {payout.payout_id: (*at_bank(tx, payout.payout_id), *_posted(tx, payout)) for _, payout in found if payout}
+    return [_node(line, payout, ends[payout.payout_id] if payout else ()) for line, payout in found]
 
 
 def receipt_of(tx: Tx, payment_id: str) -> list[Node]:
@@ -70,10 +71,10 @@ def receipt_of(tx: Tx, payment_id: str) -> list[Node]:
     return [Node("bankLine", line.line_id, says, tuple(notes), facts)]
 
 
-def _at_bank(tx: Tx, payout: Payout | None) -> tuple[Node, ...]:
-    """The bank's lines of it, as it arrived and as it was taken back."""
+def at_bank(tx: Tx, subject: str) -> tuple[Node, ...]:
+    """The bank's lines of a payout, as it arrived and as it was taken back; of a bag, of a check that bounced."""
     found: list[Node] = []
-    for match in matches.of_payout(tx, payout.payout_id) if payout else ():
+    for match in matches.of_subject(tx, subject):
         how = f"by {match.by}" if match.by else f"by rule '{match.rule}', {match.confidence}"
         for line in bank.lines_of_match(tx, match.match_id):
             says = f"bank line {line.line_id}: {line.amount} on {line.booked_on} in account '{line.account}', {how}"
@@ -89,16 +90,16 @@ def _at_bank(tx: Tx, payout: Payout | None) -> tuple[Node, ...]:
                 "what": match.what,
             }
             found.append(Node("bankLine", line.line_id, says, (), facts))
-    for one in apart.of_payout(tx, payout.payout_id) if payout else ():
+    for one in apart.of_subject(tx, subject):
         says = f"bank line {one.line_id} was matched by rule '{one.rule}', and taken back by {one.by}: {one.why}"
         facts = {"match": one.match_id, "rule": one.rule, "takenBackBy": one.by, "reason": one.why}
         found.append(Node("bankLine", one.line_id, says, (), facts))
     return tuple(found)
 
 
-def _posted(tx: Tx, payout: Payout | None) -> list[Node]:
+def _posted(tx: Tx, payout: Payout) -> list[Node]:
     """The postings of it, and of what takes it back."""
-    return [nodes.posting(one) for one in store.of_payment(tx, payout.payout_id)] if payout else []
+    return [nodes.posting(one) for one in store.of_payment(tx, payout.payout_id)]
 
 
 def _payout(tx: Tx, line: Line) -> Payout | None:

@@ -1,6 +1,7 @@
-"""Bank lines are matched with payouts, and booked: after each file, and hourly by the outbox (`bank.match`).
+"""Bank lines are matched with payouts and bags, and booked: after each file, and hourly by the outbox (`bank.match`).
 
     open lines, open payouts ─▶ bank/matching.py ─▶ match kept ─▶ payout `bank_matched` ─▶ bank / payout_in_transit
+    and bags                                    │             └▶ a bag: match_bags.py
                                                 └▶ what is for a person: a break, closed again once it no longer is so
 
 One unit for an account. A match stands until a person takes it back (unmatch_bank.py). Run again, it changes nothing.
@@ -12,9 +13,10 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from functools import partial
 
-from ..bank import apart, matches
+from ..bank import apart, deposits, matches
 from ..bank import store as bank
-from ..bank.matching import Expected, Found, Match, What, decide
+from ..bank.expected import OF_PAYOUTS, Expected, Found, Match, What
+from ..bank.matching import decide
 from ..bank.store import BankLine, word_hash
 from ..bank.turn import take_turn
 from ..config import BankAccount, Tenant
@@ -29,7 +31,7 @@ from ..outbox import add
 from ..payments import store
 from ..settlement import store as settlement
 from ..settlement.store import Payout
-from . import post_payout
+from . import match_bags, post_payout
 from .book_settlement import book_payout
 from .money_off import business_day
 
@@ -87,17 +89,23 @@ def _look(tx: Tx, tenant: Tenant, account: BankAccount, key: bytes) -> Found | N
     if not days:
         return None
     today = tx.now.date()
-    expected = matches.expected(tx, account, merchants_of(tenant, account), min(one.first_day for one in days))
+    expected = expected_at(tx, tenant, account, min(one.first_day for one in days))
     return decide(
         expected,
         bank.open_lines(tx, account.name, today - matches.LOOKED_BACK),
         _named(tx, expected, key),
         today=today,
         known_until=max(one.last_day for one in days),
-        late=timedelta(days=account.late_days),
+        late=timedelta(days=max(account.late_days, account.bag_days if tenant.facilities_of(account) else 0)),
         most_fee=account.most_fee,
         apart=apart.pairs(tx, account.name),
     )
+
+
+def expected_at(tx: Tx, tenant: Tenant, account: BankAccount, since: date) -> list[Expected]:
+    """Payouts, bags and bounced checks that are to be seen in it and haven't been."""
+    payouts = matches.expected(tx, account, merchants_of(tenant, account), since)
+    return [*payouts, *deposits.expected(tx, account, tenant.facilities_of(account))]
 
 
 def merchants_of(tenant: Tenant, account: BankAccount) -> tuple[str, ...]:
@@ -105,15 +113,15 @@ def merchants_of(tenant: Tenant, account: BankAccount) -> tuple[str, ...]:
 
 
 def _named(tx: Tx, expected: Sequence[Expected], key: bytes) -> dict[str, set[str]]:
-    """By payout, the lines that have its reference in what the bank says."""
-    of_word: dict[str, list[str]] = {}
-    for payout_id in {one.payout_id for one in expected}:
+    """By payout, bag or bounced check, the lines that have its reference in what the bank says."""
+    of_word = match_bags.words_of(expected, key)
+    for payout_id in {one.subject for one in expected if one.what in OF_PAYOUTS}:
         for word in settlement.by_id(tx, payout_id).at_bank:
             of_word.setdefault(word_hash(key, word), []).append(payout_id)
     named: dict[str, set[str]] = {}
     for word, line_id in bank.naming(tx, sorted(of_word)):
-        for payout_id in of_word[word]:
-            named.setdefault(payout_id, set()).add(line_id)
+        for subject in of_word[word]:
+            named.setdefault(subject, set()).add(line_id)
     return named
 
 
@@ -124,17 +132,19 @@ def keep_match(tx: Tx, tenant: Tenant, account: BankAccount, one: Match, *, by: 
     """Keep it and book it; its id."""
     total = Money(sum(line.amount.minor for line in one.lines), account.currency)
     gap = Money(sum(each.amount.minor for each in one.expected), account.currency) - total
-    payouts: list[tuple[str, What]] = [(each.payout_id, each.what) for each in one.expected]
+    subjects: list[tuple[str, What]] = [(each.subject, each.what) for each in one.expected]
     words = {"rule": one.rule.name, "confidence": one.rule.confidence, "by": by, "why": why}
-    match_id = matches.add(tx, account.name, payouts, gap=gap, **words)
+    match_id = matches.add(tx, account.name, subjects, gap=gap, **words)
     bank.matched(tx, [line.line_id for line in one.lines], match_id)
     for line in one.lines:
         identified(tx, tenant, line)
-    arrived = [settlement.by_id(tx, each.payout_id) for each in one.expected if each.what == "arrival"]
+    arrived = [settlement.by_id(tx, each.subject) for each in one.expected if each.what == "arrival"]
     for payout in arrived:
         payout, folded = settlement.note_state(tx, payout, PayoutState.BANK_MATCHED)
         book_payout(tx, tenant, payout, folded)
         post_payout.consider(tx, tenant, payout)
+    if in_bags := deposits.of_match(tx, subjects):
+        match_bags.book(tx, tenant, match_id, in_bags, one.lines, gap)
     if one.expected[0].batch:
         _deposited(tx, tenant, arrived, total, gap, max(line.booked_on for line in one.lines))
     log.info("bank.matched", match_id=match_id, bank_account=account.name, rule=one.rule.name)
@@ -177,16 +187,24 @@ def when_of(tx: Tx, tenant: Tenant, line: BankLine) -> rules.When:
 
 def _tell(tx: Tx, tenant: Tenant, account: BankAccount, found: Found) -> None:
     told: set[str] = set()
+    of_account = f"bank:{match_bags.AMBIGUOUS}:{account.name}:"
 
     def tell(kind: str, one: Expected, says: str, amount: Money) -> None:
-        key = f"bank:{kind}:{one.payout_id}:{one.what}"
+        key = f"bank:{kind}:{one.subject}:{one.what}"
         told.add(key)
-        store.open_break(tx, key, kind, says, merchant=one.merchant, subject=one.payout_id, amount=amount, again=True)
+        store.open_break(tx, key, kind, says, merchant=one.merchant, subject=one.subject, amount=amount, again=True)
 
     for one in found.missing:
         what = "has not been seen" if one.what == "arrival" else "failed, and has not been seen taken back"
         tell(MISSING, one, f"{_shown(tx, one)} {what} in bank account '{account.name}' by {one.last}", one.amount)
     for one, count in found.ambiguous:
+        if one.what not in OF_PAYOUTS:
+            key = f"{of_account}{one.subject}:{one.what}"
+            told.add(key)
+            says = f"{match_bags.shown(tx, one)} may be one of {count} lines of bank account '{account.name}'"
+            kind = match_bags.AMBIGUOUS
+            store.open_break(tx, key, kind, says, subject=one.subject, amount=one.amount, again=True)
+            continue
         says = f"{_shown(tx, one)} may be one of {count} lines of bank account '{account.name}', or they another payout"
         tell(AMBIGUOUS, one, says, one.amount)
     for one, total in found.differs:
@@ -197,17 +215,17 @@ def _tell(tx: Tx, tenant: Tenant, account: BankAccount, found: Found) -> None:
         told.add(key)
         if not line.receipt_by:
             says = f"line {line.line_id} of {line.amount}, {line.booked_on}, in bank account '{account.name}'"
-            says += " is of no payout"
+            says += " is of no payout, and of no bag"
             store.open_break(tx, key, NOBODY, says, subject=line.line_id, amount=line.amount)
-    _close(tx, tenant, account, told)
+    _close(tx, tenant, account, told, of_account)
 
 
 def _shown(tx: Tx, one: Expected) -> str:
-    payout = settlement.by_id(tx, one.payout_id)
+    payout = settlement.by_id(tx, one.subject)
     return f"payout {payout.processor_ref} of {payout.amount}"
 
 
-def _close(tx: Tx, tenant: Tenant, account: BankAccount, told: set[str]) -> None:
+def _close(tx: Tx, tenant: Tenant, account: BankAccount, told: set[str], of_account: str) -> None:
     merchants = merchants_of(tenant, account)
     why = "it is no longer so"
     for kind in (MISSING, AMBIGUOUS, DIFFERS):
@@ -215,6 +233,9 @@ def _close(tx: Tx, tenant: Tenant, account: BankAccount, told: set[str]) -> None
             mine = one.merchant in merchants and one.amount.currency == account.currency
             if mine and one.break_key not in told:
                 store.close_break(tx, one.break_key, by="bank", why=why)
+    for one in store.breaks(tx, kind=match_bags.AMBIGUOUS, limit=100 * store.PAGE):
+        if one.break_key.startswith(of_account) and one.break_key not in told:
+            store.close_break(tx, one.break_key, by="bank", why=why)
     for one in store.breaks(tx, kind=NOBODY, limit=100 * store.PAGE):
         line = bank.line(tx, one.break_key.rpartition(":")[2])
         if line.account == account.name and (one.break_key not in told or line.receipt_by):

@@ -1,7 +1,7 @@
 """A match of bank lines that turns out wrong is taken back, whole: both sides are open again, and the books say so.
 So is a line that was said to be a fee.
 
-    the match's entries reversed ─▶ its payouts not at the bank, its lines of nothing ─▶ matched anew, but not as before
+    the match's entries reversed ─▶ what it is of not at the bank, its lines of nothing ─▶ matched anew, not as before
 
 Called by `fhirpay bank unmatch`. The reversal is of the day it is said on, so a closed period stays as it is. No rule
 chooses the same pair again; `fhirpay bank match` may.
@@ -9,7 +9,7 @@ chooses the same pair again; `fhirpay bank match` may.
 
 from __future__ import annotations
 
-from ..bank import apart, matches
+from ..bank import apart, deposits, matches
 from ..bank import store as bank
 from ..bank.store import BankLine
 from ..bank.turn import take_turn
@@ -25,6 +25,7 @@ from ..payments import store
 from ..settlement import store as settlement
 from ..settlement.store import Payout
 from ..writeback import store as writeback
+from . import match_bags
 from .match_bank import FEE_GAP, match_account, when_of
 
 log = Log("bank")
@@ -44,7 +45,8 @@ def unmatch(tx: Tx, tenant: Tenant, key: bytes, line_id: str, *, by: str, why: s
     if not line.match_id:
         raise RuleBroken(f"bank line {line_id} is matched with nothing")
     match_id, lines = line.match_id, bank.lines_of_match(tx, line.match_id)
-    arrived = [settlement.lock(tx, one) for one, what in apart.payouts_of(tx, match_id) if what == "arrival"]
+    subjects = apart.subjects_of(tx, match_id)
+    arrived = [settlement.lock(tx, one) for one, what in subjects if what == "arrival"]
     for payout in arrived:
         _may(tx, payout)
     batches = [one for one in arrived if BATCH & set(fold(settlement.states_of(tx, one.payout_id)).path)]
@@ -57,6 +59,8 @@ def unmatch(tx: Tx, tenant: Tenant, key: bytes, line_id: str, *, by: str, why: s
         back = line.amount.minor < 0
         entry = rules.fee_at_bank(merchant, abs(line.amount), back=back, **when_of(tx, tenant, line))
         ledger.post(tx, entry, key=f"bank-fee-unmatched/{match_id}")
+    if in_bags := deposits.of_match(tx, subjects):
+        match_bags.take_back(tx, tenant, match_id, in_bags, lines)
     for one in lines:
         if one.receipt_by:
             ends = apart.again(tx, line=one.line_id) or "/1"

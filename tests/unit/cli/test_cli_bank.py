@@ -45,7 +45,7 @@ def test_a_file_is_taken_once_listed_and_a_line_booked(run: Run, config: Path) -
     who = ("--by", "kim", "--reason", "nobody knows")
     assert run("bank", "receipt", came, *who)[0] == 0
     assert "went out: it is no receipt" in run("bank", "receipt", went, *who)[1][-1]
-    assert "payout po_none isn't expected" in run("bank", "match", came, "--payout", "po_none", *who)[1][-1]
+    assert "payout or bag po_none isn't expected" in run("bank", "match", came, "--payout", "po_none", *who)[1][-1]
     assert "there is no such account" in run("bank", "credit", came, "--account", "urn:a|1", *who)[1][-1]
     assert "there is no payment payx" in run("bank", "uncredit", "payx", *who)[1][-1]
     status, said = run("bank", "fee", went, "--merchant", "main", *who)

@@ -479,6 +479,25 @@ STORIES: dict[str, tuple[Event, tuple[Entry, ...], dict[str, int]]] = {
         (SAFE, rules.cash_moved(Event.CASH_BAGGED, usd(70), safe="safe:main", **WHEN)),
         {"cash_safe": 30, "deposit_in_transit": 70, "opening_balance": 100},
     ),
+    "a bag at the bank, counted short there": (
+        Event.BAG_AT_BANK,
+        (
+            SAFE,
+            rules.cash_moved(Event.CASH_BAGGED, usd(70), safe="safe:main", **WHEN),
+            rules.bag_at_bank(usd(68), safe="safe:main", **WHEN),
+        ),
+        {"cash_safe": 30, "deposit_in_transit": 2, "bank": 68, "opening_balance": 100},
+    ),
+    "and its match taken back": (
+        Event.BAG_LEFT_BANK,
+        (
+            SAFE,
+            rules.cash_moved(Event.CASH_BAGGED, usd(70), safe="safe:main", **WHEN),
+            rules.bag_at_bank(usd(68), safe="safe:main", **WHEN),
+            rules.bag_at_bank(usd(68), safe="safe:main", back=True, **WHEN),
+        ),
+        {"cash_safe": 30, "deposit_in_transit": 70, "opening_balance": 100},
+    ),
     "cash paid in that pays for nothing": (
         Event.CASH_PAID_IN,
         (rules.cash_moved(Event.CASH_PAID_IN, usd(5), till="front", **WHEN),),

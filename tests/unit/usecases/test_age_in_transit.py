@@ -6,7 +6,8 @@ from datetime import timedelta
 
 from sqlalchemy import select
 
-from bank_world import BankWorld
+from bank_files import CSV, csv_of
+from bank_world import KEY, BankWorld
 from desk_world import TENANT, account, card, check, take, usd
 from fhirpay.bank.tables import BankLineRow
 from fhirpay.config import InTransit, Tenant
@@ -22,8 +23,9 @@ from fhirpay.usecases import bank_bag
 from fhirpay.usecases.age_in_transit import look
 from fhirpay.usecases.decide_bank import book_receipt
 from fhirpay.usecases.reconcile import Reconcile
+from fhirpay.usecases.take_bank_file import TakeBankFile
 
-DAYS = InTransit(deposit_days=7, terminal_days=14)
+DAYS = InTransit(terminal_days=14)
 
 
 async def told(units: Units, tenant: Tenant, clock: FrozenClock, *, days: int = 0) -> dict[tuple[str, str], int]:
@@ -35,7 +37,9 @@ async def told(units: Units, tenant: Tenant, clock: FrozenClock, *, days: int = 
 
 
 async def test_checks_bags_and_terminals_are_told_each_after_its_days(database: Database, clock: FrozenClock) -> None:
-    units, tenant = database.units("main"), TENANT.model_copy(update={"in_transit": DAYS})
+    tenant = TENANT.model_copy(update={"in_transit": DAYS, "bank_accounts": (CSV,)})
+    units, since = database.units("main"), clock.now().date().isoformat()
+    await TakeBankFile(units, tenant, KEY).take("main", "first.csv", csv_of([(since, 1_00, "R1", "somebody")]))
     ref = await units.write(account, "ann", 50_00, 30_00, 20_00)
     one, other = [await take(units, ref, check(number), minor) for number, minor in (("1", 50_00), ("2", 30_00))]
     paid = await take(units, ref, card(), 20_00)
