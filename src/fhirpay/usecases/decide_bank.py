@@ -54,7 +54,7 @@ def match_by_hand(
         if len(mine) > 1 and mine[0].what in ("bounce", "bounce_fee"):
             mine = [one for one in mine if one.amount == total] or mine
         elif len(mine) != 1:
-            raise RuleBroken(f"payout or bag {some} isn't expected in bank account '{account.name}', or was seen already")
+            raise RuleBroken(f"payout or bag {some} isn't expected in '{account.name}', or was seen already")
         chosen += mine
     whose = {(one.what in OF_PAYOUTS, one.merchant, one.batch, one.group.rpartition("/")[0]) for one in chosen}
     if len(whose) != 1:

@@ -171,7 +171,7 @@ async def test_what_the_bank_counted_otherwise_without_a_slip_a_person_says(worl
     await world.over((MONDAY, 103_00, "A", "DEPOSIT"))
     assert await world.told() == [("deposit_outstanding", 55_00), ("deposit_outstanding", 100_00)]
     line = await world.line(103_00)
-    with pytest.raises(RuleBroken, match="isn't expected in bank account 'main'"):
+    with pytest.raises(RuleBroken, match="isn't expected in 'main'"):
         await world.say([line], ["bag-of-nobody"])
     await world.say([line], [bag])
     assert await world.told() == [("deposit_differs", -3_00), ("deposit_outstanding", 55_00)]
