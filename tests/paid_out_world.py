@@ -47,8 +47,16 @@ class Listed:
             build(practice()).of("main").capabilities, balance=False, settlement_reports=False
         )
 
-    def has(self, name: str, minor: int, *lines: SettlementLine, state: PayoutState = PayoutState.PAID) -> None:
-        seen = PayoutSeen(Reference(name), state, usd(minor), MADE, "2026-11-19")
+    def has(
+        self,
+        name: str,
+        minor: int,
+        *lines: SettlementLine,
+        state: PayoutState = PayoutState.PAID,
+        day: str = "2026-11-19",
+    ) -> None:
+        """`day`: on which it is to arrive."""
+        seen = PayoutSeen(Reference(name), state, usd(minor), MADE, day)
         self.payouts[name] = seen, lines
 
     async def list_payouts(self, since: datetime, *, after: str = "") -> PayoutPage:
@@ -97,3 +105,24 @@ def paid(tx: Tx, account: str, minor: int, *, known: bool = True) -> str:
         took = Approved(Reference(f"ch_{payment_id}"), operation.amount, payment=Reference(f"pi_{payment_id}"))
         settle(tx, tenant, operation.operation_id, took, source=f"operation:{operation.operation_id}")
     return payment_id
+
+
+async def three_payments(units: Units) -> None:
+    """Of the last nobody knows what became of it."""
+    ref = await units.write(charged, "ana", 500_00)
+    for minor, known in ((80_00, True), (50_00, True), (30_00, False)):
+        await units.write(paid, ref, minor, known=known)
+
+
+async def listed_of(units: Units) -> Listed:
+    """A payout that is right, and one that is short, with lines of nothing and of nobody."""
+    found = await units.read(lambda tx: sorted(store.of_account(tx, "Account/ana"), key=lambda one: -one.amount.minor))
+    first, second, third = (one.payment_id for one in found)
+    listed = Listed()
+    listed.has(
+        "po_right01", 80_00 + 30_00 - 3_52, line("l1", 80_00, 2_62, payment=first), line("l2", 30_00, 90, payment=third)
+    )
+    odd = (line("l4", 7_00, 0, kind=LineKind.OTHER), line("l5", 12_00, 50, payment="nobody's"))
+    listed.has("po_short01", 60_00, line("l3", 45_00, 1_75, payment=second), *odd)
+    listed.has("po_back01", 20_00, state=PayoutState.FAILED)
+    return listed

@@ -37,7 +37,7 @@ def take_file(
 def list_lines(
     account: AccountOption,
     unmatched: Annotated[bool, typer.Option("--open", help="Only those of nothing yet.")] = False,
-    last: Annotated[int, typer.Option("--last", help="So many, the newest.")] = 50,
+    last: Annotated[int, typer.Option("--last", min=1, max=1000, help="So many, the newest.")] = 50,
     tenant: TenantOption = "",
     config: ConfigOption = None,
     as_json: JsonOption = False,

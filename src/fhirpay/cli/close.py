@@ -117,7 +117,7 @@ def reopen(
 def list_closes(
     facility: Annotated[str, typer.Option("--facility", help="Only this facility.")] = "",
     till: Annotated[str, typer.Option("--till", help="Only this till; `-` for none: the facility's own.")] = "",
-    last: Annotated[int, typer.Option("--last", help="So many, the newest.")] = 50,
+    last: Annotated[int, typer.Option("--last", min=1, max=1000, help="So many, the newest.")] = 50,
     tenant: TenantOption = "",
     config: ConfigOption = None,
     as_json: JsonOption = False,

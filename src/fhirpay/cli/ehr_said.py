@@ -42,7 +42,7 @@ def read_back(
 def list_said(
     receiver: Annotated[str, typer.Argument(help="The connection, destination, posting file or interface.")],
     unmatched: Annotated[bool, typer.Option("--open", help="Only what nothing here is known to be.")] = False,
-    last: Annotated[int, typer.Option("--last", help="So many, the newest.")] = 50,
+    last: Annotated[int, typer.Option("--last", min=1, max=1000, help="So many, the newest.")] = 50,
     tenant: TenantOption = "",
     config: ConfigOption = None,
     as_json: JsonOption = False,

@@ -14,7 +14,10 @@ from .context import ConfigOption, JsonOption, TenantOption, out, reading, run
 
 def explain(
     id: Annotated[
-        str, typer.Argument(help="MSH-10, a ChargeItem, an obligation, a payment, a processor's reference …")
+        str,
+        typer.Argument(
+            help="MSH-10, a ChargeItem, an obligation, a payment, refund, payout, bank line, bag, a processor's id …"
+        ),
     ],
     tenant: TenantOption = "",
     config: ConfigOption = None,

@@ -28,7 +28,7 @@ Number = Annotated[int, typer.Argument(help="The file's number, as `list` shows 
 @files.command("list")
 def list_files(
     receiver: Annotated[str, typer.Option("--receiver", help="Only of this one.")] = "",
-    last: Annotated[int, typer.Option("--last", help="So many, the newest.")] = 20,
+    last: Annotated[int, typer.Option("--last", min=1, max=1000, help="So many, the newest.")] = 20,
     tenant: TenantOption = "",
     config: ConfigOption = None,
     as_json: JsonOption = False,

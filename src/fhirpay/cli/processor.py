@@ -63,7 +63,7 @@ def take_report(
 @processor.command("payouts")
 def list_payouts(
     merchant: Annotated[str, typer.Option("--merchant", help="Only of this one.")] = "",
-    last: Annotated[int, typer.Option("--last", help="So many, the newest.")] = 20,
+    last: Annotated[int, typer.Option("--last", min=1, max=1000, help="So many, the newest.")] = 20,
     tenant: TenantOption = "",
     config: ConfigOption = None,
     as_json: JsonOption = False,

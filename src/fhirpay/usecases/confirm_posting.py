@@ -14,6 +14,7 @@ from ..flow.lane import release
 from ..log import Log
 from ..writeback import held, store
 from ..writeback.store import HELD, Held, Posting
+from .payout_facts import note_posted
 from .rollout import TO_CONFIRM, stage_of, taken_back_by, why_not
 
 log = Log("writeback")
@@ -69,6 +70,8 @@ def reject(tx: Tx, some_id: str, *, connection: str = "", by: str, why: str) -> 
     for other in _takes_back(tx, posting):
         if all(one.state == "rejected" for one in taken_back_by(tx, other)):
             _rejected(tx, other, by, why, _BACK_REJECTED)
+    if posting.is_payout:
+        note_posted(tx, posting)  # it may be all that was waited for
     log.info("posting.rejected", posting_id=posting.posting_id, connection=posting.connection)
     return store.get(tx, posting.posting_id)
 

@@ -121,7 +121,7 @@ def done(tx: Tx, line_id: str, *, by: str, why: str) -> None:
     """A person has dealt with it. Raises NotFound when it isn't on the list, RuleBroken where that is not enough."""
     if not why.strip():
         raise RuleBroken("say why it is done: it is kept with the line")
-    if line_id.startswith("opn") or ":unknown:" in line_id:
+    if (line_id.startswith("opn") and ":" not in line_id) or ":unknown:" in line_id:
         raise RuleBroken("an outcome that nobody knows ends when it is said what it was: fhirpay processor found ID")
     if line_id.startswith("pay") and ":" not in line_id:
         raise RuleBroken("a link that waits for its payer ends when it is paid or has expired; or void the payment")

@@ -20,6 +20,7 @@ from ..billing.assessment import Basis
 from ..billing.cutover import by_reference
 from ..billing.reach import accounts_of
 from ..billing.rows import ObligationView
+from ..db.types import legible
 from ..db.unit import Tx
 from ..errors import NotFound
 from ..fhir import store as fhir
@@ -34,12 +35,13 @@ from ..payments import store as payments
 from ..writeback import store as writeback
 from ..writeback.references import sources
 from ..writeback.store import Posting
-from . import explain_bags, explain_payouts, explain_said, external_payments
+from . import explain_bags, explain_ends, explain_payouts, explain_said, external_payments
 from . import explain_nodes as nodes
 from .explain_text import Chain, Node
 
 __all__ = ["Chain", "Node", "explain", "explain_resource"]
 
+_SHOWN = 100  # characters of an id that is none
 _TYPES = ("ChargeItem", "Account", "Invoice", "Encounter", "Appointment", "Coverage", "Patient", "RelatedPerson")
 _TYPES += ("Organization", "PaymentReconciliation")
 
@@ -54,17 +56,19 @@ class _Scope:
     accounts: list[str] = field(default_factory=list[str])
     obligations: list[str] = field(default_factory=list[str])
     payments: list[str] = field(default_factory=list[str])
+    ends: list[Node] = field(default_factory=list[Node])
 
 
 def explain(tx: Tx, some_id: str) -> Chain:
     """The chain that this id stands in. Raises NotFound when it is nowhere."""
     wanted = some_id.strip()
-    for finder in _FINDERS:
+    for finder in _FINDERS if wanted.isprintable() else ():
         scope = finder(tx, wanted) if wanted else None
         if scope is not None:
             return Chain(wanted, scope.found_as, _Drawing(tx, scope).roots())
     raise NotFound(
-        f"'{wanted}' is no message, resource, obligation, payment, refund, ledger entry or posting that is kept here"
+        f"'{legible(wanted[:_SHOWN])}' is no message, resource, obligation, payment, refund, dispute, payout,"
+        " bank line, bag, ledger entry or posting that is kept here"
     )
 
 
@@ -113,7 +117,8 @@ def _resource(tx: Tx, some_id: str) -> _Scope | None:
     if not found:
         return None
     names = ", ".join(one.reference for one in found)
-    scope = _Scope(names if some_id != names else f"a {found[0].type}")
+    article = "an" if found[0].type[0] in "AEIO" else "a"
+    scope = _Scope(names if some_id != names else f"{article} {found[0].type}")
     for one in found:
         _add_resource(tx, scope, one.reference)
     return scope
@@ -199,8 +204,11 @@ def _payment(tx: Tx, some_id: str) -> _Scope | None:
     if disputed := disputes.find(tx, some_id):
         said = f"a dispute of {disputed[0].payment_id}"
         return _of_payments(tx, said, [one.payment_id for one in disputed])
-    if paid_out := explain_payouts.payments_of(tx, some_id) or explain_bags.payments_of(tx, some_id):
-        return _of_payments(tx, *paid_out)
+    paid_out = explain_payouts.payments_of(tx, some_id) or explain_bags.payments_of(tx, some_id)
+    if ended := paid_out or explain_ends.says_of(tx, some_id):
+        scope = _of_payments(tx, *ended)
+        scope.ends += explain_ends.nodes_of(tx, some_id)
+        return scope
     try:
         operation = payments.operation(tx, some_id)
     except NotFound:
@@ -292,7 +300,7 @@ class _Drawing:
         orphans = [ref for ref in self._scope.resources if ref not in self._drawn]
         roots += [self._resource(ref) for ref in orphans]
         roots += [self._payment(id) for id in self._scope.payments if id not in self._drawn]
-        return tuple(roots)
+        return (*roots, *self._scope.ends)
 
     def _add_superseding(self) -> None:
         """Who took over from an obligation that no longer counts belongs to the answer."""

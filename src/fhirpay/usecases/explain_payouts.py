@@ -43,8 +43,7 @@ def of_postings(tx: Tx, found: Sequence[Posting]) -> tuple[str, list[str]]:
 def nodes_of(tx: Tx, payment_id: str) -> list[Node]:
     """Oldest first."""
     found = [(line, _payout(tx, line)) for line in settlement.lines_of_payment(tx, payment_id)]
-    ends = {payout.payout_id: (*at_bank(tx, payout.payout_id), *_posted(tx, payout)) for _, payout in found if payout}
-    return [_node(line, payout, ends[payout.payout_id] if payout else ()) for line, payout in found]
+    return [line_node(line, payout, ends_of(tx, payout) if payout else ()) for line, payout in found]
 
 
 def receipt_of(tx: Tx, payment_id: str) -> list[Node]:
@@ -69,6 +68,11 @@ def receipt_of(tx: Tx, payment_id: str) -> list[Node]:
         "takenBackBy": one.back_by or None,
     }
     return [Node("bankLine", line.line_id, says, tuple(notes), facts)]
+
+
+def ends_of(tx: Tx, payout: Payout) -> tuple[Node, ...]:
+    """A payout's lines at the bank, and its postings."""
+    return (*at_bank(tx, payout.payout_id), *_posted(tx, payout))
 
 
 def at_bank(tx: Tx, subject: str) -> tuple[Node, ...]:
@@ -107,7 +111,8 @@ def _payout(tx: Tx, line: Line) -> Payout | None:
     return found[0] if found else None
 
 
-def _node(line: Line, payout: Payout | None, at_bank: tuple[Node, ...]) -> Node:
+def line_node(line: Line, payout: Payout | None, ends: tuple[Node, ...]) -> Node:
+    """A line, and where its payout has ended."""
     kind = str(line.kind).replace("_", " ")
     fee = f", fee {line.fee}" if line.fee else ""
     says = f"line {line.line_ref}: {kind} of {line.gross}{fee}, net {line.net}, in payout {line.payout_ref}"
@@ -124,4 +129,4 @@ def _node(line: Line, payout: Payout | None, at_bank: tuple[Node, ...]) -> Node:
         "payoutState": str(payout.state) if payout else None,
         "arrivesOn": payout.arrives_on or None if payout else None,
     }
-    return Node("payoutLine", line.line_ref, says, (), facts, at_bank)
+    return Node("payoutLine", line.line_ref, says, (), facts, ends)

@@ -114,10 +114,14 @@ def _request(tx: Tx, of: str, connection: str) -> Ref | None:
 
 
 def note_posted(tx: Tx, posting: Posting) -> None:
-    """Once every EHR that it is posted to has it, and the bank too, a payout is `posted`."""
+    """Once every EHR that it is posted to has it, and the bank too, a payout is `posted`.
+
+    One that is never to have it (staff rejected it, or it was kept in shadow) isn't waited for; rejected everywhere,
+    the payout stays `bank_matched`.
+    """
     if posting.is_refund:
         return
     payout = settlement.by_id(tx, posting.payment_id)
-    theirs = store.of_subject(tx, payout.payout_id)
-    if payout.state is PayoutState.BANK_MATCHED and all(one.state == "posted" for one in theirs):
+    states = {one.state for one in store.of_subject(tx, payout.payout_id)}
+    if payout.state is PayoutState.BANK_MATCHED and "posted" in states <= {"posted", *store.NEVER}:
         settlement.note_state(tx, payout, PayoutState.POSTED)

@@ -57,7 +57,7 @@ HELD: tuple[Held, ...] = get_args(Held)
 State = Literal["shadow", "proposed", "rejected", "pending", "sent", "posted", "unknown", "parked"]
 PAYOUT = "payout"
 """The `part` of a posting that is of a payout; its `payment_id` is the payout's."""
-_NEVER = ("shadow", "rejected")
+NEVER = ("shadow", "rejected")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ def of_part(tx: Tx, connection: str, part: str) -> list[Posting]:
 
 def is_told(tx: Tx, subject: str, connection: str) -> bool:
     """Whether this receiver has been told of it, or is to be: who wasn't is not told what takes it back."""
-    return any(one.connection == connection and one.state not in _NEVER for one in of_subject(tx, subject))
+    return any(one.connection == connection and one.state not in NEVER for one in of_subject(tx, subject))
 
 
 def is_kept(tx: Tx, subject: str, connection: str) -> bool:

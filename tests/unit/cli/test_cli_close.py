@@ -59,6 +59,8 @@ def test_a_day_is_signed_reopened_signed_again_and_printed_the_same(run: Run, co
         (first["close"], "reopened"),
     ]
     assert len(run("close", "list")[1]) == 2
+    status, said = run("close", "list", "--last", "-1")
+    assert (status, "Invalid value for '--last'" in "".join(said)) == (2, True)
 
     text = run("close", "print", second["close"])[1][0]
     assert digest(text) == second["hash"]

@@ -20,8 +20,6 @@ from fhirpay.close import store as closes
 from fhirpay.config import PostingReport
 from fhirpay.db.unit import Tx, Units
 from fhirpay.domain.clock import FrozenClock
-from fhirpay.domain.payout import PayoutState
-from fhirpay.domain.settlement import LineKind
 from fhirpay.ledger import rules
 from fhirpay.ledger import store as ledger
 from fhirpay.ledger.month import Month
@@ -36,7 +34,7 @@ from fhirpay.usecases.take_bank_file import TakeBankFile
 from fhirpay.usecases.take_report import TakeReport
 from fhirpay.usecases.take_settlement_report import TakeSettlementReport
 from fhirpay.usecases.unmatch_bank import unmatch
-from paid_out_world import CASH, CSV, Listed, charged, line, paid, practice, pull_of
+from paid_out_world import CASH, CSV, Listed, line, listed_of, practice, pull_of, three_payments
 
 SAID: dict[str, Any] = {"by": "kim", "why": "the bank's own page"}
 FILLER = ("2026-11-19", -1_00, "Z", "SERVICE FEE")
@@ -53,34 +51,13 @@ REPORT = PostingReport(
 PRACTICE = practice(connections=(CASH.model_copy(update={"report": REPORT}),))
 
 
-async def three_payments(units: Units) -> None:
-    """Of the last nobody knows what became of it."""
-    ref = await units.write(charged, "ana", 500_00)
-    for minor, known in ((80_00, True), (50_00, True), (30_00, False)):
-        await units.write(paid, ref, minor, known=known)
-
-
-async def _listed(units: Units) -> Listed:
-    """A payout that is right, and one that is short, with lines of nothing and of nobody."""
-    found = await units.read(lambda tx: sorted(store.of_account(tx, "Account/ana"), key=lambda one: -one.amount.minor))
-    first, second, third = (one.payment_id for one in found)
-    listed = Listed()
-    listed.has(
-        "po_right01", 80_00 + 30_00 - 3_52, line("l1", 80_00, 2_62, payment=first), line("l2", 30_00, 90, payment=third)
-    )
-    odd = (line("l4", 7_00, 0, kind=LineKind.OTHER), line("l5", 12_00, 50, payment="nobody's"))
-    listed.has("po_short01", 60_00, line("l3", 45_00, 1_75, payment=second), *odd)
-    listed.has("po_back01", 20_00, state=PayoutState.FAILED)
-    return listed
-
-
 async def pulled(units: Units) -> None:
-    await pull_of(units, PRACTICE, await _listed(units)).pull("main")
+    await pull_of(units, PRACTICE, await listed_of(units)).pull("main")
 
 
 async def reported(units: Units) -> None:
     """The same, as a file of which the processor's adapter reads it."""
-    listed = await _listed(units)
+    listed = await listed_of(units)
     pulls = pull_of(units, PRACTICE, listed)
     await TakeSettlementReport(units, PRACTICE, listed.registry, pulls, KEY).take("main", "report_1.csv", b"bytes")
 
@@ -140,7 +117,7 @@ async def ehr_report_taken(units: Units) -> None:
 async def odd_payouts(units: Units) -> None:
     """Lines at another amount, and one that names nothing."""
     await three_payments(units)
-    listed = await _listed(units)
+    listed = await listed_of(units)
     listed.has("po_nameless", 49_00, line("l9", 50_00, 1_00))
     for lines in (line("l3", 45_00, 1_75, payment="other"),):
         listed.has("po_short01", 43_25, lines)

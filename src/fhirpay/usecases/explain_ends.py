@@ -1,0 +1,68 @@
+"""What stands at the end of a payment's way, also where it is of none, as nodes of `explain`: a payout, and a line of
+the bank that is of nothing. Called by explain.py; reads only.
+"""
+
+from __future__ import annotations
+
+from ..bank import store as bank
+from ..bank.store import BankLine
+from ..db.unit import Tx
+from ..errors import NotFound
+from ..settlement import store as settlement
+from ..settlement.store import Payout
+from . import explain_payouts
+from .explain_text import Node
+
+
+def says_of(tx: Tx, some_id: str) -> tuple[str, list[str]] | None:
+    """What a line of the bank is that is of no payment, and none. None: it is none."""
+    return ("a line of the bank", []) if _line(tx, some_id) else None
+
+
+def nodes_of(tx: Tx, some_id: str) -> list[Node]:
+    """The payout that this is the id of, with what of it no payment shows; a bank line of nothing."""
+    if line := _line(tx, some_id):
+        return [] if line.match_id else [_line_node(line)]
+    return [_payout_node(tx, one) for one in settlement.find(tx, some_id)]
+
+
+def _line(tx: Tx, some_id: str) -> BankLine | None:
+    try:
+        return bank.line(tx, some_id) if some_id.startswith("bnk") else None
+    except NotFound:
+        return None
+
+
+def _line_node(one: BankLine) -> Node:
+    says = f"bank line {one.line_id}: {one.amount} on {one.booked_on} in account '{one.account}', "
+    says += f"booked as a receipt of nobody by {one.receipt_by}" if one.receipt_by else "of nothing yet"
+    facts = {
+        "account": one.account,
+        "bookedOn": one.booked_on.isoformat(),
+        "amount": f"{one.amount.decimal:f}",
+        "currency": one.amount.currency,
+        "reference": one.reference or None,
+        "receiptBy": one.receipt_by or None,
+    }
+    return Node("bankLine", one.line_id, says, (), facts)
+
+
+def _payout_node(tx: Tx, one: Payout) -> Node:
+    arrives = f", arrives {one.arrives_on}" if one.arrives_on else ""
+    says = f"payout {one.processor_ref} of {one.amount} to merchant '{one.merchant}', {one.state}{arrives}"
+    lines, of_payments = list[Node](), 0
+    for line in settlement.lines_of(tx, one):
+        if line.payment_id:
+            of_payments += 1
+        else:
+            lines.append(explain_payouts.line_node(line, None, ()))
+    facts = {
+        "merchant": one.merchant,
+        "amount": f"{one.amount.decimal:f}",
+        "currency": one.amount.currency,
+        "state": str(one.state),
+        "arrivesOn": one.arrives_on or None,
+        "payout": one.payout_id,
+    }
+    notes = (f"{of_payments} lines are of payments that are shown with them",) if of_payments else ()
+    return Node("payout", one.processor_ref, says, notes, facts, (*lines, *explain_payouts.ends_of(tx, one)))
