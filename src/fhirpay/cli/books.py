@@ -10,9 +10,9 @@ import typer
 from joserfc.jwk import KeySet
 
 from ..errors import ConfigInvalid, InvariantBroken
-from ..ledger.chain import Head
+from ..ledger.chain import Mark
 from ..ledger.check import Report
-from ..ledger.store import head as current_head
+from ..ledger.store import mark as current_mark
 from ..ledger.verify import export as export_lines
 from ..ledger.verify import verify as verify_books
 from ..ledger.verify import verify_export
@@ -30,7 +30,10 @@ for command in (balances, gl, close, reopen, periods):
 
 HeadOption = Annotated[
     list[str] | None,
-    typer.Option("--head", help="A head printed earlier, 42:ab12… or (with --jwks) signed: shows a cut-off tail."),
+    typer.Option(
+        "--head",
+        help="A head printed earlier, 42:ab12… or 42:ab12…+3:cd34…, or (with --jwks) signed: shows a cut-off tail.",
+    ),
 ]
 JwksOption = Annotated[
     Path | None, typer.Option("--jwks", help="Our public keys (`fhirpay keys jwks`): the export has to be signed.")
@@ -59,8 +62,8 @@ def verify(
         _show(report, as_json)
 
 
-def _known(text: str, keys: KeySet | None) -> Head:
-    return Head.parse(heads.read(text, keys).head if keys is not None and ":" not in text else text)
+def _known(text: str, keys: KeySet | None) -> Mark:
+    return Mark.parse(heads.read(text, keys).head if keys is not None and ":" not in text else text)
 
 
 def _text(file: Path) -> str:
@@ -70,7 +73,7 @@ def _text(file: Path) -> str:
         raise ConfigInvalid(f"{file} can't be read: {error}") from None
 
 
-def _from_export(file: Path, known: list[Head], keys: KeySet | None) -> Report:
+def _from_export(file: Path, known: list[Mark], keys: KeySet | None) -> Report:
     try:
         with file.open(encoding="utf-8", newline="\n") as lines:
             return verify_export(lines, known=known, keys=keys)
@@ -96,12 +99,15 @@ def export(tenant: TenantOption = "", config: ConfigOption = None) -> None:
 
 @ledger.command()
 def head(tenant: TenantOption = "", config: ConfigOption = None) -> None:
-    """Print the head of the chain, to be kept elsewhere; below it, where the tenant has keys, signed."""
+    """Print the head of the chain, to be kept elsewhere; below it, where the tenant has keys, signed.
+
+    Once a period was closed, the last step that closed or opened one is in it.
+    """
 
     async def main() -> list[str]:
         async with reading(config, tenant) as units:
             sign = signer(config, units.tenant)
-            now = await units.read(current_head)
+            now = await units.read(current_mark)
             return [str(now), *([sign(now)] if sign else [])]
 
     for line in run(main):

@@ -1,4 +1,4 @@
-"""`fhirpay close …`: the close of a business day, of a till or of its facility: show, sign, reopen, list, print."""
+"""`fhirpay close …`: the close of a business day, of a till or of its facility: shown, signed, printed, verified."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from ..close import csv_file, sheet, store
+from ..close import check, csv_file, sheet, store
 from ..close.store import Close
 from ..db.unit import Tx
-from ..errors import ConfigInvalid, RuleBroken
+from ..errors import ConfigInvalid, InvariantBroken, RuleBroken, ValueInvalid
 from ..fhir.json import loads
+from ..ledger.chain import GENESIS
 from ..smart.keys import KeyRing
 from ..usecases import day_close
 from ..usecases.day_close import Looked, Wish
@@ -21,7 +22,7 @@ from .admin import ByOption, decided
 from .context import ConfigOption, JsonOption, TenantOption, friendly, opened, out, reading, run, settings, tenant_name
 
 close = typer.Typer(
-    help="The close of a day, by till and facility: show, sign, reopen, list, print.", no_args_is_help=True
+    help="The close of a day, by till and facility: show, sign, reopen, list, print, verify.", no_args_is_help=True
 )
 FacilityOption = Annotated[str, typer.Option("--facility", help="Which facility; may be left out where there is one.")]
 TillOption = Annotated[str, typer.Option("--till", help="This till alone; else the facility as a whole.")]
@@ -166,6 +167,38 @@ def print_close(
             _write(pdf, pdf_file.render(loads(text), digest))
         if pdf is None and csv is None:
             out(text)
+
+
+@close.command("verify")
+def verify(
+    kept: Annotated[
+        list[str] | None,
+        typer.Option("--kept", help="A close that was printed or listed, as CLOSE:HASH: shows that it is gone."),
+    ] = None,
+    tenant: TenantOption = "",
+    config: ConfigOption = None,
+) -> None:
+    """Check each close's text, hash and place among the others. Status 1 when anything is wrong."""
+
+    async def main() -> list[tuple[str, str]]:
+        hashes = dict(_printed(text) for text in kept or ())
+        async with reading(config, tenant) as units:
+            return await units.read(lambda tx: list(check.problems(tx, hashes)))
+
+    with friendly():
+        found = run(main)
+        for close_id, says in found:
+            out(f"{close_id}: {says}")
+        if found:
+            raise InvariantBroken(f"the closes are not whole: {len(found)} problems")
+        out("the closes are whole")
+
+
+def _printed(text: str) -> tuple[str, str]:
+    close_id, _, hashed = text.strip().partition(":")
+    if len(hashed) != len(GENESIS):
+        raise ValueInvalid(f"'{text[:100]}' is no close as it was printed: write cls01…:9f86d0…, its name and its hash")
+    return close_id, hashed
 
 
 def _write(file: Path, data: bytes) -> None:

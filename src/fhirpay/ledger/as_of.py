@@ -21,7 +21,7 @@ from ..db.metadata import table
 from ..db.unit import Tx
 from ..domain.money import Money
 from ..errors import RuleBroken, ValueInvalid
-from .chain import Head
+from .chain import Mark
 from .chart import CHART, Side
 from .entry import DIMS
 from .store import COLUMNS, net
@@ -70,7 +70,7 @@ def written(as_of: str, recorded_by: str, zone: ZoneInfo) -> AsOf:
     if number.isdigit() and number.isascii():
         if len(number) > _DIGITS:
             raise ValueInvalid("the books have no entry of that number", location="recorded_by")
-        return AsOf(day, until, seq=Head.parse(recorded_by).seq if of_head else int(number))
+        return AsOf(day, until, seq=Mark.parse(recorded_by).head.seq if of_head else int(number))
     if _DAY.fullmatch(recorded_by):
         return AsOf(day, until, recorded_until=end_of(day_of(recorded_by, "recorded_by"), zone))
     return AsOf(day, until, recorded_until=_moment(recorded_by, zone, "recorded_by") if recorded_by else None)

@@ -39,6 +39,24 @@ class Head:
         return cls(int(seq), digits)
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A head as it is printed: with the last step that closed a period or opened it again, where there is one, as
+    `42:9f86d0…+3:ab12c4…`."""
+
+    head: Head
+    step: Head = Head()
+
+    def __str__(self) -> str:
+        return f"{self.head}+{self.step}" if self.step.seq else str(self.head)
+
+    @classmethod
+    def parse(cls, text: str) -> Mark:
+        """What was printed, also before there were steps in it. Raises ValueInvalid."""
+        head, _, step = text.partition("+")
+        return cls(Head.parse(head), Head.parse(step) if step else Head())
+
+
 def canonical(body: Mapping[str, Any]) -> str:
     """The one text of this body."""
     return _ENCODER.encode(body)

@@ -68,8 +68,14 @@ class Reader:
     _printed: dict[int, set[str]] = field(init=False, default_factory=dict[int, set[str]])
 
     def __post_init__(self) -> None:
-        self.known = {head for head in self.known if head.seq}  # before the first entry all ledgers are alike
-        for head in self.known:
+        known, self.known = self.known, set[Head]()
+        for head in known:
+            self.expect(head)
+
+    def expect(self, head: Head) -> None:
+        """It was printed: the chain went through it, or does when it comes there."""
+        if head.seq:  # before the first entry all ledgers are alike
+            self.known = {*self.known, head}
             self._printed.setdefault(head.seq, set()).add(head.hash)
 
     @property

@@ -5,16 +5,17 @@ Read by store.py at each new entry, below the lock of the head, under which peri
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import RowMapping, bindparam, select
 
 from ..db.metadata import table
 from ..db.types import micros
 from ..db.unit import Tx
-from .chain import GENESIS, Head, canonical, digest
+from .chain import Head, Mark, canonical
 from .entry import Entry
 from .month import Month
 from .tables import LedgerPeriodStep
@@ -24,6 +25,12 @@ CLOSED, REOPENED = "closed", "reopened"
 FORMAT = 1
 
 _step = table(LedgerPeriodStep)
+_LAST = (
+    select(_step.c.number, _step.c.hash)
+    .where(_step.c.tenant_id == bindparam("tenant"))
+    .order_by(_step.c.number.desc())
+    .limit(1)
+)
 _THROUGH = (
     select(_step.c.closed_through)
     .where(_step.c.tenant_id == bindparam("tenant"))
@@ -48,6 +55,11 @@ class Step:
     body: str = ""
     hash: str = ""
 
+    @property
+    def mark(self) -> Mark:
+        """What is printed of it: the head at its moment, and itself."""
+        return Mark(self.head, Head(self.number, self.hash))
+
 
 def closed_through(tx: Tx) -> date | None:
     """The last day of which nothing can be posted any more: it, and all before it."""
@@ -69,17 +81,36 @@ def on_an_open_day(tx: Tx, entry: Entry) -> Entry:
 
 def steps(tx: Tx) -> list[Step]:
     """All of them, oldest first."""
-    rows = tx.all(select(_step).where(_step.c.tenant_id == tx.tenant).order_by(_step.c.number))
-    return [_read(row) for row in rows]
+    return [_read(row) for row in stored_steps(tx)]
 
 
-def chained(tenant: str, made: Sequence[Step]) -> Iterator[tuple[str, int | None]]:
-    """What is wrong with the steps themselves: each is to say what was hashed, and to follow the one before it."""
-    prev = GENESIS
-    for number, one in enumerate(made, start=1):
-        if one.number != number or one.body != text_of(one, tenant, prev) or digest(one.body) != one.hash:
-            yield f"step {one.number} has been changed since it was made, or one before it is gone", None
-        prev = one.hash
+def stored_steps(tx: Tx) -> Sequence[RowMapping]:
+    """Their rows, oldest first, whatever stands in them."""
+    return tx.all(select(_step).where(_step.c.tenant_id == tx.tenant).order_by(_step.c.number))
+
+
+def row_of(one: Step, tenant: str) -> dict[str, Any]:
+    """The row that a step is kept as: it repeats its text."""
+    return {
+        "tenant_id": tenant,
+        "number": one.number,
+        "period": str(one.period),
+        "step": one.step,
+        "closed_through": one.through.isoformat() if one.through else "",
+        "by": one.by,
+        "why": one.why,
+        "recorded_at": one.recorded_at,
+        "head_seq": one.head.seq,
+        "head_hash": one.head.hash,
+        "body": one.body,
+        "hash": one.hash,
+    }
+
+
+def last_step(tx: Tx) -> Head:
+    """Where the chain of the steps ends now."""
+    row = tx.one(_LAST, tenant=tx.tenant)
+    return Head() if row is None else Head(row["number"], row["hash"])
 
 
 def text_of(one: Step, tenant: str, prev: str) -> str:

@@ -18,7 +18,7 @@ from ..db.unit import Tx
 from ..errors import RuleBroken
 from . import store
 from .chain import GENESIS, digest
-from .closed import CLOSED, REOPENED, Step, closed_through, steps, text_of
+from .closed import CLOSED, REOPENED, Step, closed_through, row_of, steps, text_of
 from .month import Month
 from .tables import LedgerEntry, LedgerPeriodStep
 
@@ -66,19 +66,5 @@ def _add(tx: Tx, period: Month, step: str, through: date | None, by: str, why: s
     number, prev = (known[-1].number + 1, known[-1].hash) if known else (1, GENESIS)
     made = Step(number, period, step, through, by, why, tx.now, store.head(tx))
     made = replace(made, body=(body := text_of(made, tx.tenant, prev)), hash=digest(body))
-    row = {
-        "tenant_id": tx.tenant,
-        "number": number,
-        "period": str(period),
-        "step": step,
-        "closed_through": through.isoformat() if through else "",
-        "by": by,
-        "why": why,
-        "recorded_at": made.recorded_at,
-        "head_seq": made.head.seq,
-        "head_hash": made.head.hash,
-        "body": made.body,
-        "hash": made.hash,
-    }
-    tx.execute(insert(_step).values(row))
+    tx.execute(insert(_step).values(row_of(made, tx.tenant)))
     return made

@@ -22,9 +22,9 @@ from ..db.unit import Tx
 from ..domain.events import Event
 from ..domain.money import Money
 from ..errors import InvariantBroken, RuleBroken
-from .chain import FORMAT, Head, canonical, digest
+from .chain import FORMAT, Head, Mark, canonical, digest
 from .chart import CHART, Side
-from .closed import on_an_open_day
+from .closed import last_step, on_an_open_day
 from .entry import Entry, Posting, check_identifier
 from .tables import LedgerEntry, LedgerHead, LedgerPosting
 
@@ -151,6 +151,11 @@ def head(tx: Tx) -> Head:
     """Where this tenant's chain ends now."""
     row = tx.one(_HEAD, tenant=tx.tenant)
     return Head() if row is None else Head(row["seq"], row["hash"])
+
+
+def mark(tx: Tx) -> Mark:
+    """The head as it is printed, with the last step of a period."""
+    return Mark(head(tx), last_step(tx))
 
 
 def net(side: Side) -> Any:

@@ -9,7 +9,7 @@ end, a head that was printed elsewhere; and, to prove whose it is, our public ke
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Any, cast
 
@@ -20,12 +20,14 @@ from ..db.metadata import table
 from ..db.unit import Prepared, Tx
 from ..errors import MessageInvalid
 from ..smart import heads
-from .chain import FORMAT, Head
+from .chain import FORMAT, Head, Mark
 from .check import Reader, Report
-from .closed import Step, chained, steps
+from .closed import Step, stored_steps
+from .kept_closed import Closed, of_rows, step_of, wrong_steps
 from .spelling import EntryRow, PostingRow
 from .store import COLUMNS
 from .store import head as current_head
+from .store import mark as current_mark
 from .tables import LedgerEntry, LedgerPosting
 
 _entry, _posting = table(LedgerEntry), table(LedgerPosting)
@@ -49,26 +51,19 @@ _OF_PAGE = Prepared(
     .where(_entry.c.tenant_id == bindparam("tenant"), _entry.c.seq.between(bindparam("first"), bindparam("last")))
     .order_by(_entry.c.seq, _posting.c.line)
 )
-_CLOSED = (
-    select(_entry.c.seq, _entry.c.business_date)
-    .where(
-        _entry.c.tenant_id == bindparam("tenant"),
-        _entry.c.business_date <= bindparam("through"),
-        _entry.c.seq > bindparam("after"),
-        _entry.c.seq <= bindparam("until"),
-    )
-    .order_by(_entry.c.seq)
-)
+Known = Iterable[Head | Mark]
 
 
-def verify(tx: Tx, *, known: Iterable[Head] = ()) -> Report:
+def verify(tx: Tx, *, known: Known = ()) -> Report:
     """The whole ledger of this tenant: its texts, and that every row beside them says the same.
 
     `known` are heads printed earlier: a chain that was cut or rewritten since then shows. Heads at which periods were
     closed are among them, and what was closed has to have stayed so.
     """
-    made = steps(tx)
-    reader = Reader(tx.tenant, [*known, *(one.head for one in made)])
+    made, wrong = of_rows(stored_steps(tx), tx.tenant)
+    printed = _marks(known)
+    reader = Reader(tx.tenant, [one.head for one in (*printed, *made)])
+    closed = Closed(made)
     repeated = 0
     for page in _pages(tx):
         stored: dict[str, list[Any]] = {}
@@ -78,22 +73,18 @@ def verify(tx: Tx, *, known: Iterable[Head] = ()) -> Report:
             postings = stored.get(row[1], [])
             repeated += len(postings)
             reader.take_stored(cast(EntryRow, row), postings)
+            if closed.concerns(row[6], row[7]) and (says := closed.wrong(row[0], row[6], row[7])):
+                reader.says("period", says, row[0])
     total = tx.scalar(_COUNT, tenant=tx.tenant)
     if total != repeated:
         reader.says("repeat", f"{total - repeated} postings belong to no entry")
-    for says, seq in (*chained(tx.tenant, made), *_of_closed_days(tx, made)):
-        reader.says("period", says, seq)
+    for says in (*wrong, *wrong_steps(tx.tenant, made, [one.step for one in printed])):
+        reader.says("period", says)
     return reader.finish(current_head(tx))
 
 
-def _of_closed_days(tx: Tx, made: Sequence[Step]) -> Iterator[tuple[str, int]]:
-    """Entries that came after a period was closed, and before it was opened again, and are of it."""
-    for number, one in enumerate(made):
-        if one.through is not None:
-            until = made[number + 1].head.seq if number + 1 < len(made) else 2**63 - 1
-            through = one.through.isoformat()
-            for row in tx.all(_CLOSED, after=one.head.seq, until=until, through=through):
-                yield f"it is of {row['business_date']}, which was closed with {one.period}", row["seq"]
+def _marks(known: Known) -> list[Mark]:
+    return [one if isinstance(one, Mark) else Mark(one) for one in known]
 
 
 def _pages(tx: Tx) -> Iterator[list[tuple[Any, ...]]]:
@@ -104,49 +95,70 @@ def _pages(tx: Tx) -> Iterator[list[tuple[Any, ...]]]:
         after = rows[-1][0]
 
 
-def export(tx: Tx, *, sign: Callable[[Head], str] | None = None) -> Iterator[str]:
-    """The ledger as JSON lines: whose it is, each entry's text with its hash, the head. Health information: none.
+def export(tx: Tx, *, sign: Callable[[Mark], str] | None = None) -> Iterator[str]:
+    """The ledger as JSON lines: whose it is, each step of a period, each entry's text with its hash, the head.
 
-    With `sign` the head's line has a signature too (smart/heads.py).
+    Health information: none; a step has who made it, and why. With `sign` the head's line has a signature too
+    (smart/heads.py).
     """
     yield json.dumps({"ledger": FORMAT, "tenant": tx.tenant})
-    for row in map(EntryRow._make, chain.from_iterable(_pages(tx))):
-        yield json.dumps({"seq": row.seq, "hash": row.hash, "body": row.body})
-    head = current_head(tx)
-    yield json.dumps({"head": str(head)} | ({"signature": sign(head)} if sign else {}))
+    for row in stored_steps(tx):
+        yield json.dumps({"step": row["number"], "hash": row["hash"], "body": row["body"]})
+    for entry in map(EntryRow._make, chain.from_iterable(_pages(tx))):
+        yield json.dumps({"seq": entry.seq, "hash": entry.hash, "body": entry.body})
+    mark = current_mark(tx)
+    yield json.dumps({"head": str(mark)} | ({"signature": sign(mark)} if sign else {}))
 
 
-def verify_export(lines: Iterable[str], *, known: Iterable[Head] = (), keys: KeySet | None = None) -> Report:
-    """What `verify` says of texts, hashes and controls, from an export alone. Raises MessageInvalid with the line.
+def verify_export(lines: Iterable[str], *, known: Known = (), keys: KeySet | None = None) -> Report:
+    """What `verify` says of texts, hashes, controls and periods, from an export alone. Raises MessageInvalid with the
+    line.
 
     With `keys`, the head has to be signed by one of them, as the head of this tenant's ledger.
     """
     reader: Reader | None = None
-    stated: Head | None = None
+    stated: Mark | None = None
     signature = ""
+    printed, made = _marks(known), list[Step]()
+    closed: Closed | None = None
     for number, line in enumerate(filter(str.strip, lines), start=1):
         match _line(line, number):
             case {"ledger": 1, "tenant": str(tenant)} if number == 1:
-                reader = Reader(tenant, known)
+                reader = Reader(tenant, [one.head for one in printed])
+            case {"step": int(at), "hash": str(stored_hash), "body": str(text)} if (
+                reader and not stated and not closed and at is not True
+            ):
+                step = step_of(text, stored_hash)
+                if step is None or step.number != at:
+                    raise MessageInvalid("this is no step of a period", location=f"line {number}")
+                made.append(step)
+                reader.expect(step.head)
             case {"seq": int(seq), "hash": str(stored_hash), "body": str(text)} if (
                 reader and not stated and seq is not True
             ):
-                reader.take(seq, text, stored_hash)
-            case {"head": str(head), **more} if reader and not stated and str(Head.parse(head)) == head:
-                stated, signature = Head.parse(head), str(more.get("signature", ""))
+                closed = closed or Closed(made)
+                body = reader.take(seq, text, stored_hash)
+                if body is not None and (says := closed.wrong(seq, str(body["business_date"]), text)):
+                    reader.says("period", says, seq)
+            case {"head": str(head), **more} if reader and not stated and str(Mark.parse(head)) == head:
+                stated, signature = Mark.parse(head), str(more.get("signature", ""))
             case _:
                 raise MessageInvalid("this is not a line of a ledger export", location=f"line {number}")
     if reader is None:
         raise MessageInvalid("the export is empty", location="line 1")
     if stated is None:
         reader.says("head", "the export ends without its head: its tail is missing")
-        stated = reader.head
+        stated = Mark(reader.head, Head(made[-1].number, made[-1].hash) if made else Head())
+    for says in wrong_steps(reader.tenant, made, [stated.step, *(one.step for one in printed)]):
+        reader.says("period", says)
+    if made and stated.step.seq < made[-1].number:
+        reader.says("period", f"the head says that the steps end at {stated.step.seq}, there are {made[-1].number}")
     if keys is not None:
         _signed(reader, stated, signature, keys)
-    return reader.finish(stated)
+    return reader.finish(stated.head)
 
 
-def _signed(reader: Reader, stated: Head, signature: str, keys: KeySet) -> None:
+def _signed(reader: Reader, stated: Mark, signature: str, keys: KeySet) -> None:
     if not signature:
         return reader.says("signature", "the head is not signed")
     try:

@@ -136,7 +136,7 @@ def look(tx: Tx, tenant: Tenant, wish: Wish, ring: KeyRing | None = None) -> Loo
         replaces=(last.close_id, last.hash, last.reopened_by, last.reopened_why) if last else None,
     )
     signs = heads.signer(ring, tx.tenant, tx.now) if ring else None
-    made = document.unsigned(asked, figures, head, signs(head) if signs else "")
+    made = document.unsigned(asked, figures, head, signs(ledger.mark(tx)) if signs else "")
     replaced = last.close_id if last else ""
     return Looked(facility.name, till, day, number, replaced, head.seq, made, tuple(parts), tuple(blocked), None)
 

@@ -268,7 +268,7 @@ class Commands:
         """A month of the ledger is closed, or opened again; the ledger's head at that moment."""
         units, owner = self._database.units(tenant), self._tenant(tenant)
         move = close_period.close if closed else close_period.reopen
-        return str((await move(units, owner, Month.parse(month), by=named(by), why=reason)).head)
+        return str((await move(units, owner, Month.parse(month), by=named(by), why=reason)).mark)
 
     async def export(self, tenant: str, ehr: str, action: str) -> str:
         """A bulk export is begun (`start`, or `whole`: of all since poll_since) or ended (`cancel`); of which EHR."""

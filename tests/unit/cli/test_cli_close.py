@@ -53,6 +53,11 @@ def test_a_day_is_signed_reopened_signed_again_and_printed_the_same(run: Run, co
     assert run("close", "reopen", first["close"], "--by", "eve", "--why", "too early")[0] == 0
     second = json.loads(run("close", "sign", *who, "--json")[1][-1])
     assert (second["number"], second["replaces"]) == (2, first["close"])
+    kept = f"{second['close']}:{second['hash']}"
+    assert run("close", "verify", "--kept", kept) == (0, ["the closes are whole"])
+    status, gone = run("close", "verify", "--kept", kept.replace(second["close"], "cls-other"))
+    assert (status, gone[0]) == (1, "cls-other: it was signed, and is not there any more")
+    assert "write cls01" in run("close", "verify", "--kept", second["close"])[1][-1]
     listed = [json.loads(one) for one in run("close", "list", "--till", "-", "--json")[1]]
     assert [(one["close"], one["state"]) for one in listed] == [
         (second["close"], "closed"),

@@ -137,10 +137,17 @@ def test_closing_and_opening_leave_a_trace(run: Run, config: Path) -> None:
     assert run("migrate")[0] == 0
     head = "0:" + "0" * 64
     assert "say who with --by" in run("ledger", "close", "2026-03")[1][-1]
-    assert run("ledger", "close", "2026-03", "--by", "eve") == (0, ["2026-03 is closed", head])
+    status, (says, first) = run("ledger", "close", "2026-03", "--by", "eve")
+    assert (status, says, first.startswith(f"{head}+1:")) == (0, "2026-03 is closed", True)
     assert "needs a reason" in run("ledger", "reopen", "2026-03", "--by", "eve")[1][-1]
     reopened = run("ledger", "reopen", "2026-03", "--by", "eve", "--reason", "a late bill")
-    assert reopened == (0, ["2026-03 is open again", head])
+    assert (reopened[0], reopened[1][0]) == (0, "2026-03 is open again")
+    last = run("ledger", "head")[1][0]
+    assert (last, last.startswith(f"{head}+2:")) == (reopened[1][1], True)
+    assert run("ledger", "verify", "--head", first, "--head", last)[0] == 0
+    other = last[:-1] + ("0" if last[-1] != "0" else "1")
+    status, found = run("ledger", "verify", "--head", other)
+    assert (status, found[0]) == (1, "period: another step was printed as the one of number 2")
     status, lines = run("ledger", "periods", "--json")
     told = [{name: json.loads(one)[name] for name in ("period", "step", "closed_through", "why")} for one in lines]
     assert (status, told) == (
