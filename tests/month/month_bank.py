@@ -37,6 +37,13 @@ class Bank:
             number = sum(map(len, self.lines.values())) + 1
             mine.append((day, cents, f"{self.name[0].upper()}{number:06d}", f"SIMULATED PAYOUT {payout}"))
 
+    def counted(self, day: str, bags: list[tuple[str, int]]) -> None:
+        """Each bag's own line, with the number of its slip, which the bank fills up with zeros."""
+        mine = self.lines.setdefault(day, [])
+        for slip, cents in bags:
+            number = sum(map(len, self.lines.values())) + 1
+            mine.append((day, cents, f"{self.name[0].upper()}{number:06d}", f"COUNTER DEPOSIT SLIP {slip:0>10}"))
+
     def balance(self, before: str) -> int:
         return OPENING + sum(one[1] for day, lines in self.lines.items() if day < before for one in lines)
 

@@ -51,6 +51,7 @@ class Plan:
         self.fails: set[tuple[str, date]] = set()  # payouts, on that day
         self.split: set[tuple[str, date]] = set()  # deposits, in two lines
         self.arriving: dict[tuple[str, date], list[tuple[str, int]]] = {}
+        self.bags: dict[tuple[str, date], list[tuple[str, int, date]]] = {}  # by the day that the bank has counted them
         specials(self)
         for one in PLACES:
             self._do(datetime.combine(first, time(9), UTC), "safe", one, cents=SAFE)
@@ -124,7 +125,11 @@ class Plan:
             return
         for one in checks:
             one.free = False
-        self._do(at + timedelta(minutes=10), "bag", place, cents=cash, checks=[one.name for one in checks])
+        packed = at + timedelta(minutes=10)
+        self._do(packed, "bag", place, cents=cash, checks=[one.name for one in checks])
+        total = cash + sum(one.cents for one in checks)
+        day = date.fromisoformat(place.business_day(at))
+        self.bags.setdefault((place.name, _workday_after(day)), []).append((f"{packed:%y%m%d}", total, day))
         self.books.moved(("safe", place.name), ("deposit", place.name), cash)
         self.books.moved(("checks", place.name), ("deposit", place.name), sum(one.cents for one in checks))
 
@@ -291,7 +296,7 @@ class Plan:
         self.books.payout_failed(place.name, cents)
 
     def _bank(self, place: Place, at: datetime, day: date) -> None:
-        """The bank's file of that day, on the next morning: payouts of that day, some in two parts."""
+        """The bank's file of that day, on the next morning: payouts and bags of that day, some in two parts."""
         lines: list[tuple[str, int]] = []
         for name, cents in self.arriving.pop((place.name, day), []):
             self._do(at - timedelta(hours=1), "payout_paid", place, name=name)
@@ -303,7 +308,12 @@ class Plan:
                 parts = [cents]
             lines += [(name, part) for part in parts]
             self.books.arrived(place.name, cents)
-        self._do(at, "bank_file", place, lines=lines, day=day.isoformat())
+        bags: list[tuple[str, int, date]] = []
+        for slip, cents, sent in self.bags.pop((place.name, day), []):
+            in_two = sent.weekday() == 1 and cents > 100
+            bags += [(slip, part, sent) for part in ([cents // 3, cents - cents // 3] if in_two else [cents])]
+            self.books.moved(("deposit", place.name), ("bank", ""), cents)
+        self._do(at, "bank_file", place, lines=lines, bags=bags, day=day.isoformat())
 
     # ── what each month has besides (month_specials.py) ───────────────────────────────────────────────────────────────
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import month_planted_bags
 import month_planted_bank
 import month_planted_ehr
 import month_planted_moved
@@ -15,6 +16,7 @@ ALL = (
     *month_planted_processor.PLANTS,
     *month_planted_moved.PLANTS,
     *month_planted_bank.PLANTS,
+    *month_planted_bags.PLANTS,
     *month_planted_ehr.PLANTS,
 )
 

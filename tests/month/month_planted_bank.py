@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
+
 from month_places import Act
 from month_plants import NOT_OPEN, Plant, count, refused
 from month_world import MonthWorld
@@ -12,7 +14,7 @@ STRAY, UNSEEN, OFF = 77_00, 31_00, 1_00
 async def bank_line_missing(world: MonthWorld, act: Act) -> int | None:
     """A payout that the processor has sent does not arrive."""
     lines = world.bank[act.place].lines[act.more["day"]]
-    if not lines:
+    if not act.more["lines"]:
         return None
     _, cents, *_ = lines.pop(0)
     _not_there(world, act.place, cents)
@@ -27,7 +29,7 @@ def _not_there(world: MonthWorld, place: str, cents: int) -> None:
 async def bank_line_differs(world: MonthWorld, act: Act) -> int | None:
     """It arrives with another amount than the processor says."""
     lines = world.bank[act.place].lines[act.more["day"]]
-    if not lines:
+    if not act.more["lines"]:
         return None
     day, cents, *words = lines[0]
     lines[0] = (day, cents - OFF, words[0], words[1])
@@ -44,8 +46,18 @@ async def bank_line_of_nobody(world: MonthWorld, act: Act) -> int | None:
 async def bank_day_missing(world: MonthWorld, act: Act) -> int | None:
     """The file of a day doesn't come; its balance is missed by the next one. A payout of that day would be told too."""
     bank, day = world.bank[act.place], act.more["day"]
-    if bank.lines[day]:
+    if act.more["lines"] or world.held_back:
         return None
+    if bags := act.more["bags"]:  # the bank counts them a day later
+        world.held_back[act.place] = [(slip, cents) for slip, cents, _ in bags]
+        bank.lines[day].clear()
+        later = date.fromisoformat(day) + timedelta(days=1)
+        while later.weekday() > 4:
+            later += timedelta(days=1)
+        for name, whose, cents in (("deposit", "", 1), ("bank", "", -1)):
+            minor = cents * sum(one[1] for one in bags)
+            world.apart[name, whose] += minor
+            world.put_right.append((later + timedelta(days=1), (name, whose), -minor))
     bank.lines[day].append((day, UNSEEN, "X2", "DEPOSIT"))
     bank.lost.add(day)
     return UNSEEN

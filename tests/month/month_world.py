@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
-from datetime import datetime
+from datetime import date, datetime
 from random import Random
 
 import httpx2
@@ -75,6 +75,8 @@ class MonthWorld:
         self.apart: Counter[tuple[str, str]] = Counter()  # how far planted errors take the books from the plan's
         self.also: Counter[tuple[str, int]] = Counter()  # what is open, or no more, because of them
         self.taken: Counter[tuple[str, str]] = Counter()  # what was captured because of them, by place and day
+        self.put_right: list[tuple[date, tuple[str, str], int]] = []  # what is so no longer, from this night on
+        self.held_back: dict[str, list[tuple[str, int]]] = {}  # bags that stand in the bank's next file
         self.more: Counter[str] = Counter()  # by payouts of the plan, what is in them besides
         self.refused: dict[str, str] = {}  # by what was planted, what its sender is told
         self.swept: Counter[str] = Counter()  # by day, events that only the processor's list told of
@@ -355,6 +357,9 @@ class MonthWorld:
             self.apart["transit", act.place] -= more
             self.apart["bank", act.place] += more
         bank.booked(act.more["day"], lines)
+        bags = [(slip, cents) for slip, cents, _ in act.more["bags"]]
+        bags += self.held_back.pop(act.place, [])
+        bank.counted(act.more["day"], bags)
         await self.planted(act)
         data = bank.file(act.more["day"])
         if data is not None and act.more["day"] not in bank.lost:
@@ -371,6 +376,9 @@ class MonthWorld:
         await self.house.reconcile.look()
         await self.house.back.read("ehr")
         await self.settle()
+        for due in [one for one in self.put_right if one[0] <= over.date()]:
+            self.put_right.remove(due)
+            self.apart[due[1]] += due[2]
         for one in PLACES:
             body = {"by": "kim", "facility": one.name, "day": self.day, "reason": "it is on the worklist"}
             if one.name in worked:
