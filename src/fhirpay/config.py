@@ -11,7 +11,7 @@ import os
 import tomllib
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, model_validator
@@ -23,9 +23,12 @@ from .config_client import ApiClient, Issuer
 from .config_connection import Connection, SigningKey
 from .config_destination import Destination
 from .config_feed import Interface
+from .config_fees import AgreedFees as AgreedFees
+from .config_fees import FeeRate as FeeRate
 from .config_gl import GlAccount as GlAccount
 from .config_in_transit import InTransit as InTransit
 from .config_launch import normal_base
+from .config_merchant import Merchant as Merchant
 from .config_posting_file import PostingFile
 from .config_report import PostingReport as PostingReport
 from .config_route import Route
@@ -66,74 +69,6 @@ class Facility(Section):
         description="days after its deposit in which a check may bounce: no refund before, unasked",
     )
     self_pay_discount_percent: int = Field(default=0, ge=0, le=100, description="taken off self-pay charges")
-
-
-class Merchant(Section):
-    """An account at a payment processor."""
-
-    name: str
-    processor: str = Field(description="which adapter")
-    base_url: str = Field(
-        default="",
-        description="the processor's address, https but on this machine; empty: the one that its adapter knows",
-    )
-    api_version: str = Field(default="", description="the version of the processor's API; empty: the adapter's own")
-    location: str = Field(default="", description="where payments are taken, for processors that ask: its id there")
-    account: str = Field(
-        default="", description="its name at the processor: API Login ID (authorizenet), merchant account (adyen)"
-    )
-    live_prefix: str = Field(
-        default="",
-        pattern=r"^[A-Za-z0-9-]*$",
-        description="the company's prefix of the processor's live address (Adyen); empty: the test system",
-    )
-    secret_key: str = Field(description="the key of our calls; use env:NAME")
-    report_user: str = Field(
-        default="",
-        pattern=r"^[^:]*$",
-        description="who may get reports of what was paid out (adyen: `report@Company.NAME`, role Merchant Report)",
-    )
-    report_password: str = Field(default="", description="the report user's; use env:NAME")
-    report_url: str = Field(
-        default="", description="where reports are, https but on this machine; empty: the processor's own address"
-    )
-    webhook_secrets: tuple[str, ...] = Field(
-        default=(), description="live signing secrets, newest first; two while rotating"
-    )
-    notification_url: str = Field(
-        default="",
-        description="our webhook's address as registered at the processor, where it is part of what is signed",
-    )
-    webhook_key: Literal["text", "hex"] = Field(
-        default="text",
-        description="what a signing secret of authorizenet is: its text, or the bytes that its digits say",
-    )
-    descriptor: str = Field(
-        default="",
-        pattern=r"^[A-Za-z0-9 .*&'-]{0,22}$",
-        description="what a payer's statement shows: a neutral name of 22 characters at most",
-    )
-    timeout_s: float = Field(default=10, gt=0, description="longest wait for an answer of the processor")
-    pay_by: tuple[Literal["card", "bank"], ...] = Field(
-        default=("card",),
-        min_length=1,
-        description="what the processor's page offers a payer: card, bank (ACH), or both",
-    )
-    represent_after_days: tuple[Annotated[int, Field(ge=1, le=90)], ...] = Field(
-        default=(),
-        max_length=2,
-        description="days after which a bank debit that came back for want of funds (R01, R09) is tried again",
-    )
-    private_network: bool = Field(default=False, description="the address may be a private or loopback one")
-
-    @model_validator(mode="after")
-    def _keeps_its_key(self) -> Merchant:
-        """Every call carries the key with which money is moved."""
-        for setting, secret in (("base_url", "secret_key"), ("report_url", "report_password")):
-            if in_the_clear(getattr(self, setting)):
-                says = f"merchant '{self.name}': {setting} is http, and its {secret} could be read on the way"
-                raise ValueError(f"{says}: write https, or an address of this machine (127.0.0.1)")
-        return self
 
 
 class Till(Section):

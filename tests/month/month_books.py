@@ -14,8 +14,13 @@ DISPUTE_FEE = 15_00
 
 
 def card_fee(cents: int) -> int:
-    """What the processor's contract says: 2.9 percent and thirty cents."""
+    """What the processor takes: 2.9 percent and thirty cents. It rounds down, which the contract doesn't say."""
     return cents * 29 // 1000 + 30
+
+
+def agreed_fee(cents: int) -> int:
+    """What the contract says: the same, rounded as usual."""
+    return (cents * 29 + 500) // 1000 + 30
 
 
 @dataclass

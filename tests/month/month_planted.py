@@ -5,6 +5,7 @@ from __future__ import annotations
 import month_planted_bags
 import month_planted_bank
 import month_planted_ehr
+import month_planted_fees
 import month_planted_moved
 import month_planted_processor
 from month_plan import Plan
@@ -15,6 +16,7 @@ from fhirpay.usecases.doctor import examine
 ALL = (
     *month_planted_processor.PLANTS,
     *month_planted_moved.PLANTS,
+    *month_planted_fees.PLANTS,
     *month_planted_bank.PLANTS,
     *month_planted_bags.PLANTS,
     *month_planted_ehr.PLANTS,

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from month_bank import BANKS
 from month_places import PLACES
 
-from fhirpay.config import ApiClient, Connection, Facility, Interface, Merchant, Tenant, Till
+from fhirpay.config import AgreedFees, ApiClient, Connection, Facility, FeeRate, Interface, Merchant, Tenant, Till
 from fhirpay.config_in_transit import InTransit
 from fhirpay.db.inline import InlineDatabase
 from fhirpay.db.migrations import migrate
@@ -26,6 +26,7 @@ ACCOUNTS = {
     "bank_fails": "000111111116",
 }
 Json = dict[str, Any]
+RATE = FeeRate(percent="2.9", fixed="0.30")  # of cards and of bank debits
 
 
 class Clock:
@@ -114,6 +115,7 @@ def tenant() -> Tenant:
                 secret_key=f"sk_{one.name}",
                 webhook_secrets=(SECRET,),
                 pay_by=("card", "bank"),
+                fees=(AgreedFees(card=(RATE,), ach=(RATE,), dispute="15.00", ach_return="4.00"),),
             )
             for one in PLACES
         ),

@@ -7,7 +7,8 @@
 Run by `fhirpay reconcile`, and once a day by the worker role. All is found by reading, page by page; the writer is
 held for what is new alone, some milliseconds at a time. Running it again writes nothing. What single lines are of
 nothing known here, payouts that don't add up, and what is not at the bank are told by settlement and bank matching, not
-here again. What is on its way for too long is looked at in the same run (age_in_transit.py).
+here again. Fees against what was agreed (compare_fees.py) and what is on its way for too long (age_in_transit.py) are
+looked at in the same run.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from ..payments import store
 from ..payments.many_breaks import NewBreak, open_breaks
 from ..reconciliation import differences, line_matches, rules
 from ..reconciliation.differences import Sums
+from ..reconciliation.fee_terms import terms_of
 from ..reconciliation.gaps import Gaps, open_gaps, taken_again
 from ..reconciliation.rules import Nameless, Unlined
 from ..reconciliation.verdicts import KINDS, judge
-from . import age_in_transit
+from . import age_in_transit, compare_fees
 from .daily_look import look_daily
 
 log = Log("reconciliation")
@@ -54,7 +56,9 @@ class Reconcile:
     """Of one tenant."""
 
     def __init__(self, units: Units, tenant: Tenant) -> None:
+        """Raises ConfigInvalid for agreed fees that their currency has not."""
         self._units, self._tenant = units, tenant
+        self._fees = terms_of(tenant.merchants)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Once a day until `stop`; a run in hand is let go, and the next one goes on where it was."""
@@ -100,11 +104,14 @@ class Reconcile:
                 continue
             if not gaps[one.merchant].take(one):
                 verdicts[verdict.key] = verdict
-        await self._tell(verdicts, merchants if days == ALWAYS else [])
+        closes = merchants if days == ALWAYS else []
+        await self._tell(verdicts, closes)
+        terms = [one for one in self._fees if one.merchant in merchants]
+        fees = await compare_fees.look(self._units, terms, days, closes=closes)
         if days == ALWAYS and not merchant:
             await age_in_transit.look(self._units, self._tenant)
-        log.info("reconciliation.done", tenant=self._units.tenant, count=len(verdicts))
-        return Done(matched + len(new), unknown + len(ruled) - len(by_rule), compared, len(verdicts))
+        log.info("reconciliation.done", tenant=self._units.tenant, count=len(verdicts) + fees)
+        return Done(matched + len(new), unknown + len(ruled) - len(by_rule), compared, len(verdicts) + fees)
 
     async def _match(self, merchants: Sequence[str]) -> tuple[int, int, list[Nameless], dict[Nameless, str]]:
         """Matches made, lines of nothing, of these the ones that name nothing, and what a rule has found them to be

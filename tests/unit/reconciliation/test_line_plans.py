@@ -9,10 +9,14 @@ from typing import Any
 import pytest
 from sqlalchemy.dialects import sqlite
 
-from fhirpay.reconciliation import differences, line_matches
+from fhirpay.config import AgreedFees, FeeRate, Merchant
+from fhirpay.reconciliation import agreed_fees, differences, line_matches
+from fhirpay.reconciliation.fee_terms import terms_of
 
 PLACE = "INDEX ix_payout_line_tenant_id_merchant_payout_ref_line_ref (tenant_id=? AND merchant=? AND "
 ALWAYS = ("", "9999-12-31")
+FEES = AgreedFees(card=(FeeRate(percent="2.9"),))
+TERMS = terms_of([Merchant(name="main", processor="simulated", secret_key="k", fees=(FEES,))])
 # What each looks for, and the index of which a line's own row is read: lines of a payout lie together, in any order of
 # their ids.
 ASKED: dict[str, tuple[Callable[[Any], Any], list[str]]] = {
@@ -34,6 +38,14 @@ ASKED: dict[str, tuple[Callable[[Any], Any], list[str]]] = {
             "ix_ledger_posting_tenant_id_payment_id (tenant_id=? AND payment_id>? AND payment_id<?)",
             "ix_line_match_tenant_id_payment_id (tenant_id=? AND payment_id>? AND payment_id<?)",
             f"{PLACE}payout_ref=? AND line_ref=?)",
+        ],
+    ),
+    "agreed fees": (
+        lambda tx: agreed_fees.not_as_agreed(tx, TERMS, "a", "b", ALWAYS),
+        [
+            "ix_line_match_tenant_id_payment_id (tenant_id=? AND payment_id>? AND payment_id<?)",
+            f"{PLACE}payout_ref=? AND line_ref=?)",
+            "SEARCH payment USING INDEX sqlite_autoindex_payment_1 (tenant_id=? AND payment_id=?)",
         ],
     ),
     "refunds": (
