@@ -1,6 +1,6 @@
 # make demo   the whole job on one machine, then keeps serving (ONCE=1: ends, last line is JSON)
 # make test   everything that CI runs: check, then the tests on SQLite and on a real PostgreSQL (there the first of
-#             a test's cases, and of use cases every third test; EVERY=1: all)
+#             a test's cases; a use case's test is on one of the two, every fourth on PostgreSQL; EVERY=1: all on both)
 # make simulate   the program in a simulated world, seed after seed, until one is red: SEEDS=4711 that one, with its log;
 #             SEEDS=1000-2000 those between; SEEDS=200x the first 200 (`make test` runs 60)
 # make month   a month of a practice with three places, by seed, as it is and with an error of each kind planted: books,

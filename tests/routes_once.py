@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable
 from copy import copy
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
 from fastapi import Request, Response, routing
 from fastapi.datastructures import DefaultPlaceholder
+from typer import testing
 
 _kept: dict[Hashable, Any] = {}
 _OWN = ("responses", "openapi_extra", "tags", "callbacks", "dependency_overrides_provider")  # nothing follows from them
@@ -23,7 +25,7 @@ _LISTED = ("methods", "dependencies", "param_convertors", "response_fields")
 
 
 def install() -> None:
-    """Let `fastapi.routing` remember. A second call changes nothing."""
+    """Let `fastapi.routing` remember, and Typer's `CliRunner` the tree of commands. Again changes nothing."""
     if _kept:
         return
     _kept["installed"] = True
@@ -34,6 +36,7 @@ def install() -> None:
     }
     for name, once in kept.items():
         setattr(routing, name, once(getattr(routing, name)))
+    testing._get_command = cache(testing._get_command)
     routing.APIRoute.get_route_handler = _when_asked(routing.APIRoute.get_route_handler)
 
 
