@@ -24,7 +24,7 @@ SOURCE = Path(fhirpay.__file__).parent
 OPENS = {"open_item": None, "open_break": 2, "Note": 0}
 HELPERS = {"note", "_told", "_open", "tell", "tried"}  # hand it on; others have these names too
 # Where a kind is handed on by one of the above, whose own callers are looked at.
-HANDED_ON = {"kind", "note.kind", "one.kind"}
+HANDED_ON = {"kind", "note.kind", "anomaly.kind", "one.kind"}
 
 
 def _opened() -> Iterator[tuple[str, str]]:
