@@ -41,7 +41,7 @@ from fhirpay.reports.shown import as_csv
 from fhirpay.simulators import processor_payouts
 from fhirpay.usecases.day_close import Wish as CloseWish
 from fhirpay.usecases.day_close import look
-from fhirpay.usecases.gl_export import gl_export
+from fhirpay.usecases.gl_export import gl_postings
 from fhirpay.usecases.posted_facts import posted_facts, told_facts
 from fhirpay.usecases.pull_settlements import PullSettlements
 from fhirpay.usecases.refund import NewRefund, request
@@ -139,8 +139,8 @@ class Followed:
         assert isinstance(posted, payout_posting.PostedPayout)
         self.payout = payout_posting.render(posted, organization="clinic", version=FhirVersion.R4)
         day = tx.now.date()
-        exported = gl_export(tx, till.tenant, day.replace(day=1), AsOf(day=day.replace(day=28)), each=True)
-        self.journal = "".join(csv_lines(by_entry(exported)))
+        postings = gl_postings(tx, till.tenant, day.replace(day=1), AsOf(day=day.replace(day=28)))
+        self.journal = "".join(csv_lines(by_entry(postings)))
         self.close = csv_file.render(look(tx, till.tenant, CloseWish()).document, "").decode()
         self.reports = {name: self._report(tx, name) for name in ("collections", "refunds", "fees", "methods")}
         self.aging = self._report(tx, "aging")

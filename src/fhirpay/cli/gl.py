@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import date
 from enum import StrEnum
+from tempfile import TemporaryFile
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -18,10 +20,11 @@ from ..errors import ConfigInvalid, ValueInvalid
 from ..ledger.as_of import written
 from ..ledger.chart import Side
 from ..ledger.closed import closed_through
+from ..ledger.journal import DayLine, Mapped
 from ..ledger.month import Month
-from ..usecases.gl_export import Exported, gl_export
+from ..usecases.gl_export import gl_export, gl_postings
 from .balances import RecordedOption
-from .context import ConfigOption, TenantOption, friendly, opened, out, run, settings, tenant_name
+from .context import ConfigOption, TenantOption, friendly, opened, run, settings, tenant_name
 
 _DAY_COLUMNS = ("date", "gl_account", "title", "debit", "credit", "currency", "first_entry", "last_entry", "entries")
 _ENTRY_COLUMNS = ("date", "gl_account", "title", "debit", "credit", "currency", "entry", "entry_id", "event", "late_of")
@@ -47,7 +50,7 @@ def gl(
     Standard error says whether the days are closed: then the same command gives the same lines again.
     """
 
-    async def main() -> tuple[Exported, date | None]:
+    async def main() -> tuple[int, date | None]:
         loaded = settings(config)
         owner = loaded.tenant(tenant_name(loaded, tenant))
         zone = ZoneInfo(owner.facilities[0].zone if owner.facilities else "UTC")
@@ -56,21 +59,28 @@ def gl(
         except ValueInvalid as error:
             raise ConfigInvalid(str(error)) from None
 
-        def found(tx: Tx) -> tuple[Exported, date | None]:
-            return gl_export(tx, owner, begin, books, each=by is By.ENTRY), closed_through(tx)
+        def found(tx: Tx) -> tuple[int, date | None]:
+            exported = gl_export(tx, owner, begin, books)
+            rows = _by_day(exported.lines) if by is By.DAY else by_entry(gl_postings(tx, owner, begin, books))
+            spool.seek(0)
+            spool.truncate()
+            spool.writelines(csv_lines(rows))
+            return exported.left_out, closed_through(tx)
 
         async with opened(loaded, read_only=True) as database:
             return await database.units(owner.name).read(found)
 
-    with friendly():
+    with friendly(), TemporaryFile("w+", encoding="utf-8", newline="") as spool:
         begin, end = _days(period, first, last)
-        exported, through = run(main)
-        rows = _by_day(exported) if by is By.DAY else by_entry(exported)
-        out("".join(csv_lines(rows)).removesuffix("\r\n"))
+        left_out, through = run(main)
+        spool.seek(0)
+        for line in spool:
+            sys.stdout.write(line)
+        sys.stdout.flush()
         if through is None or end > through:
             typer.echo(f"{end} isn't closed: these lines may still become more", err=True)
-        if exported.left_out:
-            says = f"{exported.left_out} entries of charges are left out: the EHR's books have them"
+        if left_out:
+            says = f"{left_out} entries of charges are left out: the EHR's books have them"
             typer.echo(f"{says} (map charges_control to have them in)", err=True)
 
 
@@ -96,17 +106,18 @@ def _amounts(side: Side, minor: int, currency: str) -> tuple[str, str]:
     return (amount, "") if side is Side.DEBIT else ("", amount)
 
 
-def _by_day(exported: Exported) -> Iterator[list[str]]:
+def _by_day(lines: Iterable[DayLine]) -> Iterator[list[str]]:
     yield [*_DAY_COLUMNS]
-    for one in exported.lines:
+    for one in lines:
         amounts = _amounts(one.side, one.minor, one.currency)
         seqs = (str(one.first), str(one.last), str(one.entries))
         yield [one.day.isoformat(), one.to.number, one.to.title, *amounts, one.currency, *seqs]
 
 
-def by_entry(exported: Exported) -> Iterator[list[str]]:
+def by_entry(postings: Iterable[Mapped]) -> Iterator[list[str]]:
+    """The rows of `--by entry`, their names first."""
     yield [*_ENTRY_COLUMNS]
-    for one in exported.legs:
+    for one in postings:
         leg = one.leg
         amounts = _amounts(leg.side, leg.minor, leg.currency)
         of = (str(leg.seq), leg.entry_id, leg.event, leg.late_of)

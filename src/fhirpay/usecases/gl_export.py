@@ -25,7 +25,7 @@ from ..errors import ConfigInvalid
 from ..ledger.as_of import AsOf
 from ..ledger.chart import CHART, Side
 from ..ledger.closed import LATE
-from ..ledger.journal import LEFT_OUT, DayLine, GlNumber, Leg, Mapped, by_day, journal
+from ..ledger.journal import LEFT_OUT, DayLine, GlNumber, Journal, Leg, Mapped, by_day, journal
 from ..ledger.tables import LedgerEntry, LedgerPosting
 from ..payments.tables import PaymentRow
 
@@ -35,31 +35,43 @@ _payment, _obligation, _former = table(PaymentRow), table(Obligation), table(Fil
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """Lines by day and account, or each posting; and how many entries were left out because the EHR has them."""
+    """Lines by day and account; and how many entries were left out because the EHR has them."""
 
     lines: tuple[DayLine, ...]
-    legs: tuple[Mapped, ...]
     left_out: int
 
 
-def gl_export(tx: Tx, tenant: Tenant, first: date, books: AsOf, *, each: bool = False) -> Exported:
-    """From the business day `first` to `books.day`, of the entries within its other limits; `each`: by posting.
+def gl_export(tx: Tx, tenant: Tenant, first: date, books: AsOf) -> Exported:
+    """From the business day `first` to `books.day`, of the entries within its other limits.
 
     Raises ConfigInvalid for a mapping of what there is not, RuleBroken for an account without one.
     """
-    mapping = _Mapping(tenant)
     lines: list[DayLine] = []
-    legs: list[Mapped] = []
     left_out = 0
+    for found in _journals(tx, tenant, first, books):
+        lines += by_day(found.legs)
+        left_out += found.left_out
+    return Exported(tuple(lines), left_out)
+
+
+def gl_postings(tx: Tx, tenant: Tenant, first: date, books: AsOf) -> Iterator[Mapped]:
+    """Each posting of the same days, in the order of the ledger by day; a day is held at a time.
+
+    Raises as `gl_export` does, on the day where it is so: ask that first where nothing may come out then.
+    """
+    for found in _journals(tx, tenant, first, books):
+        yield from found.legs
+
+
+def _journals(tx: Tx, tenant: Tenant, first: date, books: AsOf) -> Iterator[Journal]:
+    """A day at a time."""
+    mapping = _Mapping(tenant)
     days = select(_entry.c.business_date).where(
         _entry.c.tenant_id == tx.tenant, _entry.c.business_date >= first.isoformat(), *books.limits()
     )
     for row in tx.all(days.distinct().order_by(_entry.c.business_date)):
-        found = journal(_legs(tx, row["business_date"], books, mapping), mapping, with_charges=mapping.with_charges)
-        lines += by_day(found.legs)
-        legs += found.legs if each else ()
-        left_out += found.left_out
-    return Exported(tuple(lines), tuple(legs), left_out)
+        day = row["business_date"]
+        yield journal(_legs(tx, day, books, mapping), mapping, with_charges=mapping.with_charges)
 
 
 def _legs(tx: Tx, day: str, books: AsOf, mapping: _Mapping) -> Iterator[Leg]:
