@@ -25,6 +25,7 @@ from .usecases import (
     pull_settlements,
     read_back,
     receivers_gone,
+    reports_gone,
     sweep,
 )
 from .wiring import System
@@ -138,6 +139,7 @@ async def _watching(system: System) -> AsyncIterator[None]:
 async def _working(system: System, stopping: asyncio.Event) -> AsyncIterator[None]:
     for house in system.houses.values():
         await house.units.write(receivers_gone.note, house.tenant)
+        await house.units.write(reports_gone.note, house.tenant)
         await house.units.write(keep_subscribed.note_left, house.tenant)
         await house.units.write(sweep.schedule, house.tenant, house.processors)
         await house.units.write(pull_settlements.schedule, house.tenant, house.processors)

@@ -60,8 +60,10 @@ def reconcile(
         out(f"   {one.left:>9}  of nothing known here")
     for each in breaks:
         shown = f"  {Money(each.minor, each.currency)}" if each.currency else ""
-        out(f"{each.count:>6} {each.kind}{shown}  {kind(each.kind).owner}, since {each.oldest:%Y-%m-%d}")
-    out("`fhirpay worklist` has each break with its command" if breaks else "no breaks")
+        who = "accepted by a person, and still so" if each.accepted else kind(each.kind).owner
+        out(f"{each.count:>6} {each.kind}{shown}  {who}, since {each.oldest:%Y-%m-%d}")
+    is_open = any(not each.accepted for each in breaks)
+    out("`fhirpay worklist` has each break with its command" if is_open else "no breaks are open")
 
 
 def _day(text: str, option: str) -> str:
@@ -81,4 +83,4 @@ def _leg(one: Leg) -> dict[str, Any]:
 def _open(one: Open) -> dict[str, Any]:
     amount = str(Money(one.minor, one.currency).decimal) if one.currency else None
     facts = {"kind": one.kind, "count": one.count, "amount": amount, "currency": one.currency or None}
-    return facts | {"owner": kind(one.kind).owner, "oldest": one.oldest.isoformat()}
+    return facts | {"owner": kind(one.kind).owner, "oldest": one.oldest.isoformat(), "accepted": one.accepted}

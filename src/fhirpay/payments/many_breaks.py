@@ -1,16 +1,19 @@
-"""Breaks by the hundred, in one statement: as store.open_break opens one `again`. Called by usecases/reconcile.py."""
+"""Breaks by the hundred, in one statement: as store.open_break opens one that is `standing`. Called by reconcile.py and
+age_in_transit.py of usecases/.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import case, or_
+from sqlalchemy import and_, case, or_
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
 from ..db.unit import Tx
 from ..domain.money import Money
+from .store import is_accepted
 from .tables import PaymentBreakRow
 
 _break = table(PaymentBreakRow)
@@ -22,9 +25,10 @@ _OPEN = _ADD.on_conflict_do_update(
     set_={
         **{name: _NOW[name] for name in ("kind", "says", "subject", "closed_by", "amount_minor", "currency")},
         "closed_at": None,
+        "accepted_minor": None,
         "opened_at": case((_CLOSED, _NOW.opened_at), else_=_break.c.opened_at),
     },
-    where=or_(_CLOSED, _break.c.says != _NOW.says),
+    where=and_(or_(_CLOSED, _break.c.says != _NOW.says), ~is_accepted(_NOW)),
 )
 
 
@@ -42,7 +46,8 @@ class NewBreak:
 
 
 def open_breaks(tx: Tx, breaks: Sequence[NewBreak]) -> None:
-    """Those that were closed are opened anew; those that are open say what is so now, and are as old as they were."""
+    """Those that were closed are opened anew, unless a person accepted just this amount; those that are open say
+    what is so now, and are as old as they were."""
     rows = [
         {
             "tenant_id": tx.tenant,

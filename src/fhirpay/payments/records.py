@@ -300,6 +300,7 @@ class Break(_Record):
     amount: Money
     says: str
     opened_at: datetime
+    balance: Money  # of the processor's, that a payout's break accounts for
 
 
 _STATES: dict[tuple[str, str], Any] = {

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, and_, bindparam, case, func, or_, select, update
+from sqlalchemy import RowMapping, Text, and_, bindparam, case, false, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
@@ -122,8 +122,17 @@ _ADD_TO_SHARE = (
     )
 )
 _OPEN_BREAK = insert(_break).on_conflict_do_nothing()
-_CLOSE_BREAK = update(_break).where(
-    _break.c.tenant_id == _TENANT, _break.c.break_key == bindparam("key"), _break.c.closed_at.is_(None)
+_IS_OPEN = _break.c.closed_at.is_(None)
+_CLOSE_BREAK = (
+    update(_break)
+    .where(_break.c.tenant_id == _TENANT, _break.c.break_key == bindparam("key"))
+    .where(or_(_IS_OPEN, _break.c.accepted_minor.is_not(None)))
+    .values(
+        closed_at=case((_IS_OPEN, bindparam("at", type_=_break.c.closed_at.type)), else_=_break.c.closed_at),
+        closed_by=case((_IS_OPEN, bindparam("by", type_=Text)), else_=_break.c.closed_by),
+        closed_why=case((_IS_OPEN, bindparam("why", type_=Text)), else_=_break.c.closed_why),
+        accepted_minor=None,
+    )
 )
 
 
@@ -439,11 +448,13 @@ def open_break(
     subject: str = "",
     amount: Money | None = None,
     again: bool = False,
+    standing: bool = False,
 ) -> bool:
     """A difference for a person, opened once for each key. Whether it is new, or says something else.
 
     `subject`: what it is about by its id, where that is no payment. `again`: one that was closed is opened anew, since
-    what it tells of has come back; one that is open says what is so now, and is as old as it was.
+    what it tells of has come back; one that is open says what is so now, and is as old as it was. `standing`: the same
+    of what is looked at again and again: one that a person accepted stays closed while it is of the same amount.
     """
     row = {
         "tenant_id": tx.tenant,
@@ -458,25 +469,39 @@ def open_break(
         "opened_at": tx.now,
         "closed_by": "",
     }
-    if not again:
+    if not again and not standing:
         return tx.put(_OPEN_BREAK, row) > 0
     anew = {
         name: row[name] for name in ("kind", "says", "subject", "opened_at", "closed_by", "amount_minor", "currency")
     }
-    anew |= {"closed_at": None}
+    anew |= {"closed_at": None, "accepted_minor": None}
     on = ["tenant_id", "break_key"]
     statement = insert(_break).values(row)
     closed = _break.c.closed_at.is_not(None)
     anew["opened_at"] = case((closed, statement.excluded.opened_at), else_=_break.c.opened_at)
     new = or_(closed, _break.c.says != statement.excluded.says)
+    if standing:
+        new = and_(new, ~is_accepted(statement.excluded))
     statement = statement.on_conflict_do_update(index_elements=on, set_=anew, where=new)
     return tx.scalar(statement.returning(_break.c.break_key)) is not None
 
 
+def is_accepted(now: Any) -> Any:
+    """Whether the break on file was accepted with the amount that it has `now`."""
+    same = and_(_break.c.accepted_minor == now.amount_minor, _break.c.currency == now.currency)
+    return func.coalesce(same, false())
+
+
 def close_break(tx: Tx, key: str, *, by: str, why: str = "") -> bool:
-    """Whether it was open."""
-    values = {"closed_at": tx.now, "closed_by": by, "closed_why": why}
-    return tx.put(_CLOSE_BREAK, {"tenant": tx.tenant, "key": key, **values}) > 0
+    """It is no longer so: also one that was accepted opens anew when it comes back. Whether it was either."""
+    return tx.put(_CLOSE_BREAK, {"tenant": tx.tenant, "key": key, "at": tx.now, "by": by, "why": why}) > 0
+
+
+def accept_break(tx: Tx, key: str, *, by: str, why: str) -> bool:
+    """A person has seen to it, or lives with it. Whether it was open."""
+    mine = (_break.c.tenant_id == tx.tenant, _break.c.break_key == key, _IS_OPEN)
+    values = {"closed_at": tx.now, "closed_by": by, "closed_why": why, "accepted_minor": _break.c.amount_minor}
+    return tx.execute(update(_break).where(*mine).values(values)).rowcount > 0
 
 
 def open_breaks(tx: Tx, account_ref: str, kind: str) -> set[str]:
@@ -491,13 +516,15 @@ def breaks(
     account_ref: str | None = None,
     kind: str | None = None,
     after: tuple[datetime, str] | None = None,
+    accepted: bool = False,
     limit: int = PAGE,
 ) -> list[Break]:
-    """Those that are open, oldest first; `after` is the moment and key of the last one seen."""
+    """Those that are open, oldest first, or `accepted`, too; `after` is the moment and key of the last one seen."""
     theirs = and_(_payment.c.tenant_id == _break.c.tenant_id, _payment.c.payment_id == _break.c.payment_id)
     account = func.coalesce(_payment.c.account_ref, "")
     statement = select(_break, account.label("account_ref")).select_from(_break.outerjoin(_payment, theirs))
-    statement = statement.where(_break.c.tenant_id == tx.tenant, _break.c.closed_at.is_(None))
+    stands = or_(_IS_OPEN, _break.c.accepted_minor.is_not(None)) if accepted else _IS_OPEN
+    statement = statement.where(_break.c.tenant_id == tx.tenant, stands)
     for column, wanted in ((_break.c.payment_id, payment_id), (account, account_ref), (_break.c.kind, kind)):
         if wanted is not None:
             statement = statement.where(column == wanted)

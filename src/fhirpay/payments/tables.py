@@ -495,6 +495,10 @@ class PaymentBreakRow(Row, table=True):
     closed_why: str | None = Field(default=None, sa_type=Text)
     # What else it is about, by its id; empty: the payment.
     subject: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
+    # A person closed it while it was of so much; null: nobody did, or it was no longer so since.
+    accepted_minor: int | None = Field(default=None, sa_type=BigInteger)
+    # Of a payout that its lines don't come to: how much of the processor's balance it accounts for.
+    balance_minor: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
 
 
 class EventSweepRow(Row, table=True):

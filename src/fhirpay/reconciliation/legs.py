@@ -49,13 +49,14 @@ class Leg:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Open breaks of a kind and currency. `minor` is None where no money is at stake."""
+    """Breaks of a kind and currency that are open, or that a person accepted. No currency: no money is at stake."""
 
     kind: str
     currency: str
     count: int
     minor: int
     oldest: Any
+    accepted: bool = False
 
 
 def legs(tx: Tx, merchants: Sequence[str]) -> list[Leg]:
@@ -99,12 +100,13 @@ def _counted(tx: Tx, query: Any) -> By:
 
 
 def open_breaks(tx: Tx, merchants: Sequence[str]) -> list[Open]:
-    """What is open of the kinds that compare two sides, by kind and currency; of these merchants, or of none."""
+    """What is open of the kinds that compare two sides, by kind and currency; of these merchants, or of none. Then what
+    a person accepted, and is still so."""
     kinds = [one.name for one in KINDS.values() if one.legs]
     worth, since = func.sum(_break.c.amount_minor).label("minor"), func.min(_break.c.opened_at).label("oldest")
     breaks = (
         select(_break.c.kind, _break.c.currency, func.count().label("n"), worth, since)
-        .where(_break.c.tenant_id == tx.tenant, _break.c.closed_at.is_(None), _break.c.kind.in_(kinds))
+        .where(_break.c.tenant_id == tx.tenant, _break.c.kind.in_(kinds))
         .where(_break.c.merchant.in_([*merchants, ""]))
         .group_by(_break.c.kind, _break.c.currency)
     )
@@ -116,7 +118,12 @@ def open_breaks(tx: Tx, merchants: Sequence[str]) -> list[Open]:
     )
     found = [
         Open(row["kind"], row["currency"] or "", row["n"], int(row["minor"] or 0), row["oldest"])
-        for query in (breaks, items)
+        for query in (breaks.where(_break.c.closed_at.is_(None)), items)
         for row in tx.all(query)
     ]
-    return sorted(found, key=lambda one: (one.kind, one.currency))
+    lived_with = breaks.where(_break.c.accepted_minor.is_not(None))
+    found += [
+        Open(row["kind"], row["currency"], row["n"], int(row["minor"]), row["oldest"], accepted=True)
+        for row in tx.all(lived_with)
+    ]
+    return sorted(found, key=lambda one: (one.accepted, one.kind, one.currency))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import RowMapping, String, and_, exists, literal, select
+from sqlalchemy import RowMapping, String, and_, exists, literal, or_, select
 
 from ..bank.tables import BankLineRow, BankMatchedRow
 from ..config_in_transit import InTransit
@@ -39,8 +39,8 @@ _Rows = Iterator[tuple[RowMapping, str]]
 
 
 def outstanding(tx: Tx, days: InTransit, now: datetime, known: Mapping[str, str]) -> list[NewBreak]:
-    """All that is older than its days, but for what a person has said is done. `known` is by facility and currency
-    (`main USD`) the first day of which the bank's lines are here: no bag of before is told."""
+    """All that is older than its days. `known` is by facility and currency (`main USD`) the first day of which the
+    bank's lines are here: no bag of before is told."""
     found: list[NewBreak] = []
     for kind, (limit, read) in _kinds(days).items():
         if limit:
@@ -70,13 +70,6 @@ def _of(kind: str, row: RowMapping, says: str) -> NewBreak:
     )
 
 
-def _not_done(tx: Tx, kind: str, subject: Any) -> Any:
-    """What a person has taken off the list stays off it, whatever its age."""
-    key = literal(f"in_transit:{kind}:", String).concat(subject)
-    mine = and_(_break.c.tenant_id == tx.tenant, _break.c.break_key == key)
-    return ~exists().where(mine, _break.c.closed_at.is_not(None), _break.c.closed_by != BY)
-
-
 def _payouts(tx: Tx, kind: str, until: datetime) -> _Rows:
     """Of processors that tell when a payout has arrived, those that haven't; what the bank's matching tells of isn't
     told twice."""
@@ -87,7 +80,7 @@ def _payouts(tx: Tx, kind: str, until: datetime) -> _Rows:
         _break.c.tenant_id == tx.tenant,
         _break.c.subject == _payout.c.payout_id,
         _break.c.kind.in_(_TOLD_AT_BANK),
-        _break.c.closed_at.is_(None),
+        or_(_break.c.closed_at.is_(None), _break.c.accepted_minor.is_not(None)),
     )
     query = select(
         _payout.c.payout_id.label("subject"),
@@ -104,7 +97,6 @@ def _payouts(tx: Tx, kind: str, until: datetime) -> _Rows:
         _payout.c.created_at <= until,
         exists().where(same, theirs, _fact.c.state == str(PayoutState.PAID)),
         ~exists().where(told_at_bank),
-        _not_done(tx, kind, _payout.c.payout_id),
     )
     for row in tx.all(query.order_by(_payout.c.payout_id)):
         since = f"{row['created_at']:%Y-%m-%d}"
@@ -129,7 +121,6 @@ def _at_desk(tx: Tx, kind: str, method: str, until: datetime) -> Any:
             _payment.c.method == method,
             _payment.c.state == str(PaymentState.CAPTURED),
             _payment.c.captured_at <= until,
-            _not_done(tx, kind, _payment.c.payment_id),
         )
         .order_by(_payment.c.payment_id)
     )
@@ -152,7 +143,7 @@ def _bags(tx: Tx, kind: str, until: datetime) -> _Rows:
         _break.c.tenant_id == tx.tenant,
         _break.c.subject == _bag.c.bag_id,
         _break.c.kind == "deposit_ambiguous",
-        _break.c.closed_at.is_(None),
+        or_(_break.c.closed_at.is_(None), _break.c.accepted_minor.is_not(None)),
     )
     query = select(
         _bag.c.bag_id.label("subject"),
@@ -168,7 +159,6 @@ def _bags(tx: Tx, kind: str, until: datetime) -> _Rows:
         _bag.c.at <= until,
         ~exists().where(seen),
         ~exists().where(ambiguous),
-        _not_done(tx, kind, _bag.c.bag_id),
     )
     for row in tx.all(query.order_by(_bag.c.bag_id)):
         yield row, f"a bag of '{row['facility']}' went to the bank on {row['business_date']}, and is not seen there"
@@ -189,7 +179,6 @@ def _receipts(tx: Tx, kind: str, until: datetime) -> _Rows:
         _line.c.match_id == "",
         _line.c.amount_minor > _line.c.credited_minor,
         _line.c.booked_on <= until.date().isoformat(),
-        _not_done(tx, kind, _line.c.line_id),
     )
     for row in tx.all(query.order_by(_line.c.line_id)):
         yield row, f"a receipt at '{row['account']}' of {row['booked_on']} is of nobody that is known"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import case, func, literal, select, union_all
+from sqlalchemy import and_, case, func, literal, or_, select, union_all
 
 from ..billing.tables import WorklistItem
 from ..db.metadata import table
@@ -25,11 +25,19 @@ def statement(tx: Tx, asked: Asked) -> Query:
         func.coalesce(_item.c.currency, "").label("currency"),
         func.coalesce(_item.c.amount_minor, 0).label("minor"),
         _item.c.created_at.label("since"),
+        literal(0).label("accepted"),
     ).where(_item.c.tenant_id == asked.tenant.name, by_then(asked, _item.c.created_at), still(asked, _item.c.done_at))
+    lived_with = and_(_break.c.accepted_minor.is_not(None), by_then(asked, _break.c.closed_at))
     breaks = select(
-        _break.c.kind, _break.c.currency, _break.c.amount_minor.label("minor"), _break.c.opened_at.label("since")
+        _break.c.kind,
+        _break.c.currency,
+        _break.c.amount_minor.label("minor"),
+        _break.c.opened_at.label("since"),
+        case((lived_with, 1), else_=0).label("accepted"),
     ).where(
-        _break.c.tenant_id == asked.tenant.name, by_then(asked, _break.c.opened_at), still(asked, _break.c.closed_at)
+        _break.c.tenant_id == asked.tenant.name,
+        by_then(asked, _break.c.opened_at),
+        or_(still(asked, _break.c.closed_at), lived_with),
     )
     line = union_all(items, breaks).subquery("line")
     compared = [one.name for one in KINDS.values() if one.legs]
@@ -39,13 +47,16 @@ def statement(tx: Tx, asked: Asked) -> Query:
         "compared": case((line.c.kind.in_(compared), "yes"), else_="no"),
     }
     each = select(
-        *(along[name].label(name) for name in asked.by), line.c.currency, line.c.minor, line.c.since
+        *(along[name].label(name) for name in asked.by), line.c.currency, line.c.minor, line.c.since, line.c.accepted
     ).subquery("each")
+    waits = 1 - each.c.accepted
     keys: list[Any] = [*(each.c[name] for name in asked.by), each.c.currency]
     sums: list[Any] = [
-        func.count().label("lines"),
-        total(each.c.minor).label("amount"),
-        *aged_from(asked, literal(1), each.c.since),
+        total(waits).label("lines"),
+        total(each.c.minor * waits).label("amount"),
+        *aged_from(asked, waits, each.c.since),
+        total(each.c.accepted).label("accepted"),
+        total(each.c.minor * each.c.accepted).label("accepted_amount"),
     ]
     return select(*keys, *sums).group_by(*keys)
 
@@ -65,6 +76,8 @@ BREAKS = Report(
         Column("lines", "count", "lines that are open"),
         Column("amount", "money", "what they are worth, where they say so"),
         *(Column(one.name, "count", one.says.replace("of it", "of them")) for one in AGES),
+        Column("accepted", "count", "breaks that a person closed with a reason, and that are still so"),
+        Column("accepted_amount", "money", "what those are worth"),
     ),
     statement=statement,
     by={

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -42,6 +42,7 @@ class Compared:
     remainder: Money
     open_since: datetime
     such_as: tuple[str, ...] = ()  # what the remainder is of, as far as it shows; not kept
+    told_by: Mapping[str, int] = field(default_factory=dict[str, int])  # which breaks tell of how much of it
 
 
 def keep(tx: Tx, one: Compared) -> None:
@@ -109,18 +110,18 @@ def told_otherwise(tx: Tx, merchant: str, currency: str) -> int:
     return int(row["minor"]) if row else 0
 
 
-def without_their_sum(tx: Tx, merchant: str, currency: str) -> list[tuple[int, dict[str, int]]]:
+def without_their_sum(tx: Tx, merchant: str, currency: str) -> list[tuple[str, int, dict[str, int]]]:
     """Payouts whose lines don't come to their amount: by how much it is more than they are, and its payments' lines."""
     where = (_payout.c.tenant_id == tx.tenant, _payout.c.merchant == merchant, _payout.c.currency == currency)
     query = select(_payout.c.processor_ref, _payout.c.amount_minor).where(*where, _payout.c.itemised)
-    found: list[tuple[int, dict[str, int]]] = []
+    found: list[tuple[str, int, dict[str, int]]] = []
     for row in tx.all(query.where(_payout.c.complete.is_(False)).limit(_FEW)):
         mine = (_line.c.tenant_id == tx.tenant, _line.c.merchant == merchant, _line.c.currency == currency)
         lines = select(_line.c.payment_id, _line.c.net_minor).where(*mine, _line.c.payout_ref == row["processor_ref"])
         sums: dict[str, int] = {}
         for line in tx.all(lines.where(_line.c.kind != str(LineKind.PAYOUT))):
             sums[line["payment_id"]] = sums.get(line["payment_id"], 0) + line["net_minor"]
-        found.append((row["amount_minor"] - sum(sums.values()), sums))
+        found.append((row["processor_ref"], row["amount_minor"] - sum(sums.values()), sums))
     return found
 
 

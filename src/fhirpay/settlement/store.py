@@ -46,6 +46,9 @@ _LINES = select(_line).where(_line.c.tenant_id == bindparam("tenant"))
 _LINE = _LINES.where(_line.c.merchant == bindparam("of"), _line.c.line_ref == bindparam("ref"))
 _LOCKED_LINE = _LINE.with_for_update()
 _OF_PAYMENT = _LINES.where(_line.c.payment_id == bindparam("payment")).order_by(_line.c.occurred_at, _line.c.line_ref)
+_SETTLED_OF = (_LINES.where(_line.c.payment_id == bindparam("payment"), _line.c.state != "waiting")).order_by(
+    _line.c.booked_at, _line.c.line_ref
+)
 _WAITING = (
     _LINES.where(_line.c.merchant == bindparam("of"), _line.c.state == "waiting", _line.c.line_ref > bindparam("after"))
     .order_by(_line.c.line_ref)
@@ -300,6 +303,11 @@ def lines_of(tx: Tx, payout: Payout, *, after: str = "", limit: int = PAGE) -> l
 def lines_of_payment(tx: Tx, payment_id: str) -> list[Line]:
     """Oldest first."""
     return [_line_of(row) for row in tx.all(_OF_PAYMENT, payment=payment_id)]
+
+
+def settled_of_payment(tx: Tx, payment_id: str) -> list[Line]:
+    """In the order in which they were settled."""
+    return [_line_of(row) for row in tx.all(_SETTLED_OF, payment=payment_id)]
 
 
 def lines_about(tx: Tx, like: Line, **refs: str) -> list[Line]:

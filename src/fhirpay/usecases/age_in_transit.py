@@ -1,6 +1,7 @@
 """Money that is on its way for longer than its days is a break, item by item, and goes once it has arrived.
 
-Called by reconcile.py, daily and by `fhirpay reconcile`. What a person has taken off the list stays off it.
+Called by reconcile.py, daily and by `fhirpay reconcile`. What a person has taken off the list stays
+off it while it is of the same amount.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ async def look(units: Units, tenant: Tenant) -> int:
         await units.write(open_breaks, found[start : start + _AT_ONCE])
     keys = {one.key for one in found}
     for kind in KINDS:
-        told = await units.read(store.breaks, kind=kind, limit=_BREAKS_MAX)
+        told = await units.read(store.breaks, kind=kind, accepted=True, limit=_BREAKS_MAX)
         gone = [one.break_key for one in told if one.break_key not in keys]
         for start in range(0, len(gone), _AT_ONCE):
             await units.write(_close, gone[start : start + _AT_ONCE])

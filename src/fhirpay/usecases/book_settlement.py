@@ -21,7 +21,6 @@ from functools import partial
 from ..bank import apart
 from ..config import Tenant
 from ..db.unit import Tx
-from ..domain.dispute import DisputeFact, MoneyKind
 from ..domain.money import Money
 from ..domain.operation import OperationState
 from ..domain.payment import PaymentState
@@ -39,11 +38,11 @@ from ..payments.port import Approved, OperationKind, Reference
 from ..payments.records import Operation, Payment, Refund
 from ..payments.settlement_port import PayoutSeen, SettlementLine
 from ..reconciliation import line_matches
-from ..reconciliation.gaps import PAYOUT_SUM
+from ..reconciliation.gaps import PAYOUT_SUM, sum_key
 from ..settlement import pairs as settlement_pairs
 from ..settlement import store as settlement
 from ..settlement.store import Line, LineState, Payout
-from . import post_payout
+from . import dispute_lines, post_payout
 from .lookup import settle_any
 from .money_off import business_day
 from .refund import ENDS as REFUND_ENDS
@@ -146,11 +145,11 @@ def all_lines_are_here(tx: Tx, payout: Payout) -> None:
     """Compare what they come to with the payout's amount: a difference is a break, and they are read again until it is
     none any more."""
     count, net = settlement.net_of(tx, payout)
-    key = f"{payout.merchant}:{payout.processor_ref}:sum"
+    key = sum_key(payout.merchant, payout.processor_ref)
     if net != payout.amount:
         says = f"payout {payout.processor_ref} is of {payout.amount}, and its {count} lines come to {net}"
         tell = partial(store.open_break, tx, merchant=payout.merchant, subject=payout.processor_ref)
-        tell(key, PAYOUT_SUM, says, amount=payout.amount - net, again=True)
+        tell(key, PAYOUT_SUM, says, amount=payout.amount - net, standing=True)
         return
     store.close_break(tx, key, by="settlement", why="its lines come to its amount")
     settlement.complete(tx, payout)
@@ -249,7 +248,7 @@ def _is_told_alike(tx: Tx, line: Line, found: About) -> bool:
     """Whether what is converted by this line stands in the books as it says that it was taken. A dispute may have been
     told in the currency of our balance, and of a return's fee nobody says in which it was."""
     if line.kind in (_K.DISPUTE, _K.DISPUTE_REVERSAL):
-        told = _told_of_dispute(tx, line, found)
+        told = dispute_lines.told_of(tx, line, found.payment_id)
         return told is not None and told.amount == abs(line.taken) and (told.fee is None or not told.fee)
     return line.kind in _FEE_IS_TOLD_HERE or not line.fee
 
@@ -363,17 +362,7 @@ def _in_the_books(tx: Tx, payment: Payment, line: Line, found: About) -> bool:
         case _K.RETURN | _K.RETURN_REVERSAL:
             return any(one.booked_at for one in returns.of_payment(tx, payment.payment_id))
         case _:
-            return _told_of_dispute(tx, line, found) is not None
-
-
-def _told_of_dispute(tx: Tx, line: Line, found: About) -> DisputeFact | None:
-    """The money that the line is of, as it was told: by the line's name, else by what it comes to."""
-    named = disputes.by_processor_ref(tx, line.merchant, line.of_ref)
-    those = [named] if named else disputes.of_payment(tx, found.payment_id)
-    facts = [fact for one in those for fact in disputes.facts_of(tx, one.dispute_id)]
-    kind = MoneyKind.WITHDRAWN if line.kind is _K.DISPUTE else MoneyKind.REINSTATED
-    like = [one for one in facts if one.kind is kind and one.amount == abs(line.taken)]
-    return next((one for one in facts if one.reference == line.line_ref), like[0] if like else None)
+            return dispute_lines.told_of(tx, line, found.payment_id) is not None
 
 
 def untold_fee(tx: Tx, line: Line, found: About) -> Money | None:
@@ -382,7 +371,7 @@ def untold_fee(tx: Tx, line: Line, found: About) -> Money | None:
         return line.fee
     if line.kind not in (_K.DISPUTE, _K.DISPUTE_REVERSAL):
         return None
-    told = _told_of_dispute(tx, line, found)
+    told = dispute_lines.told_of(tx, line, found.payment_id)
     return line.fee - told.fee if told and told.fee else line.fee
 
 

@@ -31,6 +31,7 @@ from ..payments.balance_port import Balance, BalanceSeen
 from ..payments.records import Payment
 from ..payments.registry import Registry
 from ..payments.settlement_port import SettlementLine
+from ..reconciliation.gaps import account_for_balance, sum_key
 from ..settlement import balances, settled_line
 from ..settlement import store as settlement
 from ..settlement.balances import Compared
@@ -137,13 +138,14 @@ class CompareBalance:
         before = {one.seen.currency: one for one in balances.last(tx, merchant)}
         for one in found:
             balances.keep(tx, one)
+            account_for_balance(tx, merchant, one.seen.currency, one.told_by)
             key = f"{merchant}:balance:{one.seen.currency}"
             last = before.get(one.seen.currency)
             if not one.remainder:
                 store.close_break(tx, key, by="settlement", why="its balance is what the books have")
             elif last is not None and last.read_at < one.read_at and last.remainder == one.remainder:
                 # A processor's list may lag behind its balance: what is so for two readings is so.
-                tell = partial(store.open_break, tx, merchant=merchant, subject=one.seen.currency, again=True)
+                tell = partial(store.open_break, tx, merchant=merchant, subject=one.seen.currency, standing=True)
                 tell(key, DIFFERS, _says(one), amount=one.remainder)
                 log.warning("settlement.balance_differs", merchant=merchant)
         return found
@@ -179,6 +181,7 @@ class _Look:
         self._odd = odd
         self._parts: dict[str, int] = defaultdict(int)
         self._such_as: list[str] = []
+        self._told_by: dict[str, int] = {}
         self._open_since = asked_at
 
     def fees_unknown(self) -> bool:
@@ -197,7 +200,8 @@ class _Look:
         parts = {label: Money(minor, self._code) for label, minor in sorted(self._parts.items()) if minor}
         remainder = self._seen.total - books - sum(parts.values(), zero)
         such_as = tuple(self._such_as[:_SAYS])
-        return Compared(self._merchant, self._seen, self._asked_at, books, parts, remainder, self._open_since, such_as)
+        told = (self._open_since, such_as, self._told_by)
+        return Compared(self._merchant, self._seen, self._asked_at, books, parts, remainder, *told)
 
     def _read_lines(self) -> None:
         by_payment: dict[str, list[SettlementLine]] = defaultdict(list)
@@ -282,19 +286,20 @@ class _Look:
         such as the fee of a line that is listed twice, or what payments are more by than the books; else nothing."""
         if not left:
             return 0
-        found: list[int] = []
-        for more, sums in balances.without_their_sum(self._tx, self._merchant, self._code):
+        found: list[tuple[str, int]] = []
+        for ref, more, sums in balances.without_their_sum(self._tx, self._merchant, self._code):
             mine = sums.keys() - {""}
             settled, booked = balances.settled_net(self._tx, self._code, mine), self._booked(mine)
-            found.append(more + sum(settled.values()) - sum(booked.values()))
+            found.append((sum_key(self._merchant, ref), more + sum(settled.values()) - sum(booked.values())))
         found += [
-            one.amount.minor
+            (one.break_key, one.amount.minor)
             for kind in _MORE_THAN_BOOKED
-            for one in store.breaks(self._tx, kind=kind)
-            if one.merchant == self._merchant and one.amount is not None and one.amount.currency == self._code
+            for one in store.breaks(self._tx, kind=kind, accepted=True)
+            if one.merchant == self._merchant and one.amount.currency == self._code
         ]
         some = (few for count in range(1, len(found) + 1) for few in combinations(found[:_SUMS], count))
-        return left if any(sum(few) == left for few in some) else 0
+        self._told_by = next((dict(few) for few in some if sum(minor for _, minor in few) == left), {})
+        return left if self._told_by else 0
 
     def _of_other_currency(self) -> None:
         """Payments of this currency that the processor holds in another one."""

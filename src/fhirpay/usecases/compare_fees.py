@@ -40,7 +40,7 @@ async def look(units: Units, terms: Sequence[Terms], days: tuple[str, str], *, c
             found += await units.read(_breaks, off[start : start + _AT_ONCE])
         after, more = last or after, last is not None
     keys = {one.key for one in found}
-    told = await units.read(store.breaks, kind=KIND, limit=_BREAKS_MAX)
+    told = await units.read(store.breaks, kind=KIND, accepted=True, limit=_BREAKS_MAX)
     says = {one.break_key: one.says for one in told}
     new = [one for one in found if says.get(one.key) != one.says]
     for start in range(0, len(new), _AT_ONCE):

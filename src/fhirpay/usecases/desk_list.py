@@ -17,6 +17,7 @@ from ..flow import lane
 from ..outbox import QUEUE
 from ..payments import store, unattended
 from ..payments.records import Break
+from ..reconciliation.gaps import PAYOUT_SUM
 from ..reconciliation.kinds import kind as kind_of
 from .apply_message import PARKED
 from .parked import KIND as PARKED_CALL
@@ -89,7 +90,12 @@ def read(
 
 def _of_break(one: Break) -> Line:
     amount, subject = one.amount or None, one.subject or one.payment_id
-    return Line(one.break_key, one.kind, subject, one.says, one.account_ref, amount, one.opened_at, one.merchant)
+    says = one.says
+    if one.kind == PAYOUT_SUM and one.payment_id:
+        says += f"; {one.payment_id}, of which the lines have not what the books have, is told here alone"
+    if one.balance:
+        says += f"; so is {one.balance} by which the processor's balance and the books differ"
+    return Line(one.break_key, one.kind, subject, says, one.account_ref, amount, one.opened_at, one.merchant)
 
 
 def _unknown(tx: Tx, account_ref: str | None) -> list[Line]:
@@ -127,7 +133,7 @@ def done(tx: Tx, line_id: str, *, by: str, why: str) -> None:
         raise RuleBroken("a link that waits for its payer ends when it is paid or has expired; or void the payment")
     item = worklist.find(tx, line_id)
     if item is None:
-        if not store.close_break(tx, line_id, by=by, why=why):
+        if not store.accept_break(tx, line_id, by=by, why=why):
             raise NotFound(f"{line_id} is not on the worklist")
         return
     if item.kind == PARKED:

@@ -167,7 +167,7 @@ def _deposited(tx: Tx, tenant: Tenant, batches: Sequence[Payout], total: Money, 
         says = f"{len(batches)} batches from {first.processor_ref} on are {gap} more than their deposit of {total}:"
         says += " fees that the processor doesn't tell; they stay in processor_clearing"
         tell = partial(store.open_break, tx, merchant=first.merchant, subject=first.processor_ref)
-        tell(f"bank:{FEE_GAP}:{key}", FEE_GAP, says, amount=gap, again=True)
+        tell(f"bank:{FEE_GAP}:{key}", FEE_GAP, says, amount=gap, standing=True)
 
 
 def identified(tx: Tx, tenant: Tenant, line: BankLine) -> None:
@@ -192,7 +192,8 @@ def _tell(tx: Tx, tenant: Tenant, account: BankAccount, found: Found) -> None:
     def tell(kind: str, one: Expected, says: str, amount: Money) -> None:
         key = f"bank:{kind}:{one.subject}:{one.what}"
         told.add(key)
-        store.open_break(tx, key, kind, says, merchant=one.merchant, subject=one.subject, amount=amount, again=True)
+        more = {"merchant": one.merchant, "subject": one.subject, "amount": amount}
+        store.open_break(tx, key, kind, says, **more, standing=True)
 
     for one in found.missing:
         what = "has not been seen" if one.what == "arrival" else "failed, and has not been seen taken back"
@@ -203,7 +204,7 @@ def _tell(tx: Tx, tenant: Tenant, account: BankAccount, found: Found) -> None:
             told.add(key)
             says = f"{match_bags.shown(tx, one)} may be one of {count} lines of bank account '{account.name}'"
             kind = match_bags.AMBIGUOUS
-            store.open_break(tx, key, kind, says, subject=one.subject, amount=one.amount, again=True)
+            store.open_break(tx, key, kind, says, subject=one.subject, amount=one.amount, standing=True)
             continue
         says = f"{_shown(tx, one)} may be one of {count} lines of bank account '{account.name}', or they another payout"
         tell(AMBIGUOUS, one, says, one.amount)
@@ -229,14 +230,14 @@ def _close(tx: Tx, tenant: Tenant, account: BankAccount, told: set[str], of_acco
     merchants = merchants_of(tenant, account)
     why = "it is no longer so"
     for kind in (MISSING, AMBIGUOUS, DIFFERS):
-        for one in store.breaks(tx, kind=kind, limit=100 * store.PAGE):
+        for one in store.breaks(tx, kind=kind, accepted=True, limit=100 * store.PAGE):
             mine = one.merchant in merchants and one.amount.currency == account.currency
             if mine and one.break_key not in told:
                 store.close_break(tx, one.break_key, by="bank", why=why)
-    for one in store.breaks(tx, kind=match_bags.AMBIGUOUS, limit=100 * store.PAGE):
+    for one in store.breaks(tx, kind=match_bags.AMBIGUOUS, accepted=True, limit=100 * store.PAGE):
         if one.break_key.startswith(of_account) and one.break_key not in told:
             store.close_break(tx, one.break_key, by="bank", why=why)
-    for one in store.breaks(tx, kind=NOBODY, limit=100 * store.PAGE):
+    for one in store.breaks(tx, kind=NOBODY, accepted=True, limit=100 * store.PAGE):
         line = bank.line(tx, one.break_key.rpartition(":")[2])
         if line.account == account.name and (one.break_key not in told or line.receipt_by):
             store.close_break(tx, one.break_key, by=line.receipt_by or "bank", why=why)

@@ -24,10 +24,11 @@ from ..errors import StorageUnavailable
 from ..log import Log
 from ..payments import store
 from ..payments.many_breaks import NewBreak, open_breaks
+from ..payments.records import Break
 from ..reconciliation import differences, line_matches, rules
 from ..reconciliation.differences import Sums
 from ..reconciliation.fee_terms import terms_of
-from ..reconciliation.gaps import Gaps, open_gaps, taken_again
+from ..reconciliation.gaps import Gaps, account_for, open_gaps, taken_again
 from ..reconciliation.rules import Nameless, Unlined
 from ..reconciliation.verdicts import KINDS, judge
 from . import age_in_transit, compare_fees
@@ -104,6 +105,9 @@ class Reconcile:
                 continue
             if not gaps[one.merchant].take(one):
                 verdicts[verdict.key] = verdict
+        renamed = {key: payment for one in gaps.values() for key, payment in one.renamed.items()}
+        if days == ALWAYS and renamed:
+            await self._units.write(account_for, renamed)
         closes = merchants if days == ALWAYS else []
         await self._tell(verdicts, closes)
         terms = [one for one in self._fees if one.merchant in merchants]
@@ -142,8 +146,11 @@ class Reconcile:
             after, more = last or after, last is not None
 
     async def _tell(self, verdicts: dict[str, NewBreak], closes: Collection[str]) -> None:
-        """Open what is so and isn't told yet, and close what no longer is, of the merchants in `closes`."""
-        told = [one for kind in KINDS for one in await self._units.read(store.breaks, kind=kind, limit=_BREAKS_MAX)]
+        """Open what is so and isn't told yet, unless a person accepted just that, and close what no longer is, of the
+        merchants in `closes`."""
+        told: list[Break] = []
+        for kind in KINDS:
+            told += await self._units.read(store.breaks, kind=kind, accepted=True, limit=_BREAKS_MAX)
         says = {one.break_key: one.says for one in told}
         new = [one for one in verdicts.values() if says.get(one.key) != one.says]
         for start in range(0, len(new), _TOLD_AT_ONCE):

@@ -146,8 +146,8 @@ def _gaps(tx: Tx, whose: BankAccount) -> None:
             amount = Money(off, whose.currency)
             says = f"bank account '{whose.name}': {one.first_day} begins {amount} off from how {last.last_day} ended:"
             says += " the files of the days between are missing"
-            store.open_break(tx, key, GAP, says, subject=whose.name, amount=amount, again=True)
-    for one in store.breaks(tx, kind=GAP, limit=100 * store.PAGE):
+            store.open_break(tx, key, GAP, says, subject=whose.name, amount=amount, standing=True)
+    for one in store.breaks(tx, kind=GAP, accepted=True, limit=100 * store.PAGE):
         if one.break_key.startswith(f"bank:{GAP}:{whose.name}:") and one.break_key not in told:
             store.close_break(tx, one.break_key, by="bank", why="the files between are here")
 

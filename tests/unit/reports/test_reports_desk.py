@@ -15,6 +15,7 @@ from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.payout import PayoutState
 from fhirpay.ledger import periods
 from fhirpay.ledger.month import Month
+from fhirpay.payments import store as payments
 from fhirpay.payments.port import Reference
 from fhirpay.payments.settlement_port import PayoutSeen
 from fhirpay.payments.tables import PaymentFactRow, PaymentRow
@@ -123,16 +124,23 @@ async def test_breaks_age_and_past_days_know_what_was_done_since(units: Units, c
     before = await csv(units, TENANT, "breaks", as_of="2026-12-27", by=("kind",))
     await units.write(worklist.done, line, by="ann", why="stated")
     assert before == [
-        f"kind,currency,lines,amount,{AGES}",
-        "amount_unknown,,1,,1,0,0,0,0",
-        "payout_not_at_bank,USD,1,500.00,1,0,0,0,0",
+        f"kind,currency,lines,amount,{AGES},accepted,accepted_amount",
+        "amount_unknown,,1,,1,0,0,0,0,0,",
+        "payout_not_at_bank,USD,1,500.00,1,0,0,0,0,0,0.00",
     ]
     assert await csv(units, TENANT, "breaks", as_of="2026-12-27", by=("kind",)) == before
     on(clock, "2027-01-01")  # 31 days after
     assert await csv(units, TENANT, "breaks", by=("owner", "compared")) == [
-        f"owner,compared,currency,lines,amount,{AGES}",
-        "controller,yes,USD,1,500.00,0,1,0,0,0",
+        f"owner,compared,currency,lines,amount,{AGES},accepted,accepted_amount",
+        "controller,yes,USD,1,500.00,0,1,0,0,0,0,0.00",
     ]
+
+    def lived_with(tx: Tx) -> None:
+        payments.open_break(tx, "k", "amount_differs", "off", amount=usd(3_00), standing=True)
+        payments.accept_break(tx, "k", by="kim", why="it is rounded there")
+
+    await units.write(lived_with)
+    assert (await csv(units, TENANT, "breaks", by=("kind",)))[1] == "amount_differs,USD,0,0.00,0,0,0,0,0,1,3.00"
 
 
 async def test_declines_are_parts_of_all_that_was_tried(units: Units) -> None:

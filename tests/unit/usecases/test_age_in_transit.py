@@ -56,7 +56,7 @@ async def test_checks_bags_and_terminals_are_told_each_after_its_days(database: 
     assert await told(units, tenant, clock, days=7) == older
     assert await told(units, tenant, clock) == older  # once
     key = f"in_transit:deposit_outstanding:{bag}"
-    await units.write(lambda tx: payments.close_break(tx, key, by="kim", why="the bank has it"))
+    await units.write(lambda tx: payments.accept_break(tx, key, by="kim", why="the bank has it"))
     del older["deposit_outstanding", bag]
     assert await told(units, tenant, clock, days=1) == older  # what is done stays done
     assert await told(units, TENANT.model_copy(update={"in_transit": InTransit(check_days=0)}), clock) == {}

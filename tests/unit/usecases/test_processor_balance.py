@@ -9,11 +9,13 @@ import pytest
 
 from fhirpay.db.unit import Database
 from fhirpay.domain.clock import FrozenClock
+from fhirpay.domain.money import Money
 from fhirpay.payments import store as payments
 from fhirpay.settlement.balances import Compared
 from fhirpay.simulators import processor_rules as rules
 from fhirpay.usecases import compare_balance
 from fhirpay.usecases.compare_balance import CompareBalance
+from fhirpay.usecases.desk_list import read
 from payments_world import World, payments_world
 from settlement_world import FEES, breaks, pays_out, pulled
 
@@ -138,3 +140,6 @@ async def test_a_line_that_is_listed_twice_at_another_fee_is_told_by_its_payouts
     await pulled(world)
     assert await breaks(world) == {"payout_sum"}
     assert await compared(world) == {compare_balance.TOLD: line["fee"] + 1, "remainder": 0}
+    (shown,) = (await world.units.read(read, kind="payout_sum")).lines  # the one line says both
+    differs = Money(line["fee"] + 1, "USD")
+    assert f"so is {differs} by which the processor's balance and the books differ" in shown.says

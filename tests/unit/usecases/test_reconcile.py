@@ -13,9 +13,10 @@ from sqlalchemy import text
 from fhirpay.db.unit import Database, Tx, Units
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.payments import store as payments
-from fhirpay.reconciliation.legs import legs
+from fhirpay.reconciliation.legs import legs, open_breaks
 from fhirpay.reconciliation.verdicts import KINDS
 from fhirpay.simulators.processor_books import Books
+from fhirpay.usecases.desk_list import done, read
 from fhirpay.usecases.reconcile import Done, Reconcile
 from payments_world import World, payments_world
 from settlement_world import FEES, pays_out, pulled
@@ -103,6 +104,37 @@ async def test_each_difference_has_its_name_its_amount_and_goes_once_it_is_gone(
     assert four not in {subject for _, subject in await told(world)}
 
 
+@pytest.mark.unsound("hands in the database")
+async def test_what_a_person_accepted_stays_closed_until_its_amount_is_another_or_it_comes_back(world: World) -> None:
+    one, two = await settled(world, 50_00, 60_00)
+    more = "UPDATE payout_line SET gross_minor = gross_minor + :more WHERE payment_id = :payment AND kind = 'payment'"
+    for payment in (one, two):
+        await sql(world, more, payment=payment, more=-1)
+    await looked(world)
+
+    async def accept(payment: str) -> None:
+        found = (await world.units.read(read, kind="amount_differs")).lines
+        (line,) = [line.line_id for line in found if line.subject == payment]
+        await world.units.write(lambda tx: done(tx, line, by="kim", why="the processor rounds"))
+
+    await accept(one)
+    await looked(world)
+    await looked(world)
+    assert await told(world) == {("amount_differs", two): -1}
+    shown = [(each.count, each.minor, each.accepted) for each in await world.units.read(open_breaks, ["main"])]
+    assert shown == [(1, -1, False), (1, -1, True)]
+    await sql(world, more, payment=one, more=-2)
+    await looked(world)
+    assert await told(world) == {("amount_differs", one): -3, ("amount_differs", two): -1}
+    await accept(one)
+    await sql(world, more, payment=one, more=3)  # it is no longer so
+    await looked(world)
+    assert [each.accepted for each in await world.units.read(open_breaks, ["main"])] == [False]
+    await sql(world, more, payment=one, more=-3)  # and comes back
+    await looked(world)
+    assert (await told(world))["amount_differs", one] == -3
+
+
 async def test_a_payment_in_no_payout_is_told_once_all_of_its_days_are_known(world: World) -> None:
     account = await world.invoiced("ann", 10_00, 30_00)
     await world.paid(account, minor=10_00)
@@ -151,8 +183,9 @@ async def test_what_a_payout_lists_twice_or_not_at_all_is_told_by_the_payout_alo
     world: World,
 ) -> None:
     account = await world.invoiced("ann", 10_00, 50_00, 60_00)
+    made: list[str] = []
     for minor in (10_00, 50_00, 60_00):  # from the first on payouts are known
-        await world.paid(account, minor=minor)
+        made.append(await world.paid(account, minor=minor))
         paid_out = await pays_out(world)
         if minor != 10_00:
             listed_otherwise(world, paid_out, twice=minor == 50_00)
@@ -165,6 +198,10 @@ async def test_what_a_payout_lists_twice_or_not_at_all_is_told_by_the_payout_alo
     await pulled(world)
     await looked(world)
     assert await told(world) == {}
+    listed = (await world.units.read(read)).lines
+    for minor, payment in zip((50_00 - 1_75, 60_00 - 2_04), made[1:], strict=True):  # the one line names both
+        (one,) = [line for line in listed if line.amount and abs(line.amount.minor) == minor]
+        assert (one.kind, payment in one.says, one.account_ref) == ("payout_sum", True, account)
 
 
 def listed_otherwise(world: World, paid_out: dict[str, Any], *, twice: bool) -> None:

@@ -7,11 +7,13 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import text
 
 from fhirpay.db.unit import Database
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.settlement import LineKind
 from fhirpay.settlement import store
+from fhirpay.usecases.book_settlement import book
 from payments_world import World, payments_world
 from settlement_world import FEES, becomes, breaks, controls, entries, lines, payout, pays_out, pulled
 
@@ -107,6 +109,30 @@ async def test_a_dispute_and_its_fee_are_booked_once_whoever_tells_first(world: 
     await pays_out(world)
     await pulled(world)
     await controls(world)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+async def test_two_disputes_of_one_amount_each_have_their_own_fee_whoever_names_none(
+    world: World, turned: bool
+) -> None:
+    account = await world.invoiced("ann", 50_00)
+    payment = await world.paid(account)
+    (document,) = (await world.processor.books())["payments"]
+    for fee in (15_00, 20_00):
+        await world.processor.control("disputes", {"payment": document["id"], "amount": 10_00, "fee": fee})
+    first = await pays_out(world)
+    assert (await pulled(world)).waiting == 2  # no event has told of them yet
+    name_none = "UPDATE payout_line SET of_ref = '', line_ref = 'other_' || line_ref WHERE kind = 'dispute'"
+    await world.units.write(lambda tx: tx.execute(text(name_none)) and None)
+    await world.deliver_events()
+    await world.inbox.drain()
+    both = [one for one in await lines(world, first) if one.kind is LineKind.DISPUTE]
+    both.sort(key=lambda one: one.fee.minor, reverse=turned)
+    for line in both:
+        assert await world.units.write(lambda tx, line=line: book(tx, world.tenant, line))
+    assert (await world.balances())["dispute_fees"] == 35_00  # as their events have told
+    found = [one for one in await lines(world, first) if one.kind is LineKind.DISPUTE]
+    assert [(one.state, one.payment_id) for one in found] == [("noted", payment)] * 2
 
 
 async def test_an_adjustment_stays_where_it_is_and_is_for_a_person(world: World) -> None:

@@ -14,7 +14,7 @@ from fhirpay.db.unit import Database, Tx
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.ids import CountedIds
 from fhirpay.errors import MessageInvalid, StorageUnavailable, ValueInvalid
-from fhirpay.usecases import take_report
+from fhirpay.usecases import reports_gone, take_report
 from fhirpay.usecases.explain import explain
 from fhirpay.usecases.match_postings import KINDS, match_source
 from fhirpay.usecases.take_report import Reported, TakeReport
@@ -215,3 +215,22 @@ async def test_one_that_is_stopped_between_its_units_goes_on_when_it_is_given_ag
     assert (await reports.take("engine", "postings.csv", lines)).again
     assert units == [1] * 5
     assert len(await at.house.units.read(said.some, "engine")) == 3
+
+
+@pytest.mark.warns("posting.report_gone")
+async def test_a_report_that_is_read_no_more_leaves_one_line_in_the_place_of_its_own(at: Clinic) -> None:
+    await posted(at)
+    await taken(at, (20, "8", "A999", "0.00", ""), EMPTY)
+    assert await told(at) == {"missing_posting": ["80.00 USD"]}
+    tenant = at.house.tenant
+    none = tuple(one.model_copy(update={"report": None}) for one in tenant.destinations)
+    without = tenant.model_copy(update={"destinations": none})
+    for _ in range(2):  # at each start
+        await at.house.units.write(reports_gone.note, without)
+        assert await told(at) == {}
+        (line,) = await at.house.units.read(worklist.list_open, kind=reports_gone.GONE)
+        assert (line.subject, "1 lines of 80.00 USD in all" in line.says) == ("report:engine", True)
+    await at.house.units.write(reports_gone.note, tenant)
+    assert await at.house.units.read(worklist.list_open, kind=reports_gone.GONE) == []
+    await at.house.units.write(match_source, tenant, "report", "engine")
+    assert await told(at) == {"missing_posting": ["80.00 USD"]}
