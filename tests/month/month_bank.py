@@ -25,6 +25,7 @@ class Bank:
     name: str
     lines: dict[str, list[Line]] = field(default_factory=dict[str, list[Line]])
     lost: set[str] = field(default_factory=set[str])  # days whose file doesn't arrive
+    unwritten: set[str] = field(default_factory=set[str])  # references of lines that are in the balances alone
 
     @property
     def format(self) -> str:
@@ -56,6 +57,8 @@ class Bank:
                 both = [*self.lines.get(before, []), *lines]
                 return csv_of(both) if both else None
             case "bai2":
-                return bai2_of(lines, day=day, opening=self.balance(day))
+                opening = self.balance(day)
+                shown = [one for one in lines if one[2] not in self.unwritten]
+                return bai2_of(shown, day=day, opening=opening, closing=opening + sum(one[1] for one in lines))
             case "camt053":
                 return camt_of(lines, first=day, last=day, opening=self.balance(day), currency="USD")

@@ -31,7 +31,7 @@ _BY = {
     "dispute_fees": ("dispute_fees", "merchant"),
     "cash_drawer": ("drawer", "till"),
     "cash_safe": ("safe", "till"),
-    "checks_on_hand": ("checks", "till"),
+    "checks_on_hand": ("checks", ""),
     "over_short": ("over_short", "till"),
     "ar_patient": ("owes", "account_ref"),
     "ar_pending": ("pending", "account_ref"),

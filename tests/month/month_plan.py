@@ -152,7 +152,7 @@ class Plan:
             cost = chance.randrange(90, 400) * 1_00 + 50
             self._do(at + minute, "copay", place, who, name=visit, cents=copay)
             if (how := chance.choices(("cash", "check", "page", "card", ""), (4, 2, 3, 2, 1))[0]) != "":
-                self.later(at + 3 * minute, lambda at: self._pay(place, who, copay, how, at, before=True))
+                self.later(at + 3 * minute, lambda at: self.pay(place, who, copay, how, at, before=True))
             posts = place.local(day, 18) + timedelta(minutes=chance.randrange(50))
             self.later(posts, lambda at: self.charge(place, who, visit, cost, at, copay=copay))
             self.later(posts + 2 * minute, lambda _: self._rest(place, who))
@@ -168,7 +168,7 @@ class Plan:
             when = place.local(day, 20) + timedelta(minutes=chance.randrange(220))
         if how == "bank" and chance.random() < 0.3:
             how = "bank_returns"
-        self.later(when, lambda at: self._pay(place, who, part, how, at))
+        self.later(when, lambda at: self.pay(place, who, part, how, at))
 
     def charge(self, place: Place, who: str, visit: str, cents: int, at: datetime, *, copay: int = 0) -> None:
         self._do(at, "charge", place, who, name=visit, cents=cents, insured=bool(copay))
@@ -180,7 +180,7 @@ class Plan:
 
     # ── paying ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _pay(
+    def pay(
         self, place: Place, who: str, cents: int, how: str, at: datetime, *, before: bool = False, name: str = ""
     ) -> None:
         name = name or f"P{self.number()}"
@@ -344,7 +344,7 @@ class Plan:
         who = self.account(place)
         self.charge(place, who, f"V{self.number()}", cents, at - timedelta(minutes=2))
         if how:
-            self._pay(place, who, cents, how, at, name=name + place.name)
+            self.pay(place, who, cents, how, at, name=name + place.name)
         else:
             self.unpaid[name] = who
 

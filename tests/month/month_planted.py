@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import month_planted_bags
 import month_planted_bank
+import month_planted_desk
 import month_planted_ehr
 import month_planted_fees
 import month_planted_moved
+import month_planted_payouts
 import month_planted_processor
 from month_plan import Plan
 from month_world import MonthWorld
@@ -17,8 +19,10 @@ ALL = (
     *month_planted_processor.PLANTS,
     *month_planted_moved.PLANTS,
     *month_planted_fees.PLANTS,
+    *month_planted_payouts.PLANTS,
     *month_planted_bank.PLANTS,
     *month_planted_bags.PLANTS,
+    *month_planted_desk.PLANTS,
     *month_planted_ehr.PLANTS,
 )
 

@@ -168,7 +168,7 @@ async def no_longer_owed(world: MonthWorld, act: Act) -> int | None:
     """A charge is taken back at the EHR while the debit that pays it is on its way."""
     who, cents = world.who("S27harbor"), 115_00
     charge = world.known[f"charge of {who}"]
-    line = ft1(1, "CD", "115.00", {2: charge, 4: world._today("harbor"), 5: world._today("harbor")})
+    line = ft1(1, "CD", "115.00", {2: charge, 4: world.today("harbor"), 5: world.today("harbor")})
     await world.hl7("harbor", who, line, label="DFT^P03", insured=False)
     world.apart["credit", ""] += cents  # once it has cleared, in the night to come
     return cents

@@ -150,7 +150,7 @@ PLANTS = (
     Plant("a payout's line is missing", "payout_sum", "pay_out", "mesa", 0, line_missing),
     Plant("a payout's line is there twice", "payout_sum", "pay_out", "bay", 0, line_twice),
     Plant("a payment is paid out twice", "paid_out_twice", "pay_out", "harbor", 5, paid_twice),
-    Plant("a payment is paid out at another amount", "amount_differs", "pay_out", "mesa", 5, paid_short),
+    Plant("a payment is paid out at another amount", "amount_differs", "pay_out", "harbor", 1, paid_short),
     Plant(
         "a payment that the processor has and we don't", "settlement_unmatched", "tick", "harbor", 1, payment_elsewhere
     ),

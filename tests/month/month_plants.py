@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Hook = Callable[["MonthWorld", Act], Awaitable["int | None"]]
 ONE_EACH = ("pay_out", "bank_file")  # acts that bear one error each
+BEFORE = ("bag",)  # acts before which it is planted
 NOT_OPEN = ""  # as a kind: it is refused, or found otherwise than by an open item
 
 

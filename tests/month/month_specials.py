@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
-from month_places import DAY, PLACES, SUMMER
+from month_places import DAY, PLACES, SUMMER, Place
 
 if TYPE_CHECKING:
     from month_plan import Plan
@@ -71,12 +71,12 @@ def specials(plan: Plan) -> None:
     plan.later(bay.local(work[5], 21), lambda at: plan.reserve(bay, -50_00, at))
     plan.later(harbor.local(work[0], 14), lambda at: plan.sold(harbor, "S9", 95_00, at, how="card"))
     plan.later(harbor.local(work[2], 14), lambda at: plan.refund_of("S9", harbor, 30_00, at))
-    twice = datetime.combine(work[5] + DAY, time(8, 10), UTC)
+    twice = datetime.combine(work[4] + DAY, time(8, 10), UTC)
     for number in (1, 2):
         step = timedelta(minutes=10 * number)
         plan.later(twice + step, lambda at, n=number: plan.sold(mesa, f"S{4 + n}", 150_00, at))
         after = twice + step + timedelta(minutes=5)
-        plan.later(after, lambda at, n=number: plan.pay_out(mesa, at, work[5], f"OMtwice{n}"))
+        plan.later(after, lambda at, n=number: plan.pay_out(mesa, at, work[4], f"OMtwice{n}"))
     clocks = SUMMER + timedelta(days=1, hours=4, minutes=20)  # 00:20 in New York, 23:20 without the change
     if work[0] <= SUMMER.date() < work[-1]:
         plan.later(clocks, lambda at: plan.sold(harbor, "S3", 60_00, at))
@@ -87,3 +87,12 @@ def specials(plan: Plan) -> None:
         where = next(one for one in PLACES if one.name == place)
         at = where.local(work[day], 15) + timedelta(minutes=2 * int(name[1:]))
         plan.later(at, lambda at, one=(where, name, cents), how=how: plan.sold(*one, at, how=how))
+    plan.later(harbor.local(work[2], 16, 30), lambda at: _in_two(plan, harbor, 96_00, at))
+
+
+def _in_two(plan: Plan, place: Place, cents: int, at: datetime) -> None:
+    """A charge is paid by two payments of one amount on one day."""
+    who = plan.account(place)
+    plan.charge(place, who, f"V{plan.number()}", cents, at - timedelta(minutes=2))
+    for more, name in enumerate(("S35", "S36")):
+        plan.pay(place, who, cents // 2, "card", at + timedelta(minutes=3 * more), name=name + place.name)

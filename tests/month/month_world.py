@@ -18,7 +18,7 @@ import httpx2
 from month_bank import Bank
 from month_places import PLACES, Act, Place
 from month_plan import Plan
-from month_plants import NOT_OPEN, ONE_EACH, Error, Plant
+from month_plants import BEFORE, NOT_OPEN, ONE_EACH, Error, Plant
 from month_practice import (
     ACCOUNTS,
     DECLINED,
@@ -158,7 +158,7 @@ class MonthWorld:
             account=who,
             header={3: "EHR", 4: place.upper(), 7: stamp},
             pid={3: f"{who}^^^{place.upper()}^MR", 5: f"Doe^{who}"},
-            pv1={19: pv1.get("visit", ""), 20: "COM" if insured else "SP", 44: self._today(place)},
+            pv1={19: pv1.get("visit", ""), 20: "COM" if insured else "SP", 44: self.today(place)},
         )
         answers = [one async for one in self.house.intakes[place].answers(body, source="mllp")]
         if [verdict(one) for one in answers] != ["AA"]:
@@ -169,8 +169,10 @@ class MonthWorld:
     async def play(self, act: Act, day: str) -> None:
         assert act.at >= self.clock.at, (act, self.clock.at)
         self.clock.at, self.day = act.at, day
+        if act.kind in BEFORE:
+            await self.planted(act)
         await self._acts[act.kind](self, act)
-        if act.kind != "bank_file":
+        if act.kind not in (*BEFORE, "bank_file"):
             await self.planted(act)
         await self.settle(act.place)
 
@@ -206,18 +208,16 @@ class MonthWorld:
             1,
             "CO",
             amount(act.cents),
-            {2: f"CO{act.name}", 4: self._today(act.place), 5: self._today(act.place), 7: "COPAY"},
+            {2: f"CO{act.name}", 4: self.today(act.place), 5: self.today(act.place), 7: "COPAY"},
         )
         await self.hl7(act.place, act.who, line, label="DFT^P03", insured=True, visit=act.name)
 
     async def _charge(self, act: Act) -> None:
         self.known[f"charge of {act.who}"] = f"CG{act.name}"
-        line = ft1(
-            1, "CG", amount(act.cents), {2: f"CG{act.name}", 4: self._today(act.place), 5: self._today(act.place)}
-        )
+        line = ft1(1, "CG", amount(act.cents), {2: f"CG{act.name}", 4: self.today(act.place), 5: self.today(act.place)})
         await self.hl7(act.place, act.who, line, label="DFT^P03", insured=act.more["insured"], visit=act.name)
 
-    def _today(self, place: str) -> str:
+    def today(self, place: str) -> str:
         """As the place counts days."""
         here = next(one for one in PLACES if one.name == place)
         return here.business_day(self.clock.now()).replace("-", "")

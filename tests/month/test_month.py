@@ -13,5 +13,6 @@ from month import check, played
 
 @pytest.mark.warns("dispute.opened", "dispute.lost", "payment.returned", "bank.refused")
 @pytest.mark.warns("settlement.line_changed", "refund.failed", "operation.unknown")
+@pytest.mark.warns("settlement.balance_differs")
 def test_each_night_the_books_agree_and_each_planted_error_is_found_as_what_it_is() -> None:
     check(played(Plan(7, visits=1), errors=True))

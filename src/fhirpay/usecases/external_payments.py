@@ -82,7 +82,8 @@ def settle_up(tx: Tx, account_ref: str, tenant: Tenant) -> Mapping[str, str]:
     stands |= {_take_in(tx, account_ref, one, tenant): one.said.names for one in wanted.values()}
     _tell_of_lines(tx, account_ref, said, found.unmatched)
     late = {one.said.ref: one.said for one in found.paid if before.get(one.said.ref)}
-    _told(tx, BEFORE, account_ref, {ref: _LATE.format(one.label, one.amount, one.day) for ref, one in late.items()})
+    told = {ref: (_LATE.format(one.label, one.amount, one.day), one.amount) for ref, one in late.items()}
+    _told(tx, BEFORE, account_ref, told)
     compare(tx, account_ref, tenant)
     return stands
 
@@ -167,27 +168,29 @@ def _take_back(tx: Tx, payment: Payment, tenant: Tenant) -> None:
 
 def _tell_of_lines(tx: Tx, account_ref: str, said: list[Said], unmatched: Iterable[tuple[Said, Money]]) -> None:
     lines = {
-        one.ref: f"{one.label} takes back {rest} of {_WHAT.get(one.paid_by, 'a payment')} that isn't known here"
+        one.ref: (f"{one.label} takes back {rest} of {_WHAT.get(one.paid_by, 'a payment')} that isn't known here", rest)
         for one, rest in unmatched
     }
     _told(tx, UNMATCHED, account_ref, lines)
     _told(tx, LOOK_ALIKE, account_ref, dict(_alike(said)))
 
 
-def _told(tx: Tx, kind: str, account_ref: str, lines: dict[str, str]) -> None:
-    for subject, says in lines.items():
-        worklist.open_item(tx, kind=kind, subject=subject, says=says, account_ref=account_ref, standing=True)
+def _told(tx: Tx, kind: str, account_ref: str, lines: dict[str, tuple[str, Money]]) -> None:
+    for subject, (says, amount) in lines.items():
+        about = {"account_ref": account_ref, "amount": amount}
+        worklist.open_item(tx, kind=kind, subject=subject, says=says, **about, standing=True)
     worklist.settled_but(tx, kind, account_ref, lines)
 
 
-def _alike(said: Iterable[Said]) -> Iterator[tuple[str, str]]:
+def _alike(said: Iterable[Said]) -> Iterator[tuple[str, tuple[str, Money]]]:
     """Lines without a number that say the same in another message: both count, and a person is asked."""
     first: dict[tuple[Money, date, str], Said] = {}
     for one in sorted(said, key=lambda one: one.key):
         if one.unnumbered and not one.echo_of:
             other = first.setdefault((one.amount, one.day, one.method), one)
             if other is not one and other.unnumbered != one.unnumbered:
-                yield one.ref, f"{one.amount} of {one.day}, without FT1-2, came twice: two payments, or one sent again?"
+                says = f"{one.amount} of {one.day}, without FT1-2, came twice: two payments, or one sent again?"
+                yield one.ref, (says, one.amount)
 
 
 def tell_of_credit(tx: Tx, reassessed: Reassessed, moved: CarriedOut, stands: Collection[str]) -> None:
