@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
+from month_evidence import lacking
 from month_looks import Item, at_ehr, closed_as_counted, items, look, matched, should_be, taken_by_day
 from month_plan import FIRST, Plan
 from month_planted import ledger_tampered, plant
@@ -86,6 +87,7 @@ def played(plan: Plan, *, errors: bool = False) -> Month:
             await world.night(day.over, {act.place for act in day.acts if act.kind == "close"})
             month.wrong += await look(world, day)
         month.open = await world.units.read(items)
+        month.wrong += await lacking(world)
         if errors:
             month.tampering_found = await ledger_tampered(world)
 

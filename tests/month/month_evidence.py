@@ -1,4 +1,4 @@
-"""Whether what is open for a person says all that they need: amount, age, owner, next step, command, and what it is of."""
+"""Whether what is open for a person says all they need: amount, age, owner, next step, command, and what it is of."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from fhirpay.usecases import desk_list
 from fhirpay.usecases.explain import explain
 from fhirpay.web.api import views
 
-# Of no amount by themselves, and of no payment, payout or line: of a merchant's whole balance, of an account at the bank.
+WANTED = ("amount", "since", "age_days", "owner", "next", "command")
+# Of no payment, payout or line: of a merchant's whole balance, of an account at the bank.
 OF_A_WHOLE = ("processor_balance_differs", "bank_days_missing", "bank_statement_sum")
 
 
@@ -28,7 +29,7 @@ def _lacking(tx: Tx) -> list[str]:
         if not KINDS[one.kind].legs:
             continue
         shown: dict[str, Any] = views.line(one, tx.now)
-        empty = [name for name in ("amount", "since", "age_days", "owner", "next", "command") if shown.get(name) is None]
+        empty = [name for name in WANTED if shown.get(name) in (None, "")]
         told += [f"{one.kind} has no {', '.join(empty)}: {shown}"] * bool(empty)
         if one.kind not in OF_A_WHOLE and (lost := _unexplained(tx, shown)):
             told.append(f"{one.kind}: {lost}")
@@ -37,8 +38,8 @@ def _lacking(tx: Tx) -> list[str]:
 
 def _unexplained(tx: Tx, shown: dict[str, Any]) -> str:
     """Why `fhirpay explain` of what it is about doesn't lead to it; empty: it does."""
-    wanted = str(shown["subject"] or shown["payment"]).rsplit(":", 1)[-1]
+    wanted = str(shown["subject"]).rsplit(":", 1)[-1]
     try:
-        return "" if wanted in str(explain(tx, wanted)) else f"{wanted} isn't in what explain shows of it"
+        return "" if explain(tx, wanted).roots else f"explain shows nothing of {wanted}"
     except NotFound as error:
         return str(error)

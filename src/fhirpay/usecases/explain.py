@@ -205,9 +205,9 @@ def _payment(tx: Tx, some_id: str) -> _Scope | None:
         said = f"a dispute of {disputed[0].payment_id}"
         return _of_payments(tx, said, [one.payment_id for one in disputed])
     paid_out = explain_payouts.payments_of(tx, some_id) or explain_bags.payments_of(tx, some_id)
-    if ended := paid_out or explain_ends.says_of(tx, some_id):
+    if ended := paid_out or explain_ends.says_of(tx, some_id) or explain_said.says_of(tx, some_id):
         scope = _of_payments(tx, *ended)
-        scope.ends += explain_ends.nodes_of(tx, some_id)
+        scope.ends += explain_ends.nodes_of(tx, some_id) + explain_said.node_of(tx, some_id)
         return scope
     try:
         operation = payments.operation(tx, some_id)

@@ -14,6 +14,23 @@ def nodes_of(tx: Tx, subjects: Iterable[str]) -> list[Node]:
     return [_node(one) for subject in subjects for one in said.of_subject(tx, subject)]
 
 
+def says_of(tx: Tx, some_id: str) -> tuple[str, list[str]] | None:
+    """What this id of something that an EHR says is, and the payment that it was found to be. None: it is none."""
+    if not (one := _entry(tx, some_id)):
+        return None
+    return f"what '{one.said_by}' says that it has", [one.subject] if one.subject.startswith("pay") else []
+
+
+def node_of(tx: Tx, some_id: str) -> list[Node]:
+    """The same by itself, where no payment shows it."""
+    one = _entry(tx, some_id)
+    return [_node(one)] if one and not one.subject.startswith("pay") else []
+
+
+def _entry(tx: Tx, some_id: str) -> said.Entry | None:
+    return said.entry(tx, some_id) if some_id.startswith("eps") else None
+
+
 def _node(one: said.Entry) -> Node:
     number = f" under number {one.number}" if one.number else ""
     how = "what was read back" if one.source == "read_back" else f"its {one.source}"
@@ -30,4 +47,5 @@ def _node(one: said.Entry) -> Node:
         "rule": one.rule,
         "confidence": one.confidence,
     }
-    return Node("ehrPosting", one.entry_id, f"{says}, by rule '{one.rule}', {one.confidence}", (), facts)
+    says += f", by rule '{one.rule}', {one.confidence}" if one.rule else ", of nothing that is known here"
+    return Node("ehrPosting", one.entry_id, says, (), facts)

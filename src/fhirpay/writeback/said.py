@@ -144,6 +144,12 @@ def of_subject(tx: Tx, subject: str) -> list[Entry]:
     return [entry_of(row) for row in tx.all(_OF_SUBJECT, about=subject)]
 
 
+def entry(tx: Tx, entry_id: str) -> Entry | None:
+    """One of them, also one that is gone."""
+    row = tx.one(select(_said).where(_said.c.tenant_id == tx.tenant, _said.c.entry_id == entry_id))
+    return entry_of(row) if row else None
+
+
 def some(tx: Tx, said_by: str, *, unmatched: bool = False, limit: int = 500) -> list[Entry]:
     """What is said there, the newest first."""
     query = _ROWS.where(_said.c.said_by == said_by)
