@@ -72,8 +72,6 @@ ELSEWHERE = {
     "amounts_disagree": (_ODD, "unit/domain/test_domain_payment_fold.py::test_facts_amount_to"),
     "illegal_move": (_ODD, "unit/domain/test_domain_payment_fold.py::test_facts_amount_to"),
     "unmatched": (_ODD, "unit/domain/test_domain_payment_fold.py::test_facts_amount_to"),
-    "fee_differs": ("told of a hand in the database alone", "unit/usecases/test_reconcile.py"),
-    "deposit_outstanding": ("told only where it is asked for", "unit/usecases/test_age_in_transit.py"),
     "terminal_unsettled": ("told only where it is asked for", "unit/usecases/test_age_in_transit.py"),
     "payout_outstanding": (
         "each place has its bank, whose break is told instead",

@@ -15,6 +15,7 @@ async def check_left_behind(world: MonthWorld, act: Act) -> int | None:
     cents = 64_00
     world.apart["checks", ""] += cents
     world.apart["deposit", ""] -= cents
+    world.more[f"bag bay {act.at:%y%m%d}"] = -cents
     return cents
 
 

@@ -348,6 +348,13 @@ class MonthWorld:
     async def _payout_fails(self, act: Act) -> None:
         await self.control(act.place, f"payouts/{self.known[act.name]}", {"status": "failed"})
 
+    def _not_as_planned(self, place: str, slip: str) -> int:
+        """How much more was in a bag than the plan has, which the bank counts."""
+        more = self.more.pop(f"bag {place} {slip}", 0)
+        self.apart["deposit", ""] -= more
+        self.apart["bank", ""] += more
+        return more
+
     async def _bank_file(self, act: Act) -> None:
         bank = self.bank[act.place]
         lines: list[tuple[str, int]] = []
@@ -357,7 +364,7 @@ class MonthWorld:
             self.apart["transit", act.place] -= more
             self.apart["bank", act.place] += more
         bank.booked(act.more["day"], lines)
-        bags = [(slip, cents) for slip, cents, _ in act.more["bags"]]
+        bags = [(slip, cents + self._not_as_planned(act.place, slip)) for slip, cents, _ in act.more["bags"]]
         bags += self.held_back.pop(act.place, [])
         bank.counted(act.more["day"], bags)
         await self.planted(act)

@@ -23,7 +23,11 @@ def nodes_of(tx: Tx, some_id: str) -> list[Node]:
     """The payout that this is the id of, with what of it no payment shows; a bank line of nothing."""
     if line := _line(tx, some_id):
         return [] if line.match_id else [_line_node(line)]
-    return [_payout_node(tx, one) for one in settlement.find(tx, some_id)]
+    found = settlement.find(tx, some_id)
+    for line in () if found else settlement.find_lines(tx, some_id):
+        if not line.payment_id:  # its payout shows it
+            found += [one for one in settlement.find(tx, line.payout_ref) if one.merchant == line.merchant]
+    return [_payout_node(tx, one) for one in found]
 
 
 def _line(tx: Tx, some_id: str) -> BankLine | None:
