@@ -47,6 +47,18 @@ def test_every_command_is_explained() -> None:
     assert [name for name in names if f"`fhirpay {name}" not in README] == []
 
 
+def test_no_help_has_what_is_read_as_markup_and_left_out() -> None:
+    from typer.main import get_command
+
+    from fhirpay.cli.main import app
+
+    todo = [get_command(app)]
+    for command in todo:
+        todo += getattr(command, "commands", {}).values()
+        says = [command.help or "", *(getattr(parameter, "help", None) or "" for parameter in command.params)]
+        assert not [one for one in says if re.search(r"\[\S", one)], command.name
+
+
 def test_every_dependency_has_its_reason() -> None:
     import tomllib
 

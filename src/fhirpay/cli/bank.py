@@ -11,7 +11,18 @@ import typer
 from ..bank import store
 from ..bank.store import BankLine
 from .admin import ByOption, ReasonOption, decided
-from .context import ConfigOption, JsonOption, TenantOption, friendly, out, reading, run
+from .context import (
+    ConfigOption,
+    JsonOption,
+    TenantOption,
+    content_of,
+    friendly,
+    out,
+    reading,
+    run,
+    settings,
+    tenant_name,
+)
 
 bank = typer.Typer(
     help="The practice's bank: take in its files, list lines, say which payouts and bags they are.",
@@ -29,7 +40,7 @@ def take_file(
 ) -> None:
     """Take in a file: its lines, each once however often they come, and match them with payouts and bags."""
     with friendly():
-        data = file.read_bytes()
+        data = content_of(file)
     out(decided(config, tenant, lambda server: server.take_bank_file(account=account, name=file.name, data=data)))
 
 
@@ -48,7 +59,12 @@ def list_lines(
         async with reading(config, tenant) as units:
             return await units.read(store.some, account, unmatched=unmatched, limit=last)
 
-    for one in run(main):
+    found = run(main)
+    if not found:  # of an account that was taken out of the configuration lines may be here
+        with friendly():
+            loaded = settings(config)
+            loaded.tenant(tenant_name(loaded, tenant)).bank_account(account)
+    for one in found:
         out(json.dumps(_facts(one)) if as_json else _text(one))
 
 
@@ -70,7 +86,8 @@ def _facts(one: BankLine) -> dict[str, str]:
 
 
 def _text(one: BankLine) -> str:
-    is_it = one.match_id or (f"a receipt of nobody, {one.uncredited} left" if one.receipt_by else "open")
+    receipt = f"a receipt of nobody, {one.uncredited} left" if one.uncredited.minor else "a receipt, credited whole"
+    is_it = one.match_id or (receipt if one.receipt_by else "open")
     return f"{one.booked_on} {one.line_id}  {one.amount}  {one.kind} {one.reference}  {is_it}"
 
 

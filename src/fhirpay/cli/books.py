@@ -117,10 +117,10 @@ def head(tenant: TenantOption = "", config: ConfigOption = None) -> None:
 def _show(report: Report, as_json: bool) -> None:
     if as_json:
         problems = [{"kind": p.kind, "seq": p.seq, "says": p.says} for p in report.problems]
-        out(json.dumps({"entries": report.entries, "head": str(report.head), "problems": problems}))
+        out(json.dumps({"entries": report.entries, "head": str(report.mark), "problems": problems}))
     else:
         for problem in report.problems:
             out(str(problem))
-        out(f"{report.entries} entries, head {report.head}")
+        out(f"{report.entries} entries, head {report.mark}")
     if not report.ok:
         raise InvariantBroken(f"the ledger is not whole: {len(report.problems)} problems")

@@ -52,6 +52,14 @@ def friendly() -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
+def content_of(file: Path) -> bytes:
+    """What is in a file that a command names. Raises ConfigInvalid where it can't be read."""
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ConfigInvalid(f"{file} can't be read: {error.strerror or error}") from None
+
+
 def settings(config: Path | None) -> Settings:
     loaded = load(config)
     log.setup(loaded.log_level)

@@ -11,7 +11,7 @@ import typer
 from ..writeback import said
 from ..writeback.said import Entry
 from .admin import decided
-from .context import ConfigOption, JsonOption, TenantOption, friendly, out, reading, run
+from .context import ConfigOption, JsonOption, TenantOption, content_of, friendly, out, reading, run
 
 ReceiverOption = Annotated[
     str, typer.Option("--connection", help="The connection, destination or posting file that it is of.")
@@ -26,7 +26,7 @@ def take_report(
 ) -> None:
     """Take in an EHR's own report, and compare it with what was posted there. The same file again does nothing."""
     with friendly():
-        data = file.read_bytes()
+        data = content_of(file)
     out(decided(config, tenant, lambda server: server.take_report(receiver=connection, name=file.name, data=data)))
 
 

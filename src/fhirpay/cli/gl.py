@@ -45,7 +45,7 @@ def gl(
     tenant: TenantOption = "",
     config: ConfigOption = None,
 ) -> None:
-    """The general journal by the accounts of [[tenants.gl_accounts]], as CSV. An account without one is an error.
+    """The general journal as CSV, by the accounts of `gl_accounts` (configuration). An account without one is an error.
 
     Standard error says whether the days are closed: then the same command gives the same lines again.
     """

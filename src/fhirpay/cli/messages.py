@@ -17,7 +17,7 @@ from ..inbox.search import LIMIT, Selector, search
 from ..inbox.store import InboxMessage
 from ..wiring import build
 from .admin import through_server
-from .context import ConfigOption, JsonOption, TenantOption, out, reading, run, settings, tenant_name
+from .context import ConfigOption, JsonOption, TenantOption, content_of, out, reading, run, settings, tenant_name
 from .selection import (
     AccountOption,
     ControlIdOption,
@@ -66,10 +66,7 @@ def ingest(
 
 
 def _messages(path: Path) -> list[bytes]:
-    try:
-        batch = read_batch(path.read_bytes())
-    except OSError as error:
-        raise ConfigInvalid(f"{path} can't be read: {error.strerror}") from None
+    batch = read_batch(content_of(path))
     for warning in batch.warnings:
         typer.echo(f"fhirpay: {path.name}: {warning}", err=True)
     return batch.messages

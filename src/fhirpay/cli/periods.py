@@ -58,10 +58,10 @@ def periods(tenant: TenantOption = "", config: ConfigOption = None, as_json: Jso
             return await units.read(steps)
 
     for one in run(main):
-        said = {"by": one.by, "why": one.why, "at": one.recorded_at.isoformat(), "head": str(one.head)}
+        said = {"by": one.by, "why": one.why, "at": one.recorded_at.isoformat(), "head": str(one.mark)}
         if as_json:
             through = one.through.isoformat() if one.through else None
             out(json.dumps({"period": str(one.period), "step": one.step, "closed_through": through, **said}))
         else:
             why = f": {one.why}" if one.why else ""
-            out(f"{one.period}  {one.step}  {one.recorded_at:%Y-%m-%d %H:%M}Z  by {one.by}{why}  {one.head}")
+            out(f"{one.period}  {one.step}  {one.recorded_at:%Y-%m-%d %H:%M}Z  by {one.by}{why}  {one.mark}")

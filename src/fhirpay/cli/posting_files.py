@@ -21,7 +21,7 @@ from .admin import ByOption, ReasonOption, decided
 from .context import ConfigOption, JsonOption, TenantOption, opened, out, reading, run, settings, tenant_name
 
 files = typer.Typer(help="Posting files: list, show, preview; found, resend.", no_args_is_help=True)
-Receiver = Annotated[str, typer.Argument(help="The name of a [[tenants.posting_files]].")]
+Receiver = Annotated[str, typer.Argument(help="A posting file, as in the configuration.")]
 Number = Annotated[int, typer.Argument(help="The file's number, as `list` shows it.")]
 
 

@@ -13,7 +13,18 @@ from ..settlement import store as settlement
 from ..settlement.store import Payout
 from ..usecases.by_hand import Found
 from .admin import ByOption, ReasonOption, decided
-from .context import ConfigOption, JsonOption, TenantOption, friendly, out, reading, run
+from .context import (
+    ConfigOption,
+    JsonOption,
+    TenantOption,
+    content_of,
+    friendly,
+    out,
+    reading,
+    run,
+    settings,
+    tenant_name,
+)
 
 processor = typer.Typer(
     help="Processors: sweep for events that never came, say what became of what nobody knows, pull and list payouts.",
@@ -52,7 +63,7 @@ def take_report(
 ) -> None:
     """Take in a report that was downloaded by hand, and book what is new in it."""
     with friendly():
-        data = file.read_bytes()
+        data = content_of(file)
     out(
         decided(
             config, tenant, lambda server: server.take_settlement_report(merchant=merchant, name=file.name, data=data)
@@ -74,7 +85,12 @@ def list_payouts(
         async with reading(config, tenant) as units:
             return await units.read(settlement.some, merchant=merchant, limit=last)
 
-    for one in run(main):
+    found = run(main)
+    if merchant and not found:  # of a merchant that was taken out of the configuration payouts may be here
+        with friendly():
+            loaded = settings(config)
+            loaded.tenant(tenant_name(loaded, tenant)).merchant(merchant)
+    for one in found:
         out(json.dumps(_facts(one)) if as_json else _text(one))
 
 

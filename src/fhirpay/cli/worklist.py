@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
 from ..db.unit import Tx
+from ..errors import ConfigInvalid
 from ..fhir.json import dumps
+from ..reconciliation.kinds import KINDS, Owner
 from ..usecases.desk_list import read
 from ..web.api import views
 from ..web.api.payments import account_ref
 from .admin import ByOption, ReasonOption, decided
-from .context import ConfigOption, JsonOption, TenantOption, out, reading, run
+from .context import ConfigOption, JsonOption, TenantOption, friendly, out, reading, run
 
 worklist = typer.Typer(help="List what waits for a person, oldest first, with who sees to it and the command for it.")
 
@@ -45,7 +47,12 @@ def list_lines(
         async with reading(config, tenant) as units:
             return await units.read(found)
 
-    lines = run(main)
+    with friendly():
+        if owner and owner not in get_args(Owner):
+            raise ConfigInvalid(f"nobody is '{owner}' here; there are: {', '.join(get_args(Owner))}")
+        lines = run(main)
+        if not lines and kind and kind not in KINDS:
+            raise ConfigInvalid(f"there is no kind '{kind}'; `fhirpay worklist` shows those of its lines")
     for line in lines:
         out(dumps(line) if as_json else _as_text(line))
     if not as_json:

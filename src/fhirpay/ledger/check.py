@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .chain import GENESIS, Head, canonical, digest
+from .chain import GENESIS, Head, Mark, canonical, digest
 from .chart import CHART, Side
 from .spelling import DIMS, EntryRow, PostingRow, spells
 
@@ -48,6 +48,12 @@ class Report:
     entries: int
     head: Head
     problems: tuple[Problem, ...]
+    step: Head  # the last one that closed a period or opened it again
+
+    @property
+    def mark(self) -> Mark:
+        """The head as it is printed."""
+        return Mark(self.head, self.step)
 
     @property
     def ok(self) -> bool:
@@ -134,16 +140,16 @@ class Reader:
         if self._printed and self._printed.get(seq, {stored_hash}) != {stored_hash}:
             self.says("head", "another head was printed here", seq)
 
-    def finish(self, stated: Head) -> Report:
-        if stated != self.head:
-            self.says("head", f"the head says {stated}, the last entry {self.head}")
+    def finish(self, stated: Mark) -> Report:
+        if stated.head != self.head:
+            self.says("head", f"the head says {stated.head}, the last entry {self.head}")
         for head in sorted(self.known):
             if head.seq > self.head.seq:
                 self.says("head", f"a head was printed at {head.seq}, the entries end at {self.head.seq}")
         for (account, value, currency), minor in sorted(self.sums.items()):
             if minor < 0:
                 self.says("control", f"{account} of {CONTROLS[account]} {value} is {minor} {currency} (minor units)")
-        return Report(self.entries, self.head, tuple(self.problems))
+        return Report(self.entries, self.head, tuple(self.problems), stated.step)
 
     def says(self, kind: str, says: str, seq: int | None = None) -> None:
         self.problems.append(Problem(kind, says, seq))

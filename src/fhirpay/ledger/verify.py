@@ -26,7 +26,6 @@ from .closed import Step, stored_steps
 from .kept_closed import Closed, of_rows, step_of, wrong_steps
 from .spelling import EntryRow, PostingRow
 from .store import COLUMNS
-from .store import head as current_head
 from .store import mark as current_mark
 from .tables import LedgerEntry, LedgerPosting
 
@@ -80,7 +79,7 @@ def verify(tx: Tx, *, known: Known = ()) -> Report:
         reader.says("repeat", f"{total - repeated} postings belong to no entry")
     for says in (*wrong, *wrong_steps(tx.tenant, made, [one.step for one in printed])):
         reader.says("period", says)
-    return reader.finish(current_head(tx))
+    return reader.finish(current_mark(tx))
 
 
 def _marks(known: Known) -> list[Mark]:
@@ -155,7 +154,7 @@ def verify_export(lines: Iterable[str], *, known: Known = (), keys: KeySet | Non
         reader.says("period", f"the head says that the steps end at {stated.step.seq}, there are {made[-1].number}")
     if keys is not None:
         _signed(reader, stated, signature, keys)
-    return reader.finish(stated.head)
+    return reader.finish(stated)
 
 
 def _signed(reader: Reader, stated: Mark, signature: str, keys: KeySet) -> None:

@@ -115,5 +115,5 @@ def book_fee(tx: Tx, tenant: Tenant, line_id: str, *, merchant: str, by: str, wh
 def named(by: str, why: str) -> tuple[str, str]:
     """Who says so, and why. Raises RuleBroken where one of them is missing."""
     if not by.strip() or not why.strip():
-        raise RuleBroken("say who says so, and why: it is kept")
+        raise RuleBroken("say who says so, and why (--by, --reason): it is kept")
     return by.strip(), why.strip()

@@ -26,6 +26,7 @@ from ..settlement import store as settlement
 from ..settlement.store import Payout
 from ..writeback import store as writeback
 from . import match_bags
+from .decide_bank import named
 from .match_bank import FEE_GAP, match_account, when_of
 
 log = Log("bank")
@@ -37,9 +38,7 @@ def unmatch(tx: Tx, tenant: Tenant, key: bytes, line_id: str, *, by: str, why: s
     Raises RuleBroken where nobody says who and why, it is of nothing, or its payout has come back or is at an EHR;
     NotFound.
     """
-    by, why = by.strip(), why.strip()
-    if not by or not why:
-        raise RuleBroken("say who says so, and why: it is kept")
+    by, why = named(by, why)
     take_turn(tx)
     line = bank.line(tx, line_id)
     if not line.match_id:

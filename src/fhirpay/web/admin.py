@@ -137,7 +137,7 @@ class Commands:
         done = await self._bank(tenant).take(account, name, data)
         if done.again:
             return f"{done.file_id}: this file has been taken before"
-        return f"{done.file_id}: {done.new} new lines, {done.known} known; {done.matched} payouts matched"
+        return f"{done.file_id}: {done.new} new lines, {done.known} known; {done.matched} matches with payouts and bags"
 
     async def take_report(self, tenant: str, receiver: str, name: str, data: bytes) -> str:
         """Take in an EHR's own report of what is posted there; what it came to."""

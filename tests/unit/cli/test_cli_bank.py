@@ -35,7 +35,7 @@ def test_a_file_is_taken_once_listed_and_a_line_booked(run: Run, config: Path) -
     file.write_text("Date,Amount,What\n2026-11-19,12.00,ANN CANARY\n2026-11-19,-3.00,FEE\n")
     assert run("migrate")[0] == 0
     status, said = run("bank", "take", str(file), "--account", "main")
-    assert (status, "2 new lines, 0 known; 0 payouts matched" in said[0]) == (0, True)
+    assert (status, "2 new lines, 0 known; 0 matches with payouts and bags" in said[0]) == (0, True)
     assert "has been taken before" in run("bank", "take", str(file), "--account", "main")[1][0]
     lines = [json.loads(one) for one in run("bank", "lines", "--account", "main", "--json")[1]]
     assert {one["amount"]: one["at"] for one in lines} == {"12.00": "line 2", "-3.00": "line 3"}
@@ -56,3 +56,9 @@ def test_a_file_is_taken_once_listed_and_a_line_booked(run: Run, config: Path) -
     status, said = run("bank", "take", str(file), "--account", "main")
     assert (status, said) == (1, ["fhirpay: line 3, Amount: this is no amount: it can't be read [value-invalid]"])
     assert run("bank", "take", str(file), "--account", "other")[0] == 2
+    assert run("bank", "lines", "--account", "other")[0] == 2
+    status, said = run("bank", "take", str(config.parent / "none.csv"), "--account", "main")
+    assert (status, "none.csv can't be read: No such file" in said[-1]) == (2, True)
+    assert run("processor", "payouts", "--merchant", "other")[0] == 2
+    assert "there is no kind 'bank_line'" in run("worklist", "--kind", "bank_line")[1][-1]
+    assert "front desk, billing office, controller" in run("worklist", "--owner", "boss")[1][-1]
