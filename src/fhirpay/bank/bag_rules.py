@@ -54,8 +54,8 @@ def _naming(state: State, group: Sequence[Expected], named: _Named) -> list[Bank
 
 
 def by_check_number(state: State, named: _Named) -> None:
-    """A debit of a bounced check's amount in its days that names its number, and no other one's."""
-    open_ones = [one for one in state.expected.values() if one.what == "bounce"]
+    """A debit of a bounced check's amount, or of its fee's, in its days that names its number, and no other one's."""
+    open_ones = [one for one in state.expected.values() if one.what in ("bounce", "bounce_fee")]
     may_be = {
         one.key: [line for line in _naming(state, [one], named) if line.amount == one.amount] for one in open_ones
     }

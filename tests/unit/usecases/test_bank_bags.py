@@ -231,6 +231,30 @@ async def test_cash_and_a_check_are_followed_to_the_bank_and_a_bounced_check_bac
     assert await world.transit() == 0
 
 
+@pytest.mark.warns("payment.returned")
+async def test_two_checks_bounce_on_a_day_and_each_fee_that_names_its_check_is_its_own(world: Bags) -> None:
+    units = world.units
+    ref = await units.write(account, "ann", 90_00)
+    handed = [await take(units, ref, check(number), 45_00) for number in ("1041", "1042")]
+    await units.write(bank_bag.pack, bank_bag.NewBag("main", "ben", tuple(handed), "770077", usd(0)), world.tenant)
+    for one in handed:
+        await units.write(take_back, ReturnedCheck(one, "insufficient_funds", "eve", usd(12_00)), world.tenant)
+    back = [
+        (TUESDAY, -cents, f"{number}{cents}", f"RETURNED ITEM CHECK {number}")
+        for number in ("1041", "1042")
+        for cents in (45_00, 12_00)
+    ]
+    await world.over((MONDAY, 90_00, "A", "DEPOSIT 770077"), *back)
+    assert await world.found() == [
+        ("bounce", "reference", "certain", 0, -45_00),
+        ("bounce", "reference", "certain", 0, -45_00),
+        ("bounce_fee", "reference", "certain", 0, -12_00),
+        ("bounce_fee", "reference", "certain", 0, -12_00),
+        ("deposit", "reference", "certain", 0, 90_00),
+    ]
+    assert await units.read(payments.breaks) == []
+
+
 async def test_a_bag_of_an_account_whose_lines_are_not_here_is_not_told(database: Database, clock: FrozenClock) -> None:
     world = Bags(database, clock)
     await world.units.write(
