@@ -33,6 +33,10 @@ ELSEWHERE = {
         "it went live long ago",
         f"{_UNIT}external_payments.py::test_what_was_paid_before_the_watermark_is_in_the_opening_balance",
     ),
+    "report_gone": (
+        "its configuration stays as it is",
+        f"{_UNIT}ehr_said.py::test_a_report_that_is_read_no_more_leaves_one_line_in_the_place_of_its_own",
+    ),
     "settlement_report_unread": (_REPORTS, "contract/test_settlement_adyen.py"),
     "batch_fee_gap": (_BATCHES, "unit/usecases/test_bank_matching.py"),
     "settlement_currency": ("all of it is in dollars", "unit/usecases/test_converted_lines.py"),
