@@ -4,7 +4,8 @@
 # make simulate   the program in a simulated world, seed after seed, until one is red: SEEDS=4711 that one, with its log;
 #             SEEDS=1000-2000 those between; SEEDS=200x the first 200 (`make test` runs 60)
 # make month   a month of a practice with three places, by seed, as it is and with an error of each kind planted: books,
-#             processors, bank and EHR agree each night, and a table says what was found: SEEDS=4711, 100-120, 3x
+#             processors, bank and EHR agree each night, and tables say what was found, and by which rule lines are
+#             matched: SEEDS=4711, 100-120, 3x
 # make fuzz   broken HL7v2 at the real listener, each frame accounted for: N=1000000 so many, SEED=7; CASE=4711 that one alone
 # make mutants   the program with one guard of SMART taken away, time after time: the twin of Inferno's test must see each
 # make lost-answers   payments posted to four kinds of EHR that answer into the void, a thousand times each: ANSWERS=1000 SEED=1

@@ -45,6 +45,13 @@ class Bank:
             number = sum(map(len, self.lines.values())) + 1
             mine.append((day, cents, f"{self.name[0].upper()}{number:06d}", f"COUNTER DEPOSIT SLIP {slip:0>10}"))
 
+    def took_back(self, day: str, checks: list[tuple[str, int]]) -> None:
+        """Each check that bounced, and what the bank takes for it, with the check's number."""
+        mine = self.lines.setdefault(day, [])
+        for check, cents in checks:
+            number = sum(map(len, self.lines.values())) + 1
+            mine.append((day, -cents, f"{self.name[0].upper()}{number:06d}", f"RETURNED ITEM CHECK {check}"))
+
     def balance(self, before: str) -> int:
         return OPENING + sum(one[1] for day, lines in self.lines.items() if day < before for one in lines)
 

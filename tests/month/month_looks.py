@@ -165,23 +165,3 @@ def _cents(line: Mapping[str, str]) -> int:
 def _counted(session: Mapping[str, Any]) -> int:
     """Over or short of a session, also by a count before the last one."""
     return _cents(session["over"]) + _cents(session["corrected"])
-
-
-def matched(world: MonthWorld) -> dict[str, tuple[int, int]]:
-    """Of the lines of payouts, and of the bank, how many are known by a reference, and how many there are."""
-
-    def count(query: str) -> int:
-        return int(world.inline.raw.execute(query).fetchone()[0])
-
-    lines = "SELECT count(*) FROM payout_line"
-    bank = "SELECT count(*) FROM bank_line l"
-    return {
-        "payout lines": (
-            count(f"{lines} WHERE state <> 'waiting' AND kind NOT IN ('adjustment', 'other')"),
-            count(lines),
-        ),
-        "bank lines": (
-            count(f"{bank} JOIN bank_match m ON m.match_id = l.match_id WHERE m.rule = 'reference'"),
-            count(bank),
-        ),
-    }

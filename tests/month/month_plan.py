@@ -52,6 +52,8 @@ class Plan:
         self.split: set[tuple[str, date]] = set()  # deposits, in two lines
         self.arriving: dict[tuple[str, date], list[tuple[str, int]]] = {}
         self.bags: dict[tuple[str, date], list[tuple[str, int, date]]] = {}  # by the day that the bank has counted them
+        self.returned: dict[tuple[str, date], list[tuple[str, int]]] = {}  # checks and fees that the bank takes back
+        self.two_bags: dict[tuple[str, date], bool] = {}  # of one slip, on that day; whether there were two
         specials(self)
         for one in PLACES:
             self._do(datetime.combine(first, time(9), UTC), "safe", one, cents=SAFE)
@@ -126,9 +128,15 @@ class Plan:
         for one in checks:
             one.free = False
         packed = at + timedelta(minutes=10)
-        self._do(packed, "bag", place, cents=cash, checks=[one.name for one in checks])
-        total = cash + sum(one.cents for one in checks)
+        names = [one.name for one in checks]
         day = date.fromisoformat(place.business_day(at))
+        if (place.name, day) in self.two_bags and cash and checks:
+            self.two_bags[place.name, day] = True
+            self._do(packed, "bag", place, cents=0, checks=names)
+            self._do(packed + timedelta(minutes=1), "bag", place, cents=cash, checks=[])
+        else:
+            self._do(packed, "bag", place, cents=cash, checks=names)
+        total = cash + sum(one.cents for one in checks)
         self.bags.setdefault((place.name, _workday_after(day)), []).append((f"{packed:%y%m%d}", total, day))
         self.books.moved(("safe", place.name), ("deposit", place.name), cash)
         self.books.moved(("checks", place.name), ("deposit", place.name), sum(one.cents for one in checks))
@@ -264,6 +272,8 @@ class Plan:
     def bounce(self, paid: Payment, at: datetime) -> None:
         self._do(at, "bounce", paid.place, paid.who, name=paid.name, cents=paid.cents, fee=CHECK_FEE)
         self.books.bounced(paid.who, paid.cents, CHECK_FEE)
+        day = date.fromisoformat(paid.place.business_day(at))
+        self.returned.setdefault((paid.place.name, day), []).extend([(paid.name, paid.cents), (paid.name, CHECK_FEE)])
 
     # ── the night: payouts, and what the bank has by then ─────────────────────────────────────────────────────────
 
@@ -313,7 +323,8 @@ class Plan:
             in_two = sent.weekday() == 1 and cents > 100
             bags += [(slip, part, sent) for part in ([cents // 3, cents - cents // 3] if in_two else [cents])]
             self.books.moved(("deposit", place.name), ("bank", ""), cents)
-        self._do(at, "bank_file", place, lines=lines, bags=bags, day=day.isoformat())
+        bounced = self.returned.pop((place.name, day), [])
+        self._do(at, "bank_file", place, lines=lines, bags=bags, bounced=bounced, day=day.isoformat())
 
     # ── what each month has besides (month_specials.py) ───────────────────────────────────────────────────────────────
 

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 from month_bank import BANKS
 from month_places import Act
-from month_plants import Plant
+from month_plants import NOT_OPEN, Plant
 from month_world import MonthWorld
 
 from bank_files import Line
@@ -69,8 +69,39 @@ async def bag_twice(world: MonthWorld, act: Act) -> int | None:
     return cents
 
 
+async def slip_not_named(world: MonthWorld, act: Act) -> int | None:
+    """The bank writes a bag's line without its slip: it is known by its amount, once nothing else can come."""
+    if (found := _only_bag(world, act)) is None or _two_bags(world, act):
+        return None
+    return _nameless(world, act, found, NAMELESS, "amount")
+
+
+async def day_in_one(world: MonthWorld, act: Act) -> int | None:
+    """The bank writes the bags of a day as one, without their slips: they are known by what they come to."""
+    if (found := _only_bag(world, act)) is None or not _two_bags(world, act):
+        return None
+    return _nameless(world, act, found, DAY_IN_ONE, "day")
+
+
+def _two_bags(world: MonthWorld, act: Act) -> bool:
+    return world.plan.two_bags.get((act.place, act.more["bags"][0][2]), False)
+
+
+def _nameless(world: MonthWorld, act: Act, found: tuple[int, Line, date], name: str, rule: str) -> int:
+    at, (day, cents, reference, _), sent = found
+    world.bank[act.place].lines[day][at] = (day, cents, reference, "COUNTER DEPOSIT")
+    _not_there(world, cents)
+    due = _known(act.place, sent)
+    world.put_right += [(due, ("deposit", ""), -cents), (due, ("bank", ""), cents)]
+    world.by_rule[name] = (reference, rule)
+    return 0
+
+
+NAMELESS, DAY_IN_ONE = "a bag's line names no slip", "the bags of a day are one line that names none"
 PLANTS = (
     Plant("a bag never comes to the bank", "deposit_outstanding", "bank_file", "bay", 1, bag_lost),
     Plant("a bag is counted otherwise by the bank", "deposit_differs", "bank_file", "harbor", 1, bag_differs),
     Plant("a bag may be two lines", "deposit_ambiguous", "bank_file", "bay", 3, bag_twice),
+    Plant(NAMELESS, NOT_OPEN, "bank_file", "mesa", 8, slip_not_named, whole=True),
+    Plant(DAY_IN_ONE, NOT_OPEN, "bank_file", "mesa", 9, day_in_one, whole=True),
 )

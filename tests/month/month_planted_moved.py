@@ -182,7 +182,7 @@ async def paid_late(world: MonthWorld, act: Act) -> int | None:
             "/payments", {"account": f"urn:bay|{who}", "amount": money(cents), "method": {"hosted": {}}}
         )
         await world.settle("bay")
-        found = await world._get(f"/payments/{made['id']}")
+        found = await world.get(f"/payments/{made['id']}")
         world.known["S28 page"] = found["hosted_url"].rsplit("/", 1)[-1]
         return None
     if world.books("bay").get("checkout", page)["status"] == "open":
@@ -201,7 +201,7 @@ async def outcome_unknown(world: MonthWorld, act: Act) -> int | None:
     """A call is not answered, and neither is who asks what became of it."""
     who, cents = world.who("S29"), 35_00
     account = f"urn:mesa|{who}"
-    method = await world._stored(Act(act.at, "pay", "mesa", who, how="card"), account)
+    method = await world.stored(Act(act.at, "pay", "mesa", who, how="card"), account)
     for operation, fault in (("confirm", "lost_request"), ("list", "before"), ("get", "before")):
         await world.control("mesa", "faults", {"operation": operation, "fault": fault, "times": 10_000})
     body = {"account": account, "amount": money(cents), "method": {"stored_method": method}}

@@ -1,9 +1,10 @@
 """What each month has besides its visits, once each, whatever its seed.
 
-A payout below zero, one of nothing, one that fails; a deposit in two parts; the same amount twice on a day; a check
-that bounces; a drawer that is over; a payment after midnight of the night of the clocks; a dispute that is won and then
-lost; a bank debit with a notice of change and one that fails; a part of what was authorized; a reserve. And sales of
-which nothing more is to come, so that errors can be planted at them.
+A payout below zero, one of nothing, one that fails; a deposit in two parts; two bags of one slip, which the bank
+credits as one; the same amount twice on a day; a check that bounces, and its fee; a drawer that is over; a payment
+after midnight of the night of the clocks; a dispute that is won and then lost; a bank debit with a notice of change
+and one that fails; a part of what was authorized; a reserve. And sales of which nothing more is to come, so that
+errors can be planted at them.
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ SPARE = (
     ("S33", "bay", 2, 64_00, "check"),
     ("S34", "bay", 2, 36_00, "check"),
     ("S60", "bay", 0, 47_00, "check"),
+    ("S37", "mesa", 2, 50_00, "check"),
+    ("S38", "mesa", 2, 18_00, "cash"),
+    ("S39", "mesa", 12, 51_00, "check"),
+    ("S40", "mesa", 12, 19_00, "cash"),
 )
 
 
@@ -46,6 +51,7 @@ def specials(plan: Plan) -> None:
     plan.off = {("mesa", work[2]): 50, ("harbor", work[5]): -3_00}
     plan.fails = {("harbor", work[0])}
     plan.split = {("bay", work[2])}
+    plan.two_bags = {("mesa", one): False for one in work if one.weekday() == 2}
     for place in PLACES:
         plan.later(place.local(work[0], 9), lambda at, place=place: plan.sold(place, "S0", 900_00, at))
     plan.later(mesa.local(work[3], 12), lambda at: plan.refund_of("S0", mesa, 0, at))
@@ -84,6 +90,8 @@ def specials(plan: Plan) -> None:
     for place in PLACES:
         plan.later(fee, lambda at, place=place: plan.monthly(place, at))
     for name, place, day, cents, how in SPARE:
+        if day >= len(work):  # of whole months
+            continue
         where = next(one for one in PLACES if one.name == place)
         at = where.local(work[day], 15) + timedelta(minutes=2 * int(name[1:]))
         plan.later(at, lambda at, one=(where, name, cents), how=how: plan.sold(*one, at, how=how))
