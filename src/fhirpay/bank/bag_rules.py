@@ -1,7 +1,8 @@
 """Which bank lines are which bags, and which debits are checks that bounced: the rules beside those of matching.py.
 
 A bag is counted by the bank: a line that names its slip is it, whatever the bank has counted, and what the two differ
-by is kept with the match. Without the slip only the amount says which line it is. Pure; called by matching.py.
+by is kept with the match, unless it is to the cent what something else comes to: that is for a person. Without the slip
+only the amount says which line it is. Pure; called by matching.py.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def by_slip(state: State, named: _Named, doubted: set[str]) -> None:
             state.match(REFERENCE, group, mine)
         elif not all(one.ripe(state.today) for one in group):
             doubted.update(line.line_id for line in mine)
-        elif whole:
+        elif whole or any(_is_of_another(state, line, group) for line in mine):
             doubted.update(line.line_id for line in mine)
             state.found.ambiguous += [(one, len(mine)) for one in group]
         else:
@@ -51,6 +52,12 @@ def _naming(state: State, group: Sequence[Expected], named: _Named) -> list[Bank
     found = [state.lines[one] for one in named.get(group[0].subject, ()) if one in state.lines]
     found = [line for line in found if all(one.covers(line) and state.may_be(one, line) for one in group)]
     return sorted(found, key=lambda line: (line.booked_on, line.line_id))
+
+
+def _is_of_another(state: State, line: BankLine, group: Sequence[Expected]) -> bool:
+    """Whether something else comes to just this line: a short number stands in a bank's text for many things."""
+    others = (one for one in state.expected.values() if one not in group)
+    return any(one.amount == line.amount and one.covers(line) and state.may_be(one, line) for one in others)
 
 
 def by_check_number(state: State, named: _Named) -> None:

@@ -43,7 +43,8 @@ def decide(
     aren't the same; `known_until` is the last day of which the bank's lines are here; a line is of nobody `late` after
     its day; `most_fee` is what a deposit of batches may lack, in percent."""
     known = min(today, known_until + 2 * SLACK)
-    state = State({one.key: one for one in expected}, {one.line_id: one for one in lines}, known, apart)
+    money = {one.line_id: one for one in lines if one.amount}  # banks list notes, too, as lines of nothing
+    state = State({one.key: one for one in expected}, money, known, apart)
     doubted: set[str] = set()  # lines that are somebody's, though not told whose
     for one in list(state.expected.values()):
         if one.what in OF_PAYOUTS:

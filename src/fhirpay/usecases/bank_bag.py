@@ -46,7 +46,7 @@ def pack(tx: Tx, wish: NewBag, tenant: Tenant) -> str:
         raise NotFound(f"there is no facility '{wish.facility}'", location="facility")
     if not _SLIP.fullmatch(wish.slip):
         raise ValueInvalid("a slip's number has forty letters, digits or dashes at most", location="slip")
-    if not wish.checks and wish.cash is None:
+    if not wish.checks and not wish.cash:
         raise RuleBroken("there is nothing in this bag")
     if len(set(wish.checks)) < len(wish.checks):
         raise ValueInvalid("a check stands in a bag once", location="checks")

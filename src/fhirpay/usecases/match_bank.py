@@ -217,7 +217,7 @@ def _tell(tx: Tx, tenant: Tenant, account: BankAccount, found: Found) -> None:
         if not line.receipt_by:
             says = f"line {line.line_id} of {line.amount}, {line.booked_on}, in bank account '{account.name}'"
             says += " is of no payout, and of no bag"
-            store.open_break(tx, key, NOBODY, says, subject=line.line_id, amount=line.amount)
+            store.open_break(tx, key, NOBODY, says, subject=line.line_id, amount=line.amount, standing=True)
     _close(tx, tenant, account, told, of_account)
 
 

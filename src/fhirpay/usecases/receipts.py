@@ -56,7 +56,6 @@ def credit(tx: Tx, wish: NewCredit, tenant: Tenant) -> str:
     """
     by, why = named(wish.by, wish.why)
     take_turn(tx)
-    # MUTANT
     line = bank.line(tx, wish.line_id)
     amount = Money.of(wish.amount, line.amount.currency) if wish.amount else line.uncredited
     receipts.claim(tx, line.line_id, amount)
@@ -101,7 +100,6 @@ def uncredit(tx: Tx, payment_id: str, tenant: Tenant, *, by: str, why: str) -> s
     """
     by, why = named(by, why)
     take_turn(tx)
-    # MUTANT
     store.get(tx, payment_id)
     one = receipts.of_payment(tx, payment_id)
     if one is None:

@@ -14,27 +14,32 @@ from bank_files import CSV, Line
 from bank_world import KEY, BankWorld
 from desk_world import account, balances, cash, check, take, usd
 from fhirpay.bank import store as bank
+from fhirpay.config import BankAccount
 from fhirpay.db.unit import Database, Tx
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.errors import RuleBroken
 from fhirpay.payments import store as payments
 from fhirpay.usecases import bank_bag, tills
 from fhirpay.usecases.age_in_transit import look
-from fhirpay.usecases.decide_bank import match_by_hand
+from fhirpay.usecases.decide_bank import book_fee, match_by_hand
+from fhirpay.usecases.desk_list import done
 from fhirpay.usecases.doctor import examine
 from fhirpay.usecases.explain import explain
 from fhirpay.usecases.returned_check import ReturnedCheck, take_back
 from fhirpay.usecases.unmatch_bank import unmatch
 
 FRIDAY, MONDAY, TUESDAY, LAST = "2026-11-20", "2026-11-23", "2026-11-24", "2026-11-26"
+_ALL = {"payouts_only": False}
 FILLER: Line = (LAST, -1_00, "Z", "SERVICE FEE")  # the bank's days are known until then
 
 
 class Bags(BankWorld):
     """Cash enough in the safe, and a clock that goes on."""
 
-    def __init__(self, database: Database, clock: FrozenClock) -> None:
-        super().__init__(database.units("main"), CSV.model_copy(update={"payouts_only": False}))
+    def __init__(
+        self, database: Database, clock: FrozenClock, account: BankAccount = CSV.model_copy(update=_ALL)
+    ) -> None:
+        super().__init__(database.units("main"), account)
         self.clock = clock
 
     async def fill(self) -> None:
@@ -267,3 +272,44 @@ async def test_a_bag_of_an_account_whose_lines_are_not_here_is_not_told(database
     assert await world.told() == []
     await world.bank([("2026-11-20", 1_00, "B", "X")])
     assert await world.told() == [("deposit_outstanding", 10_00)]
+
+
+async def test_a_line_of_nothing_that_names_a_slip_moves_nothing_and_stops_nothing(world: Bags) -> None:
+    await world.bag(100_00, "4711-A")
+    await world.over((MONDAY, 0, "A", "DEPOSIT 4711-A, SEE DETAIL"))
+    assert await world.found() == []
+    assert await world.told() == [("deposit_outstanding", 100_00)]
+    await world.bank([(TUESDAY, 100_00, "B", "DEPOSIT 4711-A")])
+    assert await world.found() == [("deposit", "reference", "certain", 0, 100_00)]
+
+
+async def test_a_slip_s_number_in_the_text_of_a_payout_decides_nothing(world: Bags) -> None:
+    await world.bag(100_00, "4711")
+    await world.pays("po_same01", 540_00, MONDAY)
+    await world.over((MONDAY, 540_00, "A", "ACH 4711 CREDIT"))
+    assert await world.found() == []
+    assert await world.told() == [("deposit_ambiguous", 100_00)]
+    assert await world.transit() == 100_00
+
+
+async def test_a_bag_of_nothing_is_refused_in_words(world: Bags) -> None:
+    with pytest.raises(RuleBroken, match="there is nothing in this bag"):
+        await world.bag(0)
+
+
+async def test_a_line_whose_match_was_taken_back_is_of_nobody_again_and_told_unless_that_was_accepted(
+    database: Database, clock: FrozenClock
+) -> None:
+    world = Bags(database, clock, CSV)
+    await world.fill()
+    await world.over((MONDAY, 33_00, "A", "X"), (MONDAY, 44_00, "B", "X"))
+    clock.advance(timedelta(days=5))
+    await world.match()
+    line, known = await world.line(33_00), await world.line(44_00)
+    await world.units.write(lambda tx: done(tx, f"bank:bank_line_of_nobody:{known}", by="kim", why="the rent"))
+    await world.units.write(lambda tx: book_fee(tx, world.tenant, line, merchant="main", by="kim", why="a fee"))
+    assert ("bank_line_of_nobody", 33_00) not in await world.told()
+    await world.take_back(line)
+    told = await world.told()
+    assert ("bank_line_of_nobody", 33_00) in told
+    assert ("bank_line_of_nobody", 44_00) not in told
