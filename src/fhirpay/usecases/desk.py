@@ -168,7 +168,8 @@ def lock_account(tx: Tx, account_ref: str) -> str:
     account_ref = survivor(tx, account_ref)
     external_payments.lock(tx, [account_ref])
     rows.lock(tx, [account_ref])
-    return account_ref
+    now = survivor(tx, account_ref)  # a merge may have had the lock before
+    return account_ref if now == account_ref else lock_account(tx, now)
 
 
 def _make(

@@ -15,7 +15,6 @@ from ..config import Tenant
 from ..db.unit import Tx
 from ..domain.money import Money
 from ..errors import RuleBroken, ValueInvalid
-from ..fhir.replaced import survivor
 from ..log import Log
 from ..payments import splits, store
 from . import desk, tills
@@ -68,8 +67,7 @@ def take(tx: Tx, wish: NewSplit, tenant: Tenant) -> str:
     for till in sorted({one.handed.till for one in wish.parts if one.handed}):
         tills.till_of(tenant, till)
         tills.lock_open(tx, till)
-    wish = replace(wish, account_ref=survivor(tx, wish.account_ref))
-    desk.lock_account(tx, wish.account_ref)
+    wish = replace(wish, account_ref=desk.lock_account(tx, wish.account_ref))
     asked = asked_of(tx, wish.account_ref, wish.obligations, total)
     most = sum(asked.most, Money.zero(total.currency))
     if total > most:

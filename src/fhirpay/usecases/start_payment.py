@@ -83,7 +83,7 @@ def start(tx: Tx, wish: NewPayment, tenant: Tenant) -> str:
         tx,
         payment_id,
         fact_key=wish.fact_key,
-        account_ref=wish.account_ref,
+        account_ref=survivor(tx, wish.account_ref),  # as it is under the accounts' lock: a merge may have had it before
         facility=facility.name,
         merchant=merchant.name,
         processor=merchant.processor,
