@@ -182,11 +182,6 @@ class Anomaly:
     def key(self) -> str:
         return f"{self.kind}:{self.reference}" if self.reference else str(self.kind)
 
-    @property
-    def told_once_booked(self) -> bool:
-        """Whether whoever books it tells of it, with what it came to: a late capture."""
-        return self.kind is AnomalyKind.LATE_SUCCESS and self.reference.startswith(f"{FactKind.CAPTURED}/")
-
 
 @dataclass(frozen=True, slots=True)
 class Folded:
@@ -221,7 +216,7 @@ def fold(facts: Iterable[PaymentFact], *, currency: str) -> Folded:
         return sum((f.amount for f in among if f.kind is kind and f.amount is not None), Money.zero(currency))
 
     amounts = {kind: total(kind, live) for kind in _MONEY}
-    held = amounts[_K.AUTHORIZED]
+    held = amounts[_K.CAPTURED] or amounts[_K.AUTHORIZED]
     anomalies = [replace(one, amount=held or None) if one.kind is _A.LATE_SUCCESS else one for one in anomalies]
     _check_laws(amounts, anomalies)
     return Folded(

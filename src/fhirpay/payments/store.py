@@ -370,9 +370,8 @@ def refold(tx: Tx, payment: Payment) -> Folded:
     if before is not None:
         happened.payment_folded(tx, before, folded)
     for one in folded.anomalies:
-        if not one.told_once_booked:
-            key = f"{payment.payment_id}:{one.key}"
-            open_break(tx, key, one.kind, one.says, payment=payment, amount=one.amount)
+        key = f"{payment.payment_id}:{one.key}"
+        open_break(tx, key, one.kind, one.says, payment=payment, amount=one.amount)
     return folded
 
 

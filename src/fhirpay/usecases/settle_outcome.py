@@ -414,12 +414,7 @@ def _captured(
     filled, left = in_order(amount, shares)
     for share in filled:
         store.add_to_allocation(tx, payment.payment_id, share.sequence, paid=share.amount.minor)
-    if late:
-        says = f"{amount} arrived after the payment had ended: credit of the payer's, to be allocated or given back"
-        store.open_break(
-            tx, f"{payment.payment_id}:late:{reference}", "late_success", says, payment=payment, amount=amount
-        )
-    elif left and held is None:  # a desk takes more only as a deposit
+    if left and not late and held is None:  # a late one is told of by the fold; a desk takes more only as a deposit
         says = f"{left} more was captured than was asked for"
         store.open_break(
             tx, f"{payment.payment_id}:more:{reference}", "over_captured", says, payment=payment, amount=left
