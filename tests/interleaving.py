@@ -105,6 +105,18 @@ class _SteppedTx(Tx):
         _gate("prepared")
         return super().change(prepared, parameters)
 
+    def put(self, statement: Any, *rows: Any) -> int:
+        _gate("constant")
+        return super().put(statement, *rows)
+
+    def add(self, into: Any, columns: Any, rows: Any) -> int:
+        _gate("rows")
+        return super().add(into, columns, rows)
+
+    def _read(self, ready: Any, given: Any, fetched: Any) -> Any:
+        _gate("constant")
+        return super()._read(ready, given, fetched)
+
 
 class _SteppedDatabase(PostgresDatabase):
     def _open(self, connection: Connection, tenant: str) -> Tx:
