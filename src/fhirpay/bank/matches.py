@@ -52,6 +52,15 @@ class BankMatch:
     what: What
 
 
+@dataclass(frozen=True, slots=True)
+class Fee:
+    """Taken at the bank by a merchant's processor: who said so, and why."""
+
+    merchant: str
+    by: str
+    why: str
+
+
 def add(
     tx: Tx,
     account: str,
@@ -82,10 +91,11 @@ def of_subject(tx: Tx, subject: str) -> list[BankMatch]:
     ]
 
 
-def fee_of(tx: Tx, match_id: str) -> str:
-    """The merchant whose fee the lines of this match are; empty: they are payouts."""
-    query = select(_match.c.merchant).where(_match.c.tenant_id == tx.tenant, _match.c.match_id == match_id)
-    return str(tx.scalar(query) or "")
+def fee_of(tx: Tx, match_id: str) -> Fee | None:
+    """Whose fee the lines of this match are; None: they are none."""
+    query = select(_match.c.merchant, _match.c.by, _match.c.why)
+    row = tx.one(query.where(_match.c.tenant_id == tx.tenant, _match.c.match_id == match_id))
+    return Fee(row["merchant"], row["by"], row["why"]) if row and row["merchant"] else None
 
 
 def payouts_of_line(tx: Tx, line_id: str) -> list[str]:

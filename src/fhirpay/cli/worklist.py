@@ -74,5 +74,8 @@ def say_done(
     tenant: TenantOption = "",
     config: ConfigOption = None,
 ) -> None:
-    """Say that a line was dealt with: it leaves the list, and comes back when it happens again."""
+    """Say that a line was dealt with: it leaves the list, and comes back when it happens again.
+
+    A break that is still so is accepted, and stays off while it is of the same amount.
+    """
     out(f"{decided(config, tenant, lambda server: server.done(line=line, by=by, reason=reason))} is done")

@@ -26,7 +26,7 @@ from ..payments import choice, disputes, movements, refunds, returns, tenders, t
 from ..payments import store as payments
 from ..writeback import store as writeback
 from ..writeback.references import sources
-from . import explain_bags, explain_payouts, explain_said
+from . import explain_bags, explain_bank, explain_payouts, explain_said
 from . import explain_nodes as nodes
 from .explain_found import FINDERS, Scope, append, of_postings, of_resource, unique
 from .explain_text import Chain, Node
@@ -201,7 +201,7 @@ class _Drawing:
             under += [nodes.posting(one) for one in postings if one.subject in mine]
             children.append(nodes.dispute(dispute, under))
         children += explain_said.nodes_of(tx, [payment_id, *subjects])
-        children += explain_payouts.nodes_of(tx, payment_id) + explain_payouts.receipt_of(tx, payment_id)
+        children += explain_payouts.nodes_of(tx, payment_id) + explain_bank.receipt_of(tx, payment_id)
         children += explain_bags.nodes_of(tx, payment)
         tender = tenders.find(tx, payment)
         tried = choice.tries_of(tx, payment_id)

@@ -11,7 +11,7 @@ from ..errors import NotFound
 from ..payments import bags, returns
 from ..payments.bags import Bag
 from ..payments.records import Payment
-from .explain_payouts import at_bank
+from .explain_bank import at_bank
 from .explain_text import Node
 
 

@@ -1,5 +1,5 @@
 """What stands at the end of a payment's way, also where it is of none, as nodes of `explain`: a payout, and a line of
-the bank that is of nothing. Called by explain.py; reads only.
+the bank that is of nothing or a fee. Called by explain.py; reads only.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from ..db.unit import Tx
 from ..errors import NotFound
 from ..settlement import store as settlement
 from ..settlement.store import Payout
-from . import explain_payouts
+from . import explain_bank, explain_payouts
 from .explain_text import Node
 
 
@@ -20,9 +20,9 @@ def says_of(tx: Tx, some_id: str) -> tuple[str, list[str]] | None:
 
 
 def nodes_of(tx: Tx, some_id: str) -> list[Node]:
-    """The payout that this is the id of, with what of it no payment shows; a bank line of nothing."""
+    """The payout that this is the id of, with what of it no payment shows; a bank line that nothing else shows."""
     if line := _line(tx, some_id):
-        return [] if line.match_id else [_line_node(line)]
+        return explain_bank.alone(tx, line)
     found = settlement.find(tx, some_id)
     for line in () if found else settlement.find_lines(tx, some_id):
         if not line.payment_id:  # its payout shows it
@@ -35,20 +35,6 @@ def _line(tx: Tx, some_id: str) -> BankLine | None:
         return bank.line(tx, some_id) if some_id.startswith("bnk") else None
     except NotFound:
         return None
-
-
-def _line_node(one: BankLine) -> Node:
-    says = f"bank line {one.line_id}: {one.amount} on {one.booked_on} in account '{one.account}', "
-    says += f"booked as a receipt of nobody by {one.receipt_by}" if one.receipt_by else "of nothing yet"
-    facts = {
-        "account": one.account,
-        "bookedOn": one.booked_on.isoformat(),
-        "amount": f"{one.amount.decimal:f}",
-        "currency": one.amount.currency,
-        "reference": one.reference or None,
-        "receiptBy": one.receipt_by or None,
-    }
-    return Node("bankLine", one.line_id, says, (), facts)
 
 
 def _payout_node(tx: Tx, one: Payout) -> Node:

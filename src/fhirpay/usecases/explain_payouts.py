@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..bank import apart, matches, receipts
-from ..bank import store as bank
+from ..bank import matches, receipts
 from ..db.unit import Tx
 from ..settlement import store as settlement
 from ..settlement.store import Line, Payout
 from ..writeback import store
 from ..writeback.store import Posting
 from . import explain_nodes as nodes
+from .explain_bank import at_bank
 from .explain_text import Node
 
 
@@ -46,59 +46,9 @@ def nodes_of(tx: Tx, payment_id: str) -> list[Node]:
     return [line_node(line, payout, ends_of(tx, payout) if payout else ()) for line, payout in found]
 
 
-def receipt_of(tx: Tx, payment_id: str) -> list[Node]:
-    """The bank line that the payment is of, where it was a receipt of nobody: who credited it, who took it back."""
-    one = receipts.of_payment(tx, payment_id)
-    if one is None:
-        return []
-    line = bank.line(tx, one.line_id)
-    says = (
-        f"bank line {line.line_id}: {line.amount} on {line.booked_on} in account '{line.account}', {one.amount} of it"
-    )
-    notes = [f"credited by {one.by}: {one.why}"]
-    notes += [f"taken back by {one.back_by}: {one.back_why}"] if one.back_by else []
-    facts = {
-        "account": line.account,
-        "bookedOn": line.booked_on.isoformat(),
-        "amount": f"{line.amount.decimal:f}",
-        "currency": line.amount.currency,
-        "reference": line.reference or None,
-        "credited": f"{one.amount.decimal:f}",
-        "creditedBy": one.by,
-        "takenBackBy": one.back_by or None,
-    }
-    return [Node("bankLine", line.line_id, says, tuple(notes), facts)]
-
-
 def ends_of(tx: Tx, payout: Payout) -> tuple[Node, ...]:
     """A payout's lines at the bank, and its postings."""
     return (*at_bank(tx, payout.payout_id), *_posted(tx, payout))
-
-
-def at_bank(tx: Tx, subject: str) -> tuple[Node, ...]:
-    """The bank's lines of a payout, as it arrived and as it was taken back; of a bag, of a check that bounced."""
-    found: list[Node] = []
-    for match in matches.of_subject(tx, subject):
-        how = f"by {match.by}" if match.by else f"by rule '{match.rule}', {match.confidence}"
-        for line in bank.lines_of_match(tx, match.match_id):
-            says = f"bank line {line.line_id}: {line.amount} on {line.booked_on} in account '{line.account}', {how}"
-            facts = {
-                "account": line.account,
-                "bookedOn": line.booked_on.isoformat(),
-                "amount": f"{line.amount.decimal:f}",
-                "currency": line.amount.currency,
-                "reference": line.reference or None,
-                "match": match.match_id,
-                "rule": match.rule,
-                "confidence": match.confidence,
-                "what": match.what,
-            }
-            found.append(Node("bankLine", line.line_id, says, (), facts))
-    for one in apart.of_subject(tx, subject):
-        says = f"bank line {one.line_id} was matched by rule '{one.rule}', and taken back by {one.by}: {one.why}"
-        facts = {"match": one.match_id, "rule": one.rule, "takenBackBy": one.by, "reason": one.why}
-        found.append(Node("bankLine", one.line_id, says, (), facts))
-    return tuple(found)
 
 
 def _posted(tx: Tx, payout: Payout) -> list[Node]:

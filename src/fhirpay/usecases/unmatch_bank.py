@@ -54,9 +54,9 @@ def unmatch(tx: Tx, tenant: Tenant, key: bytes, line_id: str, *, by: str, why: s
     else:
         for payout in arrived:
             _back(tx, tenant, payout, payout.amount, lines[0], match_id)
-    if merchant := matches.fee_of(tx, match_id):
+    if fee := matches.fee_of(tx, match_id):
         back = line.amount.minor < 0
-        entry = rules.fee_at_bank(merchant, abs(line.amount), back=back, **when_of(tx, tenant, line))
+        entry = rules.fee_at_bank(fee.merchant, abs(line.amount), back=back, **when_of(tx, tenant, line))
         ledger.post(tx, entry, key=f"bank-fee-unmatched/{match_id}")
     if in_bags := deposits.of_match(tx, subjects):
         match_bags.take_back(tx, tenant, match_id, in_bags, lines)

@@ -192,6 +192,10 @@ async def test_a_processors_fee_at_the_bank_is_booked_by_its_merchant_and_taken_
         for line in (took, gave):
             await units.write(fee, line)
         assert await units.read(balances) == {"bank": -10_34, "fees": 10_34}
+        told = (await units.read(explain, took)).as_text()
+        assert "-12.34 USD" in told
+        assert "a fee of merchant 'main'" in told
+        assert "said by kim: the monthly bill" in told
         with pytest.raises(RuleBroken, match="is matched: bmt"):
             await units.write(fee, took)
         assert await units.write(match_account, TENANT, TENANT.bank_accounts[0], KEY) == 0
