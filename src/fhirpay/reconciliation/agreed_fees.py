@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, and_, case, cast, func, literal, or_, select
+from sqlalchemy import BigInteger, and_, case, cast, distinct, func, literal, or_, select
 
 from ..config_fees import Method
 from ..db.metadata import table
@@ -41,6 +41,14 @@ def _sum(what: Any, *kinds: str) -> Any:
     return cast(func.coalesce(func.sum(case((_line.c.kind.in_(kinds), what), else_=0)), 0), BigInteger)
 
 
+def _times(kind: LineKind) -> Any:
+    """How many disputes there are by lines of a kind: several of one are one, or as many as have a fee."""
+    whose = case((_line.c.of_ref != "", _line.c.of_ref), else_=_line.c.line_ref)
+    with_fee = and_(_line.c.kind == str(kind), _line.c.fee_minor != 0)
+    each = func.count(distinct(case((_line.c.kind == str(kind), whose))))
+    return func.count(case((with_fee, 1))) + each - func.count(distinct(case((with_fee, whose))))
+
+
 def agreed_for(rate: Rate, taken: Any) -> Any:
     """As Rate.of. No step is larger than the amount itself, or than WHOLE by WHOLE."""
     share = (taken // WHOLE) * rate.parts + (2 * (taken % WHOLE) * rate.parts + WHOLE) // (2 * WHOLE)
@@ -62,8 +70,8 @@ def not_as_agreed(tx: Tx, terms: Sequence[Terms], after: str, last: str | None, 
             _sum(1, str(_K.REFUND)).label("refunds"),
             _sum(-_line.c.gross_minor, *_BACK).label("refunded"),
             _sum(_line.c.fee_minor, *_DISPUTES).label("dispute_fee"),
-            _sum(1, str(_K.DISPUTE)).label("disputes"),
-            _sum(1, str(_K.DISPUTE_REVERSAL)).label("won"),
+            _times(_K.DISPUTE).label("disputes"),
+            _times(_K.DISPUTE_REVERSAL).label("won"),
             _sum(_line.c.fee_minor, *_RETURNS).label("return_fee"),
             _sum(1, str(_K.RETURN)).label("returns"),
             func.min(_line.c.currency).label("settled_in"),

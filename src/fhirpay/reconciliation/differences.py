@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, and_, case, cast, func, literal_column, or_, select
+from sqlalchemy import BigInteger, and_, case, cast, exists, func, literal_column, or_, select
 
 from ..db.metadata import table
 from ..db.unit import Tx
@@ -18,7 +18,7 @@ from ..domain.money import Money
 from ..domain.refund import RefundState
 from ..domain.settlement import LineKind
 from ..ledger.tables import LedgerPosting
-from ..payments.tables import PaymentRow, RefundRow
+from ..payments.tables import PaymentRow, RefundRow, ReturnRow
 from ..settlement.store import LineState
 from ..settlement.tables import PayoutLineRow, PayoutRow, SettlementMarkRow
 from .line_matches import RULED, SAME
@@ -27,7 +27,7 @@ from .tables import LineMatchRow
 PAGE = 10_000  # payments of a read
 _line, _match = table(PayoutLineRow), table(LineMatchRow)
 _payment, _refund, _posting = table(PaymentRow), table(RefundRow), table(LedgerPosting)
-_payout, _mark = table(PayoutRow), table(SettlementMarkRow)
+_payout, _mark, _return = table(PayoutRow), table(SettlementMarkRow), table(ReturnRow)
 _K = LineKind
 _TAKES = (str(_K.PAYMENT), str(_K.CAPTURE_RELEASE))
 _BACK = (str(_K.REFUND), str(_K.REFUND_FAILURE))
@@ -35,6 +35,13 @@ _FEE_OF = (*_TAKES, *_BACK)
 # What a line comes to in the currency of what it is of, as far as its processor states it.
 _TAKEN = func.coalesce(_line.c.presentment_minor, _line.c.gross_minor)
 _TAKEN_IN = case((_line.c.presentment_minor.is_not(None), _line.c.presentment_currency), else_=_line.c.currency)
+
+# Its fee is booked by its own event, whether its lines have come or not, also where it was reversed.
+_RETURNED = exists().where(
+    _return.c.tenant_id == _payment.c.tenant_id,
+    _return.c.payment_id == _payment.c.payment_id,
+    _return.c.booked_at.is_not(None),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +54,14 @@ class Days:
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """Of a payment or refund: what the ledger has, what its lines come to, and how many there are. `fees` likewise;
-    `fees_settled` says whether all that bears a fee is booked on both sides."""
+    """Of a payment or refund, with its day at its facility: what the ledger has, what its lines come to, and how many
+    there are. `fees` likewise; `fees_settled` says whether all that bears a fee is booked on both sides."""
 
     payment_id: str
     refund_id: str
     merchant: str
     at: datetime
+    day: str
     books: Money
     lines: Money
     count: int
@@ -125,8 +133,8 @@ def payments(
     )
     wanted = _payment.c.captured_minor  # what was voided is no part of it
     fees, waiting = func.coalesce(taken.c.fees, 0), func.coalesce(taken.c.waiting, 0)
-    settled = and_(waiting == 0, func.coalesce(taken.c.others, 0) == 0, _payment.c.returned_minor == 0)
-    differs = or_(wanted != func.coalesce(taken.c.taken, 0), and_(settled, fees != held.c.fees))
+    settled = and_(waiting == 0, func.coalesce(taken.c.others, 0) == 0, ~_RETURNED)
+    differs = or_(wanted != func.coalesce(taken.c.taken, 0), and_(fees != held.c.fees, settled))
     differs = and_(differs, func.coalesce(taken.c.least, _payment.c.currency) == _payment.c.currency)
     differs = and_(differs, func.coalesce(taken.c.most, _payment.c.currency) == _payment.c.currency)
     joined = _payment.join(held, held.c.payment_id == _payment.c.payment_id)
@@ -144,6 +152,7 @@ def payments(
         _payment.c.merchant,
         _payment.c.currency,
         _payment.c.captured_at,
+        _payment.c.business_date,
         wanted.label("wanted"),
         func.coalesce(taken.c.taken, 0).label("taken"),
         func.coalesce(taken.c.lines, 0).label("lines"),
@@ -159,6 +168,7 @@ def payments(
             refund_id="",
             merchant=row["merchant"],
             at=row["captured_at"],
+            day=row["business_date"] or "",
             books=Money(row["wanted"], row["currency"]),
             lines=Money(row["taken"], row["currency"]),
             count=row["lines"],
@@ -208,6 +218,7 @@ def refunds(tx: Tx, merchants: Sequence[str], days: tuple[str, str]) -> Iterator
             refund_id=row["refund_id"],
             merchant=row["merchant"],
             at=row["succeeded_at"] or row["changed_at"],
+            day=row["business_date"] or "",
             books=Money(-row["amount_minor"], row["currency"]),
             lines=Money(row["taken"] or 0, row["currency"]),
             count=row["lines"] or 0,

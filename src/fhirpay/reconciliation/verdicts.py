@@ -23,7 +23,7 @@ def judge(one: Sums, days: Days | None) -> NewBreak | None:
         due = days is not None and days.since <= one.at < days.until - HORIZON
         if not one.books or not off or not due:
             return None
-        says = f"{subject} of {abs(one.books)} is in the books since {one.at:%Y-%m-%d}, and in no payout"
+        says = f"{subject} of {abs(one.books)} is in the books since {one.day}, and in no payout"
         return _named(MISSING, one, off, says)
     if not one.books:
         return None  # voided, and paid out all the same: the line itself tells

@@ -14,6 +14,7 @@ from ..domain.settlement import LineKind
 from . import store
 from .store import Line, LineState
 
+_UNDONE_BY = {LineKind.PAYMENT: LineKind.CAPTURE_RELEASE, LineKind.REFUND: LineKind.REFUND_FAILURE}
 _TAKEN_BACK = frozenset({LineKind.CAPTURE_RELEASE, LineKind.RETURN, LineKind.RETURN_REVERSAL})
 
 
@@ -29,16 +30,40 @@ def came_back(tx: Tx, line: Line) -> bool:
 
 
 def listed_before(tx: Tx, line: Line, payment_id: str) -> bool:
-    """Whether a settled line of another id is of the same capture or refund, its amount and fee the same: one thing is
-    listed twice. Where the processor names neither capture nor refund, that can't be said."""
-    if line.kind not in (LineKind.PAYMENT, LineKind.REFUND) or not line.of_ref:
+    """Whether a settled line of another id is of the same capture or refund, its amount and fee the same, and no other
+    line has taken it back: one thing is listed twice. Where the processor names neither, that can't be said."""
+    if line.kind not in _UNDONE_BY or not line.of_ref:
         return False
-    alike = (line.merchant, line.kind, line.of_ref, line.gross, line.fee)
-    return any(
-        (one.merchant, one.kind, one.of_ref, one.gross, one.fee) == alike
-        for one in store.lines_of_payment(tx, payment_id)
-        if one.line_ref != line.line_ref and one.state is not LineState.WAITING
-    )
+    settled = _settled(tx, line, payment_id)
+    undone = [one for one in settled if _undoes(one, line)]
+    return len([one for one in settled if _alike(one, line)]) > len(undone)
+
+
+def listed_again(tx: Tx, line: Line, payment_id: str) -> Line | None:
+    """What this line takes back, where it was listed twice and nothing of it is booked for that."""
+    settled = _settled(tx, line, payment_id)
+    for one in settled:
+        if _undoes(line, one) and one.of_ref and one.state is LineState.NOTED:
+            others = [other for other in settled if other.line_ref != one.line_ref and _alike(other, one)]
+            if any(other.state is LineState.BOOKED for other in others):
+                return one
+    return None
+
+
+def _undoes(one: Line, other: Line) -> bool:
+    """Whether it takes back what the other may be of: a failure names its refund, a release no capture."""
+    back = _UNDONE_BY.get(other.kind) is one.kind and one.taken == -other.taken
+    return back and (other.kind is LineKind.PAYMENT or one.of_ref == other.of_ref)
+
+
+def _alike(one: Line, line: Line) -> bool:
+    return (one.kind, one.of_ref, one.gross, one.fee) == (line.kind, line.of_ref, line.gross, line.fee)
+
+
+def _settled(tx: Tx, line: Line, payment_id: str) -> list[Line]:
+    """The other lines of its payment that are settled."""
+    mine = [one for one in store.lines_of_payment(tx, payment_id) if one.merchant == line.merchant]
+    return [one for one in mine if one.line_ref != line.line_ref and one.state is not LineState.WAITING]
 
 
 def _beside(tx: Tx, line: Line, payment_id: str) -> Iterable[Line]:

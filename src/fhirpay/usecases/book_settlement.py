@@ -211,29 +211,39 @@ def book(tx: Tx, tenant: Tenant, line: Line) -> bool:
     _prove(tx, tenant, payment, line, found)
     if not _in_the_books(tx, store.get(tx, payment.payment_id), line, found):
         return False
+    once = not settlement_pairs.listed_before(tx, line, payment.payment_id)
+    if line.presentment and once and not _is_told_alike(tx, line, found):
+        return _tell_of_other_currency(tx, payment, line)
+    again = settlement_pairs.listed_again(tx, line, payment.payment_id)
+    for one in ([again] if again else []) + ([line] if once else []):
+        made = _entries(tx, tenant, payment, one, found)
+        settlement.settle_line(tx, one, LineState.BOOKED if made else LineState.NOTED, payment_id=payment.payment_id)
+        _post(tx, made)
+    if not once:
+        settlement.settle_line(tx, line, LineState.NOTED, payment_id=payment.payment_id)
+    return True
+
+
+def _entries(tx: Tx, tenant: Tenant, payment: Payment, line: Line, found: About) -> dict[str, Entry]:
+    """What a line tells besides the money of what it is of."""
     refs = {"line": line.line_ref, "processor_payout": line.payout_ref}
     day = business_day(tenant, payment.facility, line.occurred_at)
     when = rules.When(occurred_at=line.occurred_at, business_date=day, refs=refs)
     made: dict[str, Entry] = {}
-    once = not settlement_pairs.listed_before(tx, line, payment.payment_id)
-    if line.presentment and once:
-        if not _is_told_alike(tx, line, found):
-            return _tell_of_other_currency(tx, payment, line)
+    if line.presentment:
         for side, amount in (("sold", -line.presentment), ("bought", line.gross)):
             entry = rules.converted(
                 line.merchant, abs(amount), bought=amount.minor > 0, payment=payment.payment_id, **when
             )
             made[_key(side, line)] = entry
-    if once and (fee := untold_fee(tx, line, found)):
+    if fee := untold_fee(tx, line, found):
         amount, back = abs(fee), fee.minor < 0
         if line.kind in _FEE_IS_TOLD_HERE:
             entry = rules.fee(line.merchant, amount, payment=payment.payment_id, back=back, **when)
         else:
             entry = rules.dispute_fee(payment.payment_id, line.merchant, amount, back=back, **when)
         made[_key("fee", line)] = entry
-    settlement.settle_line(tx, line, LineState.BOOKED if made else LineState.NOTED, payment_id=payment.payment_id)
-    _post(tx, made)
-    return True
+    return made
 
 
 def _tell_of_other_currency(tx: Tx, payment: Payment, line: Line) -> bool:

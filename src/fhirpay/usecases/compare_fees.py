@@ -9,14 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import select
-
-from ..db.metadata import table
 from ..db.unit import Tx, Units
 from ..domain.money import Money
 from ..payments import store
 from ..payments.many_breaks import NewBreak, open_breaks
-from ..payments.tables import PaymentBreakRow
 from ..reconciliation import agreed_fees, differences
 from ..reconciliation.fee_terms import Lines, Terms
 
@@ -25,7 +21,6 @@ BY = "reconcile"  # who closes it, once it is no longer so
 _AT_ONCE = 100  # breaks of a write
 _BREAKS_MAX = 1_000_000  # open at a time
 _LINES_SHOWN = 5
-_break = table(PaymentBreakRow)
 
 
 async def look(units: Units, terms: Sequence[Terms], days: tuple[str, str], *, closes: Collection[str]) -> int:
@@ -44,7 +39,7 @@ async def look(units: Units, terms: Sequence[Terms], days: tuple[str, str], *, c
     says = {one.break_key: one.says for one in told}
     new = [one for one in found if says.get(one.key) != one.says]
     for start in range(0, len(new), _AT_ONCE):
-        await units.write(_tell, new[start : start + _AT_ONCE])
+        await units.write(open_breaks, new[start : start + _AT_ONCE])
     gone = [one.break_key for one in told if one.merchant in closes and one.break_key not in keys]
     for start in range(0, len(gone), _AT_ONCE):
         await units.write(_close, gone[start : start + _AT_ONCE])
@@ -69,16 +64,9 @@ def _break_of(row: Lines, terms: Terms, lines: Sequence[str]) -> NewBreak:
     shown = ", ".join(lines[:_LINES_SHOWN]) + (" and more" if len(lines) > _LINES_SHOWN else "")
     of = f"a payment of {Money(row.taken, row.currency)} by {row.method}"
     says = f"the fees of {row.payment_id} are {taken} in its lines ({shown}); {agreed} is agreed for {of}"
-    key = f"reconcile:{KIND}:{row.payment_id}:{(taken - agreed).minor}"
-    return NewBreak(key, KIND, row.payment_id, row.payment_id, row.merchant, taken - agreed, says)
-
-
-def _tell(tx: Tx, found: Sequence[NewBreak]) -> None:
-    keys = [one.key for one in found]
-    by_person = (_break.c.closed_at.is_not(None), _break.c.closed_by != BY)
-    query = select(_break.c.break_key).where(_break.c.tenant_id == tx.tenant, _break.c.break_key.in_(keys), *by_person)
-    done = {row["break_key"] for row in tx.all(query)}
-    open_breaks(tx, [one for one in found if one.key not in done])
+    return NewBreak(
+        f"reconcile:{KIND}:{row.payment_id}", KIND, row.payment_id, row.payment_id, row.merchant, taken - agreed, says
+    )
 
 
 def _close(tx: Tx, keys: Sequence[str]) -> None:

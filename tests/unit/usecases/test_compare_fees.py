@@ -14,6 +14,7 @@ from fhirpay.domain.clock import FrozenClock
 from fhirpay.payments import store as payments
 from fhirpay.reconciliation.agreed_fees import agreed_for, lines_by_payment
 from fhirpay.reconciliation.fee_terms import Rate
+from fhirpay.reconciliation.legs import open_breaks
 from fhirpay.usecases import desk_list
 from fhirpay.usecases.compare_fees import KIND
 from fhirpay.usecases.reconcile import ALWAYS, Reconcile
@@ -112,17 +113,59 @@ async def test_terms_count_from_their_day_and_of_several_rates_any_may_be_the_on
     assert await compared(world) == {}
 
 
-async def test_what_a_person_has_marked_done_stays_done_until_it_is_another_difference(world: World) -> None:
+async def test_what_a_person_has_accepted_stays_so_until_its_amount_is_another_or_it_comes_back(world: World) -> None:
     payment = await paid_at(world, await world.invoiced("ann", 70_00), 70_00, per_mille=35)
     await settled(world)
-    assert await compared(world, AGREED) == {payment: 42}
-    (one,) = await world.units.read(payments.breaks, kind=KIND)
 
-    await world.units.write(lambda tx: desk_list.done(tx, one.break_key, by="ann", why="promised for next month"))
-    assert await compared(world, AGREED) == {}
+    async def accepted() -> bool:
+        (one,) = await world.units.read(payments.breaks, kind=KIND)
+        await world.units.write(lambda tx: desk_list.done(tx, one.break_key, by="ann", why="promised for next month"))
+        assert await compared(world, AGREED) == {}
+        return [each.accepted for each in await world.units.read(open_breaks, ["main"])] == [True]
+
+    assert await compared(world, AGREED) == {payment: 42}
+    assert await accepted()
+    dear = AgreedFees(card=(FeeRate(percent="3.5", fixed="0.30"),))
+    assert await compared(world, dear) == {}
+    assert await compared(world, AGREED) == {payment: 42}  # it was gone, and has come back
+    assert await accepted()
     given_back(world, payment, 12)
     await settled(world)
     assert await compared(world, AGREED) == {payment: 30}
+
+
+@pytest.mark.warns("dispute.opened")
+async def test_the_fee_of_a_refund_and_of_a_dispute_counts_once_however_many_lines_there_are(world: World) -> None:
+    ann = await world.invoiced("ann", 50_00, 60_00)
+    refunded, disputed = await paid_at(world, ann, 50_00), await paid_at(world, ann, 60_00)
+    await world.refund(refunded, 20_00)
+    await world.work()
+    books = world.processor.simulator.books
+    with books.transaction():  # its line has a fee of its own
+        (line,) = [one for one in books.lines(payout="") if one["type"] == "refund"]
+        books.save_line({**line, "fee": 25})
+        books._db.execute("UPDATE movement SET amount = amount - 25 WHERE type = 'refund'")  # pyright: ignore[reportPrivateUsage]
+    theirs = next(one for one in (await world.processor.books())["payments"] if one["reference"] == disputed)
+    dispute = await world.processor.control("disputes", {"payment": theirs["id"], "amount": 40_00})
+    await world.processor.control(f"disputes/{dispute['id']}", {"withdraw": 20_00, "fee": 0})
+    await world.work(hours=1)
+    await settled(world)
+    costs = AGREED.model_copy(update={"refund": "0.25"})
+    assert await compared(world, costs) == {}
+    assert await compared(world, AGREED) == {refunded: 25}
+    assert await compared(world, costs.model_copy(update={"dispute": "14.00"})) == {disputed: 1_00}
+
+
+async def test_a_card_that_was_held_to_a_reader_has_the_rate_of_cards_that_are_present(world: World) -> None:
+    payment = await world.on_reader(await world.invoiced("ann", 100_00))
+    await world.processor.at_reader("rd_front", "tap", card="5555555555554444")
+    await world.work(hours=0.1)
+    assert await world.state(payment) == "captured"
+    await settled(world)
+    present = FeeRate(percent="2.7", fixed="0.05")
+    assert await compared(world, AGREED) == {}  # of these nothing is said
+    assert await compared(world, AgreedFees(card=(CARD,), card_present=(present,))) == {payment: 3_20 - 2_75}
+    assert await compared(world, AgreedFees(card_present=(CARD,))) == {}
 
 
 async def test_a_refund_gives_its_share_back_where_that_is_agreed(world: World) -> None:

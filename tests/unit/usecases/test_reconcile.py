@@ -19,7 +19,7 @@ from fhirpay.simulators.processor_books import Books
 from fhirpay.usecases.desk_list import done, read
 from fhirpay.usecases.reconcile import Done, Reconcile
 from payments_world import World, payments_world
-from settlement_world import FEES, pays_out, pulled
+from settlement_world import FEES, controls, pays_out, pulled
 
 pytestmark = pytest.mark.warns("settlement.line_changed")
 
@@ -202,6 +202,60 @@ async def test_what_a_payout_lists_twice_or_not_at_all_is_told_by_the_payout_alo
     for minor, payment in zip((50_00 - 1_75, 60_00 - 2_04), made[1:], strict=True):  # the one line names both
         (one,) = [line for line in listed if line.amount and abs(line.amount.minor) == minor]
         assert (one.kind, payment in one.says, one.account_ref) == ("payout_sum", True, account)
+
+
+@pytest.mark.parametrize("returned", [True, False])
+async def test_what_was_paid_out_twice_is_taken_back_with_its_fee_or_without_and_nothing_differs(
+    world: World, returned: bool
+) -> None:
+    account = await world.invoiced("ann", 50_00, 70_00)
+    first, second = [await world.paid(account, minor=minor) for minor in (50_00, 70_00)]
+    books: Books = world.processor.simulator.books
+    documents = {one["reference"]: one for one in (await world.processor.books())["payments"]}
+
+    def again(payment: str, *, back: bool) -> None:
+        document = documents[payment]
+        minor, of = document["amount_captured"], document["capture"]["id"]
+        with books.transaction():
+            if back:
+                fee = minor * FEES["per_mille"] // 1000 + FEES["fixed"]
+                books.move("void", document, -minor, source=f"void_{of}", fee=-fee if returned else 0)
+            else:
+                books.move("capture", document, minor, source=of)
+
+    again(first, back=False)
+    await pays_out(world)
+    await pulled(world)
+    again(second, back=True)  # before it was taken a second time
+    await pays_out(world)
+    await pulled(world)
+    await looked(world)
+    assert ("paid_out_twice", first) in await told(world)
+    again(first, back=True)
+    again(second, back=False)
+    await pays_out(world)
+    await pulled(world)
+    await controls(world)
+    assert await told(world) == {}
+
+
+@pytest.mark.warns("payment.returned")
+async def test_a_return_that_was_reversed_before_its_lines_came_differs_by_no_fee(world: World) -> None:
+    payment = await world.debited(await world.invoiced("ann", 80_00), "ba_ok")
+    await world.work(hours=45 * 24, steps=9)
+    assert await world.state(payment) == "captured"
+    await pays_out(world)
+    await pulled(world)
+    (document,) = (await world.processor.books())["payments"]
+    for result in ("returned", "reversed"):
+        await world.processor.control("decide", {"id": document["id"], "result": result, "code": "R01"})
+        await world.work(hours=1)
+    assert await world.state(payment) == "captured"
+    await looked(world)
+    assert await told(world) == {}
+    await pays_out(world)
+    await pulled(world)
+    await controls(world)
 
 
 def listed_otherwise(world: World, paid_out: dict[str, Any], *, twice: bool) -> None:
