@@ -282,8 +282,11 @@ class _Look:
         return any(one.state in _REFUND_UNDER_WAY for one in refunds.of_payment(self._tx, payment_id))
 
     def _of_what_is_told(self, left: int) -> int:
-        """`left`, where it is just what payouts leave open whose lines don't come to them (`payout_sum` tells of each),
-        such as the fee of a line that is listed twice, or what payments are more by than the books; else nothing."""
+        """How much of `left` stands in breaks of their own: in those that leave least of it unexplained, the fewest.
+
+        Payouts whose lines don't come to them (`payout_sum` tells of each), such as by the fee of a line that is listed
+        twice, and what payments are more by than the books.
+        """
         if not left:
             return 0
         found: list[tuple[str, int]] = []
@@ -297,9 +300,11 @@ class _Look:
             for one in store.breaks(self._tx, kind=kind, accepted=True)
             if one.merchant == self._merchant and one.amount.currency == self._code
         ]
-        some = (few for count in range(1, len(found) + 1) for few in combinations(found[:_SUMS], count))
-        self._told_by = next((dict(few) for few in some if sum(minor for _, minor in few) == left), {})
-        return left if self._told_by else 0
+        found = [one for one in found if one[1]][:_SUMS]
+        some = [few for count in range(len(found) + 1) for few in combinations(found, count)]
+        told = min(some, key=lambda few: abs(left - sum(minor for _, minor in few)))  # of two the first
+        self._told_by = dict(told)
+        return sum(self._told_by.values())
 
     def _of_other_currency(self) -> None:
         """Payments of this currency that the processor holds in another one."""

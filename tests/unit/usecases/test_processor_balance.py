@@ -125,7 +125,7 @@ async def test_it_is_read_daily_with_the_pull_and_kept_with_its_moment(world: Wo
     assert (one.seen.total.minor, one.remainder.minor) == (50_00 - 50_00 * 29 // 1000 - 30, 0)
 
 
-async def test_a_line_that_is_listed_twice_at_another_fee_is_told_by_its_payouts_sum_alone(world: World) -> None:
+async def test_what_a_payouts_sum_tells_of_is_no_remainder_and_what_nothing_tells_of_is_beside_it(world: World) -> None:
     import json
 
     await world.paid(await world.invoiced("ann", 50_00))
@@ -143,3 +143,13 @@ async def test_a_line_that_is_listed_twice_at_another_fee_is_told_by_its_payouts
     (shown,) = (await world.units.read(read, kind="payout_sum")).lines  # the one line says both
     differs = Money(line["fee"] + 1, "USD")
     assert f"so is {differs} by which the processor's balance and the books differ" in shown.says
+    with books.transaction():  # and money of no line
+        books.move("capture", {"id": "", "currency": "USD"}, -1, source="x")
+        books._db.execute("DELETE FROM line WHERE payout = ''")  # pyright: ignore[reportPrivateUsage]
+    for _ in range(2):
+        world.clock.advance(timedelta(hours=1))
+        assert await compared(world) == {compare_balance.TOLD: differs.minor, "remainder": -30}
+    (left,) = await world.units.read(payments.breaks, kind=compare_balance.DIFFERS)
+    assert (left.amount.minor, f"{differs} told otherwise; -0.30 USD is left" in left.says) == (-30, True)
+    (shown,) = (await world.units.read(read, kind="payout_sum")).lines
+    assert f"so is {differs} by which" in shown.says
