@@ -87,11 +87,11 @@ def _booked(tx: Tx, payment_id: str) -> dict[str, int]:
             for part in refunds.shares(tx, refund.refund_id):
                 sums[_target(tx, part.obligation_id)] += part.amount.minor
     # What was refunded and came back as well is taken back twice: the payer has had it twice, and owes it.
-    for back in returns.standing(tx, payment_id):
-        left = back.recovered.minor
-        for part in reversed(refunds.shares(tx, back.return_id)):
-            sums[_target(tx, part.obligation_id)] -= (minor := min(left, part.amount.minor))
-            left -= minor
+    left = sum(one.recovered.minor for one in returns.standing(tx, payment_id))
+    for part in reversed(store.allocations(tx, payment_id)):
+        sums[_target(tx, part.obligation_id)] -= (minor := min(left, part.refunded.minor))
+        left -= minor
+    sums[ADVANCE] -= left
     return {name: minor for name, minor in sums.items() if minor}
 
 

@@ -45,7 +45,7 @@ class Step:
     bucket: str
     other: str = ""  # the obligation on the other leg, where it isn't the same
     relief: str = ""  # of relief: where it is taken from, and what it is; of a write-off: its kind
-    came_from: tuple[str, str] = ("", "")  # of what was refunded and returned: payment and merchant
+    came_from: tuple[str, str, str] = ("", "", "")  # of what was refunded and returned: payment, merchant and return
 
     def entry(self, account_ref: str, *, occurred_at: datetime, business_date: date) -> Entry:
         amount = Money(self.minor, self.currency)
@@ -72,10 +72,19 @@ class Step:
                 return rules.opening_receivable(*to, **when)
             case "opening_taken_back":
                 return rules.opening_taken_back(*to, **when)
-            case "recoverable":
-                payment, merchant = self.came_from
-                ids = {"account_ref": account_ref, "returned": self.bucket}
-                return rules.return_recoverable(payment, merchant, self.obligation, amount, **ids, **when)
+            case "recoverable" | "recoverable_set_off":
+                payment, merchant, returned = self.came_from
+                back = self.rule == "recoverable_set_off"
+                return rules.return_recoverable(
+                    payment,
+                    merchant,
+                    self.obligation,
+                    amount,
+                    account_ref=account_ref,
+                    returned=returned,
+                    back=back,
+                    **when,
+                )
             case "relief" | "relief_withdrawn":
                 where, _, kind = self.relief.partition("/")
                 back = self.rule == "relief_withdrawn"
@@ -104,10 +113,11 @@ class _Bucket:
     patient: dict[str, list[int]] = field(default_factory=dict[str, list[int]])  # before any discount or relief
     relief: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
 
-    def rule(self, charge: str, opening: str, unseen: str) -> str:
-        """Of three rules the one for what this is: a charge, an opening balance, or a charge that has not come in."""
+    def rule(self, charge: str, opening: str, recovery: str, unseen: str) -> str:
+        """Of these rules the one for what this is: a charge, an opening balance, a recovery, or a charge that has not
+        come in."""
         if self.recovery:
-            return "recoverable"
+            return recovery
         return charge if self.owner else opening if self.opening else unseen
 
     def gross(self, at: int) -> int:
@@ -182,7 +192,11 @@ def _of(bucket: _Bucket) -> Iterator[Step]:
         down -= gone
         if gone:
             yield step(
-                bucket.rule("credited_patient", "opening_taken_back", "invoice_unseen_cancelled"), obligation, gone
+                bucket.rule(
+                    "credited_patient", "opening_taken_back", "recoverable_set_off", "invoice_unseen_cancelled"
+                ),
+                obligation,
+                gone,
             )
         if less > gone:
             through = through or obligation
@@ -191,7 +205,7 @@ def _of(bucket: _Bucket) -> Iterator[Step]:
     for obligation in more:
         new = min(up, more[obligation]) if obligation == bucket.owner or not bucket.owner else 0
         if new:
-            yield step(bucket.rule("charge_self_pay", "opening", "invoice_unseen"), obligation, new)
+            yield step(bucket.rule("charge_self_pay", "opening", "recoverable", "invoice_unseen"), obligation, new)
             more[obligation] -= new
             up -= new
     if up:

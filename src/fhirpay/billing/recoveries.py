@@ -1,12 +1,13 @@
 """What a payer has had twice: a payment that was refunded, and whose money then came back to them as a return.
 
-`open_recovery` is called by usecases/returned.py, which reassesses the account in the same unit; `add_recoveries` by
-responsibility.py. It is owed beside everything else and ends only by being paid, or written off.
+`open_recovery` and `set_off` are called by usecases, which reassess the account in the same unit; `add_recoveries` by
+responsibility.py. It is owed beside everything else and ends by being paid, written off, or set off: its refund failed,
+or the return came again.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
@@ -21,7 +22,11 @@ from .tables import Recovery
 _recovery = table(Recovery)
 _OF_ACCOUNT = (
     select(_recovery)
-    .where(_recovery.c.tenant_id == bindparam("tenant"), _recovery.c.account_ref == bindparam("account"))
+    .where(
+        _recovery.c.tenant_id == bindparam("tenant"),
+        _recovery.c.account_ref == bindparam("account"),
+        _recovery.c.amount_minor > _recovery.c.set_off_minor,
+    )
     .order_by(_recovery.c.recovery_id)
 )
 _BY_ID = select(_recovery).where(
@@ -37,18 +42,37 @@ def open_recovery(tx: Tx, recovery_id: str, account_ref: str, amount: Money, *, 
     tx.put(_ADD, row)
 
 
+def set_off(tx: Tx, recovery_id: str, amount: Money, *, by: str) -> str:
+    """The payer has not had this much of it twice: it is owed no more. `by` is the return that the books name for it.
+    The account that it is of, to be reassessed."""
+    row = tx.one(_BY_ID, id=recovery_id)
+    assert row is not None
+    is_it = (_recovery.c.tenant_id == tx.tenant, _recovery.c.recovery_id == recovery_id)
+    gone = row["set_off_minor"] + amount.minor
+    tx.execute(update(_recovery).where(*is_it).values(set_off_minor=gone, set_off_by=by))
+    return row["account_ref"]
+
+
+def was_set_off(tx: Tx, recovery_id: str, currency: str) -> Money:
+    """How much of it is owed no more; nothing where there is no such recovery."""
+    row = tx.one(_BY_ID, id=recovery_id)
+    return Money(row["set_off_minor"] if row else 0, currency)
+
+
 def of_account(tx: Tx, account_ref: str) -> tuple[Recoverable, ...]:
     return tuple(
-        Recoverable(row["recovery_id"], row["payment_id"], Money(row["amount_minor"], row["currency"]))
+        Recoverable(
+            row["recovery_id"], row["payment_id"], Money(row["amount_minor"] - row["set_off_minor"], row["currency"])
+        )
         for row in tx.all(_OF_ACCOUNT, account=account_ref)
     )
 
 
-def came_from(tx: Tx, recovery_id: str) -> tuple[str, str]:
-    """The payment and the merchant whose balance it was taken from."""
+def came_from(tx: Tx, recovery_id: str) -> tuple[str, str, str]:
+    """The payment, the merchant whose balance it was taken from, and the return that last changed it."""
     row = tx.one(_BY_ID, id=recovery_id)
     assert row is not None
-    return row["payment_id"], row["merchant"]
+    return row["payment_id"], row["merchant"], row["set_off_by"] or recovery_id
 
 
 def add_recoveries(case: Case) -> None:

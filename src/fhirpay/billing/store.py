@@ -302,7 +302,7 @@ def _post(
 ) -> None:
     business_date = tx.now.astimezone(ZoneInfo(facility.zone)).date()
     for number, step in enumerate(steps(map(_position, before), map(_position, after)), start=1):
-        if step.rule == "recoverable":
+        if step.rule in ("recoverable", "recoverable_set_off"):
             step = replace(step, came_from=recoveries.came_from(tx, step.bucket))
         entry = step.entry(account_ref, occurred_at=tx.now, business_date=business_date)
         ledger.post(tx, entry, key=f"reassess/{account_ref}/{revision}/{number}")

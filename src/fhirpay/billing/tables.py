@@ -251,6 +251,9 @@ class Recovery(Row, table=True):
     currency: str = Field(sa_type=Text)
     amount_minor: int = Field(sa_type=BigInteger)
     opened_at: datetime = Field(sa_type=UtcDateTime)
+    # of it: what the payer has not had twice after all; and the return that said so last: itself, or what reversed it
+    set_off_minor: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
+    set_off_by: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
 
 
 class WorklistItem(Row, table=True):

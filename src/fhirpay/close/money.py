@@ -34,6 +34,7 @@ KINDS: Mapping[Event, tuple[str, int]] = {
     Event.REFUND_FAILED_LATE: ("refund_failed", 1),
     Event.PAYMENT_RETURNED: ("returned", -1),
     Event.RETURN_RECOVERABLE: ("returned", -1),
+    Event.RECOVERABLE_SET_OFF: ("returned", 1),
     Event.RETURN_REVERSED: ("return_reversed", 1),
     Event.DISPUTE_WITHDRAWN: ("disputed", -1),
     Event.DISPUTE_REINSTATED: ("dispute_reinstated", 1),

@@ -39,6 +39,7 @@ class Event(StrEnum):
     PAYMENT_RETURNED = "payment_returned"
     RETURN_REVERSED = "return_reversed"
     RETURN_RECOVERABLE = "return_recoverable"
+    RECOVERABLE_SET_OFF = "recoverable_set_off"
     FEE_TAKEN = "fee_taken"
     EHR_PAYMENT_TAKEN_IN = "ehr_payment_taken_in"
     EHR_PAYMENT_TAKEN_BACK = "ehr_payment_taken_back"

@@ -57,6 +57,7 @@ RULES: Mapping[Event, tuple[str, str]] = {
     Event.PAYMENT_RETURNED:                 ("unapplied_credit",   "processor_clearing"),
     Event.RETURN_REVERSED:                  ("processor_clearing", "unapplied_credit"),
     Event.RETURN_RECOVERABLE:               ("ar_patient",         "processor_clearing"),
+    Event.RECOVERABLE_SET_OFF:              ("processor_clearing", "ar_patient"),
     Event.FEE_TAKEN:                        ("fees",               "processor_clearing"),
     Event.FEE_GIVEN_BACK:                   ("processor_clearing", "fees"),
     Event.RESERVE_HELD:                     ("reserve_held",       "processor_clearing"),
@@ -382,12 +383,15 @@ def return_recoverable(
     *,
     account_ref: str,
     returned: str,
+    back: bool = False,
     **when: Unpack[When],
 ) -> Entry:
-    """A return of what had been refunded already: the patient has had it twice. An obligation of kind `recovery`."""
+    """A return of what had been refunded already: the patient has had it twice. An obligation of kind `recovery`.
+    `back`: they have not, since the refund failed, or the return came again (`returned` is what brought it)."""
     ids = {"payment": payment, "refund": returned, "merchant": merchant}
     ids |= {"obligation": obligation, "account_ref": account_ref}
-    return _entry(Event.RETURN_RECOVERABLE, amount, when, ids, accounts=_taken_by(Event.RETURN_RECOVERABLE, merchant))
+    event = Event.RECOVERABLE_SET_OFF if back else Event.RETURN_RECOVERABLE
+    return _entry(event, amount, when, ids, accounts=_taken_by(event, merchant))
 
 
 def fee(merchant: str, amount: Money, *, payment: str | None = None, back: bool = False, **when: Unpack[When]) -> Entry:

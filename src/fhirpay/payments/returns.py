@@ -91,6 +91,12 @@ def standing(tx: Tx, payment_id: str) -> list[Return]:
     return [one for one in found if one.reverses is None and one.return_id not in undone]
 
 
+def recovered_less(tx: Tx, one: Return, amount: Money) -> None:
+    """This much of it had not been refunded after all."""
+    where = (_return.c.tenant_id == tx.tenant, _return.c.return_id == one.return_id)
+    tx.execute(update(_return).where(*where).values(recovered_minor=_return.c.recovered_minor - amount.minor))
+
+
 def booked(tx: Tx, one: Return, *, recovered: Money, business_date: str) -> None:
     """Its money has moved in our books."""
     where = (_return.c.tenant_id == tx.tenant, _return.c.return_id == one.return_id)

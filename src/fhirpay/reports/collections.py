@@ -16,6 +16,7 @@ from .owed import filed
 IN = (
     Event.PAYMENT_CAPTURED,
     Event.RETURN_REVERSED,
+    Event.RECOVERABLE_SET_OFF,
     Event.REFUND_FAILED_LATE,
     Event.DISPUTE_REGAINED,
     Event.EHR_PAYMENT_TAKEN_IN,

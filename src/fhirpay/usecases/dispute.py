@@ -32,7 +32,8 @@ from ..payments.port import Approved, DisputeSeen, Outcome, ProvenAbsent, Unknow
 from ..payments.records import Dispute, Operation, Payment
 from . import bank_codes, collect, returned
 from .dispute_losses import lose, over_key, regain
-from .money_off import business_day, drop_unsent_refunds
+from .dropped_refund import drop_unsent_refunds
+from .money_off import business_day
 from .refund_shares import left_of
 
 log = Log("disputes")

@@ -16,8 +16,9 @@ from ..log import Log
 from ..payments import movements, refunds, store
 from ..payments.movements import Side
 from ..payments.records import Payment, Refund
-from . import postings
-from .money_off import back_to_credit, business_day
+from . import postings, set_off
+from .dropped_refund import back_to_credit
+from .money_off import business_day
 
 log = Log("payments")
 
@@ -28,6 +29,7 @@ def failed_late(tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, says: 
     fact = PaymentFact(FactKind.REFUND_FAILED, tx.now, source, undoes=refund.processor_ref or "")
     store.record_facts(tx, payment.payment_id, [fact])
     store.refold(tx, payment)
+    set_off.no_longer_over(tx, store.get(tx, payment.payment_id))
     again = [
         Side(one.allocation, one.obligation_id, one.account_ref or payment.account_ref, one.amount)
         for one in refunds.shares(tx, refund.refund_id)

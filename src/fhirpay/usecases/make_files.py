@@ -205,7 +205,7 @@ def _receipts(tx: Tx, postings: list[Posting], currency: str) -> Money:
     gone = [
         ledger.booked(tx, Event.REFUND_TAKEN, back, by="refund"),
         ledger.booked(tx, Event.PAYMENT_RETURNED, back, by="refund", less=Event.RETURN_REVERSED),
-        ledger.booked(tx, Event.RETURN_RECOVERABLE, back, by="refund"),
+        ledger.booked(tx, Event.RETURN_RECOVERABLE, back, by="refund", less=Event.RECOVERABLE_SET_OFF),
         ledger.booked(tx, Event.CAPTURE_VOIDED, voided, by="payment"),
         ledger.booked(tx, Event.DISPUTE_LOST, back, by="refund", less=Event.DISPUTE_REGAINED),
     ]

@@ -48,8 +48,9 @@ from ..payments.records import Operation, Payment, Refund
 from ..payments.registry import Registry
 from . import collect, dispute, postings
 from .call import Call, read_call, send
+from .dropped_refund import drop_refund, failed_key, waits_key
 from .failed_late import failed_late
-from .money_off import business_day, drop_refund, failed_key, waits_key
+from .money_off import business_day
 from .refund_shares import follow, left_of, take, waits_for
 from .settle_outcome import move_operation, unknown_key, unknown_refunds_key
 from .start_payment import lane_of

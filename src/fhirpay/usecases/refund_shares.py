@@ -20,7 +20,8 @@ from ..payments import disputes, refunds, store
 from ..payments.allocation import take_back
 from ..payments.records import Payment, Refund, RefundShare
 from . import collect
-from .money_off import business_day, drop_refund, hold_still, take_off, to_credit
+from .dropped_refund import drop_refund, to_credit
+from .money_off import business_day, hold_still, take_off
 
 
 def left_of(tx: Tx, payment: Payment) -> Money:
@@ -95,7 +96,7 @@ def follow(tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, given: Mone
             drop_refund(tx, tenant, payment, other, RefundState.CANCELED, why)
     if more > (left := left_of(tx, payment)):
         says += f": {more - left} more than there is, which is not in the books"
-        more = left
+        more = max(left, Money.zero(payment.currency), key=lambda money: money.minor)
     key = f"{payment.payment_id}:refund-amount:{refund.refund_id}"
     store.open_break(tx, key, "refund_amount", says, payment=payment, amount=given)
     if more.minor > 0:
@@ -107,6 +108,8 @@ def follow(tx: Tx, tenant: Tenant, payment: Payment, refund: Refund, given: Mone
 
 def waits_for(tx: Tx, payment: Payment, refund: Refund, given: Money) -> bool:
     """Whether more was given back than is left beside refunds that are with the processor: first theirs is known."""
+    if given <= refund.amount:
+        return False
     others = [one for one in refunds.of_payment(tx, payment.payment_id) if one.refund_id != refund.refund_id]
     claimed = [one for one in others if one.state in CLAIMS - _WAITS]
     room = payment.captured - payment.returned

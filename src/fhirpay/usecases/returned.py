@@ -24,8 +24,9 @@ from ..payments import disputes, refunds, returns, store
 from ..payments.allocation import TakenBack, take_back
 from ..payments.port import Approved, Outcome
 from ..payments.records import Allocation, Payment, RefundShare, Return
-from . import bank_codes, collect, postings
-from .money_off import business_day, drop_unsent_refunds, hold_still, take_off
+from . import bank_codes, collect, moved_money, postings, set_off
+from .dropped_refund import drop_unsent_refunds
+from .money_off import business_day, hold_still, take_off
 
 log = Log("payments")
 
@@ -140,32 +141,44 @@ def _reversed(tx: Tx, tenant: Tenant, payment: Payment, one: Return) -> None:
         return
     day = business_day(tenant, payment.facility, one.occurred_at)
     shares = refunds.shares(tx, back.return_id)
-    own = sum((share.amount for share in shares), Money.zero(payment.currency)) - back.recovered
+    # What of it was being refunded, and stayed here when that failed, is credit again, as it was before it came back.
+    credit = recoveries.was_set_off(tx, back.return_id, payment.currency)
+    amount = sum((share.amount for share in shares), Money.zero(payment.currency)) - back.recovered
     pays: list[billing.Share] = []
-    left = own
+    left, unclaimed = amount - credit, credit
     for share in shares:
         part = _least(share.amount, left)
         left = left - part
+        if (beside := share.amount - part) and share.allocation:
+            (of,) = [one for one in store.allocations(tx, payment.payment_id) if one.sequence == share.allocation]
+            beside = _least(_least(beside, unclaimed), of.returned - part)
+            unclaimed = unclaimed - beside
+            store.add_to_allocation(tx, payment.payment_id, share.allocation, returned=-beside.minor)
         if part and share.allocation:
             store.add_to_allocation(tx, payment.payment_id, share.allocation, returned=-part.minor)
             pays.append(billing.Share(share.obligation_id, part, payment.payment_id, share.account_ref))
     refunds.put_shares(tx, one.return_id, shares)
     placed = sum((share.amount for share in pays), Money.zero(payment.currency))
     settled = billing.settle(tx, payment.payment_id, pays)
-    amount = own + back.recovered
     if rest := amount - placed:
         billing.add_credit(tx, payment.account_ref, payment.payment_id, rest)
     returns.booked(tx, one, recovered=Money.zero(payment.currency), business_date=day.isoformat())
     worklist.settled(tx, RETURNED, back.return_id)
+    set_off.no_longer_over(tx, payment)
     if over := sum((each.amount for each in settled.credited), Money.zero(payment.currency)):
         says = f"{over} of a return came again and is no longer owed: credit of the payer's, to be given back or used"
         key = f"{payment.payment_id}:not-owed:{one.reference}"
         store.open_break(tx, key, "no_longer_owed", says, payment=payment, amount=over)
     postings.enqueue(tx, payment_id=payment.payment_id, refund_id=one.return_id, tenant=tenant)
     when = rules.When(occurred_at=one.occurred_at, business_date=day, refs={"processor_return": one.reference})
-    entry = rules.return_reversed(payment.payment_id, one.return_id, payment.merchant, amount, **when)
-    ledger.post(tx, entry, key=f"return-reversed/{one.return_id}")
+    if amount:
+        entry = rules.return_reversed(payment.payment_id, one.return_id, payment.merchant, amount, **when)
+        ledger.post(tx, entry, key=f"return-reversed/{one.return_id}")
     billing.post(tx, settled.ledger, business_date=day)
+    if credit:
+        moved_money.tell(tx, payment.payment_id, tenant, by="policy:credit", reason="a refund of it did not go out")
+    if back.recovered:
+        set_off.end(tx, tenant, back, back.recovered, by=one)
     collect.reassess_accounts(tx, {payment.account_ref, *(share.account_ref for share in pays)}, tenant)
     log.info("payment.return_reversed", payment_id=payment.payment_id)
 

@@ -46,7 +46,8 @@ from ..payments.records import Operation, Payment
 from ..payments.retries import MUST_CONFIRM, asks_payer
 from ..payments.unattended import BY_LINK
 from . import bank_codes, collect, dispute, postings, returned
-from .money_off import business_day, drop_refunds, hold_still, record_void, take_off
+from .dropped_refund import drop_refunds
+from .money_off import business_day, hold_still, record_void, take_off
 from .outcome_says import FOLLOW_UPS, facts_of, state_of
 from .stale_pages import CODE
 from .start_payment import NewPayment, lane_of, start

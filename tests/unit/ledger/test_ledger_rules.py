@@ -59,6 +59,11 @@ def taken(dollars: int) -> Entry:
     return rules.refund_taken("pay1", "ref1", "main", usd(dollars), **WHEN)
 
 
+def recoverable(*, back: bool = False) -> Entry:
+    ids = {"account_ref": "Account/a1", "returned": "ret1"}
+    return rules.return_recoverable("pay1", "main", "obl2", usd(80), **ids, back=back, **WHEN)
+
+
 def withdrawn(dollars: int) -> Entry:
     return rules.dispute_withdrawn("pay1", "main", usd(dollars), **WHEN)
 
@@ -255,11 +260,21 @@ STORIES: dict[str, tuple[Event, tuple[Entry, ...], dict[str, int]]] = {
             captured(80),
             approved(80),
             taken(80),
-            rules.return_recoverable(
-                "pay1", "main", "obl2", usd(80), account_ref="Account/a1", returned="ret1", **WHEN
-            ),
+            recoverable(),
         ),
         {"ar_patient": 80, "processor_clearing": -80},
+    ),
+    "returned while it was being refunded, which failed: nothing is to be recovered": (
+        Event.RECOVERABLE_SET_OFF,
+        (
+            captured(80),
+            approved(80),
+            recoverable(),
+            recoverable(back=True),
+            rules.refund_dropped("pay1", "ref1", usd(80), **WHEN),
+            rules.payment_returned("pay1", "ret1", "main", usd(80), **WHEN),
+        ),
+        {},
     ),
     "a fee line": (
         Event.FEE_TAKEN,
