@@ -72,6 +72,7 @@ def _credited(tx: Tx, line_id: str, more: int) -> None:
 
 
 def of_payment(tx: Tx, payment_id: str) -> ReceiptCredit | None:
+    """The part of a receipt that this payment is; None: it is none."""
     row = tx.one(select(_credit).where(_credit.c.tenant_id == tx.tenant, _credit.c.payment_id == payment_id))
     return None if row is None else _of(row)
 

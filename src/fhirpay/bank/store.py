@@ -111,6 +111,7 @@ def keep_file(tx: Tx, account: str, name: str, content_hash: str, file_id: str, 
 
 
 def file_is(tx: Tx, file_id: str, state: str, says: str = "") -> None:
+    """What has become of a file; `says`, why it was refused, with its place."""
     where = (_file.c.tenant_id == tx.tenant, _file.c.file_id == file_id)
     tx.execute(update(_file).where(*where).values(state=state, says=legible(says), changed_at=tx.now))
 
@@ -156,6 +157,7 @@ def _keep_line(tx: Tx, file_id: str, account: str, line: StatementLine, fact_has
 
 
 def word_hash(key: bytes, word: str) -> str:
+    """By which a word of the bank's is found again, whatever its case, without being kept."""
     return keyed_hash(key, f"bank-word\0{word.upper()}".encode())
 
 
@@ -173,6 +175,7 @@ def open_lines(tx: Tx, account: str, since: date) -> list[BankLine]:
 
 
 def lines_of_match(tx: Tx, match_id: str) -> list[BankLine]:
+    """Oldest first."""
     return [_line_of(row) for row in tx.all(_OF_MATCH, match=match_id)]
 
 
@@ -195,6 +198,7 @@ def naming(tx: Tx, hashes: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def matched(tx: Tx, line_ids: Iterable[str], match_id: str) -> None:
+    """They are of this match. Raises NotFound where one is of another, or was credited meanwhile."""
     for line_id in line_ids:
         where = (_line.c.tenant_id == tx.tenant, _line.c.line_id == line_id)
         where += (_line.c.match_id == "", _line.c.credited_minor == 0)
@@ -203,6 +207,7 @@ def matched(tx: Tx, line_ids: Iterable[str], match_id: str) -> None:
 
 
 def receipt(tx: Tx, line_id: str, *, by: str, why: str) -> None:
+    """It is booked as a receipt of nobody: who said so, and why."""
     where = (_line.c.tenant_id == tx.tenant, _line.c.line_id == line_id)
     tx.execute(update(_line).where(*where).values(receipt_by=by, receipt_why=why))
 

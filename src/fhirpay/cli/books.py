@@ -18,7 +18,7 @@ from ..ledger.verify import verify as verify_books
 from ..ledger.verify import verify_export
 from ..smart import heads
 from .balances import balances
-from .context import ConfigOption, JsonOption, TenantOption, friendly, out, reading, run
+from .context import ConfigOption, JsonOption, TenantOption, friendly, out, reading, run, text_of
 from .gl import gl
 from .periods import close, periods, reopen
 from .signing import signer
@@ -51,7 +51,7 @@ def verify(
 ) -> None:
     """Check the hash chain, the balance of each entry and the control equations. Status 1 when anything is wrong."""
     with friendly():
-        keys = None if jwks is None else heads.public_keys(_text(jwks))
+        keys = None if jwks is None else heads.public_keys(text_of(jwks))
         known = [_known(text, keys) for text in head or ()]
 
         async def from_database() -> Report:
@@ -64,13 +64,6 @@ def verify(
 
 def _known(text: str, keys: KeySet | None) -> Mark:
     return Mark.parse(heads.read(text, keys).head if keys is not None and ":" not in text else text)
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigInvalid(f"{file} can't be read: {error}") from None
 
 
 def _from_export(file: Path, known: list[Mark], keys: KeySet | None) -> Report:

@@ -60,6 +60,14 @@ def content_of(file: Path) -> bytes:
         raise ConfigInvalid(f"{file} can't be read: {error.strerror or error}") from None
 
 
+def text_of(file: Path) -> str:
+    """The same as text, with or without a byte order mark. Raises ConfigInvalid also where it is not in UTF-8."""
+    try:
+        return content_of(file).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ConfigInvalid(f"{file} is not in UTF-8") from None
+
+
 def settings(config: Path | None) -> Settings:
     loaded = load(config)
     log.setup(loaded.log_level)

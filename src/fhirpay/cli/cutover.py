@@ -8,10 +8,9 @@ from typing import Annotated
 
 import typer
 
-from ..errors import ConfigInvalid
 from ..usecases.cutover import Standing, standings
 from .admin import ByOption, Operator, ReasonOption, decided
-from .context import ConfigOption, JsonOption, TenantOption, out, reading, run, settings, tenant_name
+from .context import ConfigOption, JsonOption, TenantOption, out, reading, run, settings, tenant_name, text_of
 
 cutover = typer.Typer(help="Taking over from another system: status, opening balances, go-live.", no_args_is_help=True)
 
@@ -82,7 +81,7 @@ def opening(
     """Book what accounts owed at go-live. Status 1 when a line is wrong or unknown. Again, it books nothing twice."""
 
     async def booked(server: Operator) -> tuple[list[str], bool]:
-        asked = {"text": _text_of(file), "interface": interface, "by": by, "reason": reason, "preview": preview}
+        asked = {"text": text_of(file), "interface": interface, "by": by, "reason": reason, "preview": preview}
         return await server.opening_balances(**asked, without_unknown=without_unknown)
 
     lines, fine = decided(config, tenant, booked)
@@ -90,15 +89,6 @@ def opening(
         out(line)
     if not fine:
         raise typer.Exit(1)
-
-
-def _text_of(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise ConfigInvalid(f"{file} can't be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigInvalid(f"{file} is not in UTF-8") from None
 
 
 @cutover.command("reverse")

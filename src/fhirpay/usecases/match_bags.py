@@ -56,6 +56,7 @@ def take_back(tx: Tx, tenant: Tenant, match_id: str, found: Sequence[Bag], lines
 
 
 def shown(tx: Tx, one: Expected) -> str:
+    """A bag or a bounced check in the words of a break: amount, place and day, no name."""
     if one.what == "deposit":
         bag = bags.get(tx, one.subject)
         return f"bag {bag.bag_id} of {one.amount}, sent from '{bag.facility}' on {bag.business_date}"

@@ -109,6 +109,7 @@ def expected_at(tx: Tx, tenant: Tenant, account: BankAccount, since: date) -> li
 
 
 def merchants_of(tenant: Tenant, account: BankAccount) -> tuple[str, ...]:
+    """Those that pay out into this account; all where it names none."""
     return account.merchants or tuple(one.name for one in tenant.merchants)
 
 
@@ -178,6 +179,7 @@ def identified(tx: Tx, tenant: Tenant, line: BankLine) -> None:
 
 
 def when_of(tx: Tx, tenant: Tenant, line: BankLine) -> rules.When:
+    """Of the day on which it is said, at the first facility, with the line in the entry's refs."""
     day = business_day(tenant, tenant.facilities[0].name, tx.now)
     return rules.When(occurred_at=tx.now, business_date=day, refs={"bank_line": line.line_id})
 

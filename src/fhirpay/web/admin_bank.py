@@ -17,6 +17,8 @@ from .api.payments import account_ref
 
 
 class BankSaid:
+    """What a person says of bank lines at the command line, beside a running server."""
+
     def __init__(self, database: Database, tenant: Callable[[str], Tenant]) -> None:
         self._database = database
         self._tenant = tenant

@@ -190,6 +190,7 @@ def is_read(tx: Tx, reading: Reading, first_day: date | None, last_day: date | N
 
 
 def is_refused(tx: Tx, reading: Reading, says: str) -> None:
+    """It could not be read: `says` names the place, never what stood there."""
     _change(tx, reading.reading_id, state="refused", says=legible(says))
 
 
