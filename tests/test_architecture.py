@@ -85,6 +85,15 @@ def test_every_table_leads_with_the_tenant() -> None:
         assert "tenant_id" in {column.name for column in table.primary_key}, table.name
 
 
+def test_migrations_are_one_row_by_the_numbers_of_their_files() -> None:
+    said = re.compile(r'^revision = "(\d+)"$.*?^down_revision = (?:"(\d+)"|None)$', re.M | re.S)
+    files = sorted((SOURCE / "db" / "migrations" / "versions").glob("0*.py"))
+    for before, path in zip(("", *(one.name[:4] for one in files)), files, strict=False):
+        found = said.search(path.read_text(encoding="utf-8"))
+        assert found is not None, path
+        assert (found[1], found[2] or "") == (path.name[:4], before), path
+
+
 def test_broad_except_stands_in_the_loops_only() -> None:
     places = {"hl7/mllp_connection.py", "flow/worker.py", "web/problem.py", "db/sqlite.py", "usecases/take_files.py"}
     places |= {"usecases/poll_ehr.py"}
