@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from fhirpay.billing import entries
 from fhirpay.billing import store as obligations
 from fhirpay.billing.worklist import list_open
 from fhirpay.db.unit import Database, Tx
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.errors import RuleBroken
 from fhirpay.payments import refunds, returns, store
+from fhirpay.usecases import staff
 from fhirpay.usecases.explain import explain
 from fhirpay.usecases.posted_facts import posted_facts
 from fhirpay.writeback import store as postings
@@ -175,6 +177,22 @@ async def test_a_refund_that_fails_after_the_return_leaves_no_recovery_and_no_cr
     assert (await world.balances())["ar_patient"] == 80_00 + minor
     await world.work(hours=49)
     assert await world.balances() == {"ar_patient": 80_00, "charges_control": 80_00}
+    await world.sweep()
+
+
+async def test_what_paid_a_recovery_is_credit_once_the_refund_fails(world: World) -> None:
+    account = await world.invoiced("ana", 80_00)
+    payment_id = await world.paid(account, "tok_refundfails")
+    await world.refund(payment_id, 30_00)
+    await world.work()
+    await came_back(world, payment_id)
+    for hold in await world.units.read(entries.holds_of, account):
+        await world.units.write(staff.release_hold, hold.source, by="ben", why="it is owed", tenant=world.tenant)
+    await world.paid(account)
+    assert "unapplied_credit" not in await world.balances()
+    await world.work(hours=49)
+    balances = await world.balances()
+    assert (balances["unapplied_credit"], balances.get("ar_patient", 0)) == (30_00, 0)
     await world.sweep()
 
 
