@@ -9,7 +9,9 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from fhirpay.cli.main import app
 from fhirpay.db.unit import Tx, open_database
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.ids import RandomIds
@@ -131,6 +133,11 @@ def test_the_general_journal_is_csv_by_a_mapping(run: Run, config: Path) -> None
         ["2026-04-01", "1030", "", "200.10", ""],
         ["2026-04-01", "2100", "", "", "200.10"],
     ]
+    for by in ("day", "entry"):
+        words = ["ledger", "gl", "--period", "2026-03", "--by", by, "--config", str(config)]
+        made = CliRunner().invoke(app, words).stdout_bytes
+        assert made.endswith(b"\r\n")
+        assert made.count(b"\n") == made.count(b"\r\n") == 3
 
 
 def test_closing_and_opening_leave_a_trace(run: Run, config: Path) -> None:

@@ -130,3 +130,9 @@ def test_an_amount_of_another_currency_keeps_its_digits() -> None:
     yen = replace(posted, amount=Money(2500, "JPY"), lines=[replace(posted.lines[0], amount=Money(2500, "JPY"))])
     made = rendered(yen, numbers, target)
     assert dumps(extension(made, "amount")) == '{"value":2500,"currency":"JPY"}'
+
+
+@pytest.mark.parametrize("method", ["CASH", "DDPO"])
+def test_what_no_card_paid_is_refused_in_words_so_that_it_parks(method: str) -> None:
+    with pytest.raises(RuleBroken, match=f"was paid by {method}, which is not posted as a financial transaction"):
+        rendered(replace(COPAY, method=method), (1,), VISIT)
