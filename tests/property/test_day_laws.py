@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from fhirpay.close.days import span
 from fhirpay.config_hours import Hours
 from fhirpay.config_posting_file import PostingFile
-from fhirpay.domain.local_days import days_later
+from fhirpay.domain.local_days import day_of, days_later, latest_before
 from fhirpay.usecases.money_off import business_day
 from fhirpay.usecases.take_export import next_night
 
@@ -57,6 +57,7 @@ def test_a_moment_is_of_the_one_day_that_it_lies_in(at: datetime, zone: str) -> 
     day = _day(at, zone)
     begins, ends = span(day, zone)
     assert begins <= at < ends
+    assert day_of(at, zone) == day
     assert (ends - begins) / HOUR in (22, 23, 23.5, 24, 24.5, 25, 26)
     assert span(day + timedelta(days=1), zone)[0] == ends
     assert span(day - timedelta(days=1), zone)[1] == begins
@@ -140,6 +141,7 @@ def test_days_of_notice_are_days_of_the_calendar_there(change: tuple[str, dateti
     assert _day(until, zone) == (day if begins != ends else day + timedelta(days=1))
     assert abs(until - at - timedelta(days=days)) <= timedelta(hours=2) or "Pacific" in zone
     assert days_later(at + HOUR, days, zone) >= until - HOUR
+    assert at <= latest_before(until, days)  # a database that is asked for what may be so old by then hands it out
 
 
 @given(changes, st.integers(-3 * 60, 27 * 60), st.integers(1, 3 * 24 * 60), st.booleans())

@@ -13,7 +13,7 @@ from ..config import Tenant
 from ..db.unit import Tx, Units
 from ..payments import store
 from ..payments.many_breaks import open_breaks
-from ..reconciliation.outstanding import BY, KINDS, outstanding
+from ..reconciliation.outstanding import BY, KINDS, Zones, outstanding
 
 _AT_ONCE = 100  # breaks of a write
 _BREAKS_MAX = 1_000_000  # open at a time
@@ -21,7 +21,10 @@ _BREAKS_MAX = 1_000_000  # open at a time
 
 async def look(units: Units, tenant: Tenant) -> int:
     """Tell of what is too old now, and close what no longer is; how many there are."""
-    found = await units.read(lambda tx: outstanding(tx, tenant.in_transit, tx.now, _known_bags(tx, tenant)))
+    facilities = {one.name: one.zone for one in tenant.facilities}
+    merchants = {one.merchant: one.zone for one in reversed(tenant.facilities)}  # of several the first
+    zones = Zones(tenant.facilities[0].zone, facilities, merchants)
+    found = await units.read(lambda tx: outstanding(tx, tenant.in_transit, tx.now, _known_bags(tx, tenant), zones))
     for start in range(0, len(found), _AT_ONCE):
         await units.write(open_breaks, found[start : start + _AT_ONCE])
     keys = {one.key for one in found}

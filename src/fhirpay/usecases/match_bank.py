@@ -88,7 +88,7 @@ def _look(tx: Tx, tenant: Tenant, account: BankAccount, key: bytes) -> Found | N
     days = bank.days(tx, account.name)
     if not days:
         return None
-    today = tx.now.date()
+    today = day_at(tx, tenant)
     expected = expected_at(tx, tenant, account, min(one.first_day for one in days))
     return decide(
         expected,
@@ -178,10 +178,14 @@ def identified(tx: Tx, tenant: Tenant, line: BankLine) -> None:
         ledger.post(tx, entry, key=f"receipt-identified/{line.line_id}{apart.again(tx, line=line.line_id)}")
 
 
+def day_at(tx: Tx, tenant: Tenant) -> date:
+    """Today, by the practice's clock: a bank's lines have days, and no zone."""
+    return business_day(tenant, tenant.facilities[0].name, tx.now)
+
+
 def when_of(tx: Tx, tenant: Tenant, line: BankLine) -> rules.When:
     """Of the day on which it is said, at the first facility, with the line in the entry's refs."""
-    day = business_day(tenant, tenant.facilities[0].name, tx.now)
-    return rules.When(occurred_at=tx.now, business_date=day, refs={"bank_line": line.line_id})
+    return rules.When(occurred_at=tx.now, business_date=day_at(tx, tenant), refs={"bank_line": line.line_id})
 
 
 # ── what is for a person ──────────────────────────────────────────────────────────────────────────────────────────

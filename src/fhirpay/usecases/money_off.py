@@ -6,13 +6,13 @@ Called by settle_outcome.py and refund.py, in their units, under the payment's l
 from __future__ import annotations
 
 from datetime import date, datetime
-from zoneinfo import ZoneInfo
 
 from ..billing import money as billing
 from ..billing import rows
 from ..billing import store as obligations
 from ..config import Tenant
 from ..db.unit import Tx
+from ..domain.local_days import day_of
 from ..domain.money import Money
 from ..errors import InvariantBroken
 from ..payments import disputes, movements, refunds, store
@@ -24,7 +24,7 @@ from . import moved_money
 
 def business_day(tenant: Tenant, facility: str, at: datetime) -> date:
     """The till's day: in the facility's zone."""
-    return at.astimezone(ZoneInfo(tenant.facility(facility).zone)).date()
+    return day_of(at, tenant.facility(facility).zone)
 
 
 def take_off(tx: Tx, payment: Payment, amount: Money) -> list[billing.LedgerMove]:

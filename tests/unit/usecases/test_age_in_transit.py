@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
 
@@ -60,6 +60,30 @@ async def test_checks_bags_and_terminals_are_told_each_after_its_days(database: 
     del older["deposit_outstanding", bag]
     assert await told(units, tenant, clock, days=1) == older  # what is done stays done
     assert await told(units, TENANT.model_copy(update={"in_transit": InTransit(check_days=0)}), clock) == {}
+
+
+async def test_days_on_its_way_are_days_of_the_facilitys_calendar(database: Database, clock: FrozenClock) -> None:
+    units, evening = database.units("main"), datetime(2027, 3, 11, 3, 30, tzinfo=UTC)  # in New York the day before
+    clock.advance(evening - clock.now())
+    await take(units, await units.write(account, "ann", 50_00), check("1"), 50_00)
+    clock.advance(timedelta(hours=6 * 24 + 22))
+    assert await told(units, TENANT, clock) == {}
+    clock.advance(timedelta(hours=1))  # the same time of day: clocks went forward
+    assert list((await told(units, TENANT, clock)).values()) == [50_00]
+    (one,) = await units.read(payments.breaks)
+    assert "on 2027-03-10," in one.says
+
+
+async def test_a_payout_is_missed_at_the_bank_by_the_practices_day(database: Database, clock: FrozenClock) -> None:
+    world = BankWorld(database.units("main"))
+    day = clock.now().date()
+    await world.pays("po_1", 90_00, day.isoformat())
+    over = day + timedelta(days=CSV.late_days + 2)
+    await world.bank([(one.isoformat(), 12_34, "R1", "somebody") for one in (day, over)])
+    for hour, missed in ((4, set[str]()), (6, {"payout_not_at_bank"})):  # in New York 23:00, and 1:00
+        clock.advance(datetime(over.year, over.month, over.day, hour, tzinfo=UTC) - clock.now())
+        await world.match()
+        assert await world.breaks({"payout_not_at_bank"}) == missed
 
 
 async def test_payouts_and_receipts_are_told_where_the_bank_does_not_tell(
