@@ -25,7 +25,8 @@ from quick_folder import DISK
 
 _numbers = count(1)
 _EMPTY = """DO $$ DECLARE one text; BEGIN
-  FOR one IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'
+  FOR one IN SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+    AND relname <> 'alembic_version' AND pg_relation_size(oid) > 0  -- a table that had no row yet has no file to read
   LOOP EXECUTE format('DELETE FROM %I', one); END LOOP; END $$"""
 
 
