@@ -28,11 +28,13 @@ async def fee_too_high(world: MonthWorld, act: Act) -> int | None:
 
 
 async def line_by_hand(world: MonthWorld, act: Act) -> int | None:
-    """Somebody writes a line of a cent's fee beside one that the processor has listed, past the program."""
+    """Somebody writes a line of a cent's fee beside one that the processor has listed, past the program; of a payment
+    of which nothing else is told."""
     raw = world.inline.raw
     found = raw.execute(
         "SELECT * FROM payout_line WHERE merchant = ? AND kind = 'payment' AND state = 'booked'"
-        " AND payment_id NOT IN (SELECT payment_id FROM payout_line WHERE kind <> 'payment') ORDER BY line_ref",
+        " AND payment_id NOT IN (SELECT payment_id FROM payout_line WHERE kind <> 'payment')"
+        " AND payment_id NOT IN (SELECT payment_id FROM payment_break WHERE closed_at IS NULL) ORDER BY line_ref",
         (act.place,),
     )
     names, one = [each[0] for each in found.description], found.fetchone()
