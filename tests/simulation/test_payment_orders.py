@@ -326,13 +326,12 @@ _COMPARED = {
 }
 # A refund that is said to have failed before we heard that it had gone out went nowhere by our books: no entry of its
 # going and coming back, and nothing to tell the EHR.
-# What comes late is a credit first, and the EHR is told by a movement what it pays; the sums are the same. A break says
-# so to a person, where the end of the page was heard first.
+# What comes late is a credit first, and the EHR is told by a movement what it pays; the sums are the same.
 # What is lost and won, or comes back and comes again, moves there and back only where the first was heard first; what
 # was being refunded when it came back is a recovery only until that is heard to have failed.
 _BY_ARRIVAL: dict[Callable[[Till], list[Said]], set[str]] = {
     refund_that_fails_late: {"entries", "postings"},
-    page_expired_and_paid_late: {"postings", "breaks"},
+    page_expired_and_paid_late: {"postings"},
     disputed_lost_and_won_late: {"entries", "balances", "postings"},
     returned_while_a_refund_is_under_way_that_fails: {"entries", "postings"},
     returned_and_come_again_while_two_refunds_are_under_way: {"entries", "balances", "postings"},
