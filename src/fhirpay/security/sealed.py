@@ -19,6 +19,15 @@ from ..errors import InvariantBroken
 _HEADER = {"alg": "dir", "enc": "A256GCM"}
 
 
+class _Sizes(jwe.JWERegistry):
+    """The library opens 64 KiB at most, for strangers' sake: what we open we have sealed, files of 20 MB too."""
+
+    max_ciphertext_length = 40_000_000
+
+
+_SIZES = _Sizes()
+
+
 def derived(key: bytes, purpose: str, secret: str) -> str:
     """43 URL-safe characters that follow from the secret, for one purpose alone, and say nothing of it."""
     return urlsafe_b64encode(_digest(key, purpose, secret)).decode().rstrip("=")
@@ -31,7 +40,7 @@ def seal(key: bytes, secret: str, text: str) -> str:
 def unseal(key: bytes, secret: str, sealed: str) -> str | None:
     """The text; None where it isn't this secret's."""
     try:
-        opened = jwe.decrypt_compact(sealed, _key(key, secret)).plaintext
+        opened = jwe.decrypt_compact(sealed, _key(key, secret), registry=_SIZES).plaintext
     except (JoseError, ValueError):
         return None
     return None if opened is None else opened.decode()
