@@ -34,11 +34,13 @@ def _line(cells: Cells, account: BankAccount, at: str) -> StatementLine:
     if mapping.amount:
         amount = -money(mapping.amount) if mapping.negated else money(mapping.amount)
     else:
-        came, went = (cells[name] for name in (mapping.credit, mapping.debit))
-        if bool(came) == bool(went):
+        came, went = (money(name) if cells[name] else None for name in (mapping.credit, mapping.debit))
+        if came is not None and went is not None:  # many banks fill up the one that isn't used with zero
+            came, went = came or None, went or None
+        if (came is None) == (went is None):
             says = "one of credit and debit has to be there, and not both"
             raise MessageInvalid(says, location=f"{at}, {mapping.credit}")
-        amount = money(mapping.credit) if came else -abs(money(mapping.debit))
+        amount = came if came is not None else -abs(went or Money.zero(account.currency))
     text = " ".join(cells[name] for name in mapping.text)
     reference = cells[mapping.reference] if mapping.reference else ""
     return StatementLine(day_in(cells, mapping.day, mapping, at), amount, text, at, reference)

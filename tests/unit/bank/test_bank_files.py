@@ -142,6 +142,19 @@ def test_csv_of_debit_and_credit_columns_with_a_decimal_comma() -> None:
         csv_file.read((head + "19.11.2026;1,00;1,00\r\n").encode("cp1252"), account)
 
 
+def test_zero_in_the_other_one_of_credit_and_debit_is_as_good_as_nothing() -> None:
+    account = BankAccount(
+        name="main", format="csv", csv=BankCsv(day="Day", day_format="%Y-%m-%d", credit="In", debit="Out")
+    )
+    head = "Day,In,Out\n"
+    lines = ("12.00,0.00", "0.00,7.00", "$0.00,-3.00", '5.00,"(0.00)"', "0.00,")
+    (found,) = csv_file.read((head + "".join(f"2026-11-19,{one}\n" for one in lines)).encode(), account)
+    assert [line.amount.minor for line in found.lines] == [12_00, -7_00, -3_00, 5_00, 0]
+    for neither in ("1.00,1.00", "0.00,0.00", ","):
+        with pytest.raises(FhirpayError, match="line 3, In: one of credit and debit"):
+            csv_file.read((head + f"2026-11-19,1.00,0.00\n2026-11-19,{neither}\n").encode(), account)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
