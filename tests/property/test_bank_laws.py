@@ -11,7 +11,7 @@ from random import Random
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fhirpay.bank.expected import Expected, Found, Match
+from fhirpay.bank.expected import Expected, Found, Match, spans
 from fhirpay.bank.matching import decide
 from fhirpay.bank.store import BankLine
 from fhirpay.domain.money import Money
@@ -87,6 +87,9 @@ def test_no_money_is_used_twice_and_order_decides_nothing(
         by_slip = one.rule.name == "reference" and {each.what for each in one.expected} == {"deposit"}
         assert gap == 0 or by_slip
         assert {line.amount.minor > 0 for line in one.lines} == {True}
+    within, by_name = spans(expected, FIRST), set[str]().union(*named.values())
+    near = [line for line in found if any(a <= line.booked_on <= b for a, b in within) or line.line_id in by_name]
+    assert told(looked(expected, near, named, day)[0]) == told(matches)  # lines of other days decide nothing
     Random(seed).shuffle(expected)
     Random(seed + 1).shuffle(found)
     again, still = looked(expected, found, named, day)

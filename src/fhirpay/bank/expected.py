@@ -61,6 +61,18 @@ class Expected:
         return self.first <= line.booked_on <= self.last
 
 
+def spans(expected: Iterable[Expected], since: date) -> list[tuple[date, date]]:
+    """From which day to which one any of these may be seen, from `since` on, each day in one of them."""
+    found: list[tuple[date, date]] = []
+    for one in sorted(expected, key=lambda one: one.first):
+        first, last = max(one.first, since), one.last
+        if found and first <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], last))
+        elif first <= last:
+            found.append((first, last))
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     rule: Rule

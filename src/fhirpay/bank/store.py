@@ -7,13 +7,12 @@ are equal in a file it is: two equal lines of a day are two, and the same ones i
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, bindparam, select, update
+from sqlalchemy import RowMapping, bindparam, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ..db.metadata import table
@@ -22,6 +21,7 @@ from ..db.unit import Tx
 from ..domain.money import Money
 from ..errors import NotFound
 from ..security.blind_index import keyed_hash
+from .equal_lines import names
 from .statement import Statement, StatementLine
 from .tables import BankFileRow, BankLineRow, BankStatementRow, BankWordRow
 
@@ -37,12 +37,14 @@ _ADD_LINE = insert(_line).on_conflict_do_nothing(index_elements=["tenant_id", "a
 _ADD_WORD = insert(_word).on_conflict_do_nothing()
 _LINES = select(_line).where(_line.c.tenant_id == bindparam("tenant"))
 _ONE = _LINES.where(_line.c.line_id == bindparam("id"))
-_OPEN = (
-    _LINES.where(_line.c.account == bindparam("of"), _line.c.match_id == "", _line.c.booked_on >= bindparam("since"))
-    .where(_line.c.credited_minor == 0)
+_OPEN = _LINES.where(_line.c.match_id == "", _line.c.credited_minor == 0)
+_OPEN_PAGE = (
+    _OPEN.where(_line.c.account == bindparam("of"), _line.c.booked_on <= bindparam("until"))
+    .where(tuple_(_line.c.booked_on, _line.c.line_id) > tuple_(bindparam("day"), bindparam("after")))
     .order_by(_line.c.booked_on, _line.c.line_id)
     .limit(10 * PAGE)
 )
+_OPEN_OF = _OPEN.where(_line.c.account == bindparam("of"), _line.c.line_id.in_(bindparam("ids", expanding=True)))
 _OF_MATCH = _LINES.where(_line.c.match_id == bindparam("match")).order_by(_line.c.booked_on, _line.c.line_id)
 _NAMED = select(_word.c.word_hash, _word.c.line_id).where(
     _word.c.tenant_id == bindparam("tenant"), _word.c.word_hash.in_(bindparam("hashes", expanding=True))
@@ -123,24 +125,21 @@ def _file_of(row: RowMapping) -> BankFile:
 # ── lines ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def keep_statement(tx: Tx, file_id: str, number: int, account: str, said: Statement, key: bytes) -> tuple[int, int]:
-    """Keep its lines and balances; how many lines are new, and how many were known."""
+def keep_statement(
+    tx: Tx, file_id: str, number: int, account: str, said: Statement, which: Sequence[int], key: bytes
+) -> tuple[int, int]:
+    """Keep its lines and balances; how many lines are new, and how many were known. `which`: of each line, the how
+    many-th of its equals it is (equal_lines.py)."""
     row: dict[str, Any] = {"tenant_id": tx.tenant, "file_id": file_id, "number": number, "account": account}
     row |= {"first_day": said.first_day.isoformat(), "last_day": said.last_day.isoformat()}
     row |= {"opening_minor": said.opening.minor if said.opening is not None else None}
     row |= {"closing_minor": said.closing.minor if said.closing is not None else None}
     tx.put(_ADD_STATEMENT, row)
-    seen: Counter[str] = Counter()
     new = 0
-    for line in said.lines:
-        fact = json.dumps([line.booked_on.isoformat(), line.amount.minor, line.amount.currency, _names(line)])
-        seen[fact] += 1
-        new += _keep_line(tx, file_id, account, line, keyed_hash(key, f"bank-line\0{fact}\0{seen[fact]}".encode()), key)
+    for line, count in zip(said.lines, which, strict=True):
+        fact = json.dumps([line.booked_on.isoformat(), line.amount.minor, line.amount.currency, names(line)])
+        new += _keep_line(tx, file_id, account, line, keyed_hash(key, f"bank-line\0{fact}\0{count}".encode()), key)
     return new, len(said.lines) - new
-
-
-def _names(line: StatementLine) -> str:
-    return line.reference or " ".join(line.text.split())
 
 
 def _keep_line(tx: Tx, file_id: str, account: str, line: StatementLine, fact_hash: str, key: bytes) -> bool:
@@ -169,9 +168,20 @@ def line(tx: Tx, line_id: str) -> BankLine:
     return _line_of(row)
 
 
-def open_lines(tx: Tx, account: str, since: date) -> list[BankLine]:
-    """Those that may be a payout's yet, oldest first: no part of one that was credited to an account is."""
-    return [_line_of(row) for row in tx.all(_OPEN, of=account, since=since.isoformat())]
+def open_lines(tx: Tx, account: str, since: date, until: date = date.max) -> list[BankLine]:
+    """All that may be a payout's yet, oldest first: no part of one that was credited to an account is."""
+    found: list[BankLine] = []
+    day, after = since.isoformat(), ""
+    while rows := tx.all(_OPEN_PAGE, of=account, until=until.isoformat(), day=day, after=after):
+        found += map(_line_of, rows)
+        day, after = rows[-1]["booked_on"], rows[-1]["line_id"]
+    return found
+
+
+def open_of(tx: Tx, account: str, line_ids: Sequence[str]) -> list[BankLine]:
+    """Those of these that may be a payout's yet."""
+    pages = (list(line_ids[at : at + PAGE]) for at in range(0, len(line_ids), PAGE))
+    return [_line_of(row) for page in pages for row in tx.all(_OPEN_OF, of=account, ids=page)]
 
 
 def lines_of_match(tx: Tx, match_id: str) -> list[BankLine]:

@@ -9,13 +9,13 @@ One unit for an account. A match stands until a person takes it back (unmatch_ba
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from functools import partial
 
 from ..bank import apart, deposits, matches
 from ..bank import store as bank
-from ..bank.expected import OF_PAYOUTS, Expected, Found, Match, What
+from ..bank.expected import OF_PAYOUTS, Expected, Found, Match, What, spans
 from ..bank.matching import decide
 from ..bank.store import BankLine, word_hash
 from ..bank.turn import take_turn
@@ -90,16 +90,31 @@ def _look(tx: Tx, tenant: Tenant, account: BankAccount, key: bytes) -> Found | N
         return None
     today = day_at(tx, tenant)
     expected = expected_at(tx, tenant, account, min(one.first_day for one in days))
+    named = _named(tx, expected, key)
     return decide(
         expected,
-        bank.open_lines(tx, account.name, today - matches.LOOKED_BACK),
-        _named(tx, expected, key),
+        _lines(tx, account, expected, named, today - matches.LOOKED_BACK),
+        named,
         today=today,
         known_until=max(one.last_day for one in days),
         late=timedelta(days=max(account.late_days, account.bag_days if tenant.facilities_of(account) else 0)),
         most_fee=account.most_fee,
         apart=apart.pairs(tx, account.name),
     )
+
+
+def _lines(
+    tx: Tx, account: BankAccount, expected: Sequence[Expected], named: Mapping[str, set[str]], since: date
+) -> list[BankLine]:
+    """All that may be any of these. Where others' money comes in as well, that of other days is of nobody here, unless
+    it names one of them."""
+    if account.payouts_only:
+        return bank.open_lines(tx, account.name, since)
+    found = bank.open_of(tx, account.name, sorted(set().union(*named.values())))
+    lines = {one.line_id: one for one in found if one.booked_on >= since}
+    for first, last in spans(expected, since):
+        lines |= {one.line_id: one for one in bank.open_lines(tx, account.name, first, last)}
+    return sorted(lines.values(), key=lambda one: (one.booked_on, one.line_id))
 
 
 def expected_at(tx: Tx, tenant: Tenant, account: BankAccount, since: date) -> list[Expected]:

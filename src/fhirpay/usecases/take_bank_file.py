@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from ..bank import bai2_file, camt_file, csv_file
 from ..bank import store as bank
+from ..bank.equal_lines import numbered
 from ..bank.statement import Statement, shortened
 from ..bank.store import BankFile, Days
 from ..bank.turn import take_turn
@@ -97,8 +98,13 @@ class TakeBankFile:
     def _take(self, tx: Tx, kept: BankFile, statements: list[tuple[BankAccount, Statement]]) -> Taken:
         take_turn(tx)
         new = known = matched = 0
+        which = {
+            name: numbered([one for whose, one in statements if whose.name == name])
+            for name in {whose.name for whose, _ in statements}
+        }
         for number, (whose, one) in enumerate(statements, 1):
-            added, had = bank.keep_statement(tx, kept.file_id, number, whose.name, one, self.hash_key)
+            counted = next(which[whose.name])
+            added, had = bank.keep_statement(tx, kept.file_id, number, whose.name, one, counted, self.hash_key)
             new, known = new + added, known + had
             _add_up(tx, kept, whose, number, one)
         bank.file_is(tx, kept.file_id, "kept")

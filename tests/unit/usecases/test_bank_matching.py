@@ -5,9 +5,11 @@ The clock stands at 2026-11-20: what was to arrive by the 14th is over (4 days l
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from bank_files import BAI2, CSV, bai2_of, csv_of
+from bank_files import BAI2, CAMT, CSV, bai2_of, camt_of, csv_of
 from bank_world import KEY, BankWorld
 from fhirpay.db.unit import Units
 from fhirpay.domain.payout import PayoutState
@@ -58,6 +60,15 @@ async def test_the_only_line_of_its_amount_is_matched_once_its_days_are_over(wor
     assert [(one[0], one[2]) for one in state["matches"]] == [("po_early1", "amount")]
     assert state["breaks"] == []  # the other one waits for its days
     await _sound(world)
+
+
+async def test_the_newest_line_of_a_busy_account_is_found(world: BankWorld) -> None:
+    await world.pays("po_newest1", 40_00, "2026-11-18")
+    await world.pays("po_muchlater", 41_00, "2026-10-08")  # named by a line of a day when it isn't looked for any more
+    others = [("2026-11-17", -1_00, f"{n}", "FEE") for n in range(5_001)]
+    named = [("2026-11-16", 41_00, "R1", "PO_MUCHLATER"), ("2026-11-18", 40_00, "R2", "PO_NEWEST1")]
+    taken = await world.bank([*others, *named])
+    assert (taken.new, taken.matched) == (5_003, 2)
 
 
 async def test_two_of_one_amount_and_day_are_for_a_person_and_stand_as_said(world: BankWorld) -> None:
@@ -233,6 +244,38 @@ async def test_a_missing_day_shows_in_the_balances_until_its_file_comes(units: U
     assert await world.breaks(["bank_days_missing", "bank_statement_sum"]) == set()
     await day(19, 5_00, 70_00, closing=76_00)
     assert await world.breaks(["bank_statement_sum"]) == {"bank_statement_sum"}
+
+
+async def test_equal_lines_on_two_statements_of_a_file_are_two_and_what_is_said_again_is_known(units: Units) -> None:
+    world = BankWorld(units, CAMT)
+    day, same = {"first": "2026-11-19", "last": "2026-11-19"}, ("2026-11-19", 10_00, "", "COPAY")
+    first, second = camt_of([same], opening=0, **day), camt_of([same, same], opening=10_00, **day)
+    paged = _one_file(_without(first, "CLBD"), _without(second, "OPBD"))
+    assert [(one.new, one.known) for one in [await world.files.take("main", "a", paged)]] == [(3, 0)]
+    assert (await world.files.take("main", "a", paged)).again
+    for known, data in (
+        (1, first),
+        (2, second),
+        (3, _one_file(first, second)),
+        (6, _one_file(first, second, first, second)),
+    ):
+        taken = await world.files.take("main", "b", data)
+        assert (taken.new, taken.known) == (0, known)
+    whole = camt_of([same] * 3, opening=0, **day)
+    again = await world.files.take("main", "c", _one_file(whole, second))
+    assert (again.new, again.known) == (0, 5)
+    assert len((await world.state())["lines"]) == 3
+
+
+def _without(data: bytes, code: str) -> bytes:
+    """As a page that isn't the first one, or the last, has it: one balance is missing."""
+    return re.sub(rb"<Bal><Tp><CdOrPrtry><Cd>%s</Cd>.*?</Bal>" % code.encode(), b"", data)
+
+
+def _one_file(*files: bytes) -> bytes:
+    """The statements of all these in the first one."""
+    statements = [re.findall(rb"<Stmt>.*</Stmt>", one)[0] for one in files]
+    return files[0].replace(statements[0], b"".join(statements))
 
 
 async def test_a_file_of_a_stranger_s_account_or_currency_is_kept_and_refused_and_a_mended_one_is_read(
