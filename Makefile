@@ -84,7 +84,7 @@ test:
 	@$(MAKE) --no-print-directory -j 2 check tests
 
 tests: dev .venv/compiled.stamp
-	FHIRPAY_EVERY_CASE=$(EVERY) $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	FHIRPAY_EVERY_CASE=$(EVERY) $(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder
 
 simulate: dev
 	@PYTHONPATH=tests:tests/simulation $(BIN)/python tests/simulation/simulate.py $(or $(SEEDS),200x)
