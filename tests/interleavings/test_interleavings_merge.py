@@ -18,7 +18,9 @@ from fhirpay.db.unit import Tx
 from fhirpay.domain.clock import FrozenClock
 from fhirpay.domain.ids import CountedIds
 from fhirpay.fhir import store as fhir
+from fhirpay.fhir.replaced import survivor
 from fhirpay.payments import store
+from fhirpay.usecases import desk
 from fhirpay.usecases.collect import reassess_accounts
 from fhirpay.usecases.doctor import examine
 from fhirpay.usecases.merge import Merging
@@ -75,6 +77,23 @@ def test_a_payment_starts_while_its_account_is_merged(house: House) -> None:
         assert house.write(_stands) == ((80_00, 0, 0) if started == "done" else (0, 0, 80_00))
 
     house.stage.explore(setting, check, most=8).said("start | merge")
+
+
+def test_a_desk_has_the_account_that_stands_while_it_is_merged(house: House) -> None:
+    def locked(tx: Tx) -> tuple[str, str]:
+        had = desk.lock_account(tx, ACCOUNT)
+        return had, survivor(tx, ACCOUNT)
+
+    def setting() -> list[Actor]:
+        house.invoiced()
+        return [lambda write: write(locked), _merger(house)]
+
+    def check(played: Played) -> None:
+        assert outcomes(played) == ["done", "done"]
+        had, stands = played.values[0]
+        assert had == stands
+
+    house.stage.explore(setting, check, most=8).said("desk | merge")
 
 
 def test_a_payment_is_captured_while_its_account_is_merged(house: House) -> None:
